@@ -1,0 +1,30 @@
+# Debian 12 packages; scripts/install_packages.sh installs them.
+find_package(PkgConfig REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+
+# Debian's dnnl package asks for OpenCL in its CMake files, and utf8proc's carries none.
+function(blockformer_find_library target header name)
+  find_library(${target}_LIBRARY ${name} REQUIRED)
+  find_path(${target}_INCLUDE_DIR ${header} REQUIRED)
+  add_library(${target} UNKNOWN IMPORTED)
+  set_target_properties(${target} PROPERTIES IMPORTED_LOCATION "${${target}_LIBRARY}"
+                                             INTERFACE_INCLUDE_DIRECTORIES "${${target}_INCLUDE_DIR}")
+endfunction()
+blockformer_find_library(dnnl dnnl.hpp dnnl)
+blockformer_find_library(utf8proc utf8proc.h utf8proc)
+
+if(BLOCKFORMER_TRAIN)
+  find_package(Torch REQUIRED)
+endif()
+if(BLOCKFORMER_TESTS)
+  find_package(GTest REQUIRED)
+endif()

@@ -1,0 +1,33 @@
+# One static library a folder of src/, and one test program a folder of tests/. A new file in a
+# folder needs no change to any CMake file.
+
+# blockformer_folder(NAME DEPENDS folder... LIBRARIES target...)
+function(blockformer_folder name)
+  cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  set(target blockformer_${name})
+  if(NOT sources)
+    add_library(${target} INTERFACE)
+    return()
+  endif()
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  list(TRANSFORM arg_DEPENDS PREPEND blockformer_)
+  target_link_libraries(${target} PUBLIC ${arg_DEPENDS} ${arg_LIBRARIES} PRIVATE blockformer_options)
+endfunction()
+
+# blockformer_test(FOLDER [LABEL label] LIBRARIES target...)
+# Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case. Cases are
+# listed when ctest runs, so those made from files that lie in a directory are found there and then.
+function(blockformer_test folder)
+  cmake_parse_arguments(arg "" "LABEL" "LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc)
+  set(target ${folder}_test)
+  add_executable(${target} ${sources})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} blockformer_options GTest::gmock
+                                          GTest::gtest_main)
+  gtest_discover_tests(${target} TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
+                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES LABELS "${arg_LABEL}")
+endfunction()

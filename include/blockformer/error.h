@@ -1,0 +1,35 @@
+#ifndef BLOCKFORMER_ERROR_H_
+#define BLOCKFORMER_ERROR_H_
+
+#include <stdexcept>
+#include <string>
+
+namespace blockformer {
+
+// What kind of failure an Error reports; its message says the rest.
+enum class ErrorCode {
+  kInvalidArgument,  // a flag, a request or a setting is wrong
+  kNotFound,         // a file or a named thing does not exist
+  kCorrupt,          // a file's contents contradict its format or each other
+  kUnsupported,      // valid, but this build or this machine cannot do it
+  kIo,               // the operating system refused to read or write
+  kExhausted,        // memory, disk or another stated budget is used up
+  kInterrupted,      // stopped by a signal after saving what was done
+  kInternal,         // a defect of blockformer
+};
+
+// The only exception type that blockformer throws on purpose. The message is one line for a person:
+// it names the file, field or flag, the offending value, and what would be right.
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+
+  ErrorCode code() const { return code_; }
+
+ private:
+  ErrorCode code_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ERROR_H_

@@ -1,0 +1,31 @@
+#ifndef BLOCKFORMER_BASE_LOG_H_
+#define BLOCKFORMER_BASE_LOG_H_
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
+namespace blockformer {
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+// Messages below `level` are dropped. The default is kInfo. Thread-safe.
+void SetLogLevel(LogLevel level);
+
+// Writes one line to standard error, so that standard output stays free for results. Thread-safe.
+void LogMessage(LogLevel level, std::string_view message);
+
+template <typename... Args>
+void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
+  LogMessage(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <typename... Args>
+void LogWarning(fmt::format_string<Args...> format, Args&&... args) {
+  LogMessage(LogLevel::kWarning, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_BASE_LOG_H_

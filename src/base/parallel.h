@@ -1,0 +1,48 @@
+#ifndef BLOCKFORMER_BASE_PARALLEL_H_
+#define BLOCKFORMER_BASE_PARALLEL_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+
+namespace blockformer {
+
+// The OpenMP runtime is the one that oneDNN, OpenBLAS and libtorch use, so that all share one pool.
+
+// Threads that ParallelFor and the libraries use; at the start, the processors available.
+int NumThreads();
+
+// Throws Error(kInvalidArgument) unless 1 <= threads <= 1024.
+void SetNumThreads(int threads);
+
+// The index of the calling thread in the innermost ParallelFor, in [0, NumThreads()).
+int ThreadIndex();
+
+// Splits [0, count) into one range a thread and calls body(begin, end) for each. Ranges are at least
+// `grain` long, so small work stays on the calling thread. The split depends only on count, grain
+// and NumThreads(). The first exception that a body throws is thrown again here.
+template <typename Body>
+void ParallelFor(int64_t count, int64_t grain, Body&& body) {
+  if (count <= 0) return;
+  const int64_t ranges =
+      std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, NumThreads());
+  if (ranges == 1) {
+    body(int64_t{0}, count);
+    return;
+  }
+  std::exception_ptr failure;
+#pragma omp parallel for num_threads(static_cast<int>(ranges)) schedule(static, 1)
+  for (int64_t i = 0; i < ranges; ++i) {
+    try {
+      body(count * i / ranges, count * (i + 1) / ranges);
+    } catch (...) {
+#pragma omp critical(blockformer_parallel_for)
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_BASE_PARALLEL_H_

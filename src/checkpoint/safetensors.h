@@ -1,0 +1,68 @@
+#ifndef BLOCKFORMER_CHECKPOINT_SAFETENSORS_H_
+#define BLOCKFORMER_CHECKPOINT_SAFETENSORS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+
+namespace blockformer {
+
+enum class DataType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
+
+int64_t ElementBytes(DataType type);
+const char* DataTypeName(DataType type);  // as safetensors spells it, such as "BF16"
+
+// A tensor that lies in memory owned by someone else; row-major, no strides.
+struct TensorView {
+  DataType type = DataType::kF32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+
+  int64_t NumElements() const;
+};
+
+// Converts F64, F32, F16 or BF16 to f32, or integers to i64; `out` holds NumElements() values. Throws
+// Error(kInvalidArgument), opening with `name`, for any other type.
+void ConvertToFloat(const TensorView& tensor, const std::string& name, std::span<float> out);
+void ConvertToInt64(const TensorView& tensor, const std::string& name, std::span<int64_t> out);
+std::vector<float> ToFloats(const TensorView& tensor, const std::string& name);
+std::vector<int64_t> ToInt64s(const TensorView& tensor, const std::string& name);
+
+// A mapped safetensors file. Construction checks the whole header: sizes, types, shapes, offsets that
+// lie in the file, tile its data without gap or overlap and fit their shapes. Throws Error(kCorrupt)
+// that names the file, the tensor and the value. Immutable; safe to read from several threads.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::string& path);
+
+  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  bool Contains(const std::string& name) const { return tensors_.count(name) > 0; }
+  // Throws Error(kCorrupt) naming the file and the tensor if it is not there.
+  const TensorView& Get(const std::string& name) const;
+  const std::string& path() const { return file_.path(); }
+
+ private:
+  MappedFile file_;
+  std::map<std::string, TensorView> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// A tensor to write.
+struct NamedTensor {
+  std::string name;
+  TensorView view;
+};
+
+// Writes a safetensors file atomically, tensors in the given order.
+void WriteSafetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_CHECKPOINT_SAFETENSORS_H_

@@ -1,0 +1,58 @@
+#ifndef BLOCKFORMER_CONFIG_PARAMETERS_H_
+#define BLOCKFORMER_CONFIG_PARAMETERS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/model_config.h"
+
+namespace blockformer {
+
+enum class ModelPart { kEmbedder, kDecoder, kTokenDecoder };
+
+// One tensor of a checkpoint. This list is the single place that knows the names and shapes; the
+// loaders, the trainer's modules, `inspect` and random weights follow it.
+struct ParameterSpec {
+  std::string name;            // as in the published implementation and in Hugging Face's GPT-NeoX
+  std::vector<int64_t> shape;  // a linear layer is [out, in], a Conv1d [out, in, kernel]
+  ModelPart part = ModelPart::kDecoder;
+  bool is_vocabulary_table = false;  // a table with one row a token: left out of "non-embedding"
+  bool is_used = true;               // false: stands in published checkpoints, but nothing reads it
+  // Initial values: drawn from N(0, init_stddev^2), or the constant where init_stddev is 0.
+  double init_stddev = 0;
+  double init_constant = 0;
+
+  int64_t NumElements() const;
+};
+
+std::vector<ParameterSpec> ListParameters(const ModelConfig& config);
+
+// Names of the parts' tensors: "gpt_neox", "block_decoder.gpt_neox" or "token_decoder.gpt_neox".
+std::string DecoderPrefix(const ModelConfig& config);
+inline constexpr char kTokenDecoderPrefix[] = "token_decoder.gpt_neox";
+
+struct ParameterCounts {
+  int64_t total = 0;          // of a published checkpoint, unused tensors included
+  int64_t used = 0;
+  int64_t unused = 0;
+  int64_t non_embedding = 0;  // used, without vocabulary tables
+  // Non-embedding parameters of each part.
+  int64_t embedder = 0;
+  int64_t decoder = 0;
+  int64_t token_decoder = 0;
+};
+
+ParameterCounts CountParameters(const ModelConfig& config);
+
+// Multiply-adds of one forward pass for one token, averaged over a context of `context` tokens
+// (teacher forced, as in training; the last block's output, which predicts nothing, is not counted
+// separately). A training step does three times as many; a multiply-add is 2 FLOPs.
+double MultiplyAddsPerToken(const ModelConfig& config, int64_t context);
+
+// Bytes of the global KV cache that one token of context adds, at `bytes_per_element` (2 for f16).
+double KvBytesPerToken(const ModelConfig& config, int64_t bytes_per_element);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_CONFIG_PARAMETERS_H_

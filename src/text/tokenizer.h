@@ -1,0 +1,58 @@
+#ifndef BLOCKFORMER_TEXT_TOKENIZER_H_
+#define BLOCKFORMER_TEXT_TOKENIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace blockformer {
+
+// What to do with bytes that are not valid UTF-8.
+enum class InvalidUtf8 {
+  kError,    // throw Error(kInvalidArgument) that names the offset of the first bad byte
+  kReplace,  // each maximal bad part becomes U+FFFD
+};
+
+// A byte-level BPE tokenizer, as Hugging Face's tokenizer.json describes it (GPT-NeoX, Pythia), or as
+// GPT-2's vocab.json and merges.txt do. Immutable; safe to use from several threads.
+class Tokenizer {
+ public:
+  // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or encoder.json
+  // + vocab.bpe), or one file of such a pair. Throws Error that names the file and the field.
+  static Tokenizer Load(const std::string& path);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // Time is linear in the length of the text.
+  std::vector<int32_t> Encode(std::string_view text,
+                              InvalidUtf8 policy = InvalidUtf8::kError) const;
+
+  // Ids that do not exist throw Error(kInvalidArgument). The bytes may be invalid UTF-8 where the
+  // ids end inside a character; StreamDecoder holds such bytes back.
+  std::string Decode(std::span<const int32_t> ids, bool skip_special = false) const;
+
+  // The bytes of one id; empty view if the id does not exist.
+  std::string_view TokenBytes(int32_t id) const;
+  bool IsSpecial(int32_t id) const;
+
+  // The largest id plus one.
+  int32_t VocabSize() const;
+  std::optional<int32_t> FindToken(std::string_view content) const;
+  // The end-of-text token "<|endoftext|>", if there is one.
+  std::optional<int32_t> EndOfText() const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<const Impl> impl);
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TEXT_TOKENIZER_H_
