@@ -11,9 +11,9 @@ namespace blockformer {
 namespace {
 
 const char* const kRelevantFeatures[] = {
-    "sse4_2",       "fma",         "f16c",     "avx2",     "avx_vnni", "avx512f", "avx512bw",
-    "avx512_vnni",  "avx512_bf16", "amx_bf16", "amx_int8", "asimd",    "asimddp", "asimdhp",
-    "bf16",         "i8mm",        "sve"};
+    "sse4_2",   "fma",         "f16c",        "avx2",     "avx_vnni", "avx512f",
+    "avx512bw", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd",
+    "asimddp",  "asimdhp",     "bf16",        "i8mm",     "sve"};
 
 int AvailableProcessors() {
   cpu_set_t set;

@@ -9,10 +9,10 @@ namespace blockformer {
 
 // What this processor is and can do.
 struct CpuInfo {
-  std::string model_name;              // as the operating system gives it
-  int processors = 0;                  // available to this process
-  uint64_t memory_bytes = 0;           // physical memory
-  std::vector<std::string> features;   // those that matter for arithmetic, such as "avx512_vnni"
+  std::string model_name;             // as the operating system gives it
+  int processors = 0;                 // available to this process
+  uint64_t memory_bytes = 0;          // physical memory
+  std::vector<std::string> features;  // those that matter for arithmetic, such as "avx512_vnni"
 };
 
 CpuInfo GetCpuInfo();

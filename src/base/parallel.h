@@ -18,14 +18,13 @@ void SetNumThreads(int threads);
 // The index of the calling thread in the innermost ParallelFor, in [0, NumThreads()).
 int ThreadIndex();
 
-// Splits [0, count) into one range a thread and calls body(begin, end) for each. Ranges are at least
-// `grain` long, so small work stays on the calling thread. The split depends only on count, grain
-// and NumThreads(). The first exception that a body throws is thrown again here.
+// Splits [0, count) into one range a thread and calls body(begin, end) for each. Ranges are at
+// least `grain` long, so small work stays on the calling thread. The split depends only on count,
+// grain and NumThreads(). The first exception that a body throws is thrown again here.
 template <typename Body>
 void ParallelFor(int64_t count, int64_t grain, Body&& body) {
   if (count <= 0) return;
-  const int64_t ranges =
-      std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, NumThreads());
+  const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, NumThreads());
   if (ranges == 1) {
     body(int64_t{0}, count);
     return;

@@ -75,7 +75,8 @@ std::string ProgressBar::Line() const {
   const double rate = elapsed > 0 ? static_cast<double>(done_ - start_) / elapsed : 0;
   std::string line = label_ + " ";
   if (total_ > 0) {
-    const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
+    const double share =
+        std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
     const int filled = static_cast<int>(share * kBarWidth);
     line += fmt::format("[{}{}] {:3.0f} % ", std::string(filled, '='),
                         std::string(kBarWidth - filled, ' '), share * 100);

@@ -39,7 +39,8 @@ uint64_t Random::Below(uint64_t bound) {
   }
 }
 
-double Random::Normal() {  // Box-Muller; the second value is not kept, so the state stays one number
+double
+Random::Normal() {  // Box-Muller; the second value is not kept, so the state stays one number
   const double radius = std::sqrt(-2.0 * std::log(1.0 - Uniform()));
   return radius * std::cos(2.0 * std::numbers::pi * Uniform());
 }

@@ -18,10 +18,10 @@ class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
 
-  uint64_t Next();                // 64 random bits
-  double Uniform();               // in [0, 1)
-  uint64_t Below(uint64_t bound); // in [0, bound), unbiased; bound > 0
-  double Normal();                // mean 0, standard deviation 1
+  uint64_t Next();                 // 64 random bits
+  double Uniform();                // in [0, 1)
+  uint64_t Below(uint64_t bound);  // in [0, bound), unbiased; bound > 0
+  double Normal();                 // mean 0, standard deviation 1
 
  private:
   uint64_t state_;

@@ -26,16 +26,17 @@ struct TensorView {
   int64_t NumElements() const;
 };
 
-// Converts F64, F32, F16 or BF16 to f32, or integers to i64; `out` holds NumElements() values. Throws
-// Error(kInvalidArgument), opening with `name`, for any other type.
+// Converts F64, F32, F16 or BF16 to f32, or integers to i64; `out` holds NumElements() values.
+// Throws Error(kInvalidArgument), opening with `name`, for any other type.
 void ConvertToFloat(const TensorView& tensor, const std::string& name, std::span<float> out);
 void ConvertToInt64(const TensorView& tensor, const std::string& name, std::span<int64_t> out);
 std::vector<float> ToFloats(const TensorView& tensor, const std::string& name);
 std::vector<int64_t> ToInt64s(const TensorView& tensor, const std::string& name);
 
-// A mapped safetensors file. Construction checks the whole header: sizes, types, shapes, offsets that
-// lie in the file, tile its data without gap or overlap and fit their shapes. Throws Error(kCorrupt)
-// that names the file, the tensor and the value. Immutable; safe to read from several threads.
+// A mapped safetensors file. Construction checks the whole header: sizes, types, shapes, offsets
+// that lie in the file, tile its data without gap or overlap and fit their shapes. Throws
+// Error(kCorrupt) that names the file, the tensor and the value. Immutable; safe to read from
+// several threads.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);

@@ -87,8 +87,8 @@ void ObjectReader::FailField(const std::string& key, const std::string& problem)
 
 void ObjectReader::FailChoice(const std::string& key, const std::string& value,
                               const std::vector<std::string>& names) const {
-  FailField(key, fmt::format("\"{}\" is not known; one of {} is wanted", value,
-                             fmt::join(names, ", ")));
+  FailField(key,
+            fmt::format("\"{}\" is not known; one of {} is wanted", value, fmt::join(names, ", ")));
 }
 
 const Json& ObjectReader::Raw(const std::string& key) const {
@@ -125,14 +125,13 @@ int64_t ObjectReader::Int(const std::string& key, int64_t min, int64_t max,
 double ObjectReader::Number(const std::string& key, double min, double max) const {
   const Json& value = Required(key);
   if (!value.is_number() || !(value.get<double>() >= min && value.get<double>() <= max)) {
-    FailField(key, fmt::format("{} is not possible; a number from {} to {} is wanted",
-                               value.dump(), min, max));
+    FailField(key, fmt::format("{} is not possible; a number from {} to {} is wanted", value.dump(),
+                               min, max));
   }
   return value.get<double>();
 }
 
-double ObjectReader::Number(const std::string& key, double min, double max,
-                            double fallback) const {
+double ObjectReader::Number(const std::string& key, double min, double max, double fallback) const {
   return Has(key) ? Number(key, min, max) : fallback;
 }
 
@@ -163,9 +162,8 @@ std::string ObjectReader::String(const std::string& key, const std::string& fall
 std::vector<std::string> ObjectReader::Strings(const std::string& key) const {
   const Json& value = Required(key);
   std::vector<std::string> result;
-  const bool right = value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& e) {
-                       return e.is_string();
-                     });
+  const bool right = value.is_array() && std::all_of(value.begin(), value.end(),
+                                                     [](const Json& e) { return e.is_string(); });
   if (!right) FailField(key, "a list of strings is wanted");
   for (const Json& element : value) result.push_back(element.get<std::string>());
   return result;

@@ -36,7 +36,7 @@ class ObjectReader {
   // at the top.
   ObjectReader(const Json& object, std::string source, std::string path = "");
 
-  bool Has(const std::string& key) const;     // true if present and not null
+  bool Has(const std::string& key) const;  // true if present and not null
   int64_t Int(const std::string& key, int64_t min, int64_t max) const;
   int64_t Int(const std::string& key, int64_t min, int64_t max, int64_t fallback) const;
   double Number(const std::string& key, double min, double max) const;

@@ -25,9 +25,9 @@ TransformerConfig ReadTransformer(const ObjectReader& reader, Sizes sizes) {
   config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
   config.num_layers = reader.Int("num_hidden_layers", 1, kMaxLayers);
   const bool defaulted = sizes == Sizes::kDefaulted;
-  config.num_heads = defaulted ? reader.Int("num_attention_heads", 1, kMaxWidth,
-                                            DefaultHeads(config.hidden_size))
-                               : reader.Int("num_attention_heads", 1, kMaxWidth);
+  config.num_heads =
+      defaulted ? reader.Int("num_attention_heads", 1, kMaxWidth, DefaultHeads(config.hidden_size))
+                : reader.Int("num_attention_heads", 1, kMaxWidth);
   config.intermediate_size =
       defaulted ? reader.Int("intermediate_size", 1, 4 * kMaxWidth, 4 * config.hidden_size)
                 : reader.Int("intermediate_size", 1, 4 * kMaxWidth);
@@ -122,11 +122,11 @@ void ValidateBlock(const ModelConfig& config, const std::string& source) {
             config.embedder.hidden_size, wanted);
   }
   if (config.expansion == Expansion::kRepeat) {
-    Require(config.token_decoder.hidden_size == config.decoder.hidden_size,
-            ErrorCode::kInvalidArgument,
-            "{}: token_decoder.expansion repeat needs equal widths; block_decoder.hidden_size is {} "
-            "and token_decoder.hidden_size is {}",
-            source, config.decoder.hidden_size, config.token_decoder.hidden_size);
+    Require(
+        config.token_decoder.hidden_size == config.decoder.hidden_size, ErrorCode::kInvalidArgument,
+        "{}: token_decoder.expansion repeat needs equal widths; block_decoder.hidden_size is {} "
+        "and token_decoder.hidden_size is {}",
+        source, config.decoder.hidden_size, config.token_decoder.hidden_size);
   }
 }
 
@@ -146,8 +146,7 @@ void ValidateModelConfig(const ModelConfig& config, const std::string& source) {
 ModelConfig ModelConfigFromJson(const Json& json, const std::string& source) {
   const ObjectReader reader(json, source);
   const ModelKind kind = reader.Choice<ModelKind>(
-      "model_type",
-      {{"gpt_neox", ModelKind::kVanilla}, {"block_transformer", ModelKind::kBlock}});
+      "model_type", {{"gpt_neox", ModelKind::kVanilla}, {"block_transformer", ModelKind::kBlock}});
   ModelConfig config;
   if (kind == ModelKind::kBlock) {
     config = ReadBlock(reader, Sizes::kRequired);

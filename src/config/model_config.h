@@ -57,8 +57,8 @@ struct PaddingConfig {
 // What a model is: everything that its parameters' shapes and its arithmetic depend on.
 struct ModelConfig {
   ModelKind kind = ModelKind::kBlock;
-  int64_t vocab_size = 0;      // rows of the vocabulary tables, padding included
-  int64_t max_length = 2048;   // context in tokens that the model is trained for
+  int64_t vocab_size = 0;     // rows of the vocabulary tables, padding included
+  int64_t max_length = 2048;  // context in tokens that the model is trained for
   int64_t eos_token_id = 0;
   int64_t pad_token_id = 0;
 
@@ -86,8 +86,9 @@ ModelConfig ModelConfigFromJson(const Json& json, const std::string& source);
 OrderedJson ModelConfigToJson(const ModelConfig& config);
 
 // The `model` section of a recipe: the fields of config.json, where unknown fields are errors, and
-// heads and feed-forward sizes may be left to the defaults of the published implementation: heads of
-// 32 dimensions up to a width of 256, of 64 up to 1536, of 128 above; feed-forward 4 times the width.
+// heads and feed-forward sizes may be left to the defaults of the published implementation: heads
+// of 32 dimensions up to a width of 256, of 64 up to 1536, of 128 above; feed-forward 4 times the
+// width.
 ModelConfig ModelConfigFromRecipe(const ObjectReader& model);
 
 }  // namespace blockformer

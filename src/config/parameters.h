@@ -33,7 +33,7 @@ std::string DecoderPrefix(const ModelConfig& config);
 inline constexpr char kTokenDecoderPrefix[] = "token_decoder.gpt_neox";
 
 struct ParameterCounts {
-  int64_t total = 0;          // of a published checkpoint, unused tensors included
+  int64_t total = 0;  // of a published checkpoint, unused tensors included
   int64_t used = 0;
   int64_t unused = 0;
   int64_t non_embedding = 0;  // used, without vocabulary tables

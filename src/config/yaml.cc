@@ -78,7 +78,9 @@ class JsonBuilder : public YAML::EventHandler {
   Json TakeResult() { return std::move(root_); }
 
  private:
-  bool ExpectsKey() const { return !open_.empty() && open_.back()->is_object() && !has_key_.back(); }
+  bool ExpectsKey() const {
+    return !open_.empty() && open_.back()->is_object() && !has_key_.back();
+  }
 
   [[noreturn]] void FailAt(const YAML::Mark& mark, const std::string& problem) const {
     Fail(ErrorCode::kCorrupt, "{}: line {}, column {}: {}", source_, mark.line + 1, mark.column + 1,
