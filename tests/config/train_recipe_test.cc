@@ -1,0 +1,164 @@
+#include "config/train_recipe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr char kRecipe[] = "recipes/quickstart/block.yaml";
+
+std::string ErrorOf(const std::vector<std::string>& overrides) {
+  try {
+    ReadTrainRecipe(kRecipe, overrides);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument) << error.what();
+    return error.what();
+  }
+  return "no error";
+}
+
+// The sizes that the published implementation instantiates, and what the paper calls 31M.
+struct PublishedSize {
+  const char* recipe;
+  int64_t total;
+  int64_t non_embedding;
+  int64_t unused;
+  int64_t used;
+  int64_t decoder;
+  int64_t token_decoder;
+};
+
+const PublishedSize kPublishedSizes[] = {
+    {"block_main_b4_5", 46724096, 4871168, 12877824, 33846272, 2369792, 2501376},
+    {"block_main_b4_19", 103147520, 19441664, 25755648, 77391872, 9458176, 9983488},
+    {"block_main_b4_85", 211797504, 86238720, 38633472, 173164032, 42528768, 43709952},
+    {"block_main_b4_300", 471824384, 304412672, 51511296, 420313088, 151156736, 153255936},
+    {"block_main_b4_800", 1148956672, 814133248, 103022592, 1045934080, 402870272, 411262976},
+    {"block_main_b4_1.2b", 1551822848, 1216999424, 103022592, 1448800256, 604303360, 612696064},
+    {"vanilla_31", 39950336, 14194688, 0, 39950336, 14194688, 0},
+    {"vanilla_31_ffn1024", 30494720, 4739072, 0, 30494720, 4739072, 0},
+    {"vanilla_70", 70426624, 18915328, 0, 70426624, 18915328, 0},
+    {"vanilla_160", 162322944, 85056000, 0, 162322944, 85056000, 0},
+    {"vanilla_410", 405334016, 302311424, 0, 405334016, 302311424, 0},
+};
+
+TEST(Recipes, PaperModelsHaveThePublishedSizes) {
+  for (const PublishedSize& size : kPublishedSizes) {
+    SCOPED_TRACE(size.recipe);
+    const std::string path = fmt::format("recipes/{}.yaml", size.recipe);
+    const ParameterCounts counts = CountParameters(ReadRecipeModel(path));
+    EXPECT_EQ(counts.total, size.total);
+    EXPECT_EQ(counts.non_embedding, size.non_embedding);
+    EXPECT_EQ(counts.unused, size.unused);
+    EXPECT_EQ(counts.used, size.used);
+    EXPECT_EQ(counts.decoder, size.decoder);
+    EXPECT_EQ(counts.token_decoder, size.token_decoder);
+    EXPECT_EQ(counts.embedder, 0);
+  }
+}
+
+TEST(Recipes, EveryShippedRecipeIsValid) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("recipes")) {
+    if (entry.path().extension() != ".yaml") continue;
+    SCOPED_TRACE(entry.path());
+    EXPECT_NO_THROW(ReadTrainRecipe(entry.path(), {}));
+    ++count;
+  }
+  EXPECT_GE(count, 15);
+}
+
+TEST(Recipes, PairsToCompareHaveEqualNonEmbeddingSize) {
+  const auto size = [](const char* path) {
+    return static_cast<double>(CountParameters(ReadRecipeModel(path)).non_embedding);
+  };
+  EXPECT_NEAR(size("recipes/quickstart/block.yaml") / size("recipes/quickstart/vanilla.yaml"), 1,
+              0.015);
+  EXPECT_NEAR(size("recipes/small/block_5m.yaml") / size("recipes/small/vanilla_5m.yaml"), 1, 0.03);
+}
+
+TEST(TrainRecipe, OverridesReplaceAndAddFields) {
+  const TrainRecipe recipe =
+      ReadTrainRecipe(kRecipe, {"training.steps=700", "training.stop_steps=7",
+                                "training.dtype=bf16", "validation.prompt='17'", "output=a=b"});
+  EXPECT_EQ(recipe.training.steps, 700);
+  EXPECT_EQ(recipe.training.stop_steps, 7);
+  EXPECT_TRUE(recipe.training.bfloat16);
+  EXPECT_EQ(recipe.validation.prompt, "17");
+  EXPECT_EQ(recipe.output, "a=b");
+  EXPECT_EQ(recipe.document["training"]["steps"], 700);
+}
+
+TEST(TrainRecipe, TheDocumentIsItselfARecipe) {
+  const TrainRecipe recipe = ReadTrainRecipe(kRecipe, {"training.steps=700"});
+  const Json read_again = ParseYaml(recipe.document.dump(2), "dump");
+  EXPECT_EQ(read_again, recipe.document);
+  EXPECT_EQ(TrainRecipeFromJson(read_again, "dump").training.steps, 700);
+}
+
+TEST(TrainRecipe, StopStepsAreStepsUnlessSet) {
+  EXPECT_EQ(ReadTrainRecipe(kRecipe, {"training.steps=300"}).training.stop_steps, 300);
+}
+
+TEST(TrainRecipe, UnknownKeysNameThemselvesAndTheKnownOnes) {
+  EXPECT_THAT(ErrorOf({"training.step=3"}),
+              AllOf(HasSubstr(kRecipe), HasSubstr("training.step:"), HasSubstr("stop_steps")));
+  EXPECT_THAT(ErrorOf({"trainning.steps=3"}), AllOf(HasSubstr("trainning"), HasSubstr("training")));
+  EXPECT_THAT(ErrorOf({"model.depth=3"}), AllOf(HasSubstr("model.depth"), HasSubstr("embedder")));
+}
+
+TEST(TrainRecipe, ImpossibleValuesNameTheField) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"training.steps=0", "training.steps: 0"},
+      {"training.steps=", "training.steps: is missing"},
+      {"training.steps=1e3", "training.steps: 1000.0"},
+      {"training.batch_size=-8", "training.batch_size: -8"},
+      {"training.batch_size=99999999999999999999", "training.batch_size"},
+      {"training.micro_batch_size=9", "training.micro_batch_size: 9"},
+      {"training.learning_rate=.nan", "training.learning_rate: \".nan\""},
+      {"training.warmup_steps=5000", "training.warmup_steps: 5000"},
+      {"training.stop_steps=5000", "training.stop_steps: 5000"},
+      {"training.seed=-1", "training.seed: -1"},
+      {"training.device=tpu", "training.device: \"tpu\""},
+      {"training.dtype=f16", "training.dtype: \"f16\""},
+      {"data.packing=tight", "data.packing: \"tight\""},
+      {"data.train=", "data.train: is missing"},
+      {"data.validation=", "validation.interval"},
+      {"checkpoint.keep_last=0", "checkpoint.keep_last: 0"},
+      {"model.max_length=510", "model.max_length: 510"},
+      {"model.max_length=4", "model.max_length: 4"},
+      {"model.vocab_size=0", "model.vocab_size: 0"},
+      {"output=", "output: is missing"},
+      {"output=''", "output: is empty"},
+      {"data=7", "data: an object is wanted"},
+      {"training=", "training.steps: is missing"},
+  };
+  for (const auto& [override_text, message] : cases) {
+    EXPECT_THAT(ErrorOf({override_text}), HasSubstr(message)) << override_text;
+  }
+}
+
+TEST(TrainRecipe, MalformedOverridesAreErrors) {
+  EXPECT_THAT(ErrorOf({"training.steps"}), HasSubstr("is not an override"));
+  EXPECT_THAT(ErrorOf({"=3"}), HasSubstr("is not an override"));
+  EXPECT_THAT(ErrorOf({"output.name=3"}), HasSubstr("output is a value"));
+  EXPECT_THAT(ErrorOf({"training..steps=3"}), HasSubstr("training."));
+  EXPECT_THROW(ReadTrainRecipe(kRecipe, {"training.steps=[1"}), Error);
+}
+
+TEST(TrainRecipe, AMissingFileIsAnError) {
+  EXPECT_THROW(ReadTrainRecipe("recipes/none.yaml", {}), Error);
+  EXPECT_THROW(ReadRecipeModel("recipes/none.yaml"), Error);
+}
+
+}  // namespace
+}  // namespace blockformer
