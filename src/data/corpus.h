@@ -1,0 +1,69 @@
+#ifndef BLOCKFORMER_DATA_CORPUS_H_
+#define BLOCKFORMER_DATA_CORPUS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/input_stream.h"
+
+namespace blockformer {
+
+struct CorpusOptions {
+  std::string text_field = "text";  // of a JSON line; other fields are ignored
+  // A longer line of JSON or file of plain text is an error.
+  uint64_t max_document_bytes = uint64_t{1} << 30;
+};
+
+// Streams the documents of files in the order given. By the file's name:
+//   .jsonl, .json  JSON lines: one document a line, blank lines skipped
+//   anything else  plain text: the file is one document
+//   .zst after it  the same, compressed by zstd ("pile.jsonl.zst", "book.txt.zst")
+//   "-"            standard input, JSON lines
+// A byte order mark at the start of a file is dropped. Memory: one document and a fixed buffer,
+// whatever the size of the corpus. Not thread-safe.
+class CorpusReader {
+ public:
+  // Throws Error if a file is not there, cannot be read or is a directory.
+  explicit CorpusReader(std::vector<std::string> paths, CorpusOptions options = {});
+
+  // Moves to the next document and stores its text (maybe empty); false after the last. Throws
+  // Error that opens with Location(): kCorrupt, kIo, or kExhausted for a document that is too long.
+  bool Next(std::string* document);
+
+  // Where the current document lies, for messages: "FILE", or "FILE:LINE" with lines from 1.
+  std::string Location() const;
+
+  // Bytes read so far of all files as they are stored, and their total, which is 0 if it is not
+  // known because one of them is a pipe.
+  uint64_t BytesRead() const;
+  uint64_t TotalBytes() const { return total_bytes_; }
+
+ private:
+  bool OpenNextFile();
+  void CloseFile();
+  bool FillBuffer();
+  bool ReadLine();
+  void ReadRest();
+  void Append(size_t count);
+  std::string ParseLine() const;
+
+  std::vector<std::string> paths_;
+  CorpusOptions options_;
+  uint64_t total_bytes_ = 0;
+  uint64_t closed_bytes_ = 0;  // of the files that are done
+
+  size_t next_path_ = 0;
+  std::optional<InputStream> stream_;  // the current file, paths_[next_path_ - 1]
+  bool is_json_ = false;
+  int64_t line_number_ = 0;
+  std::string buffer_;  // bytes [begin_, end_) are not used yet
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  std::string record_;  // the current line or file
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_DATA_CORPUS_H_
