@@ -1,0 +1,60 @@
+# Thin wrappers around CMake that first install missing Debian packages; `make help` lists them.
+PRESET ?= release
+PREFIX ?= /usr/local
+BUILD := build/$(PRESET)
+# One compiler a core, and 2 GB of free memory for each: the files that include torch need as much.
+JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {jobs = int($$2 / 2000000)} \
+	END {print jobs < 1 ? 1 : (jobs < cores ? jobs : cores)}' /proc/meminfo)
+NINJA := cmake --build $(BUILD) --parallel $(JOBS)
+CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+.DEFAULT_GOAL := help
+.PHONY: help packages build quickstart test test-slow bench lint format install clean
+
+help:
+	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
+	@echo "make build       both programs, in build/release"
+	@echo "make test        builds and runs the fast tests; make test-slow the others"
+	@echo "make bench       measures throughput into build/release/bench.json"
+	@echo "make lint        format, naming, static analysis, include directions"
+	@echo "make format      formats the C++ sources"
+	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
+	@echo "make clean       removes build/"
+	@echo "PRESET=release|debug|asan|tsan|no-train chooses the build, JOBS=$(JOBS) the parallel jobs"
+
+packages:
+	@scripts/install_packages.sh
+
+$(BUILD)/build.ninja: | packages
+	cmake --preset $(PRESET)
+
+build: $(BUILD)/build.ninja
+	$(NINJA)
+
+quickstart: $(BUILD)/build.ninja
+	$(NINJA) --target blockformer blockformer-train
+	BUILD=$(BUILD) scripts/quickstart.sh
+
+test: build
+	$(CTEST) --label-exclude slow
+
+test-slow: build
+	$(CTEST) --label-regex slow
+
+bench: $(BUILD)/build.ninja
+	$(NINJA) --target blockformer
+	BUILD=$(BUILD) scripts/bench.sh
+
+lint:
+	@scripts/install_packages.sh build lint
+	JOBS=$(JOBS) scripts/lint.sh
+
+format:
+	@scripts/install_packages.sh build lint
+	git ls-files '*.h' '*.cc' | xargs clang-format-16 -i
+
+install: build
+	DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf build

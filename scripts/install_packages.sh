@@ -1,0 +1,81 @@
+#!/bin/bash
+# Installs the Debian 12 packages that are missing, and says which; silent when all are there.
+#
+#   scripts/install_packages.sh          to build, test and run
+#   scripts/install_packages.sh lint     to check the sources with `make lint`
+#   scripts/install_packages.sh --list   prints the packages' names and installs nothing
+set -euo pipefail
+
+build_packages=(
+  g++ cmake ninja-build pkg-config
+  python3                 # the scripts of tests, lint and quickstart; standard library only
+  libcli11-dev            # command line
+  libspdlog-dev           # log, and with it libfmt-dev
+  nlohmann-json3-dev      # JSON
+  libyaml-cpp-dev         # YAML recipes
+  libpcre2-dev            # the tokenizer's patterns
+  libutf8proc-dev         # Unicode NFC
+  libzstd-dev             # compressed corpora
+  libdnnl-dev             # oneDNN: matrix products of the engine
+  libhwy-dev              # Highway: SIMD kernels
+  libtorch-dev            # the trainer
+  libgloo-dev             # its processes' exchange
+  libopenblas-openmp-dev  # its matrix products; this flavour shares OpenMP's threads
+  libgtest-dev libgmock-dev libbenchmark-dev
+)
+lint_packages=(
+  clang-format-16 clang-tidy-16
+  libomp-16-dev           # omp.h for clang
+)
+
+fail() {
+  echo "install_packages.sh: $*" >&2
+  exit 1
+}
+
+list_only=no
+groups=()
+for argument in "$@"; do
+  case $argument in
+    --list) list_only=yes ;;
+    build | lint) groups+=("$argument") ;;
+    *) fail "'$argument' is not known; use build, lint or --list" ;;
+  esac
+done
+
+wanted=("${build_packages[@]}")
+if [[ " ${groups[*]-} " == *" lint "* ]]; then wanted+=("${lint_packages[@]}"); fi
+if [[ $list_only == yes ]]; then
+  printf '%s\n' "${wanted[@]}"
+  exit 0
+fi
+
+if ! command -v apt-get >/dev/null; then
+  fail "apt-get is not here: this is not Debian. Install what gives these Debian 12 packages:" \
+    "${wanted[*]}"
+fi
+
+installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "${wanted[@]}" \
+  2>/dev/null || true)
+missing=()
+for package in "${wanted[@]}"; do
+  if ! grep -qxF "installed $package" <<<"$installed"; then missing+=("$package"); fi
+done
+if [[ ${#missing[@]} == 0 ]]; then exit 0; fi
+
+as_root=()
+if [[ $(id -u) != 0 ]]; then
+  command -v sudo >/dev/null ||
+    fail "as root, install the missing packages: apt-get install ${missing[*]}"
+  as_root=(sudo)
+fi
+apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet)
+install=("${apt_get[@]}" install --no-install-recommends "${missing[@]}")
+
+echo "Installing Debian packages: ${missing[*]}"
+# Package lists may be absent or name versions that the mirror no longer holds.
+if ! apt-cache show --no-all-versions "${missing[@]}" >/dev/null 2>&1 || ! "${install[@]}"; then
+  "${apt_get[@]}" update
+  "${install[@]}" ||
+    fail "apt-get failed, see above; the packages are those of Debian 12 (bookworm)"
+fi

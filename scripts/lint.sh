@@ -1,0 +1,33 @@
+#!/bin/bash
+# The checks of `make lint`; runs them all and fails if one does. JOBS: clang-tidy processes.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+status=0
+
+check() {
+  echo "== $1"
+  shift
+  "$@" || status=1
+}
+
+check_format() {
+  git ls-files '*.h' '*.cc' | xargs clang-format-16 --dry-run -Werror
+}
+
+# Paths of somebody's machine have no place in the project.
+check_paths() {
+  ! git grep --line-number --extended-regexp '(^|[^[:alnum:]_.-])/(home|root|work)/'
+}
+
+check_tidy() {
+  cmake --preset lint >build/lint.log 2>&1 || { cat build/lint.log; return 1; }
+  scripts/run_clang_tidy.py build/lint "${JOBS:-$(nproc)}"
+}
+
+mkdir -p build
+check "include directions and header guards" scripts/check_includes.py
+check "absolute paths" check_paths
+check "format" check_format
+check "clang-tidy (files that have not changed since they were found clean are skipped)" check_tidy
+if [[ $status == 0 ]]; then echo "lint: clean"; else echo "lint: see above"; fi
+exit "$status"
