@@ -1,0 +1,72 @@
+#include "train/batch_loader.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace blockformer {
+namespace {
+
+PackingOptions MakePackingOptions(const ModelConfig& model, bool published) {
+  PackingOptions options;
+  options.sample_length = model.max_length;
+  options.published = published;
+  options.eos_id = static_cast<int32_t>(model.eos_token_id);
+  options.pad_id = static_cast<int32_t>(model.pad_token_id);
+  if (model.kind == ModelKind::kBlock) {
+    options.block_length = model.block_length;
+    options.random_pad_first_block = model.padding.random_first_block;
+    options.pad_to_block_boundary = model.padding.to_block_boundary;
+  }
+  return options;
+}
+
+}  // namespace
+
+int64_t SampleOrder::At(int64_t position) {
+  const int64_t epoch = position / num_samples_;
+  if (epoch != epoch_) {
+    const uint64_t stream = MixBits(static_cast<uint64_t>(epoch) + 1);
+    permutation_ = RandomPermutation(num_samples_, MixBits(seed_) ^ stream);
+    epoch_ = epoch;
+  }
+  return permutation_[static_cast<size_t>(position % num_samples_)];
+}
+
+BatchLoader::BatchLoader(const std::string& prefix, const ModelConfig& model,
+                         bool published_packing)
+    : tokens_(prefix),
+      samples_(tokens_, MakePackingOptions(model, published_packing)),
+      vocab_size_(model.vocab_size) {
+  Require(samples_.NumSamples() > 0, ErrorCode::kInvalidArgument,
+          "{}: its {} tokens do not fill one sample of {}; a longer corpus or a shorter "
+          "model.max_length is wanted",
+          prefix, tokens_.NumTokens(), model.max_length);
+}
+
+TokenBatch BatchLoader::Read(std::span<const int64_t> samples, const torch::Device& device) const {
+  const int64_t length = samples_.options().sample_length;
+  const auto shape = {static_cast<int64_t>(samples.size()), length};
+  torch::Tensor ids = torch::empty(shape, torch::kInt32);
+  torch::Tensor mask = torch::empty(shape, torch::kInt32);
+  torch::Tensor labels = torch::empty(shape, torch::kInt32);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const auto row = [i, length](torch::Tensor& tensor) {
+      return std::span(tensor.data_ptr<int32_t>() + static_cast<int64_t>(i) * length,
+                       static_cast<size_t>(length));
+    };
+    samples_.Read(samples[i], row(ids), row(mask), row(labels));
+    const auto [lowest, highest] = std::ranges::minmax(row(ids));
+    Require(lowest >= 0 && highest < vocab_size_, ErrorCode::kCorrupt,
+            "{}: sample {} holds the token id {}, but model.vocab_size is {}; was it made with "
+            "another tokenizer?",
+            tokens_.prefix(), samples[i], lowest < 0 ? lowest : highest, vocab_size_);
+  }
+  const auto on_device = [&device](const torch::Tensor& tensor) {
+    return tensor.to(device, torch::kInt64);
+  };
+  return {on_device(ids), on_device(mask), on_device(labels)};
+}
+
+}  // namespace blockformer

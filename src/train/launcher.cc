@@ -1,0 +1,154 @@
+#include "train/launcher.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/program.h"
+
+namespace blockformer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kPollInterval = std::chrono::milliseconds(20);
+constexpr auto kKillDelay = std::chrono::seconds(10);
+constexpr int kInterruptedExitCode = 130;
+
+// A port that was free a moment ago; process 0 will listen on it.
+int FindFreePort() {
+  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const bool found = descriptor >= 0 && bind(descriptor, generic, size) == 0 &&
+                     getsockname(descriptor, generic, &size) == 0;
+  const int error_number = errno;
+  if (descriptor >= 0) close(descriptor);
+  Require(found, ErrorCode::kIo, "--nproc: cannot find a free port: {}",
+          SystemErrorText(error_number));
+  return ntohs(address.sin_port);
+}
+
+// The first of two equal names counts, so what is inherited stands last.
+std::vector<std::string> EnvironmentOf(int rank, int count, int port) {
+  std::vector<std::string> result = {"MASTER_ADDR=127.0.0.1", fmt::format("MASTER_PORT={}", port)};
+  for (const char* prefix : {"", "LOCAL_"}) {
+    result.push_back(fmt::format("{}RANK={}", prefix, rank));
+    result.push_back(fmt::format("{}WORLD_SIZE={}", prefix, count));
+  }
+  for (char** entry = environ; *entry != nullptr; ++entry) result.emplace_back(*entry);
+  return result;
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+pid_t StartProcess(const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& environment) {
+  const std::vector<char*> argv = Pointers(arguments);
+  const std::vector<char*> envp = Pointers(environment);
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  Require(child >= 0, ErrorCode::kExhausted, "--nproc: cannot start a process: {}",
+          SystemErrorText(errno));
+  if (child > 0) return child;
+  // In a group of its own a key press reaches the parent alone, which passes it on once.
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() == parent) execve("/proc/self/exe", argv.data(), envp.data());
+  _exit(127);
+}
+
+int ExitCodeOf(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+class LocalProcesses {
+ public:
+  LocalProcesses(int count, const std::vector<std::string>& arguments) {
+    const int port = FindFreePort();
+    for (int rank = 0; rank < count; ++rank) {
+      processes_.push_back(StartProcess(arguments, EnvironmentOf(rank, count, port)));
+    }
+  }
+
+  int Wait() {
+    bool stop_passed_on = false;
+    while (std::any_of(processes_.begin(), processes_.end(), IsRunning)) {
+      Reap();
+      if (StopRequested() && !stop_passed_on) {
+        Signal(SIGTERM);
+        stop_passed_on = true;
+      }
+      if (kill_at_ && Clock::now() > *kill_at_) Signal(SIGKILL);
+      std::this_thread::sleep_for(kPollInterval);
+    }
+    return exit_code_;
+  }
+
+ private:
+  static bool IsRunning(pid_t process) { return process > 0; }
+
+  void Reap() {
+    for (size_t rank = 0; rank < processes_.size(); ++rank) {
+      int status = 0;
+      if (!IsRunning(processes_[rank]) || waitpid(processes_[rank], &status, WNOHANG) <= 0)
+        continue;
+      processes_[rank] = 0;
+      if (status != 0) OnFailure(rank, status);
+    }
+  }
+
+  void OnFailure(size_t rank, int status) {
+    if (exit_code_ != 0) return;
+    exit_code_ = ExitCodeOf(status);
+    // Processes stop together when asked to; the one that is still saving must not be hurried.
+    if (exit_code_ == kInterruptedExitCode) return;
+    LogMessage(LogLevel::kError,
+               WIFSIGNALED(status)
+                   ? fmt::format("training process {} was ended by signal {}; ending the others",
+                                 rank, WTERMSIG(status))
+                   : fmt::format("training process {} failed; ending the others", rank));
+    Signal(SIGTERM);
+    kill_at_ = Clock::now() + kKillDelay;
+  }
+
+  void Signal(int signal_number) const {
+    for (const pid_t process : processes_) {
+      if (IsRunning(process)) kill(process, signal_number);
+    }
+  }
+
+  std::vector<pid_t> processes_;  // 0 for one that has ended
+  int exit_code_ = 0;
+  std::optional<Clock::time_point> kill_at_;
+};
+
+}  // namespace
+
+int RunLocalProcesses(int count, const std::vector<std::string>& arguments) {
+  CatchStopSignals();
+  return LocalProcesses(count, arguments).Wait();
+}
+
+}  // namespace blockformer

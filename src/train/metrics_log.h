@@ -1,0 +1,33 @@
+#ifndef BLOCKFORMER_TRAIN_METRICS_LOG_H_
+#define BLOCKFORMER_TRAIN_METRICS_LOG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "config/json.h"
+
+namespace blockformer {
+
+// A file of JSON lines with the field "step", which never falls from line to line. Not thread-safe.
+class MetricsLog {
+ public:
+  // Opens the file to append. What a run wrote after its step `last_step`, and a line that a crash
+  // cut short, is dropped, so that a resumed run writes no step twice.
+  MetricsLog(const std::string& path, int64_t last_step);
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+  ~MetricsLog();
+
+  // Writes one line at once, so that others can follow it.
+  void Append(const OrderedJson& entry);
+  // Waits until everything is on the disk.
+  void Sync();
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_METRICS_LOG_H_

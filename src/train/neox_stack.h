@@ -1,0 +1,64 @@
+#ifndef BLOCKFORMER_TRAIN_NEOX_STACK_H_
+#define BLOCKFORMER_TRAIN_NEOX_STACK_H_
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <vector>
+
+#include "train/attention.h"
+#include "train/language_model.h"
+#include "train/layers.h"
+
+namespace blockformer {
+
+// Rotated keys and values of the positions decoded so far, a pair for each layer.
+class KvCache {
+ public:
+  // Room for `capacity` positions of `batch` sequences.
+  KvCache(const TransformerConfig& config, int64_t batch, int64_t capacity, torch::Device device);
+
+  int64_t length() const { return length_; }
+  // Forgets everything.
+  void Clear() { length_ = 0; }
+
+  // Writes [batch, rows, heads, head_size] after what is there and returns all keys and values,
+  // with `rows` more positions than length(); Advance() makes them part of it.
+  std::pair<torch::Tensor, torch::Tensor> Append(int64_t layer, const torch::Tensor& key,
+                                                 const torch::Tensor& value);
+  void Advance(int64_t rows) { length_ += rows; }
+
+ private:
+  std::vector<torch::Tensor> keys_;  // [batch, capacity, heads, head_size]
+  std::vector<torch::Tensor> values_;
+  int64_t length_ = 0;
+};
+
+// What a pass through a stack needs beside its input of [batch, rows, hidden_size].
+struct StackContext {
+  torch::Tensor positions;   // rotary positions, i64 [rows] or [batch, rows]
+  torch::Tensor mask;        // bool [batch, cached + rows], false on padding; undefined: no padding
+  KvCache* cache = nullptr;  // decodes after what it holds, and appends to it
+  int64_t first_output = 0;  // the first row whose output is wanted
+};
+
+// GPT-NeoX layers and the final norm (Black et al., 2022), without embeddings. Its parameters are
+// named layers.I.* and final_layer_norm.*.
+class NeoxStack : public torch::nn::Module {
+ public:
+  NeoxStack(const TransformerConfig& config, ComputeType compute);
+
+  // Returns f32 [batch, rows - first_output, hidden_size].
+  torch::Tensor Forward(const torch::Tensor& x, const StackContext& context) const;
+
+ private:
+  class Layer;
+
+  TransformerConfig config_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  std::shared_ptr<LayerNorm> final_layer_norm_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_NEOX_STACK_H_

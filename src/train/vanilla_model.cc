@@ -1,0 +1,38 @@
+#include "train/vanilla_model.h"
+
+#include "base/error.h"
+#include "data/packing.h"
+#include "train/loss.h"
+
+namespace blockformer {
+
+VanillaModel::VanillaModel(const ModelConfig& config, ComputeType compute)
+    : LanguageModel(config), compute_(compute) {
+  const int64_t width = config.decoder.hidden_size;
+  stack_ = register_module("gpt_neox", std::make_shared<NeoxStack>(config.decoder, compute));
+  embed_in_ = stack_->register_module("embed_in",
+                                      std::make_shared<EmbeddingTable>(config.vocab_size, width));
+  embed_out_ = register_module(
+      "embed_out", std::make_shared<LinearLayer>(width, config.vocab_size, /*bias=*/false,
+                                                 /*kernel=*/0, compute));
+}
+
+TokenLoss VanillaModel::Loss(const TokenBatch& batch) {
+  Require(batch.ids.dim() == 2 && batch.ids.size(1) > 1, ErrorCode::kInvalidArgument,
+          "a sample of {} tokens is too short: two or more are wanted", batch.ids.size(-1));
+  const int64_t rows = batch.ids.size(1) - 1;  // the last token is only a target
+  StackContext context;
+  context.positions = torch::arange(rows, batch.ids.options());
+  context.mask = batch.mask.narrow(1, 0, rows).to(torch::kBool);
+  const torch::Tensor hidden = Forward(batch.ids.narrow(1, 0, rows), context).flatten(0, 1);
+  const torch::Tensor labels = batch.labels.narrow(1, 1, rows).flatten();
+  const HeadLoss loss = SoftmaxHeadLoss(hidden, embed_out_->weight(), labels, compute_);
+  TokenLoss result;
+  result.sum = loss.sum;
+  result.count = (labels != kIgnoredLabel).sum();
+  result.sum_by_position = loss.rows.to(torch::kFloat64).sum().view({1});
+  result.count_by_position = result.count.view({1});
+  return result;
+}
+
+}  // namespace blockformer
