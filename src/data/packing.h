@@ -2,6 +2,7 @@
 #define BLOCKFORMER_DATA_PACKING_H_
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,21 +22,30 @@ struct PackingOptions {
   bool published = false;
   int32_t eos_id = 0;
   int32_t pad_id = 0;
+  // Of the model: a token file that holds another id is refused when that token is read.
+  int32_t vocab_size = std::numeric_limits<int32_t>::max();
 };
 
 constexpr int32_t kIgnoredLabel = -100;
 
+// numpy.random.RandomState(seed).randint(bound, size=count, dtype=int16), which draws the left pads
+// of the published implementation: each 32-bit output of MT19937 gives two values, the low half
+// first, masked to the bits of bound - 1 and drawn again while above it. 1 <= bound <= 2^15.
+std::vector<int16_t> LegacyNumpyRandint(uint32_t seed, int64_t bound, int64_t count);
+
 // The samples of a token file. Documents are packed back to back as [left pads][tokens][EOS][right
-// pads]; sample i is positions [i * sample_length, (i + 1) * sample_length) of that. Immutable; safe
-// to use from several threads; keeps a reference to the token file.
+// pads]; sample i is positions [i * sample_length, (i + 1) * sample_length) of that; a shorter rest
+// is left out. Immutable; safe to use from several threads; keeps a reference to the token file.
 class PackedSamples {
  public:
+  // Throws Error(kInvalidArgument) for lengths that do not fit each other.
   PackedSamples(const TokenFile& tokens, const PackingOptions& options);
 
   int64_t NumSamples() const;
 
   // Writes one sample; every span holds sample_length entries. mask is 1 on tokens and EOS, 0 on
-  // pads; labels are the ids, and kIgnoredLabel on pads.
+  // pads; labels are the ids, and kIgnoredLabel on pads. Throws Error(kCorrupt) for an id that is
+  // not in the vocabulary.
   void Read(int64_t sample, std::span<int32_t> ids, std::span<int32_t> mask,
             std::span<int32_t> labels) const;
 
@@ -43,9 +53,13 @@ class PackedSamples {
   const PackingOptions& options() const { return options_; }
 
  private:
+  int64_t LeftPad(int64_t document) const;
+  void ReadText(int64_t document, int64_t begin, std::span<int32_t> ids) const;
+  bool KeepsEndOfText(int64_t position, int64_t sample_end) const;
+
   const TokenFile& tokens_;
   PackingOptions options_;
-  std::vector<int16_t> left_pads_;
+  std::vector<int16_t> left_pads_;  // of each document; empty without random_pad_first_block
   std::vector<int64_t> starts_;  // where each document's left pads begin; one more entry at the end
 };
 

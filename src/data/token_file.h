@@ -5,6 +5,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
+
+#include "base/file.h"
 
 namespace blockformer {
 
@@ -13,8 +16,10 @@ namespace blockformer {
 // they are packed. Immutable; safe to read from several threads.
 class TokenFile {
  public:
-  // Opens PREFIX.idx and PREFIX.bin and checks every size and offset in them. `prefix` may also be
-  // the path of either file. Reads u16 and i32 tokens.
+  // Opens PREFIX.idx and PREFIX.bin and checks every size and offset in them; throws
+  // Error(kCorrupt) that names the file, the value and what would fit. `prefix` may also be the
+  // path of either file. Reads u16 and i32 tokens. The ids themselves are not checked: that would
+  // read the whole file.
   explicit TokenFile(const std::string& prefix);
   TokenFile(TokenFile&&) noexcept;
   TokenFile& operator=(TokenFile&&) noexcept;
@@ -30,6 +35,41 @@ class TokenFile {
  private:
   struct Impl;
   std::unique_ptr<const Impl> impl_;
+};
+
+// PREFIX of PREFIX.bin and PREFIX.idx; any other path is a prefix already.
+std::string TokenFilePrefix(const std::string& path);
+
+// Writes a pair that TokenFile and the published implementation read. Nothing appears under the
+// final names before Commit(), and PREFIX.idx appears last, so that a pair is whole or it is not
+// there. Keeps the length of every document in memory, and no tokens. Not thread-safe.
+class TokenFileWriter {
+ public:
+  // Ids are below `vocab_size`; tokens are u16 where all ids fit, i32 otherwise.
+  TokenFileWriter(const std::string& prefix, int32_t vocab_size);
+
+  // Appends one document. Throws Error: kInvalidArgument for an id outside the vocabulary,
+  // kExhausted when the disk is full.
+  void Add(std::span<const int32_t> tokens);
+
+  // Replaces the pair of this name, if there is one. Call once, last; without it the destructor
+  // removes what was written.
+  void Commit();
+
+  int64_t NumDocuments() const { return static_cast<int64_t>(lengths_.size()); }
+  int64_t NumTokens() const { return num_tokens_; }
+
+ private:
+  void WriteIndex();
+
+  std::string index_path_;
+  int32_t vocab_size_;
+  bool is_u16_;
+  AtomicFile data_;
+  AtomicFile index_;
+  std::vector<int32_t> lengths_;
+  std::vector<uint16_t> narrow_;  // the document that is being written
+  int64_t num_tokens_ = 0;
 };
 
 }  // namespace blockformer
