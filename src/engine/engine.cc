@@ -1,0 +1,255 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kPageSize = 16;
+constexpr int64_t kMaxSequences = 1 << 16;
+
+int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+
+EngineOptions Complete(const Model& model, EngineOptions options) {
+  if (options.max_length == 0) options.max_length = model.config().max_length;
+  if (options.num_sampled_ids == 0) options.num_sampled_ids = model.config().vocab_size;
+  const auto require = [](int64_t value, int64_t max, const char* name) {
+    Require(value >= 1 && value <= max, ErrorCode::kInvalidArgument,
+            "{}: {} is out of range; 1 to {} is wanted", name, value, max);
+  };
+  require(options.max_sequences, kMaxSequences, "max_sequences");
+  require(options.max_length, int64_t{1} << 24, "max_length");
+  require(options.max_prefill_tokens, int64_t{1} << 24, "max_prefill_tokens");
+  require(options.num_sampled_ids, model.config().vocab_size, "num_sampled_ids");
+  return options;
+}
+
+int64_t UnitsOfLength(const Model& model, int64_t tokens) {
+  return CeilDivide(tokens, model.unit_length()) + 1;  // one more for an unaligned prompt
+}
+
+SchedulerLimits LimitsOf(const Model& model, const EngineOptions& options) {
+  SchedulerLimits limits;
+  limits.max_sequences = options.max_sequences;
+  limits.max_units_per_step = CeilDivide(options.max_prefill_tokens, model.unit_length());
+  limits.page_size = kPageSize;
+  limits.num_pages =
+      options.max_sequences * CeilDivide(UnitsOfLength(model, options.max_length), kPageSize);
+  return limits;
+}
+
+}  // namespace
+
+// What the engine knows of one request.
+struct Engine::Sequence {
+  GenerationRequest request;
+  TokenCallback callback;
+  // The prompt, padded on the left to whole units, and what was generated.
+  std::vector<int32_t> tokens;
+  int64_t prompt_begin = 0;             // where the prompt begins in `tokens`
+  std::vector<uint8_t> unit_mask;       // empty if no unit is masked
+  std::vector<int32_t> pages;
+  int64_t computed_units = 0;
+  int64_t generated = 0;
+};
+
+Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
+    : model_(std::move(model)),
+      options_(Complete(*model_, options)),
+      scheduler_(LimitsOf(*model_, options_)),
+      stack_(model_->config().decoder, LimitsOf(*model_, options_).num_pages, kPageSize,
+             UnitsOfLength(*model_, options_.max_length)),
+      token_state_(model_->config()) {}
+
+Engine::~Engine() = default;
+
+int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
+  ValidateSampling(request.sampling);
+  Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
+          "max_tokens: {} is out of range; 1 or more is wanted", request.max_tokens);
+  if (request.prompt.empty()) {
+    request.prompt.push_back(static_cast<int32_t>(model_->config().eos_token_id));
+    request.prompt_mask.clear();
+  }
+  for (const int32_t id : request.prompt) {
+    Require(id >= 0 && id < model_->config().vocab_size, ErrorCode::kInvalidArgument,
+            "prompt: token id {} is not in [0, {})", id, model_->config().vocab_size);
+  }
+  Require(request.prompt_mask.empty() || request.prompt_mask.size() == request.prompt.size(),
+          ErrorCode::kInvalidArgument, "prompt_mask: has {} entries for {} tokens",
+          request.prompt_mask.size(), request.prompt.size());
+  const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
+  Require(request.max_tokens <= options_.max_length - prompt_length, ErrorCode::kExhausted,
+          "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
+          request.max_tokens, options_.max_length);
+
+  const int64_t length = model_->unit_length();
+  auto sequence = std::make_unique<Sequence>();
+  const int64_t prompt_units = CeilDivide(prompt_length, length);
+  sequence->prompt_begin = prompt_units * length - prompt_length;
+  sequence->tokens.assign(static_cast<size_t>(sequence->prompt_begin),
+                          static_cast<int32_t>(model_->config().pad_token_id));
+  sequence->tokens.insert(sequence->tokens.end(), request.prompt.begin(), request.prompt.end());
+  const int64_t total_units = prompt_units + CeilDivide(request.max_tokens, length);
+  if (!request.prompt_mask.empty()) {
+    sequence->unit_mask.assign(static_cast<size_t>(total_units), 1);
+    for (int64_t unit = 0; unit < prompt_units; ++unit) {
+      const int64_t begin = std::max<int64_t>(0, unit * length - sequence->prompt_begin);
+      const int64_t end = (unit + 1) * length - sequence->prompt_begin;
+      const auto mask = request.prompt_mask.begin();
+      sequence->unit_mask[static_cast<size_t>(unit)] =
+          std::any_of(mask + begin, mask + end, [](uint8_t value) { return value != 0; });
+    }
+  }
+  sequence->request = std::move(request);
+  sequence->callback = std::move(callback);
+  const int64_t id = next_id_++;
+  scheduler_.Submit(id, prompt_units, total_units);
+  sequences_.emplace(id, std::move(sequence));
+  return id;
+}
+
+void Engine::Cancel(int64_t id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;
+  stack_.cache.GiveBack(&found->second->pages);
+  scheduler_.Finish(id);
+  sequences_.erase(found);
+}
+
+bool Engine::Step() {
+  const std::vector<StepItem> step = scheduler_.Plan();
+  if (step.empty()) return false;
+  RunDecoder(step);
+  std::vector<Sequence*> generating;
+  std::vector<int64_t> ids;
+  for (const StepItem& item : step) {
+    if (!item.generates) continue;
+    generating.push_back(sequences_.at(item.id).get());
+    ids.push_back(item.id);
+  }
+  if (generating.empty()) return true;
+  GenerateUnits(generating);
+  const int64_t length = model_->unit_length();
+  for (size_t i = 0; i < generating.size(); ++i) {
+    const auto tokens = std::span(new_ids_).subspan(i * static_cast<size_t>(length),
+                                                    static_cast<size_t>(length));
+    if (!Deliver(generating[i], tokens)) Cancel(ids[i]);
+  }
+  return true;
+}
+
+void Engine::Run() {
+  while (Step()) {
+  }
+}
+
+// Passes the step's units through the decoder and gathers the hidden states to generate from.
+void Engine::RunDecoder(const std::vector<StepItem>& step) {
+  const int64_t length = model_->unit_length();
+  const int64_t width = model_->config().decoder.hidden_size;
+  rows_.clear();
+  unit_ids_.clear();
+  std::vector<int64_t> last_rows;
+  for (const StepItem& item : step) {
+    Sequence& sequence = *sequences_.at(item.id);
+    const int64_t end = sequence.computed_units + item.units;
+    const int64_t pages_held = static_cast<int64_t>(sequence.pages.size());
+    stack_.cache.Take(CeilDivide(end, kPageSize) - pages_held, &sequence.pages);
+    for (int64_t unit = sequence.computed_units; unit < end; ++unit) {
+      rows_.push_back({sequence.pages.data(), unit, unit,
+                       sequence.unit_mask.empty() ? nullptr : sequence.unit_mask.data()});
+    }
+    const auto tokens = sequence.tokens.begin();
+    unit_ids_.insert(unit_ids_.end(), tokens + sequence.computed_units * length,
+                     tokens + end * length);
+    sequence.computed_units = end;
+    if (item.generates) last_rows.push_back(static_cast<int64_t>(rows_.size()) - 1);
+  }
+  hidden_.resize(rows_.size() * static_cast<size_t>(width));
+  model_->embedder().Embed(unit_ids_.data(), static_cast<int64_t>(rows_.size()), hidden_.data());
+  model_->decoder().Forward(rows_, hidden_.data(), &stack_);
+  contexts_.resize(last_rows.size() * static_cast<size_t>(width));
+  for (size_t i = 0; i < last_rows.size(); ++i) {
+    std::copy_n(hidden_.data() + last_rows[i] * width, width,
+                contexts_.data() + static_cast<int64_t>(i) * width);
+  }
+  model_->decoder().FinalNorm(contexts_.data(), static_cast<int64_t>(last_rows.size()),
+                              contexts_.data());
+}
+
+// Fills new_ids_ [sequences, L] from contexts_.
+void Engine::GenerateUnits(const std::vector<Sequence*>& sequences) {
+  const int64_t count = static_cast<int64_t>(sequences.size());
+  const int64_t length = model_->unit_length();
+  new_ids_.resize(static_cast<size_t>(count * length));
+  if (!model_->is_block()) {
+    logits_.resize(static_cast<size_t>(count * model_->config().vocab_size));
+    model_->head().Apply(contexts_.data(), count, Epilogue::kStore, logits_.data());
+    return Choose(sequences, 0, logits_.data(), new_ids_.data());
+  }
+  int64_t steps = 0;
+  for (const Sequence* sequence : sequences) {
+    steps = std::max(steps, sequence->request.max_tokens - sequence->generated);
+  }
+  const auto choose = [&](int64_t step, float* logits, int32_t* ids) {
+    Choose(sequences, step, logits, ids);
+  };
+  model_->token_decoder().Generate(contexts_.data(), count, std::min(steps, length),
+                                   options_.position_rule, choose, &token_state_, new_ids_.data());
+}
+
+void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, float* logits,
+                    int32_t* ids) {
+  const int64_t vocab = model_->config().vocab_size;
+  const size_t sampled = static_cast<size_t>(options_.num_sampled_ids);
+  ParallelFor(static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Sequence& sequence = *sequences[static_cast<size_t>(i)];
+      const auto history = std::span(sequence.tokens).subspan(
+          static_cast<size_t>(sequence.prompt_begin));
+      ids[i] = SampleToken(sequence.request.sampling, sequence.request.stream,
+                           static_cast<uint64_t>(sequence.generated + step), history,
+                           {logits + i * vocab, sampled});
+      sequence.tokens.push_back(ids[i]);
+    }
+  });
+}
+
+bool Engine::Deliver(Sequence* sequence, std::span<const int32_t> tokens) {
+  const GenerationRequest& request = sequence->request;
+  const int64_t left = request.max_tokens - sequence->generated;
+  auto fresh = tokens.first(static_cast<size_t>(std::min<int64_t>(
+      left, static_cast<int64_t>(tokens.size()))));
+  sequence->generated += static_cast<int64_t>(fresh.size());
+  bool finished = sequence->generated == request.max_tokens;
+  if (request.stop_at_eos) {
+    const auto eos = std::find(fresh.begin(), fresh.end(), model_->config().eos_token_id);
+    if (eos != fresh.end()) {
+      fresh = fresh.first(static_cast<size_t>(eos - fresh.begin()));
+      finished = true;
+    }
+  }
+  const bool wanted = sequence->callback(fresh, finished);
+  return wanted && !finished;
+}
+
+std::vector<std::vector<int32_t>> GenerateAll(Engine* engine,
+                                              std::vector<GenerationRequest> requests) {
+  std::vector<std::vector<int32_t>> results(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    engine->Submit(std::move(requests[i]), [&results, i](std::span<const int32_t> tokens, bool) {
+      results[i].insert(results[i].end(), tokens.begin(), tokens.end());
+      return true;
+    });
+  }
+  engine->Run();
+  return results;
+}
+
+}  // namespace blockformer

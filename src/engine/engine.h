@@ -1,0 +1,99 @@
+#ifndef BLOCKFORMER_ENGINE_ENGINE_H_
+#define BLOCKFORMER_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/model.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+
+namespace blockformer {
+
+struct EngineOptions {
+  int64_t max_sequences = 32;        // decoded together
+  int64_t max_length = 0;            // tokens a sequence, prompt included; 0 for the trained context
+  int64_t max_prefill_tokens = 512;  // prompt tokens computed in one step
+  PositionRule position_rule = PositionRule::kTrained;
+  // Ids from here on are never chosen; 0 for the model's vocabulary size. The vocabulary tables are
+  // often padded beyond the tokenizer's ids.
+  int64_t num_sampled_ids = 0;
+};
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;  // empty stands for the end-of-text token alone
+  // 0 on prompt tokens that are padding on the left; empty if there are none. In a block model they
+  // still take up positions, as in the published implementation.
+  std::vector<uint8_t> prompt_mask;
+  int64_t max_tokens = 0;
+  bool stop_at_eos = true;
+  SamplingOptions sampling;
+  uint64_t stream = 0;  // sequences with equal seed and stream draw alike
+};
+
+// Called with the tokens that a step has made, in order; the last call has `finished` set and may
+// bring no tokens. The end-of-text token that ends a sequence is not among them. Returning false ends
+// the sequence: no further call comes.
+using TokenCallback = std::function<bool(std::span<const int32_t> tokens, bool finished)>;
+
+// Generates for many sequences at once. Every step carries all of them forward by one unit: a block,
+// or a token of a vanilla model; sequences join and leave between steps. Not thread-safe; several
+// engines may share one model.
+class Engine {
+ public:
+  // Reserves the KV cache for max_sequences of max_length tokens.
+  Engine(std::shared_ptr<const Model> model, const EngineOptions& options);
+  ~Engine();
+
+  // Queues a request and returns its number. Throws Error(kInvalidArgument) for ids out of range or
+  // bad options, Error(kExhausted) if prompt and max_tokens exceed max_length.
+  int64_t Submit(GenerationRequest request, TokenCallback callback);
+
+  // Ends a sequence; no further call of its callback comes.
+  void Cancel(int64_t id);
+
+  // Carries out one step. Returns false if there was nothing to do.
+  bool Step();
+
+  // Steps until all sequences have ended.
+  void Run();
+
+  const Model& model() const { return *model_; }
+  const EngineOptions& options() const { return options_; }
+
+ private:
+  struct Sequence;
+
+  void RunDecoder(const std::vector<StepItem>& step);
+  void GenerateUnits(const std::vector<Sequence*>& sequences);
+  void Choose(const std::vector<Sequence*>& sequences, int64_t step, float* logits, int32_t* ids);
+  // Hands a unit's new tokens on. Returns false if the sequence has ended.
+  bool Deliver(Sequence* sequence, std::span<const int32_t> tokens);
+
+  std::shared_ptr<const Model> model_;
+  EngineOptions options_;
+  Scheduler scheduler_;
+  StackState stack_;
+  TokenDecoderState token_state_;
+  std::map<int64_t, std::unique_ptr<Sequence>> sequences_;
+  int64_t next_id_ = 0;
+  // Scratch of one step.
+  std::vector<AttentionRow> rows_;
+  std::vector<int32_t> unit_ids_;
+  std::vector<float> hidden_;    // [rows, hidden]
+  std::vector<float> contexts_;  // [generating sequences, hidden]
+  std::vector<float> logits_;    // [generating sequences, vocab], vanilla models
+  std::vector<int32_t> new_ids_;
+};
+
+// Submits all requests, runs them to their end, and returns the tokens of each.
+std::vector<std::vector<int32_t>> GenerateAll(Engine* engine,
+                                              std::vector<GenerationRequest> requests);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_ENGINE_H_

@@ -1,0 +1,65 @@
+#include "engine/kv_cache.h"
+
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+// Floats of one page of one layer.
+int64_t KeyFloats(const TransformerConfig& config, int64_t page_size) {
+  return config.num_heads * config.HeadSize() * page_size;
+}
+
+int64_t ValueFloats(const TransformerConfig& config, int64_t page_size) {
+  return config.num_heads * PaddedHeadSize(config.HeadSize()) * page_size;
+}
+
+}  // namespace
+
+void KvCache::FreeMemory::operator()(float* memory) const { std::free(memory); }
+
+int64_t KvCache::BytesPerPage(const TransformerConfig& config, int64_t page_size) {
+  return config.num_layers * static_cast<int64_t>(sizeof(float)) *
+         (KeyFloats(config, page_size) + ValueFloats(config, page_size));
+}
+
+KvCache::KvCache(const TransformerConfig& config, int64_t num_pages, int64_t page_size)
+    : page_size_(page_size) {
+  const int64_t bytes = num_pages * BytesPerPage(config, page_size);
+  // calloc of a large range maps zero pages, which take memory only once they are written.
+  memory_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(bytes), 1)));
+  Require(memory_ != nullptr, ErrorCode::kExhausted, "{} MB for the KV cache cannot be had",
+          bytes / 1'000'000);
+  float* next = memory_.get();
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    KvPages pages;
+    pages.page_size = page_size;
+    pages.num_heads = config.num_heads;
+    pages.head_size = config.HeadSize();
+    pages.padded_head_size = PaddedHeadSize(config.HeadSize());
+    pages.keys = next;
+    next += num_pages * KeyFloats(config, page_size);
+    pages.values = next;
+    next += num_pages * ValueFloats(config, page_size);
+    layers_.push_back(pages);
+  }
+  for (int64_t page = num_pages; page > 0; --page) {
+    free_pages_.push_back(static_cast<int32_t>(page - 1));
+  }
+}
+
+void KvCache::Take(int64_t count, std::vector<int32_t>* pages) {
+  for (int64_t i = 0; i < count; ++i) {
+    pages->push_back(free_pages_.back());
+    free_pages_.pop_back();
+  }
+}
+
+void KvCache::GiveBack(std::vector<int32_t>* pages) {
+  free_pages_.insert(free_pages_.end(), pages->rbegin(), pages->rend());
+  pages->clear();
+}
+
+}  // namespace blockformer

@@ -1,0 +1,44 @@
+#ifndef BLOCKFORMER_ENGINE_KV_CACHE_H_
+#define BLOCKFORMER_ENGINE_KV_CACHE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "config/model_config.h"
+#include "kernels/attention.h"
+
+namespace blockformer {
+
+// The keys and values of all layers of a stack, in pages that sequences take and give back. All
+// memory is reserved at construction and touched at first use. Not thread-safe.
+class KvCache {
+ public:
+  // Throws Error(kExhausted) if the memory cannot be had.
+  KvCache(const TransformerConfig& config, int64_t num_pages, int64_t page_size);
+
+  const KvPages& Layer(int64_t layer) const { return layers_[static_cast<size_t>(layer)]; }
+  int64_t page_size() const { return page_size_; }
+  int64_t num_free_pages() const { return static_cast<int64_t>(free_pages_.size()); }
+
+  // Appends `count` pages to `pages`. The caller has checked num_free_pages().
+  void Take(int64_t count, std::vector<int32_t>* pages);
+  // Returns all pages and empties the list.
+  void GiveBack(std::vector<int32_t>* pages);
+
+  static int64_t BytesPerPage(const TransformerConfig& config, int64_t page_size);
+
+ private:
+  struct FreeMemory {
+    void operator()(float* memory) const;
+  };
+
+  int64_t page_size_;
+  std::unique_ptr<float, FreeMemory> memory_;
+  std::vector<KvPages> layers_;
+  std::vector<int32_t> free_pages_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_KV_CACHE_H_

@@ -1,0 +1,48 @@
+#ifndef BLOCKFORMER_ENGINE_MODEL_H_
+#define BLOCKFORMER_ENGINE_MODEL_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "config/model_config.h"
+#include "engine/embedder.h"
+#include "engine/neox_stack.h"
+#include "engine/token_decoder.h"
+
+namespace blockformer {
+
+// A model with its weights packed for the processor. A sequence is a row of units: blocks of L
+// tokens, or single tokens for a vanilla model. The decoder reads one vector a unit and writes one
+// hidden state a unit; the next unit comes from that, through the token decoder in a block model, or
+// through the output head alone in a vanilla one. Immutable; safe to use from several threads.
+class Model {
+ public:
+  // Throws Error that names the file and the field or tensor that is wrong.
+  static std::shared_ptr<const Model> Load(const std::string& directory);
+  // Random weights, for benchmarks.
+  static std::shared_ptr<const Model> Random(const ModelConfig& config, uint64_t seed);
+
+  Model(const ModelConfig& config, const ReadWeights& read);
+
+  const ModelConfig& config() const { return config_; }
+  bool is_block() const { return config_.kind == ModelKind::kBlock; }
+  int64_t unit_length() const { return is_block() ? config_.block_length : 1; }
+
+  const Embedder& embedder() const { return embedder_; }
+  const NeoxStack& decoder() const { return decoder_; }
+  // One of them: the token decoder of a block model, or the output head of a vanilla one.
+  const TokenDecoder& token_decoder() const { return *token_decoder_; }
+  const PackedLinear& head() const { return *head_; }
+
+ private:
+  ModelConfig config_;
+  Embedder embedder_;
+  NeoxStack decoder_;
+  std::optional<TokenDecoder> token_decoder_;
+  std::optional<PackedLinear> head_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_MODEL_H_

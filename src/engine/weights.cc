@@ -1,0 +1,46 @@
+#include "engine/weights.h"
+
+#include <map>
+#include <memory>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "checkpoint/model_directory.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+
+ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config) {
+  const auto weights = std::make_shared<const ModelWeights>(directory, config);
+  return [weights](const std::string& name) { return ToFloats(weights->Get(name), name); };
+}
+
+ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed) {
+  const auto specs = std::make_shared<std::map<std::string, ParameterSpec>>();
+  for (const ParameterSpec& spec : ListParameters(config)) specs->emplace(spec.name, spec);
+  return [specs, seed](const std::string& name) {
+    const auto found = specs->find(name);
+    Require(found != specs->end(), ErrorCode::kInternal, "there is no parameter {}", name);
+    const ParameterSpec& spec = found->second;
+    std::vector<float> values(static_cast<size_t>(spec.NumElements()),
+                              static_cast<float>(spec.init_constant));
+    if (spec.init_stddev == 0) return values;
+    Random random(seed ^ std::hash<std::string>()(name));
+    for (float& value : values) value = static_cast<float>(random.Normal() * spec.init_stddev);
+    return values;
+  };
+}
+
+PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,
+                        Bias bias) {
+  const std::vector<float> weights = read(name + ".weight");
+  const std::vector<float> biases =
+      bias == Bias::kPresent ? read(name + ".bias") : std::vector<float>();
+  return PackedLinear(weights.data(), bias == Bias::kPresent ? biases.data() : nullptr, out, in);
+}
+
+NormWeights ReadNorm(const ReadWeights& read, const std::string& name) {
+  return {read(name + ".weight"), read(name + ".bias")};
+}
+
+}  // namespace blockformer

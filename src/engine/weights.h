@@ -1,0 +1,36 @@
+#ifndef BLOCKFORMER_ENGINE_WEIGHTS_H_
+#define BLOCKFORMER_ENGINE_WEIGHTS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/model_config.h"
+#include "kernels/gemm.h"
+
+namespace blockformer {
+
+// Gives the values of a parameter, by its name in ListParameters, as f32.
+using ReadWeights = std::function<std::vector<float>(const std::string& name)>;
+
+// Reads from a model directory, whose files stay mapped as long as the result lives.
+ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config);
+
+// Draws initial values as training does; equal for equal seeds.
+ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed);
+
+// Packs `name`.weight [out, in] and, unless it has none, `name`.bias.
+enum class Bias { kPresent, kAbsent };
+PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,
+                        Bias bias = Bias::kPresent);
+
+// The gain and bias of a layer normalisation.
+struct NormWeights {
+  std::vector<float> gain;
+  std::vector<float> bias;
+};
+NormWeights ReadNorm(const ReadWeights& read, const std::string& name);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_WEIGHTS_H_

@@ -1,0 +1,56 @@
+#ifndef BLOCKFORMER_KERNELS_ATTENTION_H_
+#define BLOCKFORMER_KERNELS_ATTENTION_H_
+
+#include <cstdint>
+
+#include "kernels/rotary.h"
+
+namespace blockformer {
+
+inline constexpr int64_t kMaxHeadSize = 256;
+
+// The keys and values of one layer, in pages of `page_size` positions (a multiple of 8). Of each page
+// and head, keys lie transposed, [head_size, page_size], so that one vector holds one dimension of
+// many positions; values lie as [page_size, padded_head_size]. Padding holds zeros.
+struct KvPages {
+  float* keys = nullptr;    // [pages, num_heads, head_size, page_size]
+  float* values = nullptr;  // [pages, num_heads, page_size, padded_head_size]
+  int64_t page_size = 0;
+  int64_t num_heads = 0;
+  int64_t head_size = 0;
+  int64_t padded_head_size = 0;
+
+  float* Keys(int64_t page, int64_t head) const {
+    return keys + (page * num_heads + head) * head_size * page_size;
+  }
+  float* Values(int64_t page, int64_t head) const {
+    return values + (page * num_heads + head) * page_size * padded_head_size;
+  }
+};
+
+// Head size rounded up so that rows of values fill whole vectors.
+int64_t PaddedHeadSize(int64_t head_size);
+
+// One query position of one sequence.
+struct AttentionRow {
+  const int32_t* pages = nullptr;  // the sequence's pages, in order of position
+  int64_t position = 0;            // index in the cache; keys 0..position are visible
+  int64_t rotary_position = 0;     // the position that rotary embedding encodes
+  // One byte a position, 0 for keys that no query may see; null if all are visible. A row whose own
+  // byte is 0 gets an output of exactly 0.
+  const uint8_t* key_mask = nullptr;
+};
+
+// Turns queries and keys of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key, value)
+// by their rotary positions, in place, and writes keys and values into the cache.
+void StoreKeysAndValues(const KvPages& cache, const RotaryTable& rotary, const AttentionRow* rows,
+                        int64_t num_rows, float* qkv);
+
+// Causal attention of every row's queries over the cache: out [rows, num_heads * head_size]. Scores
+// are scaled by 1 / sqrt(head_size). Results do not depend on the number of threads or other rows.
+void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
+            float* out);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_KERNELS_ATTENTION_H_

@@ -1,0 +1,79 @@
+#include "kernels/reference.h"
+
+#include <cmath>
+#include <vector>
+
+namespace blockformer::reference {
+
+void Linear(const float* x, const float* weights, const float* bias, int64_t rows, int64_t out,
+            int64_t in, Epilogue epilogue, float* y) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t o = 0; o < out; ++o) {
+      double z = bias == nullptr ? 0.0 : bias[o];
+      for (int64_t i = 0; i < in; ++i) {
+        z += static_cast<double>(x[row * in + i]) * weights[o * in + i];
+      }
+      if (epilogue == Epilogue::kGelu) z = 0.5 * z * (1.0 + std::erf(z / std::sqrt(2.0)));
+      if (epilogue == Epilogue::kAdd) z += y[row * out + o];
+      y[row * out + o] = static_cast<float>(z);
+    }
+  }
+}
+
+void LayerNorm(const float* x, int64_t rows, int64_t width, const float* gain, const float* bias,
+               float epsilon, float* y) {
+  for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
+    double mean = 0;
+    for (int64_t i = 0; i < width; ++i) mean += x[i];
+    mean /= static_cast<double>(width);
+    double variance = 0;
+    for (int64_t i = 0; i < width; ++i) variance += (x[i] - mean) * (x[i] - mean);
+    variance /= static_cast<double>(width);
+    for (int64_t i = 0; i < width; ++i) {
+      y[i] = static_cast<float>((x[i] - mean) / std::sqrt(variance + epsilon) * gain[i] + bias[i]);
+    }
+  }
+}
+
+namespace {
+
+void AttendHead(const KvPages& cache, const AttentionRow& row, int64_t head, const float* query,
+                float* out) {
+  const int64_t size = cache.head_size;
+  std::vector<double> result(static_cast<size_t>(size), 0.0);
+  double sum = 0;
+  if (row.key_mask == nullptr || row.key_mask[row.position] != 0) {
+    for (int64_t j = 0; j <= row.position; ++j) {
+      if (row.key_mask != nullptr && row.key_mask[j] == 0) continue;
+      const int64_t page = row.pages[j / cache.page_size];
+      const int64_t slot = j % cache.page_size;
+      const float* keys = cache.Keys(page, head);
+      const float* values = cache.Values(page, head) + slot * cache.padded_head_size;
+      double score = 0;
+      for (int64_t d = 0; d < size; ++d) {
+        score += static_cast<double>(query[d]) * keys[d * cache.page_size + slot];
+      }
+      const double weight = std::exp(score / std::sqrt(static_cast<double>(size)));
+      sum += weight;
+      for (int64_t d = 0; d < size; ++d) result[static_cast<size_t>(d)] += weight * values[d];
+    }
+  }
+  for (int64_t d = 0; d < size; ++d) {
+    out[d] = sum > 0 ? static_cast<float>(result[static_cast<size_t>(d)] / sum) : 0.0f;
+  }
+}
+
+}  // namespace
+
+void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
+            float* out) {
+  for (int64_t i = 0; i < num_rows; ++i) {
+    for (int64_t head = 0; head < cache.num_heads; ++head) {
+      const int64_t index = i * cache.num_heads + head;
+      AttendHead(cache, rows[i], head, qkv + index * 3 * cache.head_size,
+                 out + index * cache.head_size);
+    }
+  }
+}
+
+}  // namespace blockformer::reference

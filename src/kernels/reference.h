@@ -1,0 +1,24 @@
+#ifndef BLOCKFORMER_KERNELS_REFERENCE_H_
+#define BLOCKFORMER_KERNELS_REFERENCE_H_
+
+#include <cstdint>
+
+#include "kernels/attention.h"
+#include "kernels/gemm.h"
+
+// Plain loops in double precision, to check the kernels against. Not for production use.
+namespace blockformer::reference {
+
+void Linear(const float* x, const float* weights, const float* bias, int64_t rows, int64_t out,
+            int64_t in, Epilogue epilogue, float* y);
+
+void LayerNorm(const float* x, int64_t rows, int64_t width, const float* gain, const float* bias,
+               float epsilon, float* y);
+
+// Attends as blockformer::Attend does, reading the same cache.
+void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
+            float* out);
+
+}  // namespace blockformer::reference
+
+#endif  // BLOCKFORMER_KERNELS_REFERENCE_H_
