@@ -1,0 +1,15 @@
+#ifndef BLOCKFORMER_TRAIN_COMMANDS_H_
+#define BLOCKFORMER_TRAIN_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+
+namespace blockformer {
+
+// Each adds one command to blockformer-train; the command's flags live as long as the app, and its
+// callback does the work.
+void AddGenerateCommand(CLI::App& app);
+void AddTrainCommand(CLI::App& app);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_COMMANDS_H_

@@ -1,0 +1,81 @@
+#include "train/weights.h"
+
+#include "base/error.h"
+#include "checkpoint/model_directory.h"
+#include "checkpoint/safetensors.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+DataType TypeOf(const torch::Tensor& tensor, const std::string& name) {
+  if (tensor.scalar_type() == torch::kFloat32) return DataType::kF32;
+  if (tensor.scalar_type() == torch::kInt64) return DataType::kI64;
+  Fail(ErrorCode::kInternal, "{}: tensors of type {} are not written", name,
+       torch::toString(tensor.scalar_type()));
+}
+
+// `tensor` must be contiguous and on the CPU, and outlive the view.
+TensorView ViewOf(const torch::Tensor& tensor, const std::string& name) {
+  return {TypeOf(tensor, name),
+          tensor.sizes().vec(),
+          {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()}};
+}
+
+// Copies file data of the tensor's shape into it, converting to f32 or i64.
+void Fill(const torch::Tensor& tensor, const TensorView& view, const std::string& name) {
+  torch::NoGradGuard no_gradients;
+  const torch::Tensor buffer = torch::empty(view.shape, tensor.scalar_type());
+  const auto count = static_cast<size_t>(buffer.numel());
+  if (TypeOf(tensor, name) == DataType::kF32) {
+    ConvertToFloat(view, name, {buffer.data_ptr<float>(), count});
+  } else {
+    ConvertToInt64(view, name, {buffer.data_ptr<int64_t>(), count});
+  }
+  tensor.detach().copy_(buffer);
+}
+
+}  // namespace
+
+void WriteTensors(const std::string& path, const NamedTensors& tensors) {
+  std::vector<torch::Tensor> buffers;  // on the CPU, alive until written
+  std::vector<NamedTensor> views;
+  for (const auto& [name, tensor] : tensors) {
+    buffers.push_back(tensor.detach().cpu().contiguous());
+    views.push_back({name, ViewOf(buffers.back(), name)});
+  }
+  WriteSafetensors(path, views);
+}
+
+void ReadTensors(const std::string& path, const NamedTensors& tensors) {
+  const SafetensorsFile file(path);
+  Require(file.tensors().size() == tensors.size(), ErrorCode::kCorrupt,
+          "{}: holds {} tensors; {} are wanted", path, file.tensors().size(), tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    const TensorView& view = file.Get(name);
+    Require(view.shape == tensor.sizes().vec() && view.type == TypeOf(tensor, name),
+            ErrorCode::kCorrupt, "{}: tensor {} is {} [{}]; {} [{}] is wanted", path, name,
+            DataTypeName(view.type), fmt::join(view.shape, ", "),
+            DataTypeName(TypeOf(tensor, name)), fmt::join(tensor.sizes().vec(), ", "));
+    Fill(tensor, view, name);
+  }
+}
+
+void SaveWeights(const LanguageModel& model, const std::string& directory) {
+  const auto parameters = model.named_parameters();
+  NamedTensors tensors;
+  for (const ParameterSpec& spec : ListParameters(model.config())) {
+    tensors.emplace_back(spec.name,
+                         spec.is_used ? parameters[spec.name] : torch::zeros(spec.shape));
+  }
+  WriteTensors(directory + "/" + kWeightsFile, tensors);
+}
+
+void LoadWeights(const std::string& directory, LanguageModel& model) {
+  const ModelWeights weights(directory, model.config());
+  for (const auto& parameter : model.named_parameters()) {
+    Fill(parameter.value(), weights.Get(parameter.key()), parameter.key());
+  }
+}
+
+}  // namespace blockformer

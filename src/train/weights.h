@@ -1,0 +1,33 @@
+#ifndef BLOCKFORMER_TRAIN_WEIGHTS_H_
+#define BLOCKFORMER_TRAIN_WEIGHTS_H_
+
+#include <torch/torch.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/language_model.h"
+
+namespace blockformer {
+
+using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+
+// Writes f32 and i64 tensors of any device as a safetensors file, atomically and in this order.
+void WriteTensors(const std::string& path, const NamedTensors& tensors);
+
+// Fills tensors from a safetensors file that holds them, and nothing else, with the same shapes and
+// types. Throws Error(kCorrupt) that names the tensor otherwise.
+void ReadTensors(const std::string& path, const NamedTensors& tensors);
+
+// Writes DIRECTORY/model.safetensors: every tensor of the published checkpoint in f32, those that
+// nothing reads as zeros.
+void SaveWeights(const LanguageModel& model, const std::string& directory);
+
+// Fills the model from a model directory whose config.json describes the same model. Throws
+// Error(kCorrupt) as ModelWeights does.
+void LoadWeights(const std::string& directory, LanguageModel& model);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_WEIGHTS_H_
