@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes Jane Austen's six novels, from Debian's package r-cran-janeaustenr, as JSON lines.
 
-    scripts/extract_austen.py r-cran-janeaustenr_1.0.0-1_all.deb OUTPUT.jsonl
+    scripts/extract_austen.py r-cran-janeaustenr_1.0.0-1_all.deb TRAIN.jsonl VALIDATION.jsonl
 
-Each line is one chapter, {"title": ..., "text": ...}, with every paragraph on one line.
+Each line is one chapter, {"title": ..., "text": ...}, with every paragraph on one line. Every
+twentieth chapter goes to VALIDATION.jsonl, the others to TRAIN.jsonl.
 
 The package holds one character vector a novel in a file of R's lazy-load form: records of a 4-byte
 big-endian length of the uncompressed data and a zlib stream, which holds R's XDR serialisation
@@ -22,6 +23,7 @@ import zlib
 
 DATABASE = "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb"
 MAX_NOVEL_BYTES = 1 << 26
+VALIDATION_INTERVAL = 20
 
 CHARACTER_VECTOR = 16
 CHARACTER_STRING = 9
@@ -133,35 +135,40 @@ def unwrap(lines):
     return "\n\n".join(paragraph for paragraph in joined if paragraph) + "\n"
 
 
-def write_corpus(database, output):
-    """Writes the chapters under the final name only when all are there; returns their number."""
-    count = 0
-    partial = f"{output}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        for record in read_records(database):
-            for title, body in chapters(read_character_vector(record)):
-                file.write(json.dumps({"title": title, "text": unwrap(body)}) + "\n")
-                count += 1
-    if count == 0:
+def read_documents(database):
+    """All chapters of all novels, as they are written."""
+    documents = [{"title": title, "text": unwrap(body)}
+                 for record in read_records(database)
+                 for title, body in chapters(read_character_vector(record))]
+    if not documents:
         raise FormatError("no records")
-    os.replace(partial, output)
-    return count
+    return documents
 
 
-def main(package, output):
+def write_documents(documents, path):
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        for document in documents:
+            file.write(json.dumps(document) + "\n")
+    os.replace(partial, path)
+
+
+def main(package, train, validation):
     with tempfile.TemporaryDirectory() as directory:
         try:
             subprocess.run(["dpkg-deb", "--extract", package, directory], check=True)
-            database = pathlib.Path(directory, DATABASE).read_bytes()
-            count = write_corpus(database, output)
+            documents = read_documents(pathlib.Path(directory, DATABASE).read_bytes())
+            held_out = documents[VALIDATION_INTERVAL // 2::VALIDATION_INTERVAL]
+            write_documents([each for each in documents if each not in held_out], train)
+            write_documents(held_out, validation)
         except (FormatError, OSError, UnicodeDecodeError, subprocess.CalledProcessError) as error:
             print(f"extract_austen.py: {package}: {error}", file=sys.stderr)
             return 1
-    print(f"{count} chapters of six novels in {output}")
+    print(f"{len(documents)} chapters, {len(held_out)} of them held out for validation")
     return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

@@ -11,7 +11,12 @@ check() {
 }
 
 check_format() {
-  git ls-files '*.h' '*.cc' | xargs clang-format-16 --dry-run -Werror
+  local file clean=0
+  while read -r file; do
+    clang-format-16 --dry-run -Werror "$file" 2>/dev/null ||
+      { echo "$file: not formatted; make format does it"; clean=1; }
+  done < <(git ls-files '*.h' '*.cc')
+  return "$clean"
 }
 
 # Paths of somebody's machine have no place in the project.

@@ -88,16 +88,21 @@ class ChaptersTest(unittest.TestCase):
         with self.assertRaisesRegex(FormatError, "no chapter"):
             list(extract_austen.chapters(["EMMA", "text"]))
 
-    def test_the_corpus_appears_only_when_it_is_whole(self):
+    def test_documents_of_all_records(self):
         novel = record(vector([string(line) for line in self.LINES]))
+        documents = extract_austen.read_documents(novel + novel)
+        self.assertEqual([document["title"] for document in documents],
+                         ["EMMA, CHAPTER I", "EMMA, Chapter 2"] * 2)
+        with self.assertRaisesRegex(FormatError, "no records"):
+            extract_austen.read_documents(b"")
+
+    def test_documents_are_written_as_json_lines(self):
         with tempfile.TemporaryDirectory() as directory:
-            output = pathlib.Path(directory, "austen.jsonl")
-            with self.assertRaises(FormatError):
-                extract_austen.write_corpus(novel + novel[:-1], output)
-            self.assertFalse(output.exists())
-            self.assertEqual(extract_austen.write_corpus(novel + novel, output), 4)
-            first = json.loads(output.read_text(encoding="utf-8").splitlines()[0])
-            self.assertEqual(first["title"], "EMMA, CHAPTER I")
+            path = pathlib.Path(directory, "a.jsonl")
+            documents = [{"title": "a", "text": "£1\n"}, {"title": "b", "text": ""}]
+            extract_austen.write_documents(documents, path)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            self.assertEqual([json.loads(line) for line in lines], documents)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,128 @@
+#!/bin/bash
+# `make quickstart`: trains a Block Transformer and a vanilla model on six novels and races them.
+# Every stage is skipped when its output is there and was made from the same inputs, so an
+# interrupted run continues where it was. BUILD: the folder of the programs. All output lies in
+# quickstart/; removing that folder starts anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=${BUILD:-build/release}
+out=quickstart
+blockformer=$build/blockformer
+novels_package=r-cran-janeaustenr
+vocab_size=4096
+prompt="It is a truth universally acknowledged, that"
+mkdir -p "$out/done" "$out/data"
+
+on_exit() {
+  local code=$?
+  if [[ $code != 0 ]]; then
+    echo
+    echo "quickstart stopped; \`make quickstart\` continues from here." >&2
+  fi
+}
+trap on_exit EXIT
+
+heading() {
+  printf '\n=== %s\n%s\n\n' "$1" "$2"
+}
+
+# stage NAME OUTPUTS INPUTS COMMAND...
+# Runs the command unless the files OUTPUTS were made by the same command from INPUTS with the same
+# contents (both: names separated by spaces). Output begun from other inputs is removed first.
+stage() {
+  local name=$1 outputs=$2 inputs=$3 key begun=$out/done/$1.begun ended=$out/done/$1.ended
+  shift 3
+  # shellcheck disable=SC2086  # the lists are meant to be split
+  key=$({ echo "$*"; if [[ -n $inputs ]]; then sha256sum $inputs; fi; } | sha256sum)
+  # shellcheck disable=SC2086
+  if [[ -f $ended && $(<"$ended") == "$key" ]] && ls -d $outputs >/dev/null 2>&1; then
+    echo "($name: done before)"
+    return
+  fi
+  rm -f "$ended"
+  # shellcheck disable=SC2086
+  if [[ ! -f $begun || $(<"$begun") != "$key" ]]; then rm -rf $outputs; fi
+  echo "$key" >"$begun"
+  local start=$SECONDS
+  "$@"
+  echo "($name: $((SECONDS - start)) s)"
+  mv "$begun" "$ended"
+}
+
+download_novels() {
+  local deb=$1
+  # apt's unprivileged user may not write here; nothing is installed.
+  (cd "$out" && apt-get -o APT::Sandbox::User=root download --quiet "$novels_package") ||
+    { echo "apt-get cannot download $novels_package; try \`apt-get update\` as root" >&2; return 1; }
+  mv "$out"/"$novels_package"_*.deb "$deb"
+}
+
+prepare_tokens() {
+  "$blockformer" prepare --tokenizer "$1" --output "$out/data/train" "$2"
+  "$blockformer" prepare --tokenizer "$1" --output "$out/data/validation" "$3"
+}
+
+train() {
+  "$blockformer" train "$1"
+}
+
+generate() {
+  "$blockformer" generate --model "$1" --prompt "$prompt" --max-tokens 120 --n 4 --seed 1 \
+    --temperature 0.7 --top-p 0.95 --json >"$2.partial"
+  mv "$2.partial" "$2"
+}
+
+race() {
+  "$blockformer" bench throughput "$out/block" "$out/vanilla" --batch 1,8,32 --prompt 448 \
+    --generate 64 --json "$1.partial"
+  mv "$1.partial" "$1"
+}
+
+deb=$out/$novels_package.deb
+train_text=$out/data/train.jsonl
+validation_text=$out/data/validation.jsonl
+tokenizer=$out/data/tokenizer.json
+
+heading "1. Real prose: six novels by Jane Austen, from a Debian package (seconds)" \
+  "The package carries the novels as R data; a small script reads them. Every twentieth chapter is
+held out: the models never see it, and are judged on it."
+stage download "$deb" "" download_novels "$deb"
+stage extract "$train_text $validation_text" "$deb scripts/extract_austen.py" \
+  scripts/extract_austen.py "$deb" "$train_text" "$validation_text"
+
+heading "2. A tokenizer of $vocab_size entries, and the token files (seconds)" \
+  "Byte-level BPE learns the pieces of words that the text is made of."
+stage tokenizer "$tokenizer" "$train_text" \
+  "$blockformer" tokenizer train --vocab-size "$vocab_size" --output "$out/data" "$train_text"
+stage prepare "$out/data/train.bin $out/data/validation.bin" \
+  "$tokenizer $train_text $validation_text" \
+  prepare_tokens "$tokenizer" "$train_text" "$validation_text"
+
+tokens="$out/data/train.bin $out/data/train.idx $out/data/validation.bin $out/data/validation.idx"
+heading "3. A Block Transformer (about 2 minutes)" \
+  "Blocks of 4 tokens become one vector each; a decoder over blocks sees the whole context, and a
+small one writes the tokens of one block. The loss should fall from about 8.3 (a guess) to below 5."
+stage block "$out/block $out/block/model.safetensors" "$tokens recipes/quickstart/block.yaml" \
+  train recipes/quickstart/block.yaml
+
+heading "4. A vanilla GPT-NeoX model of the same size, on the same tokens (about 2 minutes)" \
+  "It attends to every token of the context in every layer, for each token that it writes."
+stage vanilla "$out/vanilla $out/vanilla/model.safetensors" "$tokens recipes/quickstart/vanilla.yaml" \
+  train recipes/quickstart/vanilla.yaml
+
+heading "5. Both continue the same prompt (seconds)" \
+  "Minutes of training give words and grammar, and no story."
+for model in block vanilla; do
+  stage "$model text" "$out/$model.text.json" "$out/$model/model.safetensors" \
+    generate "$out/$model" "$out/$model.text.json"
+done
+
+heading "6. The race: tokens a second at several batch sizes (about a minute)" \
+  "A context of 512 tokens: a prompt of 448, of which the block model reads one vector a block, and
+64 tokens generated by each sequence of the batch."
+stage race "$out/throughput.json" "$out/block/model.safetensors $out/vanilla/model.safetensors" \
+  race "$out/throughput.json"
+
+heading "Results" "Everything lies in $out/: models, tokenizer, token files, measurements."
+scripts/quickstart_report.py "$out"
