@@ -10,6 +10,7 @@ namespace blockformer {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr size_t kMaxProblemLength = 300;
 
 // Builds the document and refuses what nlohmann's own reader would accept in silence.
 class StrictHandler : public nlohmann::detail::json_sax_dom_parser<Json> {
@@ -64,6 +65,8 @@ Json ParseJson(std::string_view text, const std::string& source) {
     // The library's text is "[json.exception.NAME.NUMBER] parse error at line ...".
     std::string what = error.what();
     what.erase(0, what.find("] ") + 2);
+    // It quotes the whole of a string that does not end, which may be a book.
+    if (what.size() > kMaxProblemLength) what.erase(std::min(kMaxProblemLength, what.find("; last read")));
     Fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", source, what);
   }
   return result;
@@ -81,8 +84,9 @@ std::string ObjectReader::FullName(const std::string& key) const {
   return path_.empty() ? key : path_ + "." + key;
 }
 
-void ObjectReader::FailField(const std::string& key, const std::string& problem) const {
-  Fail(ErrorCode::kInvalidArgument, "{}: {}: {}", source_, FullName(key), problem);
+void ObjectReader::FailField(const std::string& key, const std::string& problem,
+                             ErrorCode code) const {
+  Fail(code, "{}: {}: {}", source_, FullName(key), problem);
 }
 
 void ObjectReader::FailChoice(const std::string& key, const std::string& value,

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "blockformer/error.h"
+
 namespace blockformer {
 
 using Json = nlohmann::json;
@@ -67,8 +69,9 @@ class ObjectReader {
   // Throws for the first field that no accessor asked for.
   void RejectUnknown() const;
 
-  // Throws Error(kInvalidArgument): "SOURCE: PATH.key: PROBLEM".
-  [[noreturn]] void FailField(const std::string& key, const std::string& problem) const;
+  // Throws Error(code): "SOURCE: PATH.key: PROBLEM".
+  [[noreturn]] void FailField(const std::string& key, const std::string& problem,
+                              ErrorCode code = ErrorCode::kInvalidArgument) const;
   const std::string& source() const { return source_; }
 
  private:

@@ -24,6 +24,8 @@ class Tokenizer {
   // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or encoder.json
   // + vocab.bpe), or one file of such a pair. Throws Error that names the file and the field.
   static Tokenizer Load(const std::string& path);
+  // The same from the contents of a tokenizer.json; `source` names them in messages.
+  static Tokenizer Parse(std::string_view json, const std::string& source);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

@@ -1,0 +1,113 @@
+#include "text/added_tokens.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+namespace blockformer {
+namespace {
+
+char32_t LastCodePoint(std::string_view text, size_t* begin) {
+  *begin = text.size();
+  do {
+    --*begin;
+  } while ((static_cast<uint8_t>(text[*begin]) & 0xC0) == 0x80);
+  size_t position = *begin;
+  return NextCodePoint(text, &position);
+}
+
+bool EndsWithWord(std::string_view text) {
+  size_t begin = 0;
+  return !text.empty() && IsWordCharacter(LastCodePoint(text, &begin));
+}
+
+bool StartsWithWord(std::string_view text) {
+  size_t position = 0;
+  return !text.empty() && IsWordCharacter(NextCodePoint(text, &position));
+}
+
+// Where the white space at the end of text[min, end) begins.
+size_t SkipSpaceBefore(std::string_view text, size_t min, size_t end) {
+  while (end > min) {
+    size_t begin = 0;
+    if (!IsWhiteSpace(LastCodePoint(text.substr(0, end), &begin))) break;
+    end = begin;
+  }
+  return std::max(end, min);
+}
+
+size_t SkipSpaceAfter(std::string_view text, size_t begin) {
+  while (begin < text.size()) {
+    size_t next = begin;
+    if (!IsWhiteSpace(NextCodePoint(text, &next))) break;
+    begin = next;
+  }
+  return begin;
+}
+
+}  // namespace
+
+AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens)
+    : tokens_(std::move(tokens)), nodes_(1) {
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    if (!tokens_[i].content.empty()) Insert(tokens_[i].content, static_cast<int32_t>(i));
+  }
+}
+
+void AddedTokenMatcher::Insert(std::string_view content, int32_t token) {
+  starts_[static_cast<uint8_t>(content[0])] = true;
+  uint32_t node = 0;
+  for (const char byte : content) {
+    const auto next = static_cast<uint32_t>(nodes_.size());
+    const auto [child, is_new] = nodes_[node].children.emplace(static_cast<uint8_t>(byte), next);
+    node = child->second;
+    if (is_new) nodes_.emplace_back();
+  }
+  if (nodes_[node].token < 0) nodes_[node].token = token;
+}
+
+int32_t AddedTokenMatcher::LongestAt(std::string_view text, size_t position) const {
+  int32_t longest = -1;
+  const Node* node = &nodes_[0];
+  while (position < text.size()) {
+    const auto child = node->children.find(static_cast<uint8_t>(text[position++]));
+    if (child == node->children.end()) break;
+    node = &nodes_[child->second];
+    if (node->token >= 0) longest = node->token;
+  }
+  return longest;
+}
+
+std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::Find(std::string_view text) const {
+  std::vector<Match> matches;
+  size_t taken = 0;  // the end of the last match
+  size_t position = 0;
+  while (position < text.size()) {
+    if (!starts_[static_cast<uint8_t>(text[position])]) {
+      ++position;
+      continue;
+    }
+    const int32_t found = LongestAt(text, position);
+    if (found < 0) {
+      ++position;
+      continue;
+    }
+    const AddedToken& token = tokens_[static_cast<size_t>(found)];
+    size_t begin = position;
+    size_t end = position + token.content.size();
+    position = end;
+    if (token.single_word &&
+        (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end)))) {
+      continue;
+    }
+    if (token.lstrip) begin = SkipSpaceBefore(text, taken, begin);
+    if (token.rstrip) end = SkipSpaceAfter(text, end);
+    matches.push_back({begin, end, token.id});
+    taken = end;
+  }
+  return matches;
+}
+
+}  // namespace blockformer

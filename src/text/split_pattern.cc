@@ -1,0 +1,132 @@
+#include "text/split_pattern.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "base/error.h"
+#include "text/utf8.h"
+
+namespace blockformer {
+namespace {
+
+constexpr size_t kFirstJitStackBytes = size_t{32} << 10;
+constexpr size_t kMaxJitStackBytes = size_t{16} << 20;
+
+struct Pcre2Deleter {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_jit_stack* stack) const { pcre2_jit_stack_free(stack); }
+};
+
+template <typename T>
+using Pcre2Pointer = std::unique_ptr<T, Pcre2Deleter>;
+
+std::string ErrorText(int error) {
+  PCRE2_UCHAR buffer[256];
+  pcre2_get_error_message(error, buffer, sizeof(buffer));
+  return reinterpret_cast<const char*>(buffer);
+}
+
+// PCRE2's \s has U+180E besides the property White_Space, which is what the tokenizers mean.
+std::string WithUnicodeSpace(const std::string& pattern) {
+  std::string result;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
+      result.push_back(pattern[i]);
+      continue;
+    }
+    const char escaped = pattern[++i];
+    if (escaped == 's' || escaped == 'S') {
+      result.append(escaped == 's' ? "\\p{White_Space}" : "\\P{White_Space}");
+    } else {
+      result.append({'\\', escaped});
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+struct SplitPattern::Compiled {
+  std::string source;
+  Pcre2Pointer<pcre2_code> code;
+};
+
+struct SplitPattern::Cursor::Matcher {
+  const Compiled& compiled;
+  Pcre2Pointer<pcre2_match_data> data;
+  Pcre2Pointer<pcre2_match_context> context;
+  Pcre2Pointer<pcre2_jit_stack> stack;
+
+  explicit Matcher(const Compiled& pattern)
+      : compiled(pattern),
+        data(pcre2_match_data_create_from_pattern(pattern.code.get(), nullptr)),
+        context(pcre2_match_context_create(nullptr)),
+        stack(pcre2_jit_stack_create(kFirstJitStackBytes, kMaxJitStackBytes, nullptr)) {
+    Require(data && context && stack, ErrorCode::kExhausted, "{}: no memory to match a pattern",
+            pattern.source);
+    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+
+  // Finds the first match that starts at `begin` or later; false if there is none.
+  bool Find(std::string_view text, size_t begin, size_t* match_begin, size_t* match_end) {
+    const int result =
+        pcre2_match(compiled.code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+                    begin, PCRE2_NO_UTF_CHECK, data.get(), context.get());
+    if (result == PCRE2_ERROR_NOMATCH) return false;
+    Require(result > 0, ErrorCode::kUnsupported, "{}: the pattern of pre_tokenizer fails: {}",
+            compiled.source, ErrorText(result));
+    const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data.get());
+    *match_begin = offsets[0];
+    *match_end = offsets[1];
+    // \K in a lookaround can put the begin after the end, or the match before `begin`.
+    Require(begin <= *match_begin && *match_begin <= *match_end, ErrorCode::kUnsupported,
+            "{}: the pattern of pre_tokenizer matches backwards", compiled.source);
+    return true;
+  }
+};
+
+SplitPattern::SplitPattern(const std::string& pattern, const std::string& source) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  const std::string translated = WithUnicodeSpace(pattern);
+  Pcre2Pointer<pcre2_code> code(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr));
+  Require(code != nullptr, ErrorCode::kUnsupported,
+          "{}: pre_tokenizer: the pattern \"{}\" is not understood: {}", source, pattern,
+          ErrorText(error));
+  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // without it matching is only slower
+  compiled_ = std::make_unique<const Compiled>(Compiled{source, std::move(code)});
+}
+
+SplitPattern::SplitPattern(SplitPattern&&) noexcept = default;
+SplitPattern& SplitPattern::operator=(SplitPattern&&) noexcept = default;
+SplitPattern::~SplitPattern() = default;
+
+SplitPattern::Cursor::Cursor(const SplitPattern& pattern, std::string_view text)
+    : matcher_(std::make_unique<Matcher>(*pattern.compiled_)), text_(text) {}
+
+SplitPattern::Cursor::~Cursor() = default;
+
+std::string_view SplitPattern::Cursor::Next() {
+  while (position_ < text_.size()) {
+    if (match_end_ > position_ || match_begin_ > position_) {
+      const size_t end = match_begin_ > position_ ? match_begin_ : match_end_;
+      const std::string_view piece = text_.substr(position_, end - position_);
+      position_ = end;
+      return piece;
+    }
+    // After an empty match the search goes on behind the next character, not at the same place.
+    size_t begin = match_end_;
+    if (match_begin_ == match_end_ && searched_) NextCodePoint(text_, &begin);
+    searched_ = true;
+    if (!matcher_->Find(text_, begin, &match_begin_, &match_end_)) {
+      match_begin_ = match_end_ = text_.size();
+    }
+  }
+  return {};
+}
+
+}  // namespace blockformer

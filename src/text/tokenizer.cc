@@ -1,0 +1,254 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <unordered_map>
+#include <utility>
+
+#include "base/error.h"
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/byte_alphabet.h"
+#include "text/normalizer.h"
+#include "text/pre_tokenizer.h"
+#include "text/split_pattern.h"
+#include "text/tokenizer_file.h"
+#include "text/utf8.h"
+#include "text/word_cache.h"
+
+namespace blockformer {
+namespace {
+
+constexpr std::string_view kEndOfText = "<|endoftext|>";
+constexpr size_t kMaxTextBytes = size_t{1} << 31;
+
+struct TokenEntry {
+  std::string bytes;
+  bool exists = false;
+  bool special = false;
+};
+
+std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
+  int32_t largest = -1;
+  for (const auto& [token, id] : description.vocabulary) largest = std::max(largest, id);
+  for (const AddedToken& token : description.added_tokens) largest = std::max(largest, token.id);
+  std::vector<TokenEntry> entries(static_cast<size_t>(largest + 1));
+  for (const auto& [token, id] : description.vocabulary) {
+    entries[static_cast<size_t>(id)] = {FromByteAlphabet(token).value_or(token), true, false};
+  }
+  for (const AddedToken& token : description.added_tokens) {
+    entries[static_cast<size_t>(token.id)] = {token.content, true, token.special};
+  }
+  return entries;
+}
+
+std::array<int32_t, 256> ByteIds(const TokenizerDescription& description) {
+  std::array<int32_t, 256> ids;
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string token = ToByteAlphabet(std::string(1, static_cast<char>(byte)));
+    const auto found = description.vocabulary.find(token);
+    ids[static_cast<size_t>(byte)] = found == description.vocabulary.end() ? kNoToken : found->second;
+  }
+  return ids;
+}
+
+// Special tokens win over others of the same normalised content, as in Hugging Face's library.
+AddedTokenMatcher MakeMatcher(const TokenizerDescription& description, bool normalized) {
+  std::vector<AddedToken> tokens;
+  for (AddedToken token : description.added_tokens) {
+    if (token.normalized != normalized) continue;
+    std::string storage;
+    if (normalized && description.nfc) token.content = NormalizeNfc(token.content, &storage);
+    tokens.push_back(std::move(token));
+  }
+  std::stable_partition(tokens.begin(), tokens.end(), [](const AddedToken& t) { return t.special; });
+  return AddedTokenMatcher(std::move(tokens));
+}
+
+std::vector<SplitPattern> MakeSplits(const TokenizerDescription& description,
+                                     const std::string& source) {
+  std::vector<SplitPattern> splits;
+  for (const std::string& pattern : description.split_patterns) splits.emplace_back(pattern, source);
+  return splits;
+}
+
+uint32_t NextCacheKey() {
+  static std::atomic<uint32_t> last{0};
+  return ++last;
+}
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  Impl(const TokenizerDescription& description, const std::string& source)
+      : nfc(description.nfc),
+        add_prefix_space(description.add_prefix_space),
+        gpt2_pattern(description.gpt2_pattern),
+        ignore_merges(description.ignore_merges),
+        raw_added_tokens(MakeMatcher(description, false)),
+        normalized_added_tokens(MakeMatcher(description, true)),
+        splits(MakeSplits(description, source)),
+        bpe(ByteIds(description), description.merges),
+        entries(MakeEntries(description)) {
+    for (size_t id = 0; id < entries.size(); ++id) {
+      if (entries[id].exists) ids.emplace(entries[id].bytes, static_cast<int32_t>(id));
+    }
+  }
+
+  // The stages of Encode, each handing its pieces to the next.
+  void EncodeText(std::string_view text, std::vector<int32_t>* out) const;
+  void EncodeNormalized(std::string_view text, std::vector<int32_t>* out) const;
+  void EncodeSplit(std::string_view text, size_t split, std::vector<int32_t>* out) const;
+  void EncodeByteLevel(std::string_view text, std::vector<int32_t>* out) const;
+  void EncodeWord(std::string_view word, std::vector<int32_t>* out) const;
+  void EncodeUncached(std::string_view word, std::vector<int32_t>* out) const;
+
+  bool nfc;
+  bool add_prefix_space;
+  bool gpt2_pattern;
+  bool ignore_merges;
+  AddedTokenMatcher raw_added_tokens;
+  AddedTokenMatcher normalized_added_tokens;
+  std::vector<SplitPattern> splits;
+  Bpe bpe;
+  std::vector<TokenEntry> entries;  // by id
+  std::unordered_map<std::string_view, int32_t> ids;  // of entries' bytes
+  uint32_t cache_key = NextCacheKey();
+};
+
+namespace {
+
+// Appends the ids of the added tokens in `text` and calls encode(gap) for what lies between.
+template <typename Encode>
+void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text, std::vector<int32_t>* out,
+                  Encode&& encode) {
+  size_t position = 0;
+  for (const AddedTokenMatcher::Match& match : matcher.Find(text)) {
+    if (match.begin > position) encode(text.substr(position, match.begin - position));
+    out->push_back(match.id);
+    position = match.end;
+  }
+  if (position < text.size()) encode(text.substr(position));
+}
+
+}  // namespace
+
+void Tokenizer::Impl::EncodeText(std::string_view text, std::vector<int32_t>* out) const {
+  std::string storage;
+  EncodeAround(raw_added_tokens, text, out, [&](std::string_view gap) {
+    EncodeNormalized(nfc ? NormalizeNfc(gap, &storage) : gap, out);
+  });
+}
+
+void Tokenizer::Impl::EncodeNormalized(std::string_view text, std::vector<int32_t>* out) const {
+  EncodeAround(normalized_added_tokens, text, out,
+               [&](std::string_view gap) { EncodeSplit(gap, 0, out); });
+}
+
+void Tokenizer::Impl::EncodeSplit(std::string_view text, size_t split,
+                                  std::vector<int32_t>* out) const {
+  if (split == splits.size()) return EncodeByteLevel(text, out);
+  SplitPattern::Cursor cursor(splits[split], text);
+  for (auto piece = cursor.Next(); !piece.empty(); piece = cursor.Next()) {
+    EncodeSplit(piece, split + 1, out);
+  }
+}
+
+void Tokenizer::Impl::EncodeByteLevel(std::string_view text, std::vector<int32_t>* out) const {
+  std::string prefixed;
+  if (add_prefix_space && !text.starts_with(' ')) {
+    prefixed.append(" ").append(text);
+    text = prefixed;
+  }
+  if (!gpt2_pattern) return EncodeWord(text, out);
+  while (!text.empty()) {
+    const size_t length = Gpt2PieceLength(text);
+    EncodeWord(text.substr(0, length), out);
+    text.remove_prefix(length);
+  }
+}
+
+void Tokenizer::Impl::EncodeWord(std::string_view word, std::vector<int32_t>* out) const {
+  if (word.size() > WordCache::kMaxWordBytes) return EncodeUncached(word, out);
+  thread_local WordCache cache;
+  const WordCache::Key key = WordCache::MakeKey(word, cache_key);
+  const std::span<const int32_t> known = cache.Find(key);
+  if (!known.empty()) {
+    out->insert(out->end(), known.begin(), known.end());
+    return;
+  }
+  const size_t begin = out->size();
+  EncodeUncached(word, out);
+  cache.Insert(key, std::span<const int32_t>(*out).subspan(begin));
+}
+
+void Tokenizer::Impl::EncodeUncached(std::string_view word, std::vector<int32_t>* out) const {
+  if (ignore_merges) {
+    const auto found = ids.find(word);
+    if (found != ids.end()) return out->push_back(found->second);
+  }
+  bpe.Encode(word, out);
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Tokenizer Tokenizer::Load(const std::string& path) {
+  return Tokenizer(std::make_unique<const Impl>(ReadTokenizer(path), path));
+}
+
+Tokenizer Tokenizer::Parse(std::string_view json, const std::string& source) {
+  return Tokenizer(std::make_unique<const Impl>(ParseTokenizerJson(json, source), source));
+}
+
+std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy) const {
+  Require(text.size() <= kMaxTextBytes, ErrorCode::kInvalidArgument,
+          "a text of {} bytes is longer than the {} that are encoded at once", text.size(),
+          kMaxTextBytes);
+  std::vector<int32_t> ids;
+  const size_t valid = FindInvalidUtf8(text);
+  if (valid == text.size()) {
+    impl_->EncodeText(text, &ids);
+    return ids;
+  }
+  Require(policy == InvalidUtf8::kReplace, ErrorCode::kInvalidArgument,
+          "byte {} of the text, 0x{:02X}, is not valid UTF-8", valid,
+          static_cast<uint8_t>(text[valid]));
+  impl_->EncodeText(ReplaceInvalidUtf8(text), &ids);
+  return ids;
+}
+
+std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string text;
+  for (const int32_t id : ids) {
+    const bool exists = id >= 0 && id < VocabSize() && impl_->entries[static_cast<size_t>(id)].exists;
+    Require(exists, ErrorCode::kInvalidArgument,
+            "the tokenizer has no token with the id {}; its ids are below {}", id, VocabSize());
+    if (!skip_special || !IsSpecial(id)) text.append(TokenBytes(id));
+  }
+  return text;
+}
+
+std::string_view Tokenizer::TokenBytes(int32_t id) const {
+  if (id < 0 || id >= VocabSize()) return {};
+  return impl_->entries[static_cast<size_t>(id)].bytes;
+}
+
+bool Tokenizer::IsSpecial(int32_t id) const {
+  return id >= 0 && id < VocabSize() && impl_->entries[static_cast<size_t>(id)].special;
+}
+
+int32_t Tokenizer::VocabSize() const { return static_cast<int32_t>(impl_->entries.size()); }
+
+std::optional<int32_t> Tokenizer::FindToken(std::string_view content) const {
+  const auto found = impl_->ids.find(content);
+  if (found == impl_->ids.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<int32_t> Tokenizer::EndOfText() const { return FindToken(kEndOfText); }
+
+}  // namespace blockformer

@@ -1,0 +1,287 @@
+#include "text/tokenizer_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <unordered_set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "config/json.h"
+#include "text/utf8.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kEndOfText[] = "<|endoftext|>";
+
+using Vocabulary = std::unordered_map<std::string, int32_t>;
+
+[[noreturn]] void FailUnsupported(const ObjectReader& reader, const std::string& field,
+                                  const std::string& found, const std::string& wanted) {
+  reader.FailField(field, fmt::format("{} is not supported; {}", found, wanted),
+                   ErrorCode::kUnsupported);
+}
+
+Vocabulary ReadVocabulary(const Json& object, const std::string& source, const std::string& field) {
+  Require(object.is_object(), ErrorCode::kInvalidArgument,
+          "{}: {}: an object from tokens to ids is wanted", source, field);
+  Vocabulary vocabulary;
+  std::unordered_map<int32_t, const std::string*> tokens;
+  for (const auto& [token, value] : object.get_ref<const Json::object_t&>()) {
+    const bool fits = value.is_number_unsigned() && value.get<uint64_t>() <= kMaxTokenId;
+    Require(fits, ErrorCode::kInvalidArgument,
+            "{}: {}: the id {} of \"{}\" is not possible; an integer from 0 to {} is wanted", source,
+            field, value.dump(), token, kMaxTokenId);
+    const auto id = value.get<int32_t>();
+    const auto [found, is_new] = tokens.emplace(id, &token);
+    Require(is_new, ErrorCode::kCorrupt, "{}: {}: \"{}\" and \"{}\" have the same id {}", source,
+            field, *found->second, token, id);
+    vocabulary.emplace(token, id);
+  }
+  return vocabulary;
+}
+
+// Turns the strings of a merge into ids. `where` names the file and the merge.
+Merge MakeMerge(const Vocabulary& vocabulary, const std::string& left, const std::string& right,
+                const std::string& where) {
+  const auto find = [&](const std::string& token) {
+    const auto found = vocabulary.find(token);
+    Require(found != vocabulary.end(), ErrorCode::kCorrupt,
+            "{}: the merge of \"{}\" and \"{}\" needs the token \"{}\", which the vocabulary lacks",
+            where, left, right, token);
+    return found->second;
+  };
+  return {find(left), find(right), find(left + right)};
+}
+
+// "a b", with exactly one space.
+Merge ParseMerge(const Vocabulary& vocabulary, const std::string& text, const std::string& where) {
+  const size_t space = text.find(' ');
+  Require(space != std::string::npos && space > 0 && space + 1 < text.size() &&
+              text.find(' ', space + 1) == std::string::npos,
+          ErrorCode::kCorrupt, "{}: \"{}\" is not a merge; two tokens with one space between are",
+          where, text);
+  return MakeMerge(vocabulary, text.substr(0, space), text.substr(space + 1), where);
+}
+
+std::vector<Merge> ReadMerges(const ObjectReader& model, const Vocabulary& vocabulary) {
+  const Json& list = model.Raw("merges");
+  if (!list.is_array()) model.FailField("merges", "a list of merges is wanted");
+  std::vector<Merge> merges;
+  for (const Json& merge : list) {
+    const std::string where = fmt::format("{}: model.merges[{}]", model.source(), merges.size());
+    if (merge.is_string()) {
+      merges.push_back(ParseMerge(vocabulary, merge.get_ref<const std::string&>(), where));
+      continue;
+    }
+    Require(merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string(),
+            ErrorCode::kCorrupt, "{}: \"a b\" or [\"a\", \"b\"] is wanted", where);
+    merges.push_back(MakeMerge(vocabulary, merge[0].get_ref<const std::string&>(),
+                               merge[1].get_ref<const std::string&>(), where));
+  }
+  return merges;
+}
+
+void ReadModel(const ObjectReader& model, TokenizerDescription* description) {
+  const std::string type = model.String("type", "BPE");
+  if (type != "BPE") FailUnsupported(model, "type", type, "byte-level BPE is");
+  if (model.Has("dropout") && model.Number("dropout", 0, 1) > 0) {
+    FailUnsupported(model, "dropout", model.Raw("dropout").dump(), "null or 0 is");
+  }
+  for (const char* field : {"unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (!model.String(field, "").empty()) {
+      FailUnsupported(model, field, model.Raw(field).dump(), "null is, as byte-level BPE has it");
+    }
+  }
+  if (model.Bool("byte_fallback", false)) {
+    FailUnsupported(model, "byte_fallback", "true", "false is, as byte-level BPE has it");
+  }
+  description->ignore_merges = model.Bool("ignore_merges", false);
+  description->vocabulary = ReadVocabulary(model.Raw("vocab"), model.source(), "model.vocab");
+  description->merges = ReadMerges(model, description->vocabulary);
+}
+
+// The steps of an optional "normalizer" or "pre_tokenizer": one object, or several in a Sequence.
+std::vector<ObjectReader> ReadSteps(const ObjectReader& top, const std::string& field,
+                                    const std::string& list) {
+  std::vector<ObjectReader> steps;
+  if (!top.Has(field)) return steps;
+  const ObjectReader step = top.Object(field);
+  if (step.String("type") != "Sequence") {
+    steps.push_back(step);
+    return steps;
+  }
+  const Json& elements = step.Raw(list);
+  if (!elements.is_array()) step.FailField(list, "a list is wanted");
+  for (size_t i = 0; i < elements.size(); ++i) {
+    steps.emplace_back(elements[i], top.source(), fmt::format("{}.{}[{}]", field, list, i));
+  }
+  return steps;
+}
+
+void ReadNormalizer(const ObjectReader& top, TokenizerDescription* description) {
+  for (const ObjectReader& step : ReadSteps(top, "normalizer", "normalizers")) {
+    const std::string type = step.String("type");
+    if (type != "NFC") FailUnsupported(step, "type", type, "NFC or none is");
+    description->nfc = true;
+  }
+}
+
+void ReadSplit(const ObjectReader& split, TokenizerDescription* description) {
+  const std::string behavior = split.String("behavior");
+  if (behavior != "Isolated") FailUnsupported(split, "behavior", behavior, "Isolated is");
+  const ObjectReader pattern = split.Object("pattern");
+  if (!pattern.Has("Regex")) FailUnsupported(split, "pattern", "a fixed string", "Regex is");
+  description->split_patterns.push_back(pattern.String("Regex"));
+}
+
+void ReadPreTokenizer(const ObjectReader& top, TokenizerDescription* description) {
+  const std::vector<ObjectReader> steps = ReadSteps(top, "pre_tokenizer", "pretokenizers");
+  if (steps.empty()) {
+    FailUnsupported(top, "pre_tokenizer", "none", "ByteLevel, or a Sequence that ends in it, is");
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const std::string type = steps[i].String("type");
+    const bool is_last = i + 1 == steps.size();
+    if (type == "Split" && !is_last) {
+      ReadSplit(steps[i], description);
+    } else if (type != "ByteLevel" || !is_last) {
+      FailUnsupported(steps[i], "type", type, "ByteLevel, or Splits and then ByteLevel, is");
+    }
+  }
+  description->add_prefix_space = steps.back().Bool("add_prefix_space", true);
+  description->gpt2_pattern = steps.back().Bool("use_regex", true);
+}
+
+// Post-processors may add tokens around a text; those that models here come with add none.
+void CheckPostProcessor(const ObjectReader& top) {
+  for (const ObjectReader& step : ReadSteps(top, "post_processor", "processors")) {
+    const std::string type = step.String("type");
+    if (type == "ByteLevel") continue;
+    if (type != "TemplateProcessing") {
+      FailUnsupported(step, "type", type, "ByteLevel, an empty template or none is");
+    }
+    for (const Json& piece : step.Raw("single")) {
+      if (!piece.is_object() || !piece.contains("Sequence")) {
+        FailUnsupported(step, "single", "a template that adds tokens", "one that adds none is");
+      }
+    }
+  }
+}
+
+void CheckDecoder(const ObjectReader& top) {
+  const std::string type = top.Has("decoder") ? top.Object("decoder").String("type") : "none";
+  if (type != "ByteLevel") FailUnsupported(top, "decoder", type, "ByteLevel is");
+}
+
+AddedToken ReadAddedToken(const ObjectReader& reader) {
+  AddedToken token;
+  token.id = static_cast<int32_t>(reader.Int("id", 0, kMaxTokenId));
+  token.content = reader.String("content");
+  token.special = reader.Bool("special", false);
+  token.normalized = reader.Bool("normalized", !token.special);
+  token.single_word = reader.Bool("single_word", false);
+  token.lstrip = reader.Bool("lstrip", false);
+  token.rstrip = reader.Bool("rstrip", false);
+  if (token.content.empty()) reader.FailField("content", "is empty");
+  return token;
+}
+
+void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description) {
+  const Json& list = top.Raw("added_tokens");
+  if (list.is_null()) return;
+  if (!list.is_array()) top.FailField("added_tokens", "a list is wanted");
+  std::unordered_map<int32_t, std::string> token_of_id;
+  for (const auto& [token, id] : description->vocabulary) token_of_id.emplace(id, token);
+  std::unordered_set<std::string> contents;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const ObjectReader reader(list[i], top.source(), fmt::format("added_tokens[{}]", i));
+    const AddedToken token = ReadAddedToken(reader);
+    if (!contents.insert(token.content).second) reader.FailField("content", "stands twice");
+    const auto in_vocabulary = description->vocabulary.find(token.content);
+    if (in_vocabulary != description->vocabulary.end() && in_vocabulary->second != token.id) {
+      reader.FailField("id", fmt::format("{} contradicts model.vocab, where \"{}\" is {}", token.id,
+                                         token.content, in_vocabulary->second));
+    }
+    const auto [found, is_new] = token_of_id.emplace(token.id, token.content);
+    if (!is_new && found->second != token.content) {
+      reader.FailField("id", fmt::format("{} is that of \"{}\" already", token.id, found->second));
+    }
+    description->added_tokens.push_back(token);
+  }
+}
+
+bool HasName(const std::string& path, const char* name) {
+  return std::filesystem::path(path).filename() == name;
+}
+
+std::string Beside(const std::string& path, const char* name) {
+  return (std::filesystem::path(path).parent_path() / name).string();
+}
+
+TokenizerDescription ReadGpt2Files(const std::string& vocabulary, const std::string& merges) {
+  return ParseGpt2Files(ReadFile(vocabulary), vocabulary, ReadFile(merges), merges);
+}
+
+}  // namespace
+
+TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string& source) {
+  const Json document = ParseJson(json, source);
+  const ObjectReader top(document, source);
+  TokenizerDescription description;
+  ReadModel(top.Object("model"), &description);
+  ReadAddedTokens(top, &description);
+  ReadNormalizer(top, &description);
+  ReadPreTokenizer(top, &description);
+  CheckPostProcessor(top);
+  CheckDecoder(top);
+  return description;
+}
+
+TokenizerDescription ParseGpt2Files(std::string_view vocabulary, const std::string& vocabulary_source,
+                                    std::string_view merges, const std::string& merges_source) {
+  TokenizerDescription description;
+  description.vocabulary =
+      ReadVocabulary(ParseJson(vocabulary, vocabulary_source), vocabulary_source, "the vocabulary");
+  const size_t valid = FindInvalidUtf8(merges);
+  Require(valid == merges.size(), ErrorCode::kCorrupt,
+          "{}: byte {} is not valid UTF-8; a list of merges is wanted", merges_source, valid);
+  int64_t line_number = 0;
+  while (!merges.empty()) {
+    const size_t end = std::min(merges.find('\n'), merges.size());
+    std::string line(merges.substr(0, end));
+    merges.remove_prefix(std::min(end + 1, merges.size()));
+    ++line_number;
+    if (line.ends_with('\r')) line.pop_back();
+    if (line.starts_with("#version")) continue;
+    const std::string where = fmt::format("{}: line {}", merges_source, line_number);
+    description.merges.push_back(ParseMerge(description.vocabulary, line, where));
+  }
+  const auto end_of_text = description.vocabulary.find(kEndOfText);
+  if (end_of_text != description.vocabulary.end()) {
+    description.added_tokens.push_back(
+        {.id = end_of_text->second, .content = kEndOfText, .special = true});
+  }
+  return description;
+}
+
+TokenizerDescription ReadTokenizer(const std::string& path) {
+  if (IsDirectory(path)) {
+    const auto inside = [&](const char* name) {
+      return (std::filesystem::path(path) / name).string();
+    };
+    for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json"}) {
+      if (FileExists(inside(name))) return ReadTokenizer(inside(name));
+    }
+    Fail(ErrorCode::kNotFound,
+         "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json", path);
+  }
+  if (HasName(path, "vocab.json")) return ReadGpt2Files(path, Beside(path, "merges.txt"));
+  if (HasName(path, "merges.txt")) return ReadGpt2Files(Beside(path, "vocab.json"), path);
+  if (HasName(path, "encoder.json")) return ReadGpt2Files(path, Beside(path, "vocab.bpe"));
+  if (HasName(path, "vocab.bpe")) return ReadGpt2Files(Beside(path, "encoder.json"), path);
+  return ParseTokenizerJson(ReadFile(path), path);
+}
+
+}  // namespace blockformer

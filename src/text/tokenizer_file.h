@@ -1,0 +1,49 @@
+#ifndef BLOCKFORMER_TEXT_TOKENIZER_FILE_H_
+#define BLOCKFORMER_TEXT_TOKENIZER_FILE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+
+namespace blockformer {
+
+// What the files of a tokenizer say, checked: ids are not negative, below kMaxTokenId, and given to
+// one token each; merges refer to tokens of the vocabulary.
+struct TokenizerDescription {
+  // Tokens in the byte alphabet (text/byte_alphabet.h) to ids; added tokens may be among them.
+  std::unordered_map<std::string, int32_t> vocabulary;
+  std::vector<Merge> merges;             // in order of rank
+  std::vector<AddedToken> added_tokens;  // in the file's order
+  bool nfc = false;                      // normalise the text first
+  bool add_prefix_space = false;         // a text that does not start with a space gets one
+  bool gpt2_pattern = true;              // cut the text with the pattern of GPT-2
+  std::vector<std::string> split_patterns;  // regular expressions to cut it with before that
+  bool ignore_merges = false;            // a word of the vocabulary is one token, whatever the merges
+};
+
+constexpr int32_t kMaxTokenId = (1 << 21) - 1;
+
+// The contents of a tokenizer.json of Hugging Face's tokenizers library. Throws Error that names
+// `source` and the field: kUnsupported for what that library can do and this one cannot, kCorrupt or
+// kInvalidArgument for contents that contradict themselves.
+TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string& source);
+
+// GPT-2's pair of files, vocab.json (encoder.json) and merges.txt (vocab.bpe).
+TokenizerDescription ParseGpt2Files(std::string_view vocabulary, const std::string& vocabulary_source,
+                                    std::string_view merges, const std::string& merges_source);
+
+// Finds and reads the files that `path` stands for, as Tokenizer::Load has it.
+TokenizerDescription ReadTokenizer(const std::string& path);
+
+// The contents of a tokenizer.json for a description without split patterns, in the layout of the
+// Pythia models' file.
+std::string WriteTokenizerJson(const TokenizerDescription& description);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TEXT_TOKENIZER_FILE_H_
