@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "config/json.h"
+#include "text/utf8.h"
 
 namespace blockformer {
 namespace {
@@ -134,7 +135,8 @@ bool CorpusReader::ReadLine() {
   }
 }
 
-std::string CorpusReader::ParseLine() const {
+std::string CorpusReader::ParseLine() {
+  if (options_.invalid_utf8 == InvalidUtf8::kReplace) record_ = ReplaceInvalidUtf8(record_);
   Json line = ParseJson(record_, Location());
   Require(line.is_object(), ErrorCode::kCorrupt,
           "{}: an object with the field \"{}\" is wanted, not {}", Location(), options_.text_field,

@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "data/input_stream.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
 
 struct CorpusOptions {
   std::string text_field = "text";  // of a JSON line; other fields are ignored
+  // For JSON, which must be UTF-8 to be read. Plain text is passed on as it is.
+  InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
   // A longer line of JSON or file of plain text is an error.
   uint64_t max_document_bytes = uint64_t{1} << 30;
 };
@@ -47,7 +50,7 @@ class CorpusReader {
   bool ReadLine();
   void ReadRest();
   void Append(size_t count);
-  std::string ParseLine() const;
+  std::string ParseLine();
 
   std::vector<std::string> paths_;
   CorpusOptions options_;

@@ -15,7 +15,6 @@ namespace blockformer {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -149,6 +148,17 @@ TEST_F(CorpusTest, DamagedLinesNameFileAndLine) {
     EXPECT_THAT(FailureOf({path}), ::testing::AllOf(HasSubstr(path + ":2: "), HasSubstr(problem)))
         << line;
   }
+}
+
+TEST_F(CorpusTest, InvalidUtf8CanBeReplaced) {
+  const std::string path = Write("bad.jsonl", "{\"text\": \"a\xFF\xE2\x82z\"}\n");
+  EXPECT_THAT(ReadAll({path}, {.invalid_utf8 = InvalidUtf8::kReplace}),
+              ElementsAre("a\xEF\xBF\xBD\xEF\xBF\xBDz"));
+}
+
+TEST_F(CorpusTest, MessagesStayShort) {
+  const std::string path = Write("long.jsonl", "{\"text\": \"" + std::string(100000, 'x') + "\n");
+  EXPECT_LT(FailureOf({path}).size(), 1000u);
 }
 
 TEST_F(CorpusTest, DeepNestingIsRefused) {

@@ -1,0 +1,277 @@
+#include "data/prepare.h"
+
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "data/token_file.h"
+
+namespace blockformer {
+namespace {
+
+// Large enough to make handing over cheap, small enough to keep all threads busy to the end.
+constexpr size_t kBatchBytes = size_t{1} << 20;
+constexpr size_t kTextBytesPerThread = size_t{8} << 20;
+constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+constexpr double kMaxValidationFraction = 0.5;
+
+struct Document {
+  std::string text;
+  std::string location;
+};
+
+struct DocumentBatch {
+  std::vector<Document> documents;
+  size_t text_bytes = 0;
+  uint64_t bytes_read = 0;  // of the corpus, up to the end of this batch
+};
+
+struct EncodedDocument {
+  std::vector<int32_t> ids;
+  int64_t text_bytes = 0;
+};
+
+struct EncodedBatch {
+  std::vector<EncodedDocument> documents;
+  size_t text_bytes = 0;
+  uint64_t bytes_read = 0;
+};
+
+// Threads that take tasks in the order in which they are submitted.
+class WorkerPool {
+ public:
+  using Task = std::packaged_task<EncodedBatch()>;
+
+  explicit WorkerPool(int threads) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+  }
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // Waits for the tasks that run and drops those that have not begun.
+  ~WorkerPool() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  std::future<EncodedBatch> Submit(Task task) {
+    std::future<EncodedBatch> result = task.get_future();
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    changed_.notify_one();
+    return result;
+  }
+
+ private:
+  void Run() {
+    while (true) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+      if (stopping_) return;
+      Task task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::deque<Task> tasks_;
+  std::vector<std::thread> threads_;
+};
+
+// One of the output pairs and what stands in it.
+class Split {
+ public:
+  Split(std::string prefix, const TokenFileInfo& tokenizer_info)
+      : prefix_(std::move(prefix)),
+        info_(tokenizer_info),
+        writer_(prefix_, tokenizer_info.vocab_size) {}
+
+  void Add(const EncodedDocument& document) {
+    writer_.Add(document.ids);
+    info_.documents = writer_.NumDocuments();
+    info_.tokens = writer_.NumTokens();
+    info_.text_bytes += document.text_bytes;
+  }
+
+  void Commit() {
+    // Without its PREFIX.json a pair is still whole; with that of an older pair it would not be.
+    std::filesystem::remove(TokenFileInfoPath(prefix_));
+    writer_.Commit();
+    WriteTokenFileInfo(prefix_, info_);
+  }
+
+  const TokenFileInfo& info() const { return info_; }
+
+ private:
+  std::string prefix_;
+  TokenFileInfo info_;
+  TokenFileWriter writer_;
+};
+
+EncodedBatch Encode(const Tokenizer& tokenizer, InvalidUtf8 policy, DocumentBatch batch) {
+  EncodedBatch result = {{}, batch.text_bytes, batch.bytes_read};
+  result.documents.reserve(batch.documents.size());
+  for (const Document& document : batch.documents) {
+    try {
+      result.documents.push_back(
+          {tokenizer.Encode(document.text, policy), static_cast<int64_t>(document.text.size())});
+    } catch (const Error& error) {
+      Fail(error.code(), "{}: {}", document.location, error.what());
+    }
+  }
+  return result;
+}
+
+TokenFileInfo DescribeTokenizer(const Tokenizer& tokenizer, const std::string& path) {
+  TokenFileInfo info;
+  info.vocab_size = tokenizer.VocabSize();
+  info.tokenizer = std::filesystem::absolute(path).lexically_normal().string();
+  info.tokenizer_fingerprint = TokenizerFingerprint(tokenizer);
+  return info;
+}
+
+// The calling thread reads and writes, the pool's threads tokenise.
+class Preparation {
+ public:
+  Preparation(const Tokenizer& tokenizer, const PrepareOptions& options,
+              const std::function<void(const PrepareProgress&)>& on_progress)
+      : tokenizer_(tokenizer),
+        options_(options),
+        on_progress_(on_progress),
+        corpus_(options.inputs, options.corpus),
+        pool_(options.threads) {
+    const TokenFileInfo info = DescribeTokenizer(tokenizer, options.tokenizer_path);
+    train_.emplace(options.output_prefix, info);
+    progress_.total_bytes = corpus_.TotalBytes();
+    if (options.validation_fraction == 0) return;
+    stride_ = std::llround(1 / options.validation_fraction);
+    validation_.emplace(ValidationPrefix(options.output_prefix), info);
+  }
+
+  PrepareSummary Run() {
+    while (true) {
+      while (text_bytes_in_flight_ < MaxTextBytes() && SubmitBatch()) {
+      }
+      if (in_flight_.empty()) break;
+      WaitForOldestBatch();
+      Write(in_flight_.front().get());
+      in_flight_.pop_front();
+    }
+    return Commit();
+  }
+
+ private:
+  size_t MaxTextBytes() const {
+    return static_cast<size_t>(options_.threads) * kTextBytesPerThread;
+  }
+
+  // Reads the next documents and hands them to the pool; false if there are none.
+  bool SubmitBatch() {
+    DocumentBatch batch;
+    Document document;
+    while (batch.text_bytes < kBatchBytes && corpus_.Next(&document.text)) {
+      document.location = corpus_.Location();
+      batch.text_bytes += document.text.size();
+      batch.documents.push_back(std::move(document));
+    }
+    if (batch.documents.empty()) return false;
+    batch.bytes_read = corpus_.BytesRead();
+    text_bytes_in_flight_ += batch.text_bytes;
+    in_flight_.push_back(pool_.Submit(WorkerPool::Task([this, batch = std::move(batch)]() mutable {
+      return Encode(tokenizer_, options_.corpus.invalid_utf8, std::move(batch));
+    })));
+    return true;
+  }
+
+  void WaitForOldestBatch() {
+    do {
+      on_progress_(progress_);
+    } while (in_flight_.front().wait_for(kProgressInterval) != std::future_status::ready);
+  }
+
+  void Write(const EncodedBatch& batch) {
+    for (const EncodedDocument& document : batch.documents) {
+      if (document.ids.empty()) {
+        ++empty_documents_;
+        continue;
+      }
+      (IsHeldOut(progress_.documents) ? *validation_ : *train_).Add(document);
+      ++progress_.documents;
+      progress_.tokens += static_cast<int64_t>(document.ids.size());
+    }
+    progress_.bytes_read = batch.bytes_read;
+    text_bytes_in_flight_ -= batch.text_bytes;
+  }
+
+  bool IsHeldOut(int64_t document) const {
+    if (!validation_) return false;
+    const auto stratum = static_cast<uint64_t>(document / stride_);
+    const double uniform = KeyedUniform(options_.seed, /*stream=*/0, stratum);
+    return document % stride_ == static_cast<int64_t>(uniform * static_cast<double>(stride_));
+  }
+
+  PrepareSummary Commit() {
+    Require(progress_.documents > 0, ErrorCode::kInvalidArgument,
+            "there is no document with text in the {} files", options_.inputs.size());
+    Require(!validation_ || (train_->info().documents > 0 && validation_->info().documents > 0),
+            ErrorCode::kInvalidArgument,
+            "validation fraction {}: 1 document of every {} is held out, and there are {}; take a "
+            "larger fraction, or more and shorter documents",
+            options_.validation_fraction, stride_, progress_.documents);
+    on_progress_(progress_);
+    if (validation_) validation_->Commit();
+    train_->Commit();
+    PrepareSummary summary;
+    summary.train = train_->info();
+    if (validation_) summary.validation = validation_->info();
+    summary.empty_documents = empty_documents_;
+    return summary;
+  }
+
+  const Tokenizer& tokenizer_;
+  const PrepareOptions& options_;
+  const std::function<void(const PrepareProgress&)>& on_progress_;
+  CorpusReader corpus_;
+  std::optional<Split> train_;
+  std::optional<Split> validation_;
+  int64_t stride_ = 1;  // one document of this many is held out
+  PrepareProgress progress_;
+  int64_t empty_documents_ = 0;
+  size_t text_bytes_in_flight_ = 0;
+  std::deque<std::future<EncodedBatch>> in_flight_;  // in the order of the input
+  WorkerPool pool_;  // last, so that its threads end before what they use
+};
+
+}  // namespace
+
+std::string ValidationPrefix(const std::string& output_prefix) { return output_prefix + "-valid"; }
+
+PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOptions& options,
+                                 const std::function<void(const PrepareProgress&)>& on_progress) {
+  Require(options.validation_fraction >= 0 && options.validation_fraction <= kMaxValidationFraction,
+          ErrorCode::kInvalidArgument, "validation fraction: {}; 0 to {} is possible",
+          options.validation_fraction, kMaxValidationFraction);
+  Require(options.threads >= 1, ErrorCode::kInvalidArgument, "threads: {}; at least 1 is wanted",
+          options.threads);
+  return Preparation(tokenizer, options, on_progress).Run();
+}
+
+}  // namespace blockformer

@@ -1,0 +1,56 @@
+#include "data/token_file_info.h"
+
+#include <limits>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "config/json.h"
+
+namespace blockformer {
+
+std::string TokenizerFingerprint(const Tokenizer& tokenizer) {
+  // FNV-1a of every token's length and bytes.
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto mix = [&hash](uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };
+  for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
+    const std::string_view bytes = tokenizer.TokenBytes(id);
+    mix(bytes.size());
+    for (const char byte : bytes) mix(static_cast<unsigned char>(byte));
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+std::string TokenFileInfoPath(const std::string& prefix) { return prefix + ".json"; }
+
+void WriteTokenFileInfo(const std::string& prefix, const TokenFileInfo& info) {
+  const OrderedJson json = {
+      {"documents", info.documents},   {"tokens", info.tokens},
+      {"text_bytes", info.text_bytes}, {"vocab_size", info.vocab_size},
+      {"tokenizer", info.tokenizer},   {"tokenizer_fingerprint", info.tokenizer_fingerprint}};
+  WriteFileAtomically(TokenFileInfoPath(prefix), json.dump(2) + "\n");
+}
+
+std::optional<TokenFileInfo> ReadTokenFileInfo(const TokenFile& tokens) {
+  const std::string path = TokenFileInfoPath(tokens.prefix());
+  if (!FileExists(path)) return std::nullopt;
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  const Json json = ReadJsonFile(path);
+  const ObjectReader reader(json, path);
+  TokenFileInfo info;
+  info.documents = reader.Int("documents", 0, kMax);
+  info.tokens = reader.Int("tokens", 0, kMax);
+  info.text_bytes = reader.Int("text_bytes", 0, kMax);
+  info.vocab_size =
+      static_cast<int32_t>(reader.Int("vocab_size", 1, std::numeric_limits<int32_t>::max()));
+  info.tokenizer = reader.String("tokenizer");
+  info.tokenizer_fingerprint = reader.String("tokenizer_fingerprint");
+  Require(info.documents == tokens.NumDocuments() && info.tokens == tokens.NumTokens(),
+          ErrorCode::kCorrupt,
+          "{}: tells of {} documents and {} tokens, but {}.idx has {} and {}; run prepare again",
+          path, info.documents, info.tokens, tokens.prefix(), tokens.NumDocuments(),
+          tokens.NumTokens());
+  return info;
+}
+
+}  // namespace blockformer
