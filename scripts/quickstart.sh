@@ -114,8 +114,8 @@ stage vanilla "$out/vanilla $out/vanilla/model.safetensors" "$tokens recipes/qui
 heading "5. Both continue the same prompt (seconds)" \
   "Minutes of training give words and grammar, and no story."
 for model in block vanilla; do
-  stage "$model text" "$out/$model.text.json" "$out/$model/model.safetensors" \
-    generate "$out/$model" "$out/$model.text.json"
+  stage "$model text" "$out/$model.text.jsonl" "$out/$model/model.safetensors" \
+    generate "$out/$model" "$out/$model.text.jsonl"
 done
 
 heading "6. The race: tokens a second at several batch sizes (about a minute)" \
