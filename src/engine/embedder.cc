@@ -5,8 +5,8 @@
 namespace blockformer {
 namespace {
 
-// A Conv1d whose stride is its kernel is a linear layer over the concatenated positions. Its weights
-// [out, in, kernel] become [out, kernel * in].
+// A Conv1d whose stride is its kernel is a linear layer over the concatenated positions. Its
+// weights [out, in, kernel] become [out, kernel * in].
 PackedLinear PackConvolution(const ReadWeights& read, int64_t out, int64_t in, int64_t kernel) {
   const std::vector<float> weights = read("embedder.projection_layer.weight");
   const std::vector<float> bias = read("embedder.projection_layer.bias");

@@ -27,7 +27,7 @@ class Embedder {
   EmbedderProjection projection_;
   int64_t unit_length_;
   int64_t table_width_;
-  std::vector<float> table_;                // [vocab, table_width]
+  std::vector<float> table_;                 // [vocab, table_width]
   std::optional<PackedLinear> convolution_;  // [hidden, L * table_width], for kConv1d
 };
 

@@ -51,8 +51,8 @@ struct Engine::Sequence {
   TokenCallback callback;
   // The prompt, padded on the left to whole units, and what was generated.
   std::vector<int32_t> tokens;
-  int64_t prompt_begin = 0;             // where the prompt begins in `tokens`
-  std::vector<uint8_t> unit_mask;       // empty if no unit is masked
+  int64_t prompt_begin = 0;        // where the prompt begins in `tokens`
+  std::vector<uint8_t> unit_mask;  // empty if no unit is masked
   std::vector<int32_t> pages;
   int64_t computed_units = 0;
   int64_t generated = 0;
@@ -137,8 +137,8 @@ bool Engine::Step() {
   GenerateUnits(generating);
   const int64_t length = model_->unit_length();
   for (size_t i = 0; i < generating.size(); ++i) {
-    const auto tokens = std::span(new_ids_).subspan(i * static_cast<size_t>(length),
-                                                    static_cast<size_t>(length));
+    const auto tokens =
+        std::span(new_ids_).subspan(i * static_cast<size_t>(length), static_cast<size_t>(length));
     if (!Deliver(generating[i], tokens)) Cancel(ids[i]);
   }
   return true;
@@ -163,7 +163,7 @@ void Engine::RunDecoder(const std::vector<StepItem>& step) {
     stack_.cache.Take(CeilDivide(end, kPageSize) - pages_held, &sequence.pages);
     for (int64_t unit = sequence.computed_units; unit < end; ++unit) {
       rows_.push_back({sequence.pages.data(), unit, unit,
-                       sequence.unit_mask.empty() ? nullptr : sequence.unit_mask.data()});
+                       sequence.unit_mask.empty() ? nullptr : sequence.unit_mask.data(), false});
     }
     const auto tokens = sequence.tokens.begin();
     unit_ids_.insert(unit_ids_.end(), tokens + sequence.computed_units * length,
@@ -211,8 +211,8 @@ void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, float
   ParallelFor(static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       Sequence& sequence = *sequences[static_cast<size_t>(i)];
-      const auto history = std::span(sequence.tokens).subspan(
-          static_cast<size_t>(sequence.prompt_begin));
+      const auto history =
+          std::span(sequence.tokens).subspan(static_cast<size_t>(sequence.prompt_begin));
       ids[i] = SampleToken(sequence.request.sampling, sequence.request.stream,
                            static_cast<uint64_t>(sequence.generated + step), history,
                            {logits + i * vocab, sampled});
@@ -224,8 +224,8 @@ void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, float
 bool Engine::Deliver(Sequence* sequence, std::span<const int32_t> tokens) {
   const GenerationRequest& request = sequence->request;
   const int64_t left = request.max_tokens - sequence->generated;
-  auto fresh = tokens.first(static_cast<size_t>(std::min<int64_t>(
-      left, static_cast<int64_t>(tokens.size()))));
+  auto fresh = tokens.first(
+      static_cast<size_t>(std::min<int64_t>(left, static_cast<int64_t>(tokens.size()))));
   sequence->generated += static_cast<int64_t>(fresh.size());
   bool finished = sequence->generated == request.max_tokens;
   if (request.stop_at_eos) {

@@ -15,8 +15,8 @@
 namespace blockformer {
 
 struct EngineOptions {
-  int64_t max_sequences = 32;        // decoded together
-  int64_t max_length = 0;            // tokens a sequence, prompt included; 0 for the trained context
+  int64_t max_sequences = 32;  // decoded together
+  int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
   int64_t max_prefill_tokens = 512;  // prompt tokens computed in one step
   PositionRule position_rule = PositionRule::kTrained;
   // Ids from here on are never chosen; 0 for the model's vocabulary size. The vocabulary tables are
@@ -36,13 +36,13 @@ struct GenerationRequest {
 };
 
 // Called with the tokens that a step has made, in order; the last call has `finished` set and may
-// bring no tokens. The end-of-text token that ends a sequence is not among them. Returning false ends
-// the sequence: no further call comes.
+// bring no tokens. The end-of-text token that ends a sequence is not among them. Returning false
+// ends the sequence: no further call comes.
 using TokenCallback = std::function<bool(std::span<const int32_t> tokens, bool finished)>;
 
-// Generates for many sequences at once. Every step carries all of them forward by one unit: a block,
-// or a token of a vanilla model; sequences join and leave between steps. Not thread-safe; several
-// engines may share one model.
+// Generates for many sequences at once. Every step carries all of them forward by one unit: a
+// block, or a token of a vanilla model; sequences join and leave between steps. Not thread-safe;
+// several engines may share one model.
 class Engine {
  public:
   // Reserves the KV cache for max_sequences of max_length tokens.

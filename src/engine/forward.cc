@@ -16,7 +16,8 @@ void CheckInput(const Model& model, const ForwardInput& input) {
   Require(input.ids.size() == tokens && input.mask.size() == tokens &&
               input.unit_mask.size() == units &&
               (input.positions.empty() || input.positions.size() == units),
-          ErrorCode::kInvalidArgument, "the sizes of a forward pass's inputs contradict each other");
+          ErrorCode::kInvalidArgument,
+          "the sizes of a forward pass's inputs contradict each other");
   for (const int32_t id : input.ids) {
     Require(id >= 0 && id < model.config().vocab_size, ErrorCode::kInvalidArgument,
             "token id {} is not in [0, {})", id, model.config().vocab_size);
@@ -38,7 +39,8 @@ void RunDecoder(const Model& model, const ForwardInput& input, ForwardOutput* ou
     for (int64_t i = 0; i < input.units; ++i) {
       const size_t index = static_cast<size_t>(b * input.units + i);
       const int64_t position = input.positions.empty() ? i : input.positions[index];
-      rows.push_back({list.data(), i, position, input.unit_mask.data() + b * input.units});
+      rows.push_back({list.data(), i, position, input.unit_mask.data() + b * input.units,
+                      input.masked_units_attend});
     }
   }
   output->hidden = output->embeds;
@@ -119,7 +121,8 @@ LossSums ComputeLoss(const Model& model, const ForwardInput& input,
       sums.count_by_position[position] += 1;
       if (label < 0) continue;
       // Both kinds skip what precedes the first target, and a vanilla model's last entry as well.
-      const int64_t row = model.is_block() ? b * (input.units - 1) * length + t - length : index - 1;
+      const int64_t row =
+          model.is_block() ? b * (input.units - 1) * length + t - length : index - 1;
       const double loss = NegativeLogLikelihood(output.logits.data() + row * vocab, vocab, label);
       sums.sum += loss;
       sums.sum_by_position[position] += loss;

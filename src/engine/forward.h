@@ -15,6 +15,9 @@ struct ForwardInput {
   std::vector<int32_t> ids;        // [batch, units, L]
   std::vector<uint8_t> mask;       // [batch, units, L]; 0 on padding
   std::vector<uint8_t> unit_mask;  // [batch, units]; 0 on units that are all padding
+  // Masked units attend to what they see, as in the published implementation's eager attention,
+  // instead of adding nothing, as in the FlashAttention that its models were trained with.
+  bool masked_units_attend = false;
   // Rotary position of each unit [batch, units]; empty for 0, 1, 2, ...
   std::vector<int32_t> positions;
 };
@@ -23,7 +26,8 @@ struct ForwardOutput {
   std::vector<float> embeds;  // [batch, units, hidden]: what the decoder reads
   std::vector<float> hidden;  // [batch, units, hidden]: what it writes, normalised
   // Logits of the units that have a predecessor: [batch, units - 1, L, vocab]; unit i + 1 is
-  // predicted from hidden i. For a vanilla model [batch, units, vocab]: entry i predicts token i + 1.
+  // predicted from hidden i. For a vanilla model [batch, units, vocab]: entry i predicts token i
+  // + 1.
   std::vector<float> logits;
 };
 
@@ -31,8 +35,8 @@ struct ForwardOutput {
 // to nothing, masked tokens are seen by no other token of their block.
 ForwardOutput Forward(const Model& model, const ForwardInput& input);
 
-// Negative log-likelihood in nats over the tokens that are kept: those that are not padding. A token
-// is padding if its mask is 0 and it is the padding id, or if its block is masked.
+// Negative log-likelihood in nats over the tokens that are kept: those that are not padding. A
+// token is padding if its mask is 0 and it is the padding id, or if its block is masked.
 struct LossSums {
   double sum = 0;
   int64_t count = 0;

@@ -12,8 +12,8 @@ Model::Model(const ModelConfig& config, const ReadWeights& read)
   if (is_block()) {
     token_decoder_.emplace(config, read);
   } else {
-    head_ = PackLinear(read, "embed_out", config.vocab_size, config.decoder.hidden_size,
-                       Bias::kAbsent);
+    head_ =
+        PackLinear(read, "embed_out", config.vocab_size, config.decoder.hidden_size, Bias::kAbsent);
   }
 }
 

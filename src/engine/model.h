@@ -14,8 +14,8 @@ namespace blockformer {
 
 // A model with its weights packed for the processor. A sequence is a row of units: blocks of L
 // tokens, or single tokens for a vanilla model. The decoder reads one vector a unit and writes one
-// hidden state a unit; the next unit comes from that, through the token decoder in a block model, or
-// through the output head alone in a vanilla one. Immutable; safe to use from several threads.
+// hidden state a unit; the next unit comes from that, through the token decoder in a block model,
+// or through the output head alone in a vanilla one. Immutable; safe to use from several threads.
 class Model {
  public:
   // Throws Error that names the file and the field or tensor that is wrong.

@@ -9,8 +9,8 @@ NeoxStack::NeoxStack(const TransformerConfig& config, const std::string& prefix,
                      const ReadWeights& read)
     : config_(config), final_norm_(ReadNorm(read, prefix + ".final_layer_norm")) {
   Require(config.HeadSize() <= kMaxHeadSize, ErrorCode::kUnsupported,
-          "{}: heads of {} dimensions are not supported; at most {} are", prefix,
-          config.HeadSize(), kMaxHeadSize);
+          "{}: heads of {} dimensions are not supported; at most {} are", prefix, config.HeadSize(),
+          kMaxHeadSize);
   const int64_t width = config.hidden_size;
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const std::string name = fmt::format("{}.layers.{}.", prefix, i);

@@ -13,7 +13,8 @@
 
 namespace blockformer {
 
-// What one user of a stack changes while it runs: its cache and its scratch memory. Not thread-safe.
+// What one user of a stack changes while it runs: its cache and its scratch memory. Not
+// thread-safe.
 struct StackState {
   StackState(const TransformerConfig& config, int64_t num_pages, int64_t page_size,
              int64_t num_positions)

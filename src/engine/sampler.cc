@@ -49,7 +49,8 @@ std::vector<Candidate> Filter(const SamplingOptions& options, std::span<const fl
     for (const Candidate& candidate : candidates) total += candidate.weight;
     double sum = 0;
     size_t kept = 0;
-    while (kept < candidates.size() && sum < options.top_p * total) sum += candidates[kept++].weight;
+    while (kept < candidates.size() && sum < options.top_p * total)
+      sum += candidates[kept++].weight;
     candidates.resize(std::max<size_t>(kept, 1));
   }
   // The likeliest candidate's weight is 1.
@@ -64,12 +65,13 @@ void ValidateSampling(const SamplingOptions& options) {
     Require(condition, ErrorCode::kInvalidArgument, "{}: {} is out of range; {} is wanted", name,
             value, range);
   };
-  require(options.repetition_penalty > 0 && options.repetition_penalty <= 100,
-          "repetition_penalty", options.repetition_penalty, "more than 0 and at most 100");
+  require(options.repetition_penalty > 0 && options.repetition_penalty <= 100, "repetition_penalty",
+          options.repetition_penalty, "more than 0 and at most 100");
   require(options.temperature >= 0 && options.temperature <= 100, "temperature",
           options.temperature, "0 to 100");
   require(options.top_k >= 0, "top_k", static_cast<double>(options.top_k), "0 or more");
-  require(options.top_p > 0 && options.top_p <= 1, "top_p", options.top_p, "more than 0, at most 1");
+  require(options.top_p > 0 && options.top_p <= 1, "top_p", options.top_p,
+          "more than 0, at most 1");
   require(options.min_p >= 0 && options.min_p <= 1, "min_p", options.min_p, "0 to 1");
 }
 

@@ -23,9 +23,9 @@ struct SamplingOptions {
 // Throws Error(kInvalidArgument) that names the option and its range.
 void ValidateSampling(const SamplingOptions& options);
 
-// Chooses one of `logits`' ids. `history` holds the sequence so far, for the repetition penalty, which
-// changes the logits. The draw depends only on (seed, stream, position), so a sequence's text does
-// not depend on its batch mates.
+// Chooses one of `logits`' ids. `history` holds the sequence so far, for the repetition penalty,
+// which changes the logits. The draw depends only on (seed, stream, position), so a sequence's text
+// does not depend on its batch mates.
 int32_t SampleToken(const SamplingOptions& options, uint64_t stream, uint64_t position,
                     std::span<const int32_t> history, std::span<float> logits);
 

@@ -8,10 +8,11 @@ namespace blockformer {
 
 void Scheduler::Submit(int64_t id, int64_t prompt_units, int64_t total_units) {
   const Sequence sequence{id, prompt_units, total_units};
-  Require(PagesOf(sequence) <= limits_.num_pages, ErrorCode::kExhausted,
-          "a sequence of {} blocks or tokens does not fit the KV cache, which holds {}; shorten the "
-          "prompt, ask for fewer tokens, or give the cache more memory",
-          total_units, limits_.num_pages * limits_.page_size);
+  Require(
+      PagesOf(sequence) <= limits_.num_pages, ErrorCode::kExhausted,
+      "a sequence of {} blocks or tokens does not fit the KV cache, which holds {}; shorten the "
+      "prompt, ask for fewer tokens, or give the cache more memory",
+      total_units, limits_.num_pages * limits_.page_size);
   waiting_.push_back(sequence);
 }
 

@@ -15,8 +15,8 @@ struct SchedulerLimits {
   int64_t page_size = 1;           // units a page
 };
 
-// A part of a step: the next `units` units of sequence `id` pass through the decoder. If `generates`,
-// the unit that follows them is generated from the last one.
+// A part of a step: the next `units` units of sequence `id` pass through the decoder. If
+// `generates`, the unit that follows them is generated from the last one.
 struct StepItem {
   int64_t id = 0;
   int64_t units = 0;
@@ -29,7 +29,8 @@ struct StepItem {
 // Not thread-safe.
 class Scheduler {
  public:
-  explicit Scheduler(const SchedulerLimits& limits) : limits_(limits), free_pages_(limits.num_pages) {}
+  explicit Scheduler(const SchedulerLimits& limits)
+      : limits_(limits), free_pages_(limits.num_pages) {}
 
   // Throws Error(kExhausted) if `total_units`, prompt and generated ones, can never fit.
   void Submit(int64_t id, int64_t prompt_units, int64_t total_units);

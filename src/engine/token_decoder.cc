@@ -48,9 +48,9 @@ int64_t TokenDecoder::RotaryPosition(int64_t position, PositionRule rule) const 
   return std::max<int64_t>(0, position - (config_.prefix_length - 1));
 }
 
-void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps,
-                            PositionRule rule, const ChooseTokens& choose,
-                            TokenDecoderState* state, int32_t* ids) const {
+void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
+                            const ChooseTokens& choose, TokenDecoderState* state,
+                            int32_t* ids) const {
   const int64_t prefix = config_.prefix_length;
   const int64_t length = config_.block_length;
   state->Reserve(blocks);
@@ -73,7 +73,8 @@ void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps
     for (int64_t i = 0; i < blocks * count; ++i) {
       const int64_t position = first + i % count;
       state->rows_[static_cast<size_t>(i)] = {&state->pages_[static_cast<size_t>(i / count)],
-                                              position, RotaryPosition(position, rule), nullptr};
+                                              position, RotaryPosition(position, rule), nullptr,
+                                              false};
     }
     stack_.Forward(state->rows_, state->x_.data(), &*state->stack_);
     for (int64_t i = 0; i < blocks; ++i) {
@@ -107,7 +108,8 @@ void TokenDecoder::Score(const float* contexts, int64_t blocks, const int32_t* i
     }
     for (int64_t p = 0; p < positions; ++p) {
       state->rows_[static_cast<size_t>(i * positions + p)] = {
-          &state->pages_[static_cast<size_t>(i)], p, p, key_mask.data() + i * positions};
+          &state->pages_[static_cast<size_t>(i)], p, p, key_mask.data() + i * positions,
+          /*attends_if_masked=*/true};
     }
   }
   stack_.Forward(state->rows_, state->x_.data(), &*state->stack_);

@@ -20,8 +20,8 @@ enum class PositionRule {
   kPublished,
 };
 
-// Writes the next token of each block: logits [blocks, vocab] -> ids [blocks]. `step` is the position
-// in the block.
+// Writes the next token of each block: logits [blocks, vocab] -> ids [blocks]. `step` is the
+// position in the block.
 using ChooseTokens = std::function<void(int64_t step, float* logits, int32_t* ids)>;
 
 // The cache of the blocks in flight and scratch memory; grows with the number of blocks. Not
@@ -41,7 +41,7 @@ class TokenDecoderState {
   std::vector<int32_t> pages_;  // page i belongs to block i
   std::vector<AttentionRow> rows_;
   std::vector<float> x_;
-  std::vector<float> last_;     // the last position of each block
+  std::vector<float> last_;  // the last position of each block
   std::vector<float> logits_;
 };
 
@@ -56,8 +56,9 @@ class TokenDecoder {
   void Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
                 const ChooseTokens& choose, TokenDecoderState* state, int32_t* ids) const;
 
-  // Scores given tokens: logits [blocks, L, vocab] of each token of ids [blocks, L] given its context
-  // and the tokens before it. mask [blocks, L] is 0 on padding, which no token sees.
+  // Scores given tokens: logits [blocks, L, vocab] of each token of ids [blocks, L] given its
+  // context and the tokens before it. mask [blocks, L] is 0 on padding, which no token sees, but
+  // which itself attends to the prefix: the token behind it is predicted from there.
   void Score(const float* contexts, int64_t blocks, const int32_t* ids, const uint8_t* mask,
              TokenDecoderState* state, float* logits) const;
 
@@ -72,7 +73,7 @@ class TokenDecoder {
   std::optional<PackedLinear> expansion_;  // [prefix_length * hidden, decoder hidden]
   std::vector<float> table_;               // [vocab, hidden]
   NeoxStack stack_;
-  PackedLinear head_;                      // [vocab, hidden]
+  PackedLinear head_;  // [vocab, hidden]
 };
 
 }  // namespace blockformer

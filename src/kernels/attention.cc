@@ -9,8 +9,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"
-#include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/contrib/math/math-inl.h>
+#include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
 #ifndef BLOCKFORMER_KERNELS_ATTENTION_CONSTANTS_
@@ -42,7 +42,8 @@ void ScorePage(Tag tag, const float* query, const float* keys, const KvPages& ca
   for (int64_t i = 0; i < cache.page_size; i += lanes) {
     auto sums = hn::Zero(tag);
     for (int64_t d = 0; d < cache.head_size; ++d) {
-      sums = hn::MulAdd(hn::Set(tag, query[d]), hn::LoadU(tag, keys + d * cache.page_size + i), sums);
+      sums =
+          hn::MulAdd(hn::Set(tag, query[d]), hn::LoadU(tag, keys + d * cache.page_size + i), sums);
     }
     hn::StoreU(hn::Mul(sums, hn::Set(tag, scale)), tag, scores + i);
   }
@@ -62,7 +63,8 @@ float ExponentiatePage(Tag tag, int64_t page_size, float* scores, RunningSoftmax
   for (int64_t i = 0; i < page_size; i += lanes) {
     const auto score = hn::LoadU(tag, scores + i);
     const auto visible = hn::Gt(score, hn::Set(tag, kNotVisible));
-    const auto weight = hn::IfThenElseZero(visible, hn::Exp(tag, hn::Sub(score, hn::Set(tag, largest))));
+    const auto weight =
+        hn::IfThenElseZero(visible, hn::Exp(tag, hn::Sub(score, hn::Set(tag, largest))));
     hn::StoreU(weight, tag, scores + i);
     sums = hn::Add(sums, weight);
   }
@@ -105,7 +107,8 @@ void AttendWith(Tag tag, const KvPages& cache, const AttentionRow& row, int64_t 
     const float rescale = ExponentiatePage(tag, cache.page_size, scores, &softmax);
     AddValues(tag, scores, cache.Values(page, head), count, cache, rescale, result);
   }
-  const float inverse = 1.0f / softmax.sum;  // the row sees itself, so the sum is positive
+  // A row that sees no key at all gets zeros.
+  const float inverse = softmax.sum > 0 ? 1.0f / softmax.sum : 0.0f;
   for (int64_t d = 0; d < cache.head_size; ++d) out[d] = result[d] * inverse;
 }
 
@@ -127,10 +130,11 @@ namespace blockformer {
 namespace {
 
 HWY_EXPORT(AttendHead);
-constexpr int64_t kVectorFloats = 16;              // the widest vector in use
+constexpr int64_t kVectorFloats = 16;  // the widest vector in use
 constexpr int64_t kMinOperationsPerThread = 1 << 15;
 
-void StoreRow(const KvPages& cache, const RotaryTable& rotary, const AttentionRow& row, float* qkv) {
+void StoreRow(const KvPages& cache, const RotaryTable& rotary, const AttentionRow& row,
+              float* qkv) {
   const int64_t page = row.pages[row.position / cache.page_size];
   const int64_t slot = row.position % cache.page_size;
   for (int64_t head = 0; head < cache.num_heads; ++head) {
@@ -144,6 +148,10 @@ void StoreRow(const KvPages& cache, const RotaryTable& rotary, const AttentionRo
     std::memcpy(cache.Values(page, head) + slot * cache.padded_head_size, value,
                 static_cast<size_t>(cache.head_size) * sizeof(float));
   }
+}
+
+bool IsPadding(const AttentionRow& row) {
+  return row.key_mask != nullptr && row.key_mask[row.position] == 0 && !row.attends_if_masked;
 }
 
 }  // namespace
@@ -174,7 +182,7 @@ void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, co
       const int64_t index = item % num_rows;
       const AttentionRow& row = rows[index];
       float* target = out + (index * cache.num_heads + head) * cache.head_size;
-      if (row.key_mask != nullptr && row.key_mask[row.position] == 0) {
+      if (IsPadding(row)) {
         std::fill_n(target, cache.head_size, 0.0f);
         continue;
       }

@@ -9,9 +9,9 @@ namespace blockformer {
 
 inline constexpr int64_t kMaxHeadSize = 256;
 
-// The keys and values of one layer, in pages of `page_size` positions (a multiple of 8). Of each page
-// and head, keys lie transposed, [head_size, page_size], so that one vector holds one dimension of
-// many positions; values lie as [page_size, padded_head_size]. Padding holds zeros.
+// The keys and values of one layer, in pages of `page_size` positions (a multiple of 8). Of each
+// page and head, keys lie transposed, [head_size, page_size], so that one vector holds one
+// dimension of many positions; values lie as [page_size, padded_head_size]. Padding holds zeros.
 struct KvPages {
   float* keys = nullptr;    // [pages, num_heads, head_size, page_size]
   float* values = nullptr;  // [pages, num_heads, page_size, padded_head_size]
@@ -36,13 +36,15 @@ struct AttentionRow {
   const int32_t* pages = nullptr;  // the sequence's pages, in order of position
   int64_t position = 0;            // index in the cache; keys 0..position are visible
   int64_t rotary_position = 0;     // the position that rotary embedding encodes
-  // One byte a position, 0 for keys that no query may see; null if all are visible. A row whose own
-  // byte is 0 gets an output of exactly 0.
+  // One byte a position, 0 for keys that no query may see; null if all are visible.
   const uint8_t* key_mask = nullptr;
+  // What a row does whose own byte is 0: attend to the visible keys before it, or write an output
+  // of exactly 0, as FlashAttention leaves padding.
+  bool attends_if_masked = false;
 };
 
-// Turns queries and keys of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key, value)
-// by their rotary positions, in place, and writes keys and values into the cache.
+// Turns queries and keys of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key,
+// value) by their rotary positions, in place, and writes keys and values into the cache.
 void StoreKeysAndValues(const KvPages& cache, const RotaryTable& rotary, const AttentionRow* rows,
                         int64_t num_rows, float* qkv);
 

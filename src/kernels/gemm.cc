@@ -80,14 +80,14 @@ PackedLinear::PackedLinear(const float* weights, const float* bias, int64_t out,
   auto packed = std::make_unique<Packed>();
   if (bias != nullptr) packed->bias.assign(bias, bias + out);
   const dnnl::memory::desc any({in, out}, Type::f32, Tag::any);
-  const auto description =
-      Describe(kLayoutRows, out, in, bias != nullptr, Epilogue::kStore, any);
+  const auto description = Describe(kLayoutRows, out, in, bias != nullptr, Epilogue::kStore, any);
   packed->weights = dnnl::memory(description.weights_desc(), CpuEngine());
   // [out, in] row-major is [in, out] with the tag "ba". reorder() does not write to its source.
   const dnnl::memory plain({{in, out}, Type::f32, Tag::ba}, CpuEngine(),
                            const_cast<float*>(weights));
   dnnl::stream stream(CpuEngine());
-  dnnl::reorder(plain, packed->weights).execute(stream, const_cast<dnnl::memory&>(plain), packed->weights);
+  dnnl::reorder(plain, packed->weights)
+      .execute(stream, const_cast<dnnl::memory&>(plain), packed->weights);
   stream.wait();
   packed_ = std::move(packed);
 }

@@ -42,7 +42,7 @@ void AttendHead(const KvPages& cache, const AttentionRow& row, int64_t head, con
   const int64_t size = cache.head_size;
   std::vector<double> result(static_cast<size_t>(size), 0.0);
   double sum = 0;
-  if (row.key_mask == nullptr || row.key_mask[row.position] != 0) {
+  if (row.key_mask == nullptr || row.key_mask[row.position] != 0 || row.attends_if_masked) {
     for (int64_t j = 0; j <= row.position; ++j) {
       if (row.key_mask != nullptr && row.key_mask[j] == 0) continue;
       const int64_t page = row.pages[j / cache.page_size];

@@ -1,0 +1,38 @@
+#ifndef BLOCKFORMER_ENGINE_PUBLISHED_H_
+#define BLOCKFORMER_ENGINE_PUBLISHED_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/model.h"
+
+namespace blockformer {
+
+// A batch as the published generate() takes it: prompts of equal length, padded on the left.
+struct PublishedBatch {
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<std::vector<uint8_t>> masks;  // empty, or 0 on the padding of each prompt
+  int64_t max_length = 0;                   // prompt included
+  std::optional<int32_t> eos_id;            // none: nothing ends a sequence early
+  // What stands behind the end-of-text token: in the rest of its block, and in later blocks. The
+  // first also stands in the rest of its block only as long as another sequence generates there.
+  int32_t block_fill_id = 1;
+  int32_t later_fill_id = 0;
+};
+
+// Greedy generation exactly as the published implementation does it, its quirks included, to
+// compare with it: the token decoder's positions differ from those of training when there is more
+// than one prefix vector; an unaligned prompt ends early, because its padding counts towards
+// max_length; and fill ids stand behind the end of text. Returns rows of equal length, prompts
+// included.
+std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model> model,
+                                                    const PublishedBatch& batch);
+
+// The number of tokens that the published generate() adds to a prompt.
+int64_t PublishedNewTokens(int64_t prompt_length, int64_t block_length, int64_t max_length);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_PUBLISHED_H_
