@@ -41,31 +41,53 @@ uint64_t CheckFiles(const std::vector<std::string>& paths) {
 
 }  // namespace
 
+std::string ExtractText(CorpusRecord record, const CorpusOptions& options) {
+  if (!record.is_json) return std::move(record.bytes);
+  if (options.invalid_utf8 == InvalidUtf8::kReplace) {
+    record.bytes = ReplaceInvalidUtf8(record.bytes);
+  }
+  Json line = ParseJson(record.bytes, record.location);
+  Require(line.is_object(), ErrorCode::kCorrupt,
+          "{}: an object with the field \"{}\" is wanted, not {}", record.location,
+          options.text_field, line.type_name());
+  const auto field = line.find(options.text_field);
+  Require(field != line.end(), ErrorCode::kCorrupt, "{}: the field \"{}\" is missing",
+          record.location, options.text_field);
+  Require(field->is_string(), ErrorCode::kCorrupt, "{}: the field \"{}\" is {}, not a string",
+          record.location, options.text_field, field->type_name());
+  return std::move(field->get_ref<std::string&>());
+}
+
 CorpusReader::CorpusReader(std::vector<std::string> paths, CorpusOptions options)
     : paths_(std::move(paths)),
       options_(std::move(options)),
       total_bytes_(CheckFiles(paths_)),
       buffer_(kBufferBytes, '\0') {}
 
-bool CorpusReader::Next(std::string* document) {
+bool CorpusReader::NextRecord(CorpusRecord* record) {
   while (stream_ || OpenNextFile()) {
+    record->is_json = is_json_;
     if (!is_json_) {
-      ReadRest();
+      ReadRest(&record->bytes);
+    } else if (!ReadLine(&record->bytes)) {
       CloseFile();
-      document->swap(record_);
-      return true;
+      continue;
     }
-    if (ReadLine()) {
-      *document = ParseLine();
-      return true;
-    }
-    CloseFile();
+    record->location = Location();
+    if (!is_json_) CloseFile();
+    return true;
   }
   return false;
 }
 
+bool CorpusReader::Next(std::string* document) {
+  CorpusRecord record;
+  if (!NextRecord(&record)) return false;
+  *document = ExtractText(std::move(record), options_);
+  return true;
+}
+
 std::string CorpusReader::Location() const {
-  if (next_path_ == 0) return "";
   const std::string& path = paths_[next_path_ - 1];
   const std::string name = path == kStandardInput ? "standard input" : path;
   return is_json_ ? fmt::format("{}:{}", name, line_number_) : name;
@@ -100,53 +122,40 @@ bool CorpusReader::FillBuffer() {
   return end_ > 0;
 }
 
-// Moves the next `count` bytes of the buffer to the record.
-void CorpusReader::Append(size_t count) {
-  Require(record_.size() + count <= options_.max_document_bytes, ErrorCode::kExhausted,
+// Moves the next `count` bytes of the buffer to the end of the record.
+void CorpusReader::MoveBytes(size_t count, std::string* record) {
+  Require(record->size() + count <= options_.max_document_bytes, ErrorCode::kExhausted,
           "{}: a document of more than {} bytes; split it into several", Location(),
           options_.max_document_bytes);
-  record_.append(buffer_, begin_, count);
+  record->append(buffer_, begin_, count);
   begin_ += count;
 }
 
-void CorpusReader::ReadRest() {
-  record_.clear();
+void CorpusReader::ReadRest(std::string* text) {
+  text->clear();
   do {
-    Append(end_ - begin_);
+    MoveBytes(end_ - begin_, text);
   } while (FillBuffer());
 }
 
 // Reads the next line that is not blank, without its end; false at the end of the file.
-bool CorpusReader::ReadLine() {
+bool CorpusReader::ReadLine(std::string* line) {
   while (true) {
-    record_.clear();
+    line->clear();
     ++line_number_;
     bool found = false;
     while (!found && (begin_ < end_ || FillBuffer())) {
       const char* start = buffer_.data() + begin_;
       const void* newline = std::memchr(start, '\n', end_ - begin_);
       found = newline != nullptr;
-      Append(found ? static_cast<size_t>(static_cast<const char*>(newline) - start)
-                   : end_ - begin_);
+      MoveBytes(
+          found ? static_cast<size_t>(static_cast<const char*>(newline) - start) : end_ - begin_,
+          line);
       if (found) ++begin_;
     }
-    if (record_.find_first_not_of(" \t\r") != std::string::npos) return true;
+    if (line->find_first_not_of(" \t\r") != std::string::npos) return true;
     if (!found) return false;
   }
-}
-
-std::string CorpusReader::ParseLine() {
-  if (options_.invalid_utf8 == InvalidUtf8::kReplace) record_ = ReplaceInvalidUtf8(record_);
-  Json line = ParseJson(record_, Location());
-  Require(line.is_object(), ErrorCode::kCorrupt,
-          "{}: an object with the field \"{}\" is wanted, not {}", Location(), options_.text_field,
-          line.type_name());
-  const auto field = line.find(options_.text_field);
-  Require(field != line.end(), ErrorCode::kCorrupt, "{}: the field \"{}\" is missing", Location(),
-          options_.text_field);
-  Require(field->is_string(), ErrorCode::kCorrupt, "{}: the field \"{}\" is {}, not a string",
-          Location(), options_.text_field, field->type_name());
-  return std::move(field->get_ref<std::string&>());
 }
 
 }  // namespace blockformer

@@ -19,6 +19,17 @@ struct CorpusOptions {
   uint64_t max_document_bytes = uint64_t{1} << 30;
 };
 
+// A document as it lies in its file.
+struct CorpusRecord {
+  std::string bytes;  // a line of JSON without its end, or plain text
+  bool is_json = false;
+  std::string location;  // for messages: "FILE", or "FILE:LINE" with lines from 1
+};
+
+// The text of a document, maybe empty. This is most of the work of reading JSON, and several
+// threads may do it at once. Throws Error(kCorrupt) that opens with the location.
+std::string ExtractText(CorpusRecord record, const CorpusOptions& options);
+
 // Streams the documents of files in the order given. By the file's name:
 //   .jsonl, .json  JSON lines: one document a line, blank lines skipped
 //   anything else  plain text: the file is one document
@@ -31,12 +42,12 @@ class CorpusReader {
   // Throws Error if a file is not there, cannot be read or is a directory.
   explicit CorpusReader(std::vector<std::string> paths, CorpusOptions options = {});
 
-  // Moves to the next document and stores its text (maybe empty); false after the last. Throws
-  // Error that opens with Location(): kCorrupt, kIo, or kExhausted for a document that is too long.
-  bool Next(std::string* document);
+  // Reads the next document; false after the last. Throws Error that opens with the document's
+  // location: kCorrupt, kIo, or kExhausted for one that is too long.
+  bool NextRecord(CorpusRecord* record);
 
-  // Where the current document lies, for messages: "FILE", or "FILE:LINE" with lines from 1.
-  std::string Location() const;
+  // The same, and extracts its text.
+  bool Next(std::string* document);
 
   // Bytes read so far of all files as they are stored, and their total, which is 0 if it is not
   // known because one of them is a pipe.
@@ -47,10 +58,10 @@ class CorpusReader {
   bool OpenNextFile();
   void CloseFile();
   bool FillBuffer();
-  bool ReadLine();
-  void ReadRest();
-  void Append(size_t count);
-  std::string ParseLine();
+  bool ReadLine(std::string* line);
+  void ReadRest(std::string* text);
+  void MoveBytes(size_t count, std::string* record);
+  std::string Location() const;
 
   std::vector<std::string> paths_;
   CorpusOptions options_;
@@ -64,7 +75,6 @@ class CorpusReader {
   std::string buffer_;  // bytes [begin_, end_) are not used yet
   size_t begin_ = 0;
   size_t end_ = 0;
-  std::string record_;  // the current line or file
 };
 
 }  // namespace blockformer

@@ -19,19 +19,14 @@ namespace {
 
 // Large enough to make handing over cheap, small enough to keep all threads busy to the end.
 constexpr size_t kBatchBytes = size_t{1} << 20;
-constexpr size_t kTextBytesPerThread = size_t{8} << 20;
+constexpr size_t kBytesInFlightPerThread = size_t{8} << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 constexpr double kMaxValidationFraction = 0.5;
 
-struct Document {
-  std::string text;
-  std::string location;
-};
-
-struct DocumentBatch {
-  std::vector<Document> documents;
-  size_t text_bytes = 0;
-  uint64_t bytes_read = 0;  // of the corpus, up to the end of this batch
+struct RecordBatch {
+  std::vector<CorpusRecord> records;
+  size_t bytes = 0;
+  uint64_t corpus_bytes_read = 0;  // up to the end of this batch
 };
 
 struct EncodedDocument {
@@ -41,8 +36,8 @@ struct EncodedDocument {
 
 struct EncodedBatch {
   std::vector<EncodedDocument> documents;
-  size_t text_bytes = 0;
-  uint64_t bytes_read = 0;
+  size_t record_bytes = 0;
+  uint64_t corpus_bytes_read = 0;
 };
 
 // Threads that take tasks in the order in which they are submitted.
@@ -126,16 +121,23 @@ class Split {
   TokenFileWriter writer_;
 };
 
-EncodedBatch Encode(const Tokenizer& tokenizer, InvalidUtf8 policy, DocumentBatch batch) {
-  EncodedBatch result = {{}, batch.text_bytes, batch.bytes_read};
-  result.documents.reserve(batch.documents.size());
-  for (const Document& document : batch.documents) {
-    try {
-      result.documents.push_back(
-          {tokenizer.Encode(document.text, policy), static_cast<int64_t>(document.text.size())});
-    } catch (const Error& error) {
-      Fail(error.code(), "{}: {}", document.location, error.what());
-    }
+EncodedDocument EncodeRecord(const Tokenizer& tokenizer, const CorpusOptions& options,
+                             CorpusRecord record) {
+  const std::string location = record.location;
+  const std::string text = ExtractText(std::move(record), options);
+  try {
+    return {tokenizer.Encode(text, options.invalid_utf8), static_cast<int64_t>(text.size())};
+  } catch (const Error& error) {
+    Fail(error.code(), "{}: {}", location, error.what());
+  }
+}
+
+EncodedBatch EncodeBatch(const Tokenizer& tokenizer, const CorpusOptions& options,
+                         RecordBatch batch) {
+  EncodedBatch result = {{}, batch.bytes, batch.corpus_bytes_read};
+  result.documents.reserve(batch.records.size());
+  for (CorpusRecord& record : batch.records) {
+    result.documents.push_back(EncodeRecord(tokenizer, options, std::move(record)));
   }
   return result;
 }
@@ -168,7 +170,7 @@ class Preparation {
 
   PrepareSummary Run() {
     while (true) {
-      while (text_bytes_in_flight_ < MaxTextBytes() && SubmitBatch()) {
+      while (bytes_in_flight_ < MaxBytesInFlight() && SubmitBatch()) {
       }
       if (in_flight_.empty()) break;
       WaitForOldestBatch();
@@ -179,24 +181,23 @@ class Preparation {
   }
 
  private:
-  size_t MaxTextBytes() const {
-    return static_cast<size_t>(options_.threads) * kTextBytesPerThread;
+  size_t MaxBytesInFlight() const {
+    return static_cast<size_t>(options_.threads) * kBytesInFlightPerThread;
   }
 
   // Reads the next documents and hands them to the pool; false if there are none.
   bool SubmitBatch() {
-    DocumentBatch batch;
-    Document document;
-    while (batch.text_bytes < kBatchBytes && corpus_.Next(&document.text)) {
-      document.location = corpus_.Location();
-      batch.text_bytes += document.text.size();
-      batch.documents.push_back(std::move(document));
+    RecordBatch batch;
+    CorpusRecord record;
+    while (batch.bytes < kBatchBytes && corpus_.NextRecord(&record)) {
+      batch.bytes += record.bytes.size();
+      batch.records.push_back(std::move(record));
     }
-    if (batch.documents.empty()) return false;
-    batch.bytes_read = corpus_.BytesRead();
-    text_bytes_in_flight_ += batch.text_bytes;
+    if (batch.records.empty()) return false;
+    batch.corpus_bytes_read = corpus_.BytesRead();
+    bytes_in_flight_ += batch.bytes;
     in_flight_.push_back(pool_.Submit(WorkerPool::Task([this, batch = std::move(batch)]() mutable {
-      return Encode(tokenizer_, options_.corpus.invalid_utf8, std::move(batch));
+      return EncodeBatch(tokenizer_, options_.corpus, std::move(batch));
     })));
     return true;
   }
@@ -217,8 +218,8 @@ class Preparation {
       ++progress_.documents;
       progress_.tokens += static_cast<int64_t>(document.ids.size());
     }
-    progress_.bytes_read = batch.bytes_read;
-    text_bytes_in_flight_ -= batch.text_bytes;
+    progress_.bytes_read = batch.corpus_bytes_read;
+    bytes_in_flight_ -= batch.record_bytes;
   }
 
   bool IsHeldOut(int64_t document) const {
@@ -255,7 +256,7 @@ class Preparation {
   int64_t stride_ = 1;  // one document of this many is held out
   PrepareProgress progress_;
   int64_t empty_documents_ = 0;
-  size_t text_bytes_in_flight_ = 0;
+  size_t bytes_in_flight_ = 0;
   std::deque<std::future<EncodedBatch>> in_flight_;  // in the order of the input
   WorkerPool pool_;  // last, so that its threads end before what they use
 };

@@ -124,13 +124,18 @@ TEST_F(CorpusTest, ByteOrderMarkIsDropped) {
               ElementsAre("text", "json"));
 }
 
-TEST_F(CorpusTest, LocationNamesFileAndLine) {
+TEST_F(CorpusTest, RecordsNameFileAndLine) {
   CorpusReader reader({Write("a.jsonl", "\n{\"text\": \"x\"}\n"), Write("b.txt", "y")});
-  std::string document;
-  ASSERT_TRUE(reader.Next(&document));
-  EXPECT_EQ(reader.Location(), directory_ + "a.jsonl:2");
-  ASSERT_TRUE(reader.Next(&document));
-  EXPECT_EQ(reader.Location(), directory_ + "b.txt");
+  CorpusRecord record;
+  ASSERT_TRUE(reader.NextRecord(&record));
+  EXPECT_EQ(record.location, directory_ + "a.jsonl:2");
+  EXPECT_EQ(record.bytes, "{\"text\": \"x\"}");
+  EXPECT_TRUE(record.is_json);
+  ASSERT_TRUE(reader.NextRecord(&record));
+  EXPECT_EQ(record.location, directory_ + "b.txt");
+  EXPECT_EQ(record.bytes, "y");
+  EXPECT_FALSE(record.is_json);
+  EXPECT_FALSE(reader.NextRecord(&record));
 }
 
 TEST_F(CorpusTest, DamagedLinesNameFileAndLine) {
