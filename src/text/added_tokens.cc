@@ -56,26 +56,35 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens)
   }
 }
 
+uint32_t AddedTokenMatcher::Child(uint32_t node, char byte) const {
+  for (const auto& [label, child] : nodes_[node].children) {
+    if (label == byte) return child;
+  }
+  return 0;
+}
+
 void AddedTokenMatcher::Insert(std::string_view content, int32_t token) {
   starts_[static_cast<uint8_t>(content[0])] = true;
   uint32_t node = 0;
   for (const char byte : content) {
-    const auto next = static_cast<uint32_t>(nodes_.size());
-    const auto [child, is_new] = nodes_[node].children.emplace(static_cast<uint8_t>(byte), next);
-    node = child->second;
-    if (is_new) nodes_.emplace_back();
+    uint32_t child = Child(node, byte);
+    if (child == 0) {
+      child = static_cast<uint32_t>(nodes_.size());
+      nodes_[node].children.emplace_back(byte, child);
+      nodes_.emplace_back();
+    }
+    node = child;
   }
   if (nodes_[node].token < 0) nodes_[node].token = token;
 }
 
 int32_t AddedTokenMatcher::LongestAt(std::string_view text, size_t position) const {
   int32_t longest = -1;
-  const Node* node = &nodes_[0];
+  uint32_t node = 0;
   while (position < text.size()) {
-    const auto child = node->children.find(static_cast<uint8_t>(text[position++]));
-    if (child == node->children.end()) break;
-    node = &nodes_[child->second];
-    if (node->token >= 0) longest = node->token;
+    node = Child(node, text[position++]);
+    if (node == 0) break;
+    if (nodes_[node].token >= 0) longest = nodes_[node].token;
   }
   return longest;
 }

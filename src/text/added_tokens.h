@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace blockformer {
@@ -22,8 +22,8 @@ struct AddedToken {
   bool rstrip = false;       // takes the white space after it along
 };
 
-// Finds added tokens as Hugging Face's tokenizers library does: leftmost first, the longest of those
-// that start at one place, without overlap. Immutable; safe to use from several threads.
+// Finds added tokens as Hugging Face's tokenizers library does: leftmost first, the longest of
+// those that start at one place, without overlap. Immutable; safe to use from several threads.
 class AddedTokenMatcher {
  public:
   struct Match {
@@ -35,16 +35,17 @@ class AddedTokenMatcher {
   // Of two tokens with the same content the first counts; tokens without content are left out.
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
-  // The matches in `text` (valid UTF-8) in the order of the text. Time is linear in the length of the
-  // text times the length of the longest token.
+  // The matches in `text` (valid UTF-8) in the order of the text. Time is linear in the length of
+  // the text times the length of the longest token.
   std::vector<Match> Find(std::string_view text) const;
 
  private:
   struct Node {
-    std::unordered_map<uint8_t, uint32_t> children;
-    int32_t token = -1;  // index in tokens_, of a token that ends here
+    std::vector<std::pair<char, uint32_t>> children;  // byte and index; almost always one or none
+    int32_t token = -1;                               // index in tokens_, of a token that ends here
   };
 
+  uint32_t Child(uint32_t node, char byte) const;  // 0 if there is none
   void Insert(std::string_view content, int32_t token);
   int32_t LongestAt(std::string_view text, size_t position) const;
 

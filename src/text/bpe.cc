@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/random.h"
 
 namespace blockformer {
 namespace {
@@ -80,23 +79,24 @@ struct LinkedWord {
 
 }  // namespace
 
+inline const Bpe::Slot& Bpe::Find(int32_t left, int32_t right) const {
+  const uint64_t pair = PairKey(left, right);
+  uint64_t slot = SlotOf(pair);
+  while (slots_[slot].pair != pair && slots_[slot].pair != UINT64_MAX) slot = (slot + 1) & mask_;
+  return slots_[slot];
+}
+
 Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& merges)
     : byte_ids_(byte_ids),
       slots_(std::bit_ceil(2 * merges.size() + 2)),
-      mask_(slots_.size() - 1) {
+      mask_(slots_.size() - 1),
+      shift_(64 - std::countr_zero(slots_.size())) {
   for (size_t i = 0; i < merges.size(); ++i) {
     const uint64_t pair = PairKey(merges[i].left, merges[i].right);
-    uint64_t slot = MixBits(pair) & mask_;
+    uint64_t slot = SlotOf(pair);
     while (slots_[slot].pair != UINT64_MAX && slots_[slot].pair != pair) slot = (slot + 1) & mask_;
     slots_[slot] = {pair, static_cast<int32_t>(i), merges[i].result};
   }
-}
-
-const Bpe::Slot& Bpe::Find(int32_t left, int32_t right) const {
-  const uint64_t pair = PairKey(left, right);
-  uint64_t slot = MixBits(pair) & mask_;
-  while (slots_[slot].pair != pair && slots_[slot].pair != UINT64_MAX) slot = (slot + 1) & mask_;
-  return slots_[slot];
 }
 
 int32_t Bpe::ByteId(char byte) const {

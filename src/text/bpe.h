@@ -22,14 +22,14 @@ constexpr int32_t kNoToken = -1;
 // from several threads.
 class Bpe {
  public:
-  // `byte_ids` holds the id of each byte or kNoToken; `merges` are in order of rank. Of two merges of
-  // the same pair the later counts. Ids are not negative.
+  // `byte_ids` holds the id of each byte or kNoToken; `merges` are in order of rank. Of two merges
+  // of the same pair the later counts. Ids are not negative.
   Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& merges);
 
-  // Appends the ids of one word: starting from its bytes, the pair of the lowest rank is merged until
-  // none is left, the leftmost first among equals. Time is n log n in the length of the word for
-  // merges in the order in which training finds them. Throws Error(kUnsupported) for a byte without
-  // an id.
+  // Appends the ids of one word: starting from its bytes, the pair of the lowest rank is merged
+  // until none is left, the leftmost first among equals. Time is n log n in the length of the word
+  // for merges in the order in which training finds them. Throws Error(kUnsupported) for a byte
+  // without an id.
   void Encode(std::string_view word, std::vector<int32_t>* ids) const;
 
  private:
@@ -41,6 +41,7 @@ class Bpe {
     int32_t result = kNoToken;
   };
 
+  uint64_t SlotOf(uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> shift_; }
   const Slot& Find(int32_t left, int32_t right) const;
   void EncodeShort(std::string_view word, std::vector<int32_t>* ids) const;
   void EncodeLong(std::string_view word, std::vector<int32_t>* ids) const;
@@ -49,6 +50,7 @@ class Bpe {
   std::array<int32_t, 256> byte_ids_;
   std::vector<Slot> slots_;  // open addressing, a power of two, at most half full
   uint64_t mask_;
+  int shift_;
 };
 
 }  // namespace blockformer

@@ -53,7 +53,8 @@ std::optional<std::string> FromByteAlphabet(std::string_view token) {
     if (character < kFirstSubstitute && IsPrintable(static_cast<int>(character))) {
       bytes.push_back(static_cast<char>(character));
     } else if (character >= kFirstSubstitute && character < kFirstSubstitute + kNumSubstitutes) {
-      bytes.push_back(static_cast<char>(kAlphabet.byte_of_substitute[character - kFirstSubstitute]));
+      bytes.push_back(
+          static_cast<char>(kAlphabet.byte_of_substitute[character - kFirstSubstitute]));
     } else {
       return std::nullopt;
     }

@@ -8,8 +8,8 @@
 
 namespace blockformer {
 
-// A regular expression of a tokenizer file, which cuts a text into its matches and what lies between
-// them. Immutable; safe to use from several threads.
+// A regular expression of a tokenizer file, which cuts a text into its matches and what lies
+// between them. Immutable; safe to use from several threads.
 class SplitPattern {
  public:
   // The syntax is PCRE2's, with \s and \S for the property White_Space. Throws Error(kUnsupported)
@@ -27,8 +27,8 @@ class SplitPattern {
     Cursor& operator=(const Cursor&) = delete;
     ~Cursor();
 
-    // The next match or gap; none is empty but the one after the last. Throws Error(kUnsupported) if
-    // the pattern needs too much backtracking.
+    // The next match or gap; none is empty but the one after the last. Throws Error(kUnsupported)
+    // if the pattern needs too much backtracking.
     std::string_view Next();
 
    private:

@@ -48,7 +48,8 @@ std::array<int32_t, 256> ByteIds(const TokenizerDescription& description) {
   for (int byte = 0; byte < 256; ++byte) {
     const std::string token = ToByteAlphabet(std::string(1, static_cast<char>(byte)));
     const auto found = description.vocabulary.find(token);
-    ids[static_cast<size_t>(byte)] = found == description.vocabulary.end() ? kNoToken : found->second;
+    ids[static_cast<size_t>(byte)] =
+        found == description.vocabulary.end() ? kNoToken : found->second;
   }
   return ids;
 }
@@ -62,14 +63,16 @@ AddedTokenMatcher MakeMatcher(const TokenizerDescription& description, bool norm
     if (normalized && description.nfc) token.content = NormalizeNfc(token.content, &storage);
     tokens.push_back(std::move(token));
   }
-  std::stable_partition(tokens.begin(), tokens.end(), [](const AddedToken& t) { return t.special; });
+  std::stable_partition(tokens.begin(), tokens.end(),
+                        [](const AddedToken& t) { return t.special; });
   return AddedTokenMatcher(std::move(tokens));
 }
 
 std::vector<SplitPattern> MakeSplits(const TokenizerDescription& description,
                                      const std::string& source) {
   std::vector<SplitPattern> splits;
-  for (const std::string& pattern : description.split_patterns) splits.emplace_back(pattern, source);
+  for (const std::string& pattern : description.split_patterns)
+    splits.emplace_back(pattern, source);
   return splits;
 }
 
@@ -112,7 +115,7 @@ struct Tokenizer::Impl {
   AddedTokenMatcher normalized_added_tokens;
   std::vector<SplitPattern> splits;
   Bpe bpe;
-  std::vector<TokenEntry> entries;  // by id
+  std::vector<TokenEntry> entries;                    // by id
   std::unordered_map<std::string_view, int32_t> ids;  // of entries' bytes
   uint32_t cache_key = NextCacheKey();
 };
@@ -121,8 +124,8 @@ namespace {
 
 // Appends the ids of the added tokens in `text` and calls encode(gap) for what lies between.
 template <typename Encode>
-void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text, std::vector<int32_t>* out,
-                  Encode&& encode) {
+void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text,
+                  std::vector<int32_t>* out, Encode&& encode) {
   size_t position = 0;
   for (const AddedTokenMatcher::Match& match : matcher.Find(text)) {
     if (match.begin > position) encode(text.substr(position, match.begin - position));
@@ -224,7 +227,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
   std::string text;
   for (const int32_t id : ids) {
-    const bool exists = id >= 0 && id < VocabSize() && impl_->entries[static_cast<size_t>(id)].exists;
+    const bool exists =
+        id >= 0 && id < VocabSize() && impl_->entries[static_cast<size_t>(id)].exists;
     Require(exists, ErrorCode::kInvalidArgument,
             "the tokenizer has no token with the id {}; its ids are below {}", id, VocabSize());
     if (!skip_special || !IsSpecial(id)) text.append(TokenBytes(id));

@@ -17,11 +17,12 @@ enum class InvalidUtf8 {
   kReplace,  // each maximal bad part becomes U+FFFD
 };
 
-// A byte-level BPE tokenizer, as Hugging Face's tokenizer.json describes it (GPT-NeoX, Pythia), or as
-// GPT-2's vocab.json and merges.txt do. Immutable; safe to use from several threads.
+// A byte-level BPE tokenizer, as Hugging Face's tokenizer.json describes it (GPT-NeoX, Pythia), or
+// as GPT-2's vocab.json and merges.txt do. Immutable; safe to use from several threads.
 class Tokenizer {
  public:
-  // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or encoder.json
+  // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or
+  // encoder.json
   // + vocab.bpe), or one file of such a pair. Throws Error that names the file and the field.
   static Tokenizer Load(const std::string& path);
   // The same from the contents of a tokenizer.json; `source` names them in messages.

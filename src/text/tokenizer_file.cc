@@ -31,8 +31,8 @@ Vocabulary ReadVocabulary(const Json& object, const std::string& source, const s
   for (const auto& [token, value] : object.get_ref<const Json::object_t&>()) {
     const bool fits = value.is_number_unsigned() && value.get<uint64_t>() <= kMaxTokenId;
     Require(fits, ErrorCode::kInvalidArgument,
-            "{}: {}: the id {} of \"{}\" is not possible; an integer from 0 to {} is wanted", source,
-            field, value.dump(), token, kMaxTokenId);
+            "{}: {}: the id {} of \"{}\" is not possible; an integer from 0 to {} is wanted",
+            source, field, value.dump(), token, kMaxTokenId);
     const auto id = value.get<int32_t>();
     const auto [found, is_new] = tokens.emplace(id, &token);
     Require(is_new, ErrorCode::kCorrupt, "{}: {}: \"{}\" and \"{}\" have the same id {}", source,
@@ -239,8 +239,9 @@ TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string
   return description;
 }
 
-TokenizerDescription ParseGpt2Files(std::string_view vocabulary, const std::string& vocabulary_source,
-                                    std::string_view merges, const std::string& merges_source) {
+TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
+                                    const std::string& vocabulary_source, std::string_view merges,
+                                    const std::string& merges_source) {
   TokenizerDescription description;
   description.vocabulary =
       ReadVocabulary(ParseJson(vocabulary, vocabulary_source), vocabulary_source, "the vocabulary");

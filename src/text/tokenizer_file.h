@@ -17,25 +17,26 @@ namespace blockformer {
 struct TokenizerDescription {
   // Tokens in the byte alphabet (text/byte_alphabet.h) to ids; added tokens may be among them.
   std::unordered_map<std::string, int32_t> vocabulary;
-  std::vector<Merge> merges;             // in order of rank
-  std::vector<AddedToken> added_tokens;  // in the file's order
-  bool nfc = false;                      // normalise the text first
-  bool add_prefix_space = false;         // a text that does not start with a space gets one
-  bool gpt2_pattern = true;              // cut the text with the pattern of GPT-2
+  std::vector<Merge> merges;                // in order of rank
+  std::vector<AddedToken> added_tokens;     // in the file's order
+  bool nfc = false;                         // normalise the text first
+  bool add_prefix_space = false;            // a text that does not start with a space gets one
+  bool gpt2_pattern = true;                 // cut the text with the pattern of GPT-2
   std::vector<std::string> split_patterns;  // regular expressions to cut it with before that
-  bool ignore_merges = false;            // a word of the vocabulary is one token, whatever the merges
+  bool ignore_merges = false;  // a word of the vocabulary is one token, whatever the merges
 };
 
 constexpr int32_t kMaxTokenId = (1 << 21) - 1;
 
 // The contents of a tokenizer.json of Hugging Face's tokenizers library. Throws Error that names
-// `source` and the field: kUnsupported for what that library can do and this one cannot, kCorrupt or
-// kInvalidArgument for contents that contradict themselves.
+// `source` and the field: kUnsupported for what that library can do and this one cannot, kCorrupt
+// or kInvalidArgument for contents that contradict themselves.
 TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string& source);
 
 // GPT-2's pair of files, vocab.json (encoder.json) and merges.txt (vocab.bpe).
-TokenizerDescription ParseGpt2Files(std::string_view vocabulary, const std::string& vocabulary_source,
-                                    std::string_view merges, const std::string& merges_source);
+TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
+                                    const std::string& vocabulary_source, std::string_view merges,
+                                    const std::string& merges_source);
 
 // Finds and reads the files that `path` stands for, as Tokenizer::Load has it.
 TokenizerDescription ReadTokenizer(const std::string& path);

@@ -1,12 +1,30 @@
 #ifndef BLOCKFORMER_TEXT_UNICODE_H_
 #define BLOCKFORMER_TEXT_UNICODE_H_
 
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+
 namespace blockformer {
 
 bool IsLetter(char32_t character);         // general category L
 bool IsNumber(char32_t character);         // general category N
 bool IsWhiteSpace(char32_t character);     // the property White_Space
 bool IsWordCharacter(char32_t character);  // \w of Unicode Technical Standard 18, annex C
+
+struct CodePointRange {
+  char32_t first;
+  char32_t last;
+};
+
+// True if one of the ranges, which ascend, holds the character.
+template <size_t size>
+bool Contains(const CodePointRange (&ranges)[size], char32_t character) {
+  const CodePointRange* range = std::lower_bound(
+      std::begin(ranges), std::end(ranges), character,
+      [](const CodePointRange& candidate, char32_t value) { return candidate.last < value; });
+  return range != std::end(ranges) && range->first <= character;
+}
 
 }  // namespace blockformer
 
