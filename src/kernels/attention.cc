@@ -7,11 +7,14 @@
 
 #include "base/parallel.h"
 
+// foreach_target.h compiles this file once for every instruction set; it must come first.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"
-#include <hwy/contrib/math/math-inl.h>
-#include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
 
 #ifndef BLOCKFORMER_KERNELS_ATTENTION_CONSTANTS_
 #define BLOCKFORMER_KERNELS_ATTENTION_CONSTANTS_
