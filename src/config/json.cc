@@ -66,7 +66,8 @@ Json ParseJson(std::string_view text, const std::string& source) {
     std::string what = error.what();
     what.erase(0, what.find("] ") + 2);
     // It quotes the whole of a string that does not end, which may be a book.
-    if (what.size() > kMaxProblemLength) what.erase(std::min(kMaxProblemLength, what.find("; last read")));
+    if (what.size() > kMaxProblemLength)
+      what.erase(std::min(kMaxProblemLength, what.find("; last read")));
     Fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", source, what);
   }
   return result;

@@ -1,0 +1,104 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "config/json.h"
+#include "data/token_file.h"
+#include "tests/data/byte_tokenizer.h"
+
+namespace blockformer {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PrepareCommandTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    directory_ = ::testing::TempDir() + "prepare_command_" + test->name() + "/";
+    std::filesystem::remove_all(directory_);
+    MakeDirectories(directory_);
+    WriteByteTokenizer(directory_ + "tokenizer.json");
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Write(const std::string& name, const std::string& contents) const {
+    WriteFileAtomically(directory_ + name, contents);
+    return directory_ + name;
+  }
+
+  // Runs the command and returns what it writes to standard output.
+  std::string Run(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"prepare", "--tokenizer", directory_ + "tokenizer.json"});
+    CLI::App app;
+    AddPrepareCommand(app);
+    std::ranges::reverse(arguments);  // as CLI11 takes a vector
+    ::testing::internal::CaptureStdout();
+    try {
+      app.parse(arguments);
+    } catch (...) {
+      ::testing::internal::GetCapturedStdout();
+      throw;
+    }
+    return ::testing::internal::GetCapturedStdout();
+  }
+
+  std::string directory_;
+};
+
+TEST_F(PrepareCommandTest, SummaryAsJson) {
+  const std::string input =
+      Write("a.jsonl", "{\"body\": \"the one\"}\n{\"body\": \"\"}\n{\"body\": \"two\"}\n");
+  const std::string prefix = directory_ + "new/folder/tokens";
+  const std::string output = Run({"--output", prefix, "--field", "body", "--validation-fraction",
+                                  "0.5", "--threads", "2", "--json", input});
+  const Json summary = ParseJson(output, "output");
+  EXPECT_EQ(summary["documents"], 2);
+  EXPECT_EQ(summary["empty_documents"], 1);
+  EXPECT_EQ(summary["tokens"], 5 + 3);  // "the" is one token
+  EXPECT_EQ(summary["bytes"], 7 + 3);
+  EXPECT_DOUBLE_EQ(summary["tokens_per_byte"], 0.8);
+  EXPECT_EQ(summary["vocab_size"], kByteTokenizerVocabSize);
+  EXPECT_EQ(summary["splits"]["train"]["documents"], 1);
+  EXPECT_EQ(summary["splits"]["validation"]["prefix"], prefix + "-valid");
+  EXPECT_EQ(TokenFile(prefix).NumDocuments(), 1);
+  EXPECT_EQ(TokenFile(prefix + "-valid").NumDocuments(), 1);
+}
+
+TEST_F(PrepareCommandTest, SummaryAsText) {
+  const std::string prefix = directory_ + "tokens";
+  const std::string output = Run({"--output", prefix, Write("a.txt", "abc"), Write("b.txt", "de")});
+  EXPECT_THAT(output, ::testing::ContainsRegex("train +2 documents +5 tokens +5 bytes"));
+}
+
+TEST_F(PrepareCommandTest, ReplaceInvalid) {
+  const std::string prefix = directory_ + "tokens";
+  const std::string input = Write("a.txt", "\xFF");
+  EXPECT_THROW(Run({"--output", prefix, input}), Error);
+  Run({"--output", prefix, "--replace-invalid", input});
+  EXPECT_EQ(TokenFile(prefix).NumTokens(), 3);
+}
+
+TEST_F(PrepareCommandTest, MissingFlagsAndFiles) {
+  const std::string input = Write("a.txt", "abc");
+  EXPECT_THROW(Run({input}), CLI::RequiredError);
+  EXPECT_THROW(Run({"--output", directory_ + "tokens"}), CLI::RequiredError);
+  EXPECT_THROW(Run({"--output", directory_ + "tokens", "--threads", "0", input}),
+               CLI::ValidationError);
+  try {
+    Run({"--output", directory_ + "tokens", directory_ + "absent.txt"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+    EXPECT_THAT(error.what(), HasSubstr("absent.txt"));
+  }
+}
+
+}  // namespace
+}  // namespace blockformer
