@@ -285,4 +285,53 @@ TokenizerDescription ReadTokenizer(const std::string& path) {
   return ParseTokenizerJson(ReadFile(path), path);
 }
 
+std::string WriteTokenizerJson(const TokenizerDescription& description) {
+  std::vector<std::pair<int32_t, std::string_view>> tokens;
+  for (const auto& [token, id] : description.vocabulary) tokens.emplace_back(id, token);
+  std::sort(tokens.begin(), tokens.end());
+  std::unordered_map<int32_t, std::string_view> token_of_id(tokens.begin(), tokens.end());
+
+  OrderedJson::object_t vocabulary;
+  for (const auto& [id, token] : tokens) vocabulary.emplace_back(std::string(token), id);
+  OrderedJson merges = OrderedJson::array();
+  for (const Merge& merge : description.merges) {
+    merges.push_back(fmt::format("{} {}", token_of_id.at(merge.left), token_of_id.at(merge.right)));
+  }
+  OrderedJson added_tokens = OrderedJson::array();
+  for (const AddedToken& token : description.added_tokens) {
+    added_tokens.push_back({{"id", token.id},
+                            {"content", token.content},
+                            {"single_word", token.single_word},
+                            {"lstrip", token.lstrip},
+                            {"rstrip", token.rstrip},
+                            {"normalized", token.normalized},
+                            {"special", token.special}});
+  }
+  const OrderedJson byte_level = {{"type", "ByteLevel"},
+                                  {"add_prefix_space", description.add_prefix_space},
+                                  {"trim_offsets", true},
+                                  {"use_regex", description.gpt2_pattern}};
+  const OrderedJson json = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", std::move(added_tokens)},
+      {"normalizer", description.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson()},
+      {"pre_tokenizer", byte_level},
+      {"post_processor", byte_level},
+      {"decoder", byte_level},
+      {"model",
+       {{"type", "BPE"},
+        {"dropout", nullptr},
+        {"unk_token", nullptr},
+        {"continuing_subword_prefix", nullptr},
+        {"end_of_word_suffix", nullptr},
+        {"fuse_unk", false},
+        {"byte_fallback", false},
+        {"ignore_merges", description.ignore_merges},
+        {"vocab", std::move(vocabulary)},
+        {"merges", std::move(merges)}}}};
+  return json.dump(2) + "\n";
+}
+
 }  // namespace blockformer
