@@ -12,7 +12,10 @@ blockformer=$build/blockformer
 novels_package=r-cran-janeaustenr
 vocab_size=4096
 prompt="It is a truth universally acknowledged, that"
-mkdir -p "$out/done" "$out/data"
+stamps=$out/stamps
+mkdir -p "$stamps" "$out/data"
+# shellcheck source=scripts/stage.sh
+source scripts/stage.sh
 
 on_exit() {
   local code=$?
@@ -25,29 +28,6 @@ trap on_exit EXIT
 
 heading() {
   printf '\n=== %s\n%s\n\n' "$1" "$2"
-}
-
-# stage NAME OUTPUTS INPUTS COMMAND...
-# Runs the command unless the files OUTPUTS were made by the same command from INPUTS with the same
-# contents (both: names separated by spaces). Output begun from other inputs is removed first.
-stage() {
-  local name=$1 outputs=$2 inputs=$3 key begun=$out/done/$1.begun ended=$out/done/$1.ended
-  shift 3
-  # shellcheck disable=SC2086  # the lists are meant to be split
-  key=$({ echo "$*"; if [[ -n $inputs ]]; then sha256sum $inputs; fi; } | sha256sum)
-  # shellcheck disable=SC2086
-  if [[ -f $ended && $(<"$ended") == "$key" ]] && ls -d $outputs >/dev/null 2>&1; then
-    echo "($name: done before)"
-    return
-  fi
-  rm -f "$ended"
-  # shellcheck disable=SC2086
-  if [[ ! -f $begun || $(<"$begun") != "$key" ]]; then rm -rf $outputs; fi
-  echo "$key" >"$begun"
-  local start=$SECONDS
-  "$@"
-  echo "($name: $((SECONDS - start)) s)"
-  mv "$begun" "$ended"
 }
 
 download_novels() {
