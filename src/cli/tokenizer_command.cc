@@ -1,0 +1,305 @@
+#include <charconv>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "config/json.h"
+#include "data/corpus.h"
+#include "text/bpe_trainer.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_file.h"
+#include "text/utf8.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kInput[] = "standard input";
+
+struct TrainFlags {
+  BpeTrainerOptions options;
+  CorpusOptions corpus;
+  std::vector<std::string> files;
+  std::string output;
+  int threads = NumThreads();
+  bool replace_invalid = false;
+};
+
+struct CodeFlags {
+  std::string tokenizer;
+  bool text = false;
+  bool replace_invalid = false;
+  bool skip_special = false;
+};
+
+// The text itself if it is valid UTF-8, else with U+FFFD if that is asked for. `where` opens the
+// message of the error.
+std::string CheckText(std::string text, bool replace, const std::string& where) {
+  const size_t valid = FindInvalidUtf8(text);
+  if (valid == text.size()) return text;
+  Require(replace, ErrorCode::kInvalidArgument,
+          "{}: byte {} of the text, 0x{:02X}, is not valid UTF-8; --replace-invalid replaces it",
+          where, valid, static_cast<uint8_t>(text[valid]));
+  return ReplaceInvalidUtf8(text);
+}
+
+// Runs `work`, and opens the message of an Error with `where`.
+template <typename Work>
+auto WithPlace(const std::string& where, Work&& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw Error(error.code(), where + ": " + error.what());
+  }
+}
+
+// Trains.
+
+class CorpusProgress {
+ public:
+  explicit CorpusProgress(const TrainFlags& flags)
+      : flags_(flags),
+        reader_(flags.files, flags.corpus),
+        bar_("read", static_cast<int64_t>(reader_.TotalBytes()), "bytes") {}
+
+  bool Next(std::string* document) {
+    Require(!StopRequested(), ErrorCode::kInterrupted,
+            "tokenizer train: interrupted; nothing was written");
+    CorpusRecord record;
+    if (!reader_.NextRecord(&record)) {
+      bar_.Finish();
+      return false;
+    }
+    const std::string where = record.location;
+    *document =
+        CheckText(ExtractText(std::move(record), flags_.corpus), flags_.replace_invalid, where);
+    bar_.Update(static_cast<int64_t>(reader_.BytesRead()));
+    return true;
+  }
+
+ private:
+  const TrainFlags& flags_;
+  CorpusReader reader_;
+  ProgressBar bar_;
+};
+
+TokenizerDescription TrainWithProgress(const TrainFlags& flags) {
+  CorpusProgress corpus(flags);
+  std::optional<ProgressBar> bar;
+  BpeTrainerOptions options = flags.options;
+  options.progress = [&](int32_t vocab_size) {
+    Require(!StopRequested(), ErrorCode::kInterrupted,
+            "tokenizer train: interrupted; nothing was written");
+    if (!bar) bar.emplace("merge", options.vocab_size, "entries");
+    bar->Update(vocab_size);
+  };
+  return TrainBpe([&](std::string* document) { return corpus.Next(document); }, options);
+}
+
+void RunTrain(TrainFlags flags) {
+  flags.corpus.invalid_utf8 = flags.replace_invalid ? InvalidUtf8::kReplace : InvalidUtf8::kError;
+  SetNumThreads(flags.threads);
+  CatchStopSignals();
+  const TokenizerDescription description = TrainWithProgress(flags);
+  const auto vocab_size = static_cast<int32_t>(description.vocabulary.size());
+  if (vocab_size < flags.options.vocab_size) {
+    LogWarning("the text has pairs for {} entries only, not for {}: no other pair occurs {} times",
+               vocab_size, flags.options.vocab_size, flags.options.min_frequency);
+  }
+  MakeDirectories(flags.output);
+  const std::string path = (std::filesystem::path(flags.output) / "tokenizer.json").string();
+  WriteFileAtomically(path, WriteTokenizerJson(description));
+  fmt::print("{}: {} entries\n", path, vocab_size);
+}
+
+// Encodes and decodes.
+
+// Calls convert(line, where) for every line of standard input that is not blank and writes what it
+// returns as a line. Output is flushed whenever the next line has to be waited for, so that another
+// program can talk through pipes.
+template <typename Convert>
+void ConvertLines(Convert&& convert) {
+  std::string line;
+  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    std::cout << convert(line, fmt::format("{}: line {}", kInput, number)) << '\n';
+    if (std::cin.rdbuf()->in_avail() <= 0) std::cout.flush();
+  }
+}
+
+std::string ReadInput() {
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+std::string EncodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const std::string& line,
+                       const std::string& where) {
+  const Json json = ParseJson(CheckText(line, flags.replace_invalid, where), where);
+  const std::string text = ObjectReader(json, where).String("text");
+  const std::vector<int32_t> ids = WithPlace(where, [&] { return tokenizer.Encode(text); });
+  return Json{{"ids", ids}}.dump();
+}
+
+std::string DecodeIds(const Tokenizer& tokenizer, const CodeFlags& flags,
+                      const std::vector<int32_t>& ids, const std::string& where) {
+  std::string text = WithPlace(where, [&] { return tokenizer.Decode(ids, flags.skip_special); });
+  return CheckText(std::move(text), flags.replace_invalid, where);
+}
+
+std::string DecodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const std::string& line,
+                       const std::string& where) {
+  const Json json = ParseJson(CheckText(line, flags.replace_invalid, where), where);
+  const ObjectReader reader(json, where);
+  const Json& list = reader.Raw("ids");
+  if (!list.is_array()) reader.FailField("ids", "a list of ids is wanted");
+  std::vector<int32_t> ids;
+  for (const Json& id : list) {
+    if (!id.is_number_unsigned() || id.get<uint64_t>() > kMaxTokenId) {
+      reader.FailField("ids", fmt::format("{} is not an id", id.dump()));
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+  return Json{{"text", DecodeIds(tokenizer, flags, ids, where)}}.dump();
+}
+
+std::vector<int32_t> ReadIds() {
+  std::vector<int32_t> ids;
+  for (std::string word; std::cin >> word;) {
+    int32_t id = 0;
+    const char* end = word.data() + word.size();
+    const auto [stop, error] = std::from_chars(word.data(), end, id);
+    Require(error == std::errc() && stop == end, ErrorCode::kInvalidArgument,
+            "{}: \"{}\" is not an id; decode --text reads ids with white space between", kInput,
+            word);
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+void RunEncode(const CodeFlags& flags) {
+  std::ios::sync_with_stdio(false);
+  const Tokenizer tokenizer = Tokenizer::Load(flags.tokenizer);
+  if (flags.text) {
+    const std::string text = CheckText(ReadInput(), flags.replace_invalid, kInput);
+    const std::vector<int32_t> ids = WithPlace(kInput, [&] { return tokenizer.Encode(text); });
+    std::cout << fmt::format("{}\n", fmt::join(ids, " "));
+  } else {
+    ConvertLines([&](const std::string& line, const std::string& where) {
+      return EncodeLine(tokenizer, flags, line, where);
+    });
+  }
+}
+
+void RunDecode(const CodeFlags& flags) {
+  std::ios::sync_with_stdio(false);
+  const Tokenizer tokenizer = Tokenizer::Load(flags.tokenizer);
+  if (flags.text) {
+    std::cout << DecodeIds(tokenizer, flags, ReadIds(), kInput);
+  } else {
+    ConvertLines([&](const std::string& line, const std::string& where) {
+      return DecodeLine(tokenizer, flags, line, where);
+    });
+  }
+}
+
+void CheckOutput() {
+  std::cout.flush();
+  Require(std::cout.good(), ErrorCode::kIo, "standard output: cannot write");
+}
+
+// Flags.
+
+void AddTrain(CLI::App* tokenizer) {
+  const auto flags = std::make_shared<TrainFlags>();
+  CLI::App* command = tokenizer->add_subcommand(
+      "train",
+      "Trains a byte-level BPE tokenizer; writes DIR/tokenizer.json, replacing an old one");
+  command->footer(
+      "Inputs, by name: .jsonl and .json are JSON lines, anything else is plain text, .zst after "
+      "either is decompressed, - reads JSON lines from standard input.\n\n"
+      "Example: blockformer tokenizer train --vocab-size 8192 --output books books.jsonl.zst");
+  command->add_option("files", flags->files, "Text, JSON lines, or either compressed by zstd")
+      ->type_name("FILE")
+      ->required();
+  command
+      ->add_option("--vocab-size", flags->options.vocab_size,
+                   "Entries wanted, the 256 bytes and 2 special tokens among them")
+      ->check(CLI::Range(kMinTrainedVocabulary, kMaxTokenId + 1))
+      ->required();
+  command->add_option("--output", flags->output, "Directory to write to")
+      ->type_name("DIR")
+      ->required();
+  command
+      ->add_option("--min-frequency", flags->options.min_frequency,
+                   "How often a pair must occur to become an entry")
+      ->check(CLI::Range(int64_t{1}, INT64_MAX))
+      ->capture_default_str();
+  command->add_option("--field", flags->corpus.text_field, "Field of a JSON line with the text")
+      ->capture_default_str();
+  command->add_flag("--replace-invalid", flags->replace_invalid,
+                    "Replace invalid UTF-8 by U+FFFD; otherwise it is an error");
+  command->add_option("--threads", flags->threads, "Threads that count words")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->callback([flags] { RunTrain(*flags); });
+}
+
+CLI::App* AddCode(CLI::App* tokenizer, const char* name, const char* description,
+                  const char* text_description, const std::shared_ptr<CodeFlags>& flags) {
+  CLI::App* command = tokenizer->add_subcommand(name, description);
+  command
+      ->add_option("--tokenizer", flags->tokenizer,
+                   "tokenizer.json, vocab.json beside merges.txt, or a directory that holds them")
+      ->type_name("FILE|DIR")
+      ->required();
+  command->add_flag("--text", flags->text, text_description);
+  command->add_flag("--replace-invalid", flags->replace_invalid,
+                    "Replace invalid UTF-8 by U+FFFD; otherwise it is an error");
+  return command;
+}
+
+void AddEncode(CLI::App* tokenizer) {
+  const auto flags = std::make_shared<CodeFlags>();
+  CLI::App* command = AddCode(
+      tokenizer, "encode",
+      "Reads JSON lines {\"text\": ...} on standard input and writes {\"ids\": [...]} for each",
+      "Read all of standard input as one text and write its ids on one line", flags);
+  command->callback([flags] {
+    RunEncode(*flags);
+    CheckOutput();
+  });
+}
+
+void AddDecode(CLI::App* tokenizer) {
+  const auto flags = std::make_shared<CodeFlags>();
+  CLI::App* command = AddCode(
+      tokenizer, "decode",
+      "Reads JSON lines {\"ids\": [...]} on standard input and writes {\"text\": ...} for each",
+      "Read ids with white space between and write their text as it is", flags);
+  command->add_flag("--skip-special", flags->skip_special, "Leave special tokens out of the text");
+  command->callback([flags] {
+    RunDecode(*flags);
+    CheckOutput();
+  });
+}
+
+}  // namespace
+
+void AddTokenizerCommand(CLI::App& app) {
+  CLI::App* tokenizer = app.add_subcommand("tokenizer", "Trains and runs tokenizers");
+  tokenizer->require_subcommand(1);
+  AddTrain(tokenizer);
+  AddEncode(tokenizer);
+  AddDecode(tokenizer);
+}
+
+}  // namespace blockformer
