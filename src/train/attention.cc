@@ -1,6 +1,7 @@
 #include "train/attention.h"
 
 #include <cmath>
+#include <limits>
 
 namespace blockformer {
 
@@ -25,28 +26,34 @@ torch::Tensor RotateHeads(const torch::Tensor& x, const RotaryTable& rotary) {
 }
 
 torch::Tensor CausalAttention(const torch::Tensor& query, const torch::Tensor& key,
-                              const torch::Tensor& value, const torch::Tensor& mask) {
+                              const torch::Tensor& value, const torch::Tensor& mask,
+                              PaddingQueries padding_queries) {
+  constexpr float kLowest = std::numeric_limits<float>::lowest();
   const int64_t rows = query.size(1);
   const int64_t keys = key.size(1);
   const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(-1)));
   torch::Tensor scores = torch::matmul(query.transpose(1, 2) * scale, key.permute({0, 2, 3, 1}));
-  torch::Tensor visible =
+  const torch::Tensor earlier =
       torch::ones({rows, keys}, query.options().dtype(torch::kBool)).tril(keys - rows);
-  if (mask.defined()) visible = visible & mask.unsqueeze(1).unsqueeze(1);
-  // A finite score, so that a query without any visible key stays finite until it is zeroed below.
-  scores = scores.masked_fill(~visible, -1e30);
-  torch::Tensor output = torch::matmul(scores.softmax(-1), value.transpose(1, 2)).transpose(1, 2);
-  output = output.flatten(2);
-  if (!mask.defined()) return output;
+  scores = scores.masked_fill(~earlier, kLowest);
+  if (mask.defined()) {
+    const torch::Tensor hidden =
+        torch::zeros_like(mask, query.options()).masked_fill(~mask, kLowest);
+    scores = scores + hidden.unsqueeze(1).unsqueeze(1);
+  }
+  const torch::Tensor output =
+      torch::matmul(scores.softmax(-1), value.transpose(1, 2)).transpose(1, 2).flatten(2);
+  if (!mask.defined() || padding_queries == PaddingQueries::kAttend) return output;
   return output.masked_fill(~mask.narrow(1, keys - rows, rows).unsqueeze(-1), 0.0);
 }
 
 torch::Tensor FusedCausalAttention(const torch::Tensor& query_key_value, int64_t heads,
-                                   const RotaryTable& rotary, const torch::Tensor& mask) {
+                                   const RotaryTable& rotary, const torch::Tensor& mask,
+                                   PaddingQueries padding_queries) {
   const std::vector<torch::Tensor> parts =
       query_key_value.unflatten(-1, {heads, query_key_value.size(-1) / heads}).chunk(3, -1);
   return CausalAttention(RotateHeads(parts[0], rotary), RotateHeads(parts[1], rotary), parts[2],
-                         mask);
+                         mask, padding_queries);
 }
 
 }  // namespace blockformer

@@ -51,6 +51,7 @@ torch::Tensor BlockModel::DecodeBlocks(const torch::Tensor& ids, const torch::Te
   StackContext context;
   context.positions = torch::arange(ids.size(1), ids.options().dtype(torch::kInt64));
   context.mask = mask.any(-1);
+  context.padding_queries = padding_queries();
   return block_decoder_->Forward(EmbedBlocks(ids), context);
 }
 

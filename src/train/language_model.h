@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "config/model_config.h"
+#include "train/attention.h"
 
 namespace blockformer {
 
@@ -36,11 +37,17 @@ class LanguageModel : public torch::nn::Module {
 
   const ModelConfig& config() const { return config_; }
 
+  // How padding attends in the vanilla or block decoder; kZero unless this is called, as in
+  // training. kAttend reproduces the published implementation without FlashAttention.
+  void set_padding_queries(PaddingQueries value) { padding_queries_ = value; }
+  PaddingQueries padding_queries() const { return padding_queries_; }
+
  protected:
   explicit LanguageModel(const ModelConfig& config) : config_(config) {}
 
  private:
   ModelConfig config_;
+  PaddingQueries padding_queries_ = PaddingQueries::kZero;
 };
 
 // Makes the model with parameters drawn as ListParameters says, from a generator with this seed:

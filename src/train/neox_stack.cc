@@ -16,9 +16,10 @@ class Attention : public torch::nn::Module {
   torch::Tensor Forward(const torch::Tensor& x, int64_t layer, const RotaryTable& rotary,
                         const StackContext& context, int64_t first_output) const {
     const torch::Tensor projected = query_key_value_->Forward(x);
-    torch::Tensor mixed = context.cache == nullptr
-                              ? FusedCausalAttention(projected, heads_, rotary, context.mask)
-                              : AttendCached(projected, layer, rotary, context);
+    torch::Tensor mixed =
+        context.cache == nullptr
+            ? FusedCausalAttention(projected, heads_, rotary, context.mask, context.padding_queries)
+            : AttendCached(projected, layer, rotary, context);
     if (first_output > 0) mixed = mixed.slice(1, first_output);
     return dense_->Forward(mixed);
   }
@@ -29,7 +30,8 @@ class Attention : public torch::nn::Module {
     const auto parts = projected.unflatten(-1, {heads_, projected.size(-1) / heads_}).chunk(3, -1);
     const auto [keys, values] =
         context.cache->Append(layer, RotateHeads(parts[1], rotary), parts[2]);
-    return CausalAttention(RotateHeads(parts[0], rotary), keys, values, context.mask);
+    return CausalAttention(RotateHeads(parts[0], rotary), keys, values, context.mask,
+                           context.padding_queries);
   }
 
   int64_t heads_;

@@ -36,8 +36,9 @@ class KvCache {
 
 // What a pass through a stack needs beside its input of [batch, rows, hidden_size].
 struct StackContext {
-  torch::Tensor positions;   // rotary positions, i64 [rows] or [batch, rows]
-  torch::Tensor mask;        // bool [batch, cached + rows], false on padding; undefined: no padding
+  torch::Tensor positions;  // rotary positions, i64 [rows] or [batch, rows]
+  torch::Tensor mask;       // bool [batch, cached + rows], false on padding; undefined: no padding
+  PaddingQueries padding_queries = PaddingQueries::kZero;
   KvCache* cache = nullptr;  // decodes after what it holds, and appends to it
   int64_t first_output = 0;  // the first row whose output is wanted
 };

@@ -35,6 +35,8 @@ torch::Tensor TokenDecoder::Forward(const torch::Tensor& context, const torch::T
       torch::arange(prefix_length_ + inputs, ids.options().dtype(torch::kInt64));
   stack_context.mask = torch::cat(
       {torch::ones({mask.size(0), prefix_length_}, mask.options()), mask.narrow(1, 0, inputs)}, 1);
+  // A padded token's row still predicts the next one, from what it sees: the prefix at least.
+  stack_context.padding_queries = PaddingQueries::kAttend;
   stack_context.first_output = prefix_length_ - 1;
   return stack_->Forward(torch::cat({Prefix(context), Embed(ids.narrow(1, 0, inputs))}, 1),
                          stack_context);

@@ -20,12 +20,13 @@ VanillaModel::VanillaModel(const ModelConfig& config, ComputeType compute)
 TokenLoss VanillaModel::Loss(const TokenBatch& batch) {
   Require(batch.ids.dim() == 2 && batch.ids.size(1) > 1, ErrorCode::kInvalidArgument,
           "a sample of {} tokens is too short: two or more are wanted", batch.ids.size(-1));
-  const int64_t rows = batch.ids.size(1) - 1;  // the last token is only a target
   StackContext context;
-  context.positions = torch::arange(rows, batch.ids.options());
-  context.mask = batch.mask.narrow(1, 0, rows).to(torch::kBool);
-  const torch::Tensor hidden = Forward(batch.ids.narrow(1, 0, rows), context).flatten(0, 1);
-  const torch::Tensor labels = batch.labels.narrow(1, 1, rows).flatten();
+  context.positions = torch::arange(batch.ids.size(1), batch.ids.options());
+  context.mask = batch.mask.to(torch::kBool);
+  context.padding_queries = padding_queries();
+  const int64_t predicted = batch.ids.size(1) - 1;  // the last token is only a target
+  const torch::Tensor hidden = Forward(batch.ids, context).narrow(1, 0, predicted).flatten(0, 1);
+  const torch::Tensor labels = batch.labels.narrow(1, 1, predicted).flatten();
   const HeadLoss loss = SoftmaxHeadLoss(hidden, embed_out_->weight(), labels, compute_);
   TokenLoss result;
   result.sum = loss.sum;

@@ -127,6 +127,12 @@ bool GoldenFile::HasPrefix(const std::string& prefix) const {
   return first != file_.tensors().end() && first->first.starts_with(prefix);
 }
 
+bool GoldenFile::IsInteger(const std::string& tensor) const {
+  const DataType type = file_.Get(tensor).type;
+  return type != DataType::kF64 && type != DataType::kF32 && type != DataType::kF16 &&
+         type != DataType::kBF16;
+}
+
 std::vector<int64_t> GoldenFile::Shape(const std::string& tensor) const {
   return file_.Get(tensor).shape;
 }

@@ -33,6 +33,8 @@ class GoldenFile {
   bool Has(const std::string& tensor) const { return file_.Contains(tensor); }
   bool HasPrefix(const std::string& prefix) const;
 
+  // Throws Error if the tensor is not there.
+  bool IsInteger(const std::string& tensor) const;
   // These throw Error if the tensor is not there or has another type.
   std::vector<int64_t> Shape(const std::string& tensor) const;
   std::vector<float> Floats(const std::string& tensor) const;

@@ -1,0 +1,201 @@
+// The trainer against the published implementation: logits, hidden states, losses, gradients and
+// training steps of the golden files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "tests/golden/golden_file.h"
+#include "tests/golden/train_golden_model.h"
+#include "train/optimizer.h"
+
+namespace blockformer {
+namespace {
+
+constexpr double kHiddenTolerance = 1e-4;
+constexpr double kLossTolerance = 1e-5;
+constexpr double kGradientTolerance = 1e-4;  // of the tensor's largest entry
+
+torch::Tensor KeyBiasesWithoutRotation(const TransformerConfig& config) {
+  torch::Tensor selected = torch::zeros({config.num_heads, 3, config.HeadSize()}, torch::kBool);
+  selected.select(1, 1).slice(1, config.RotarySize()).fill_(true);
+  return selected.flatten();
+}
+
+class GoldenTrain : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    file_ = std::make_unique<GoldenFile>(GetParam());
+    if (!file_->missing_component().empty()) {
+      GTEST_SKIP() << GetParam()
+                   << " needs a component that is not built: " << file_->missing_component();
+    }
+    model_ = MakeGoldenModel(*file_, "w.");
+  }
+
+  torch::Tensor Tensor(const std::string& name) const { return GoldenTensor(*file_, name); }
+  // The tensor with the flash-attention semantics, where the file has one.
+  torch::Tensor FlashTensor(const std::string& name) const {
+    return Tensor(file_->Has(name + "_flash") ? name + "_flash" : name);
+  }
+  bool IsBlock() const { return file_->config().kind == ModelKind::kBlock; }
+  BlockModel& Block() const { return dynamic_cast<BlockModel&>(*model_); }
+  VanillaModel& Vanilla() const { return dynamic_cast<VanillaModel&>(*model_); }
+
+  // Plain attention, unless the file has tensors with the flash-attention semantics.
+  void FollowFile(const std::string& logits) const {
+    const bool flash = file_->Has(logits + "_flash");
+    model_->set_padding_queries(flash ? PaddingQueries::kZero : PaddingQueries::kAttend);
+  }
+
+  void CheckBlockForward(const std::string& prefix) const;
+  void CheckLoss(const std::string& prefix) const;
+
+  std::unique_ptr<GoldenFile> file_;
+  std::shared_ptr<LanguageModel> model_;
+};
+
+// Tests whose files hold what they check.
+class GoldenForward : public GoldenTrain {};
+class GoldenPadding : public GoldenTrain {};
+class GoldenBatch : public GoldenTrain {};
+class GoldenGradients : public GoldenTrain {};
+class GoldenTrainingSteps : public GoldenTrain {};
+class GoldenConversion : public GoldenTrain {};
+
+#define INSTANTIATE_GOLDEN(suite, ...)                                               \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(suite);                              \
+  INSTANTIATE_TEST_SUITE_P(, suite, ::testing::ValuesIn(GoldenNames({__VA_ARGS__})), \
+                           [](const auto& test) { return test.param; })
+INSTANTIATE_GOLDEN(GoldenForward, "io.full.");
+INSTANTIATE_GOLDEN(GoldenPadding, "io.pad.");
+INSTANTIATE_GOLDEN(GoldenBatch, "io.train.");
+INSTANTIATE_GOLDEN(GoldenGradients, "g.");
+INSTANTIATE_GOLDEN(GoldenTrainingSteps, "w_after.");
+INSTANTIATE_GOLDEN(GoldenConversion, "wv.");
+
+void GoldenTrain::CheckBlockForward(const std::string& prefix) const {
+  FollowFile(prefix + "logits");
+  const torch::Tensor ids = Tensor(prefix + "input_ids");
+  const torch::Tensor mask = Tensor(prefix + "attention_mask").to(torch::kBool);
+  EXPECT_LE(MaxDifference(Block().EmbedBlocks(ids), Tensor(prefix + "block_embeds")),
+            kHiddenTolerance);
+  EXPECT_LE(MaxDifference(Block().DecodeBlocks(ids, mask), FlashTensor(prefix + "block_hidden")),
+            kHiddenTolerance);
+  EXPECT_LE(MaxDifference(Block().Logits(ids, mask, /*keep_empty_blocks=*/false),
+                          FlashTensor(prefix + "logits")),
+            kHiddenTolerance);
+}
+
+void GoldenTrain::CheckLoss(const std::string& prefix) const {
+  FollowFile(prefix + "logits");
+  const TokenLoss loss = model_->Loss(GoldenBatchOf(*file_, prefix));
+  const torch::Tensor mean = loss.sum / loss.count;
+  EXPECT_NEAR(mean.item<double>(), FlashTensor(prefix + "loss").item<double>(), kLossTolerance);
+  // Only of the eager attention are there losses by position.
+  if (!file_->Has(prefix + "loss_by_position") || file_->Has(prefix + "loss_flash")) return;
+  EXPECT_LE(MaxDifference(loss.sum_by_position / loss.count_by_position,
+                          Tensor(prefix + "loss_by_position")),
+            kLossTolerance);
+}
+
+TEST(GoldenDirectoryTest, HoldsFiles) {
+  if (GoldenNames({""}).empty()) {
+    GTEST_SKIP() << "there are no golden files in " << GoldenDirectory()
+                 << "; set BLOCKFORMER_GOLDEN_DIR";
+  }
+}
+
+TEST_P(GoldenForward, MatchesLogitsHiddenStatesAndLoss) {
+  torch::NoGradGuard no_gradients;
+  if (IsBlock()) {
+    CheckBlockForward("io.full.");
+    CheckLoss("io.full.");
+    return;
+  }
+  const torch::Tensor ids = Tensor("io.full.input_ids");
+  EXPECT_LE(MaxDifference(VanillaLogits(Vanilla(), ids, {}, {}), Tensor("io.full.logits")),
+            kHiddenTolerance);
+  const TokenLoss loss = model_->Loss({ids, torch::ones_like(ids), ids});
+  EXPECT_NEAR((loss.sum / loss.count).item<double>(), Tensor("io.full.loss").item<double>(),
+              kLossTolerance);
+}
+
+TEST_P(GoldenPadding, MatchesLogitsHiddenStatesAndLoss) {
+  torch::NoGradGuard no_gradients;
+  const torch::Tensor ids = Tensor("io.pad.input_ids");
+  const torch::Tensor mask = Tensor("io.pad.attention_mask").to(torch::kBool);
+  if (IsBlock()) {
+    CheckBlockForward("io.pad.");
+    CheckLoss("io.pad.");
+    return;
+  }
+  const torch::Tensor positions = Tensor("io.padpos.position_ids");
+  EXPECT_LE(MaxDifference(VanillaLogits(Vanilla(), ids, mask, {}).index({mask}),
+                          Tensor("io.pad.logits").index({mask})),
+            kHiddenTolerance);
+  EXPECT_LE(MaxDifference(VanillaLogits(Vanilla(), ids, mask, positions).index({mask}),
+                          Tensor("io.padpos.logits").index({mask})),
+            kHiddenTolerance);
+  // Only plain attention gives the same on padding, and thereby the same loss.
+  CheckLoss("io.pad.");
+  EXPECT_LE(MaxDifference(VanillaLogits(Vanilla(), ids, mask, {}), Tensor("io.pad.logits")),
+            kHiddenTolerance);
+}
+
+TEST_P(GoldenBatch, MatchesLogitsHiddenStatesAndLoss) {
+  torch::NoGradGuard no_gradients;
+  CheckBlockForward("io.train.");
+  CheckLoss("io.train.");
+}
+
+TEST_P(GoldenGradients, MatchEveryParameter) {
+  model_->set_padding_queries(PaddingQueries::kAttend);
+  const TokenLoss loss = model_->Loss(GoldenBatchOf(*file_, IsBlock() ? "io.train." : "io.pad."));
+  (loss.sum / loss.count).backward();
+  for (const auto& parameter : model_->named_parameters()) {
+    const torch::Tensor expected = Tensor("g." + parameter.key());
+    const torch::Tensor gradient = parameter.value().grad();
+    ASSERT_TRUE(gradient.defined()) << parameter.key();
+    EXPECT_LE(MaxDifference(gradient, expected),
+              kGradientTolerance * expected.abs().max().item<double>())
+        << parameter.key();
+  }
+}
+
+TEST_P(GoldenTrainingSteps, MatchLossesNormsAndWeights) {
+  constexpr double kMaxNorm = 1.0;
+  const std::vector<float> rates = file_->Floats("io.lrs");
+  const std::vector<float> losses = file_->Floats("io.losses");
+  const std::vector<float> norms = file_->Floats("io.grad_norms");
+  AdamW optimizer(*model_, {});
+  for (size_t step = 0; step < rates.size(); ++step) {
+    const TokenLoss loss = model_->Loss(GoldenBatchOf(*file_, fmt::format("io.step{}.", step)));
+    const torch::Tensor mean = loss.sum / loss.count;
+    optimizer.ZeroGradients();
+    mean.backward();
+    const double norm = optimizer.GradientNorm();
+    EXPECT_NEAR(mean.item<double>(), losses[step], kLossTolerance);
+    EXPECT_NEAR(norm, norms[step], kLossTolerance * norms[step]);
+    optimizer.Step(rates[step], ClipScale(norm, kMaxNorm));
+  }
+  for (const auto& parameter : model_->named_parameters()) {
+    const torch::Tensor expected = Tensor("w_after." + parameter.key());
+    torch::Tensor difference = (parameter.value().detach() - expected).abs();
+    if (parameter.key().ends_with("query_key_value.bias")) {
+      // The softmax does not see these: their gradient is noise around 0, which Adam normalises.
+      const bool token = parameter.key().starts_with("token_decoder.");
+      const TransformerConfig& config =
+          token ? file_->config().token_decoder : file_->config().decoder;
+      difference = difference.masked_fill(KeyBiasesWithoutRotation(config), 0.0);
+    }
+    EXPECT_LE(difference.max().item<double>(), kLossTolerance) << parameter.key();
+  }
+}
+
+TEST_P(GoldenConversion, MatchesVanillaToBlock) {
+  GTEST_SKIP() << GetParam()
+               << " needs a component that is not built: conversion of a vanilla model";
+}
+
+}  // namespace
+}  // namespace blockformer
