@@ -15,6 +15,8 @@ inline constexpr char kConfigFile[] = "config.json";
 inline constexpr char kWeightsFile[] = "model.safetensors";
 inline constexpr char kWeightsIndexFile[] = "model.safetensors.index.json";
 inline constexpr char kTokenizerFile[] = "tokenizer.json";
+inline constexpr char kGenerationConfigFile[] = "generation_config.json";
+inline constexpr char kModelCardFile[] = "README.md";
 
 // The checked weights of a model directory: model.safetensors, or the shards that its index names.
 // Every used parameter of the configuration is there with its shape and a floating-point type;

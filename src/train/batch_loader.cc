@@ -1,7 +1,5 @@
 #include "train/batch_loader.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "base/random.h"
 
@@ -14,6 +12,7 @@ PackingOptions MakePackingOptions(const ModelConfig& model, bool published) {
   options.published = published;
   options.eos_id = static_cast<int32_t>(model.eos_token_id);
   options.pad_id = static_cast<int32_t>(model.pad_token_id);
+  options.vocab_size = static_cast<int32_t>(model.vocab_size);
   if (model.kind == ModelKind::kBlock) {
     options.block_length = model.block_length;
     options.random_pad_first_block = model.padding.random_first_block;
@@ -36,9 +35,7 @@ int64_t SampleOrder::At(int64_t position) {
 
 BatchLoader::BatchLoader(const std::string& prefix, const ModelConfig& model,
                          bool published_packing)
-    : tokens_(prefix),
-      samples_(tokens_, MakePackingOptions(model, published_packing)),
-      vocab_size_(model.vocab_size) {
+    : tokens_(prefix), samples_(tokens_, MakePackingOptions(model, published_packing)) {
   Require(samples_.NumSamples() > 0, ErrorCode::kInvalidArgument,
           "{}: its {} tokens do not fill one sample of {}; a longer corpus or a shorter "
           "model.max_length is wanted",
@@ -57,11 +54,6 @@ TokenBatch BatchLoader::Read(std::span<const int64_t> samples, const torch::Devi
                        static_cast<size_t>(length));
     };
     samples_.Read(samples[i], row(ids), row(mask), row(labels));
-    const auto [lowest, highest] = std::ranges::minmax(row(ids));
-    Require(lowest >= 0 && highest < vocab_size_, ErrorCode::kCorrupt,
-            "{}: sample {} holds the token id {}, but model.vocab_size is {}; was it made with "
-            "another tokenizer?",
-            tokens_.prefix(), samples[i], lowest < 0 ? lowest : highest, vocab_size_);
   }
   const auto on_device = [&device](const torch::Tensor& tensor) {
     return tensor.to(device, torch::kInt64);

@@ -47,7 +47,6 @@ class BatchLoader {
  private:
   TokenFile tokens_;
   PackedSamples samples_;
-  int64_t vocab_size_;
 };
 
 }  // namespace blockformer

@@ -1,0 +1,41 @@
+#ifndef BLOCKFORMER_TRAIN_CHECKPOINT_H_
+#define BLOCKFORMER_TRAIN_CHECKPOINT_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/train_recipe.h"
+#include "train/language_model.h"
+#include "train/optimizer.h"
+#include "train/training_state.h"
+
+namespace blockformer {
+
+// Names and contents of a tokenizer's files, read once so that every checkpoint gets the same.
+using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
+
+// `path` is what Tokenizer::Load takes; empty gives no files.
+TokenizerFiles ReadTokenizerFiles(const std::string& path);
+
+// All tensors that a run needs to continue: parameters, moments and the state of libtorch's random
+// generator.
+struct TrainingTensors {
+  LanguageModel& model;
+  AdamW& optimizer;
+};
+
+// Fills an existing directory with a complete model directory and the state to continue from:
+// optimizer.safetensors and state.json. `command` goes into the model card.
+void WriteCheckpoint(const std::string& directory, const TrainingTensors& tensors,
+                     const TrainingState& state, const TrainRecipe& recipe,
+                     const TokenizerFiles& tokenizer, const std::string& command);
+
+// Restores what WriteCheckpoint wrote. Throws Error as ReadTrainingState, LoadWeights and
+// ReadTensors do; the tensors may be half filled then.
+TrainingState ReadCheckpoint(const std::string& directory, const TrainRecipe& recipe,
+                             const TrainingTensors& tensors);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_CHECKPOINT_H_

@@ -1,0 +1,77 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "config/train_recipe.h"
+#include "train/commands.h"
+#include "train/distributed.h"
+#include "train/launcher.h"
+#include "train/trainer.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kFooter[] =
+    "Overrides name a field of the recipe: training.steps=100 output=runs/trial. Continues by "
+    "itself "
+    "when the output directory holds a checkpoint; a stop signal (Ctrl-C, SIGTERM) saves one.\n\n"
+    "Several machines: start one process on each with RANK, WORLD_SIZE, MASTER_ADDR and "
+    "MASTER_PORT "
+    "set, or use torchrun --no-python.\n\n"
+    "Example: blockformer train recipes/small/block_5m.yaml training.steps=1000 --nproc 2";
+
+constexpr int kMaxLocalProcesses = 1024;
+
+struct Flags {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  int processes = 1;
+  bool restart = false;
+};
+
+std::vector<std::string> CommandLine() {
+  const std::string joined = ReadFile("/proc/self/cmdline");  // each argument ends with a zero byte
+  std::vector<std::string> arguments;
+  for (size_t begin = 0; begin < joined.size();) {
+    arguments.emplace_back(joined.c_str() + begin);
+    begin += arguments.back().size() + 1;
+  }
+  return arguments;
+}
+
+void RunTrain(const Flags& flags) {
+  const TrainRecipe recipe = ReadTrainRecipe(flags.recipe, flags.overrides);
+  const std::vector<std::string> arguments = CommandLine();
+  if (flags.processes > 1 && !HasRankInEnvironment()) {
+    const int exit_code = RunLocalProcesses(flags.processes, arguments);
+    if (exit_code != 0) throw CLI::RuntimeError(exit_code);
+    return;
+  }
+  TrainOptions options;
+  options.command = fmt::format("{}", fmt::join(arguments, " "));
+  options.restart = flags.restart;
+  Train(recipe, options, ReadRankFromEnvironment());
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "Trains the model that a recipe describes.");
+  auto flags = std::make_shared<Flags>();
+  command->footer(kFooter);
+  command->add_option("recipe", flags->recipe, "YAML file, such as those in recipes/")->required();
+  command->add_option("overrides", flags->overrides, "section.key=value, any number");
+  command->add_option("--nproc", flags->processes, "Processes on this machine that share the work")
+      ->check(CLI::Range(1, kMaxLocalProcesses))
+      ->capture_default_str();
+  command->add_flag("--restart", flags->restart,
+                    "Begin anew; an earlier output directory is renamed to DIR.old-N");
+  command->callback([flags] { RunTrain(*flags); });
+}
+
+}  // namespace blockformer

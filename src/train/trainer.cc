@@ -1,0 +1,435 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <optional>
+#include <span>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "config/parameters.h"
+#include "data/token_file_info.h"
+#include "text/tokenizer.h"
+#include "train/batch_loader.h"
+#include "train/checkpoint.h"
+#include "train/checkpoint_store.h"
+#include "train/device.h"
+#include "train/language_model.h"
+#include "train/lr_schedule.h"
+#include "train/metrics_log.h"
+#include "train/optimizer.h"
+
+namespace blockformer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Sums over micro-batches and processes. With LossAverage::kTokens a micro-batch adds the sum of
+// its token losses and weighs as many as its kept tokens; with kPublished it adds its mean and
+// weighs 1.
+struct LossTotals {
+  double loss = 0;
+  double weight = 0;
+
+  double Mean() const { return weight > 0 ? loss / weight : 0; }
+};
+
+class Trainer {
+ public:
+  Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
+
+  void Run();
+
+ private:
+  void PrepareOutput();
+  void Resume();
+  void ShareState();
+  void LogSetup() const;
+
+  bool TrainStep();
+  LossTotals AccumulateGradients();
+  void SumGradients();
+  // Adds up over the processes; returns whether any of them was asked to stop.
+  bool SumTotals(LossTotals* totals);
+
+  bool IsDue(int64_t interval) const;
+  bool Validate();
+  void ReportValidation();
+  std::string MakeSample() const;
+  void SaveCheckpoint();
+
+  TokenBatch ReadTrainingBatch(int64_t micro_batch);
+  double TokensPerStep() const {
+    return static_cast<double>(recipe_.training.batch_size * recipe_.model.max_length);
+  }
+
+  const TrainRecipe& recipe_;
+  const TrainOptions& options_;
+  const torch::Device device_;
+  const int threads_;
+  ProcessGroup group_;
+  BatchLoader training_data_;
+  std::optional<BatchLoader> validation_data_;
+  std::optional<double> tokens_per_byte_;  // of the validation text
+  SampleOrder order_;
+  int64_t share_;        // sequences a step in this process
+  int64_t micro_batch_;  // sequences at once
+  std::shared_ptr<LanguageModel> model_;
+  AdamW optimizer_;
+  TrainingState state_;
+  double peak_flops_ = 0;  // of all processes
+
+  // In the main process only.
+  std::optional<CheckpointStore> store_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<ProgressBar> progress_;
+  TokenizerFiles tokenizer_files_;
+  std::optional<Tokenizer> tokenizer_;
+};
+
+ComputeType ComputeTypeOf(const TrainRecipe& recipe) {
+  return recipe.training.bfloat16 ? ComputeType::kBFloat16 : ComputeType::kFloat32;
+}
+
+AdamWOptions OptimizerOptions(const TrainingRecipe& training) {
+  return {training.beta1, training.beta2, training.epsilon, training.weight_decay};
+}
+
+int64_t ShareOf(const TrainingRecipe& training, int processes) {
+  Require(training.batch_size % processes == 0, ErrorCode::kInvalidArgument,
+          "training.batch_size: {} is not a multiple of the {} processes", training.batch_size,
+          processes);
+  return training.batch_size / processes;
+}
+
+int64_t MicroBatchOf(const TrainingRecipe& training, int64_t share) {
+  if (training.micro_batch_size == 0) return share;
+  Require(share % training.micro_batch_size == 0, ErrorCode::kInvalidArgument,
+          "training.micro_batch_size: {} does not divide the {} sequences that a process has in a "
+          "step",
+          training.micro_batch_size, share);
+  return training.micro_batch_size;
+}
+
+// Refuses tokens that were made for another vocabulary, as far as their PREFIX.json says.
+void CheckVocabulary(const TokenFile& tokens, const TrainRecipe& recipe,
+                     const std::optional<Tokenizer>& tokenizer) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info) return;
+  Require(info->vocab_size <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
+          "model.vocab_size: {} is less than the {} entries of the tokenizer that made {}",
+          recipe.model.vocab_size, info->vocab_size, tokens.prefix());
+  Require(!tokenizer || TokenizerFingerprint(*tokenizer) == info->tokenizer_fingerprint,
+          ErrorCode::kInvalidArgument,
+          "data.tokenizer: {} is not the tokenizer that made {}, which was {}",
+          recipe.data.tokenizer, tokens.prefix(), info->tokenizer);
+}
+
+void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
+  Require(tokenizer.VocabSize() <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
+          "model.vocab_size: {} is less than the {} entries of {}", recipe.model.vocab_size,
+          tokenizer.VocabSize(), recipe.data.tokenizer);
+  const std::optional<int32_t> end_of_text = tokenizer.EndOfText();
+  Require(!end_of_text || *end_of_text == recipe.model.eos_token_id, ErrorCode::kInvalidArgument,
+          "model.eos_token_id: {} is wanted, the end-of-text id of {}, not {}",
+          end_of_text.value_or(0), recipe.data.tokenizer, recipe.model.eos_token_id);
+}
+
+std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
+  if (recipe.data.tokenizer.empty()) return std::nullopt;
+  std::optional<Tokenizer> tokenizer = Tokenizer::Load(recipe.data.tokenizer);
+  CheckTokenizer(*tokenizer, recipe);
+  return tokenizer;
+}
+
+// End-of-text marks count as tokens: without them the bytes could not be told apart into documents.
+std::optional<double> TokensPerByte(const TokenFile& tokens) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info || info->text_bytes <= 0) return std::nullopt;
+  return static_cast<double>(info->tokens + info->documents) /
+         static_cast<double>(info->text_bytes);
+}
+
+Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank)
+    : recipe_(recipe),
+      options_(options),
+      device_(SelectDevice(recipe.training.device, rank.local_rank)),
+      threads_(SetTrainingThreads(recipe.training.threads, rank.local_world_size)),
+      group_(rank, device_),
+      training_data_(recipe.data.train, recipe.model, recipe.data.published_packing),
+      order_(training_data_.NumSamples(), recipe.training.seed),
+      share_(ShareOf(recipe.training, rank.world_size)),
+      micro_batch_(MicroBatchOf(recipe.training, share_)),
+      model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
+      optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)),
+      tokenizer_files_(ReadTokenizerFiles(recipe.data.tokenizer)),
+      tokenizer_(LoadTokenizer(recipe)) {
+  CheckVocabulary(training_data_.tokens(), recipe, tokenizer_);
+  if (!recipe.data.validation.empty()) {
+    validation_data_.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
+    CheckVocabulary(validation_data_->tokens(), recipe, tokenizer_);
+    tokens_per_byte_ = TokensPerByte(validation_data_->tokens());
+  }
+  state_.data = {training_data_.tokens().NumDocuments(), training_data_.tokens().NumTokens()};
+  torch::manual_seed(recipe.training.seed);
+  if (group_.IsMain()) PrepareOutput();
+  ShareState();
+  const torch::Tensor peak =
+      torch::tensor({MeasurePeakFlops(device_)}, torch::kFloat64).to(device_);
+  group_.Sum({peak});
+  peak_flops_ = peak.item<double>();
+}
+
+void Trainer::PrepareOutput() {
+  if (options_.restart) {
+    const std::string moved = MoveAside(recipe_.output);
+    if (!moved.empty()) LogInfo("the earlier run is now in {}", moved);
+  }
+  store_.emplace(recipe_.output);
+  Resume();
+  metrics_.emplace(recipe_.output + "/metrics.jsonl", state_.step);
+}
+
+// Restores the newest checkpoint. One that is damaged is set aside with a warning, and the one
+// before it is taken; where none is left the run ends, rather than begin anew unasked.
+void Trainer::Resume() {
+  std::vector<int64_t> steps = store_->Steps();
+  if (steps.empty()) return;
+  const DataFingerprint data = state_.data;
+  for (; !steps.empty(); steps.pop_back()) {
+    const std::string path = store_->PathOf(steps.back());
+    try {
+      state_ = ReadCheckpoint(path, recipe_, {*model_, optimizer_});
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kNotFound) throw;
+      LogWarning("{}; it is now in {}", error.what(), store_->SetAside(steps.back()));
+      continue;
+    }
+    Require(state_.data == data, ErrorCode::kInvalidArgument,
+            "data.train: {} holds {} documents and {} tokens, but {} was trained on {} and {}; "
+            "restore the data, choose another output, or begin anew with --restart",
+            recipe_.data.train, data.documents, data.tokens, path, state_.data.documents,
+            state_.data.tokens);
+    store_->UpdateLinks(state_.best_step);
+    LogInfo("resuming from {}", path);
+    return;
+  }
+  Fail(ErrorCode::kCorrupt, "{}: none of its checkpoints can be read; begin anew with --restart",
+       recipe_.output);
+}
+
+// Gives all processes what the main one has read.
+void Trainer::ShareState() {
+  std::vector<torch::Tensor> tensors = model_->parameters();
+  for (const auto& [name, tensor] : optimizer_.State()) tensors.push_back(tensor);
+  torch::Tensor step = torch::tensor({state_.step}, torch::kInt64).to(device_);
+  tensors.push_back(step);
+  group_.Broadcast(tensors);
+  state_.step = step.item<int64_t>();
+  optimizer_.SetUpdates(state_.step);
+}
+
+void Trainer::LogSetup() const {
+  const ParameterCounts counts = CountParameters(recipe_.model);
+  LogInfo("{} model: {} parameters, {} non-embedding; context {}; in {}",
+          recipe_.model.kind == ModelKind::kBlock ? "block" : "vanilla", counts.used,
+          counts.non_embedding, recipe_.model.max_length, recipe_.output);
+  LogInfo("{} in {}, {} processes of {} threads, {:.0f} GFLOP/s in f32 measured; {}", device_.str(),
+          recipe_.training.bfloat16 ? "bf16" : "f32", group_.size(), threads_, peak_flops_ / 1e9,
+          BlasDescription());
+  LogInfo("{} samples of {} tokens; {} steps of {} samples ({:.2f} epochs), {} at once",
+          training_data_.NumSamples(), recipe_.model.max_length, recipe_.training.stop_steps,
+          recipe_.training.batch_size,
+          static_cast<double>(recipe_.training.stop_steps * recipe_.training.batch_size) /
+              static_cast<double>(training_data_.NumSamples()),
+          micro_batch_);
+}
+
+void Trainer::Run() {
+  const int64_t last_step = recipe_.training.stop_steps;
+  if (group_.IsMain()) {
+    LogSetup();
+    progress_.emplace("training", last_step, "steps");
+    progress_->StartAt(state_.step);
+  }
+  while (state_.step < last_step) {
+    const bool stop = TrainStep();
+    const bool is_best = IsDue(recipe_.validation.interval) && Validate();
+    if (stop || is_best || IsDue(recipe_.checkpoint.interval)) SaveCheckpoint();
+    Require(!stop || state_.step == last_step, ErrorCode::kInterrupted,
+            "stopped after step {}, which is saved; the same command continues", state_.step);
+  }
+  if (!group_.IsMain()) return;
+  progress_->Finish();
+  LogInfo("{} steps done{}; the model is in {}", state_.step,
+          state_.validation_loss ? fmt::format(", validation loss {:.4f}", *state_.validation_loss)
+                                 : "",
+          recipe_.output);
+}
+
+// One optimiser step on the global batch. Returns whether a process was asked to stop.
+bool Trainer::TrainStep() {
+  const Clock::time_point begin = Clock::now();
+  optimizer_.ZeroGradients();
+  LossTotals totals = AccumulateGradients();
+  SumGradients();
+  const bool stop = SumTotals(&totals);
+
+  const double average = totals.weight > 0 ? 1 / totals.weight : 0;
+  const double norm = optimizer_.GradientNorm() * average;
+  const double clip_norm = recipe_.training.clip_norm;
+  const double learning_rate = LearningRate(recipe_.training, state_.step);
+  Require(std::isfinite(totals.loss) && std::isfinite(norm), ErrorCode::kInvalidArgument,
+          "training.learning_rate: the loss became infinite or not a number at step {}; the last "
+          "checkpoint in {} is from before; a lower rate or a longer warm-up is wanted",
+          state_.step + 1, recipe_.output);
+  optimizer_.Step(learning_rate, average * (clip_norm > 0 ? ClipScale(norm, clip_norm) : 1));
+  ++state_.step;
+  state_.training_loss = totals.Mean();
+  if (!group_.IsMain()) return stop;
+
+  const double tokens_per_second = TokensPerStep() / SecondsSince(begin);
+  // Three passes' worth of multiply-adds, 2 FLOPs each: the backward pass costs twice the forward.
+  const double flops = 6 * MultiplyAddsPerToken(recipe_.model, recipe_.model.max_length);
+  metrics_->Append({{"step", state_.step},
+                    {"tokens", static_cast<int64_t>(TokensPerStep()) * state_.step},
+                    {"loss", totals.Mean()},
+                    {"learning_rate", learning_rate},
+                    {"grad_norm", norm},
+                    {"tokens_per_s", tokens_per_second},
+                    {"mfu", flops * tokens_per_second / peak_flops_}});
+  progress_->Update(state_.step,
+                    fmt::format("loss {:.3f}, {:.0f} tokens/s", totals.Mean(), tokens_per_second));
+  return stop;
+}
+
+// Sequences are numbered over the whole run; each process takes its part of the step's.
+TokenBatch Trainer::ReadTrainingBatch(int64_t micro_batch) {
+  const int64_t first = state_.step * recipe_.training.batch_size + group_.rank() * share_ +
+                        micro_batch * micro_batch_;
+  std::vector<int64_t> samples;
+  for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first + i));
+  return training_data_.Read(samples, device_);
+}
+
+// Gradients of the summed losses; the optimiser divides them by the weight of the whole step, which
+// is known only when every process has counted.
+LossTotals Trainer::AccumulateGradients() {
+  LossTotals totals;
+  for (int64_t i = 0; i < share_ / micro_batch_; ++i) {
+    const TokenLoss loss = model_->Loss(ReadTrainingBatch(i));
+    const double count = static_cast<double>(loss.count.item<int64_t>());
+    if (count == 0) continue;  // nothing but padding
+    const bool by_tokens = recipe_.training.loss_average == LossAverage::kTokens;
+    const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
+    value.backward();
+    totals.loss += value.item<double>();
+    totals.weight += by_tokens ? count : 1;
+  }
+  return totals;
+}
+
+void Trainer::SumGradients() {
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : model_->parameters()) {
+    if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
+    gradients.push_back(parameter.grad());
+  }
+  group_.Sum(gradients);
+}
+
+bool Trainer::SumTotals(LossTotals* totals) {
+  const double stop = StopRequested() ? 1 : 0;
+  const torch::Tensor sums =
+      torch::tensor({totals->loss, totals->weight, stop}, torch::kFloat64).to(device_);
+  group_.Sum({sums});
+  const torch::Tensor result = sums.cpu();
+  const auto values = result.accessor<double, 1>();
+  *totals = {values[0], values[1]};
+  return values[2] > 0;
+}
+
+// After every `interval` steps, and after the last step.
+bool Trainer::IsDue(int64_t interval) const {
+  return state_.step == recipe_.training.stop_steps ||
+         (interval > 0 && state_.step % interval == 0);
+}
+
+// Measures the loss on the validation file. Returns whether a checkpoint of it is wanted: it is the
+// lowest so far, and the best is kept.
+bool Trainer::Validate() {
+  if (!validation_data_) return false;
+  const torch::NoGradGuard no_grad;
+  const int64_t available = validation_data_->NumSamples();
+  const int64_t wanted = std::min(recipe_.validation.samples, available);
+  std::vector<int64_t> samples;  // of this process
+  for (int64_t i = group_.rank(); i < wanted; i += group_.size()) {
+    samples.push_back(i * available / wanted);
+  }
+  LossTotals totals;
+  for (std::span<const int64_t> rest = samples; !rest.empty();) {
+    const size_t count = std::min(rest.size(), static_cast<size_t>(micro_batch_));
+    const TokenLoss loss = model_->Loss(validation_data_->Read(rest.first(count), device_));
+    totals.loss += loss.sum.item<double>();
+    totals.weight += static_cast<double>(loss.count.item<int64_t>());
+    rest = rest.subspan(count);
+  }
+  SumTotals(&totals);
+  state_.validation_loss = totals.Mean();
+  const bool is_best = !state_.best_loss || totals.Mean() < *state_.best_loss;
+  if (is_best) {
+    state_.best_loss = totals.Mean();
+    state_.best_step = state_.step;
+  }
+  if (group_.IsMain()) ReportValidation();
+  return is_best && recipe_.checkpoint.keep_best;
+}
+
+void Trainer::ReportValidation() {
+  OrderedJson entry = {{"step", state_.step}, {"validation_loss", *state_.validation_loss}};
+  std::string text =
+      fmt::format("step {}: validation loss {:.4f}", state_.step, *state_.validation_loss);
+  if (tokens_per_byte_) {
+    const double bits = *state_.validation_loss / std::numbers::ln2 * *tokens_per_byte_;
+    entry["validation_bits_per_byte"] = bits;
+    text += fmt::format(", {:.4f} bits a byte", bits);
+  }
+  const std::string sample = MakeSample();
+  if (!sample.empty()) {
+    entry["sample"] = sample;
+    text += ": " + sample;
+  }
+  metrics_->Append(entry);
+  progress_->Clear();
+  LogInfo("{}", text);
+}
+
+std::string Trainer::MakeSample() const { return ""; }
+
+void Trainer::SaveCheckpoint() {
+  if (!group_.IsMain()) return;
+  metrics_->Sync();
+  store_->Save(state_.step, [this](const std::string& directory) {
+    WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, tokenizer_files_,
+                    options_.command);
+  });
+  const int64_t best_step = recipe_.checkpoint.keep_best ? state_.best_step : -1;
+  store_->UpdateLinks(best_step);
+  store_->Prune(recipe_.checkpoint.keep_last, best_step);
+}
+
+}  // namespace
+
+void Train(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank) {
+  CatchStopSignals();
+  Trainer(recipe, options, rank).Run();
+}
+
+}  // namespace blockformer
