@@ -72,10 +72,38 @@ double LayerWeights(const TransformerConfig& config) {
   return 4 * width * width + 2 * width * static_cast<double>(config.intermediate_size);
 }
 
+// Multiply-adds of one position that attends to `keys` positions.
+double PositionMultiplyAdds(const TransformerConfig& config, double keys) {
+  const double attention = 2 * static_cast<double>(config.hidden_size) * keys;
+  return static_cast<double>(config.num_layers) * (LayerWeights(config) + attention);
+}
+
 // Multiply-adds for `positions` positions that attend causally among themselves.
 double StackMultiplyAdds(const TransformerConfig& config, double positions) {
-  const double attention = static_cast<double>(config.hidden_size) * (positions + 1);
-  return static_cast<double>(config.num_layers) * positions * (LayerWeights(config) + attention);
+  return positions * PositionMultiplyAdds(config, (positions + 1) / 2);
+}
+
+// Multiply-adds of a block's embedder.
+double EmbedderMultiplyAdds(const ModelConfig& config) {
+  if (config.embedder.projection != EmbedderProjection::kConv1d) return 0;
+  return static_cast<double>(config.embedder.hidden_size * config.block_length *
+                             config.decoder.hidden_size);
+}
+
+// Multiply-adds that make a block's tokens from its context embedding, output head included.
+double TokenDecoderMultiplyAdds(const ModelConfig& config) {
+  const double width = static_cast<double>(config.token_decoder.hidden_size);
+  const double length = static_cast<double>(config.block_length);
+  const double prefix = static_cast<double>(config.prefix_length);
+  const double expansion = config.expansion == Expansion::kLayer
+                               ? static_cast<double>(config.decoder.hidden_size) * width * prefix
+                               : 0;
+  return expansion + StackMultiplyAdds(config.token_decoder, prefix + length - 1) +
+         length * width * static_cast<double>(config.vocab_size);
+}
+
+double HeadMultiplyAdds(const ModelConfig& config) {
+  return static_cast<double>(config.decoder.hidden_size * config.vocab_size);
 }
 
 }  // namespace
@@ -136,22 +164,32 @@ ParameterCounts CountParameters(const ModelConfig& config) {
 
 double MultiplyAddsPerToken(const ModelConfig& config, int64_t context) {
   const double tokens = static_cast<double>(context);
-  const double vocab = static_cast<double>(config.vocab_size);
-  const double width = static_cast<double>(config.decoder.hidden_size);
   if (config.kind == ModelKind::kVanilla) {
-    return StackMultiplyAdds(config.decoder, tokens) / tokens + width * vocab;
+    return StackMultiplyAdds(config.decoder, tokens) / tokens + HeadMultiplyAdds(config);
   }
   const double length = static_cast<double>(config.block_length);
-  const double token_width = static_cast<double>(config.token_decoder.hidden_size);
-  const double prefix = static_cast<double>(config.prefix_length);
   const double blocks = std::ceil(tokens / length);
-  double per_block = StackMultiplyAdds(config.decoder, blocks) / blocks;
-  if (config.embedder.projection == EmbedderProjection::kConv1d) {
-    per_block += static_cast<double>(config.embedder.hidden_size) * length * width;
+  return (EmbedderMultiplyAdds(config) + StackMultiplyAdds(config.decoder, blocks) / blocks +
+          TokenDecoderMultiplyAdds(config)) /
+         length;
+}
+
+double PrefillMultiplyAdds(const ModelConfig& config, int64_t length) {
+  const double tokens = static_cast<double>(length);
+  if (config.kind == ModelKind::kVanilla) return StackMultiplyAdds(config.decoder, tokens);
+  const double blocks = std::ceil(tokens / static_cast<double>(config.block_length));
+  return blocks * EmbedderMultiplyAdds(config) + StackMultiplyAdds(config.decoder, blocks);
+}
+
+double DecodeMultiplyAddsPerToken(const ModelConfig& config, int64_t context) {
+  const double tokens = static_cast<double>(context);
+  if (config.kind == ModelKind::kVanilla) {
+    return PositionMultiplyAdds(config.decoder, tokens) + HeadMultiplyAdds(config);
   }
-  if (config.expansion == Expansion::kLayer) per_block += width * token_width * prefix;
-  per_block += StackMultiplyAdds(config.token_decoder, prefix + length - 1);
-  return per_block / length + token_width * vocab;
+  const double length = static_cast<double>(config.block_length);
+  return (EmbedderMultiplyAdds(config) + PositionMultiplyAdds(config.decoder, tokens / length) +
+          TokenDecoderMultiplyAdds(config)) /
+         length;
 }
 
 double KvBytesPerToken(const ModelConfig& config, int64_t bytes_per_element) {

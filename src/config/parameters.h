@@ -50,6 +50,13 @@ ParameterCounts CountParameters(const ModelConfig& config);
 // separately). A training step does three times as many; a multiply-add is 2 FLOPs.
 double MultiplyAddsPerToken(const ModelConfig& config, int64_t context);
 
+// Multiply-adds to read a prompt of `length` tokens: all of a vanilla model but its output head, or
+// the embedder and the block decoder alone.
+double PrefillMultiplyAdds(const ModelConfig& config, int64_t length);
+
+// Multiply-adds to generate one token when `context` tokens precede it, averaged over a block.
+double DecodeMultiplyAddsPerToken(const ModelConfig& config, int64_t context);
+
 // Bytes of the global KV cache that one token of context adds, at `bytes_per_element` (2 for f16).
 double KvBytesPerToken(const ModelConfig& config, int64_t bytes_per_element);
 

@@ -1,0 +1,87 @@
+#ifndef BLOCKFORMER_TEXT_GENERATOR_H_
+#define BLOCKFORMER_TEXT_GENERATOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace blockformer {
+
+struct GeneratorOptions {
+  int64_t max_sequences = 32;  // generated together
+  int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
+  int threads = 0;  // of this process; 0 leaves them as they are, at first all processors
+};
+
+// How text is generated. The filters apply in the order of the fields.
+struct TextOptions {
+  int64_t max_tokens = 128;
+  double repetition_penalty = 1.0;  // above 1, tokens that have occurred become less likely
+  double temperature = 0.0;         // 0 takes the most likely token
+  int64_t top_k = 0;                // keep the k most likely tokens; 0 keeps all
+  double top_p = 1.0;               // keep the fewest tokens of this much probability
+  double min_p = 0.0;               // keep tokens at least this likely as the likeliest
+  uint64_t seed = 0;                // the same seed gives the same text
+  std::vector<std::string> stop;    // texts that end generation; they are not part of the result
+  bool ignore_end_of_text = false;  // go on after the model ends its text
+};
+
+enum class FinishReason {
+  kLength,     // max_tokens were made
+  kEndOfText,  // the model ended its text
+  kStop,       // one of the stop texts came
+  kCancelled,  // the caller wanted no more
+};
+
+struct GeneratedText {
+  std::string text;             // valid UTF-8, without the prompt
+  std::vector<int32_t> tokens;  // as generated, those of a stop text included
+  int64_t prompt_tokens = 0;
+  FinishReason reason = FinishReason::kLength;
+};
+
+// Generates text from a model directory with a tokenizer. Every function throws Error. Not
+// thread-safe: use one generator a thread, or one at a time.
+class TextGenerator {
+ public:
+  // Called with each new piece of text, valid UTF-8. Returning false ends the generation.
+  using OnText = std::function<bool(std::string_view piece)>;
+  // Gives the next prompt of a batch, or nothing at its end.
+  using NextPrompt = std::function<std::optional<std::string>()>;
+  // Called once a prompt, in the order in which they end; `index` counts prompts from 0. Returning
+  // false ends the batch: what still runs is given up.
+  using OnResult = std::function<bool(int64_t index, const GeneratedText& result)>;
+
+  static TextGenerator Load(const std::string& model_directory,
+                            const GeneratorOptions& options = {});
+  TextGenerator(TextGenerator&&) noexcept;
+  TextGenerator& operator=(TextGenerator&&) noexcept;
+  ~TextGenerator();
+
+  // Continues one prompt. An empty prompt begins a new text.
+  GeneratedText Generate(std::string_view prompt, const TextOptions& options,
+                         const OnText& on_text = {});
+
+  // Continues many prompts, max_sequences of them together; `next` is asked as places become free.
+  // Prompt i draws from stream first_stream + i of the seed, so its text does not depend on the
+  // others.
+  void GenerateBatch(const NextPrompt& next, const TextOptions& options, const OnResult& on_result,
+                     uint64_t first_stream = 0);
+
+  // Tokens of a text, to see whether it fits.
+  int64_t CountTokens(std::string_view text) const;
+  int64_t max_length() const;
+
+ private:
+  struct Impl;
+  explicit TextGenerator(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TEXT_GENERATOR_H_

@@ -1,0 +1,84 @@
+// `blockformer doctor`: what this machine is, what it can do, and what blockformer chose for it.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "blockformer/version.h"
+#include "cli/commands.h"
+#include "config/json.h"
+#include "kernels/machine.h"
+
+namespace blockformer {
+namespace {
+
+OrderedJson Examine() {
+  const CpuInfo cpu = GetCpuInfo();
+  const char* policy = std::getenv("OMP_WAIT_POLICY");
+  return {
+      {"blockformer", kVersion},
+      {"processor", cpu.model_name},
+      {"processors", cpu.processors},
+      {"memory_gb", static_cast<double>(cpu.memory_bytes) * 1e-9},
+      {"features", cpu.features},
+      {"threads", NumThreads()},
+      {"omp_wait_policy", policy == nullptr ? "default" : policy},
+      {"kernels", {{"gemm", "oneDNN " + OneDnnIsa()}, {"other", "Highway " + HighwayTarget()}}},
+      {"f32_gflops", MeasureF32Gflops()},
+      {"int8_gops", MeasureInt8Gops()},
+      {"memory_gbps", MeasureMemoryGbps()},
+      {"libraries",
+       {{"oneDNN", OneDnnVersion()},
+        {"Highway", HighwayVersion()},
+        {"fmt", FMT_VERSION},
+        {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
+        {"CLI11", CLI11_VERSION}}}};
+}
+
+void PrintText(const OrderedJson& report) {
+  const auto line = [](const char* name, const std::string& value) {
+    fmt::print("{:<18}{}\n", name, value);
+  };
+  const auto text = [&](const char* key) { return report[key].get<std::string>(); };
+  const auto number = [&](const char* key) { return report[key].get<double>(); };
+  line("blockformer", text("blockformer"));
+  line("processor",
+       fmt::format("{}, {} available", text("processor"), report["processors"].get<int>()));
+  line("features",
+       fmt::format("{}", fmt::join(report["features"].get<std::vector<std::string>>(), " ")));
+  line("memory", fmt::format("{:.1f} GB", number("memory_gb")));
+  line("threads", fmt::format("{} (OMP_WAIT_POLICY: {})", report["threads"].get<int>(),
+                              text("omp_wait_policy")));
+  for (const auto& [name, kernel] : report["kernels"].items()) {
+    line((name + " kernels").c_str(), kernel.get<std::string>());
+  }
+  line("f32 peak", fmt::format("{:.0f} GFLOP/s, measured", number("f32_gflops")));
+  line("int8 peak", fmt::format("{:.0f} GOP/s, measured", number("int8_gops")));
+  line("memory bandwidth", fmt::format("{:.1f} GB/s of reading, measured", number("memory_gbps")));
+  for (const auto& [name, version] : report["libraries"].items()) {
+    line(name.c_str(), version.is_string() ? version.get<std::string>() : version.dump());
+  }
+}
+
+}  // namespace
+
+void AddDoctorCommand(CLI::App& app) {
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand(
+      "doctor", "Shows the processor, the chosen kernels, and measured peaks and bandwidth.");
+  command->add_flag("--json", *json, "Write JSON");
+  command->callback([json] {
+    const OrderedJson report = Examine();
+    if (*json) {
+      fmt::print("{}\n", report.dump(2));
+    } else {
+      PrintText(report);
+    }
+  });
+}
+
+}  // namespace blockformer

@@ -1,0 +1,214 @@
+#include "cli/generate_batch.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "config/json.h"
+
+namespace blockformer {
+namespace {
+
+// The prompts of a JSON lines file.
+class PromptReader {
+ public:
+  explicit PromptReader(const std::string& path) : path_(path), stream_(path) {
+    Require(stream_.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
+  }
+
+  // Reads the next line; false at the end.
+  bool Next(OrderedJson* record, std::string* prompt) {
+    std::string line;
+    do {
+      if (!std::getline(stream_, line)) return false;
+      ++line_number_;
+    } while (line.find_first_not_of(" \t\r") == std::string::npos);
+    const std::string where = fmt::format("{}: line {}", path_, line_number_);
+    *prompt = ObjectReader(ParseJson(line, where), where).String("prompt");
+    *record = OrderedJson::parse(line);
+    return true;
+  }
+
+ private:
+  std::string path_;
+  std::ifstream stream_;
+  int64_t line_number_ = 0;
+};
+
+int64_t CountPrompts(const std::string& path) {
+  PromptReader reader(path);
+  OrderedJson record;
+  std::string prompt;
+  int64_t count = 0;
+  while (reader.Next(&record, &prompt)) ++count;
+  return count;
+}
+
+// What must be equal for a partial output to be continued.
+std::string SettingsKey(const BatchFiles& files, const TextOptions& options, int64_t samples,
+                        const std::string& model) {
+  const OrderedJson key = {{"input", files.input},
+                           {"input_bytes", std::filesystem::file_size(files.input)},
+                           {"model", model},
+                           {"samples", samples},
+                           {"max_tokens", options.max_tokens},
+                           {"repetition_penalty", options.repetition_penalty},
+                           {"temperature", options.temperature},
+                           {"top_k", options.top_k},
+                           {"top_p", options.top_p},
+                           {"min_p", options.min_p},
+                           {"seed", options.seed},
+                           {"stop", options.stop},
+                           {"ignore_eos", options.ignore_end_of_text}};
+  return key.dump() + "\n";
+}
+
+// The output of a run that may be interrupted: lines that are done, appended in order.
+class PartialOutput {
+ public:
+  PartialOutput(const std::string& output, const std::string& settings)
+      : output_(output), path_(output + ".partial"), settings_path_(path_ + ".settings") {
+    const bool continues = FileExists(path_) && FileExists(settings_path_);
+    if (continues) {
+      Require(
+          ReadFile(settings_path_) == settings, ErrorCode::kInvalidArgument,
+          "{}: was begun with other settings, which {} holds; repeat them, or remove both files",
+          path_, settings_path_);
+      KeepWholeLines();
+    } else {
+      WriteFileAtomically(path_, "");
+      WriteFileAtomically(settings_path_, settings);
+    }
+    file_ = std::fopen(path_.c_str(), "a");
+    if (file_ == nullptr) Fail(ErrorCode::kIo, "{}: cannot be opened", path_);
+  }
+  PartialOutput(const PartialOutput&) = delete;
+  PartialOutput& operator=(const PartialOutput&) = delete;
+  ~PartialOutput() {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+
+  int64_t lines_done() const { return lines_done_; }
+
+  void Append(const std::string& line) {
+    const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() &&
+                         std::fputc('\n', file_) != EOF && std::fflush(file_) == 0;
+    if (!written) Fail(ErrorCode::kIo, "{}: cannot write: {}", path_, SystemErrorText(errno));
+    ++lines_done_;
+  }
+
+  void Finish() {
+    const bool synced = fsync(fileno(file_)) == 0;
+    const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
+    if (!synced || !closed) Fail(ErrorCode::kIo, "{}: cannot be synced", path_);
+    RenameDurably(path_, output_);
+    std::filesystem::remove(settings_path_);
+  }
+
+ private:
+  // Counts the lines and drops a last one that was cut short.
+  void KeepWholeLines() {
+    std::ifstream stream(path_);
+    std::string line;
+    uintmax_t whole_bytes = 0;
+    while (std::getline(stream, line) && !stream.eof()) {
+      ++lines_done_;
+      whole_bytes += line.size() + 1;
+    }
+    std::filesystem::resize_file(path_, whole_bytes);
+  }
+
+  std::string output_;
+  std::string path_;
+  std::string settings_path_;
+  FILE* file_ = nullptr;
+  int64_t lines_done_ = 0;
+};
+
+std::string ToLine(OrderedJson record, const GeneratedText& result, int64_t sample,
+                   int64_t samples) {
+  if (samples > 1) record["sample"] = sample;
+  record["text"] = result.text;
+  record["tokens"] = result.tokens.size();
+  record["finish_reason"] = FinishReasonName(result.reason);
+  return record.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+}  // namespace
+
+const char* FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kEndOfText:
+      return "end_of_text";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextOptions& options,
+                  int64_t samples, const std::string& model) {
+  Require(files.force || !FileExists(files.output), ErrorCode::kInvalidArgument,
+          "{}: is there already; --force replaces it", files.output);
+  const int64_t total = CountPrompts(files.input) * samples;
+  PartialOutput output(files.output, SettingsKey(files, options, samples, model));
+  const int64_t begin = output.lines_done();
+  if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
+
+  PromptReader reader(files.input);
+  std::map<int64_t, OrderedJson> records;  // of the lines in flight
+  std::map<int64_t, std::string> waiting;  // results whose predecessors are not done
+  OrderedJson record;
+  std::string prompt;
+  int64_t line = 0;  // of output, asked for so far
+  const auto next = [&]() -> std::optional<std::string> {
+    do {
+      if (line % samples == 0 && !reader.Next(&record, &prompt)) return std::nullopt;
+    } while (line++ < begin);
+    records[line - 1] = record;
+    return prompt;
+  };
+  ProgressBar progress("generating", total, "texts");
+  progress.StartAt(begin);
+  int64_t tokens = 0;
+  const auto start = std::chrono::steady_clock::now();
+  const auto on_result = [&](int64_t index, const GeneratedText& result) {
+    const int64_t position = begin + index;
+    tokens += static_cast<int64_t>(result.tokens.size());
+    waiting[position] = ToLine(records.at(position), result, position % samples, samples);
+    records.erase(position);
+    while (!waiting.empty() && waiting.begin()->first == output.lines_done()) {
+      output.Append(waiting.begin()->second);
+      waiting.erase(waiting.begin());
+    }
+    progress.Update(output.lines_done());
+    return !StopRequested();
+  };
+  generator->GenerateBatch(next, options, on_result, static_cast<uint64_t>(begin));
+  progress.Finish();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (output.lines_done() < total) {
+    Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}; the same command goes on",
+         files.output, output.lines_done(), total);
+  }
+  output.Finish();
+  fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", total - begin, tokens,
+             static_cast<double>(tokens) / seconds);
+}
+
+}  // namespace blockformer

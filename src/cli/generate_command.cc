@@ -1,0 +1,186 @@
+// `blockformer generate`: continues one prompt, or a file of them.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/program.h"
+#include "blockformer/text_generator.h"
+#include "cli/commands.h"
+#include "cli/generate_batch.h"
+#include "cli/generate_published.h"
+#include "config/json.h"
+
+namespace blockformer {
+namespace {
+
+struct Flags {
+  std::string model;
+  std::string prompt;
+  std::string compat;
+  int64_t samples = 1;
+  bool json = false;
+  BatchFiles files;
+  GeneratorOptions generator;
+  TextOptions text;
+};
+
+std::string ReadStandardInput() {
+  std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+void PrintJson(const std::string& prompt, int64_t sample, const GeneratedText& result,
+               double seconds) {
+  const OrderedJson line = {{"prompt", prompt},
+                            {"sample", sample},
+                            {"text", result.text},
+                            {"ids", result.tokens},
+                            {"prompt_tokens", result.prompt_tokens},
+                            {"tokens", result.tokens.size()},
+                            {"finish_reason", FinishReasonName(result.reason)},
+                            {"seconds", seconds},
+                            {"tokens_per_s", static_cast<double>(result.tokens.size()) / seconds}};
+  fmt::print("{}\n", line.dump());
+}
+
+void PrintPiece(std::string_view piece) {
+  std::fwrite(piece.data(), 1, piece.size(), stdout);
+  std::fflush(stdout);
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// One sample on a terminal: the text appears as it is made.
+void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
+  PrintPiece(prompt);
+  const auto begin = std::chrono::steady_clock::now();
+  const GeneratedText result = generator->Generate(prompt, flags.text, [](std::string_view piece) {
+    PrintPiece(piece);
+    return !StopRequested();
+  });
+  const double seconds = SecondsSince(begin);
+  PrintPiece("\n");
+  fmt::print(stderr, "{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
+             result.tokens.size(), static_cast<double>(result.tokens.size()) / seconds);
+}
+
+// Several samples of one prompt, together; each is printed when all before it have ended.
+void PrintSamples(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
+  int64_t asked = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<GeneratedText> results(static_cast<size_t>(flags.samples));
+  generator->GenerateBatch(
+      [&]() -> std::optional<std::string> {
+        if (asked++ < flags.samples) return prompt;
+        return std::nullopt;
+      },
+      flags.text,
+      [&](int64_t index, const GeneratedText& result) {
+        results[static_cast<size_t>(index)] = result;
+        return !StopRequested();
+      });
+  const double seconds = SecondsSince(begin);
+  for (int64_t i = 0; i < flags.samples; ++i) {
+    const GeneratedText& result = results[static_cast<size_t>(i)];
+    if (flags.json) {
+      PrintJson(prompt, i, result, seconds);
+    } else {
+      fmt::print("--- sample {}\n{}{}\n", i + 1, prompt, result.text);
+    }
+  }
+}
+
+std::string ReadPrompt(const Flags& flags, bool prompt_given) {
+  if (prompt_given && flags.prompt != "-") return flags.prompt;
+  Require(prompt_given || isatty(STDIN_FILENO) == 0, ErrorCode::kInvalidArgument,
+          "generate: there is no prompt; give --prompt TEXT or --input FILE, or pipe one in");
+  return ReadStandardInput();
+}
+
+void Generate(const Flags& flags, bool prompt_given) {
+  Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
+          "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
+  const bool batch = !flags.files.input.empty();
+  Require(batch == !flags.files.output.empty(), ErrorCode::kInvalidArgument,
+          "--input and --output go together: one line of output for each of input");
+  Require(!batch || !prompt_given, ErrorCode::kInvalidArgument,
+          "--prompt and --input exclude each other");
+  if (!flags.compat.empty()) {
+    Require(flags.compat == "published", ErrorCode::kInvalidArgument,
+            "--compat: \"{}\" is not known; published is", flags.compat);
+    Require(!batch && flags.text.temperature == 0, ErrorCode::kInvalidArgument,
+            "--compat published is greedy and takes --prompt");
+    return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
+                                 flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
+  }
+  CatchStopSignals();
+  TextGenerator generator = TextGenerator::Load(flags.model, flags.generator);
+  if (batch) return GenerateFile(&generator, flags.files, flags.text, flags.samples, flags.model);
+  const std::string prompt = ReadPrompt(flags, prompt_given);
+  if (flags.samples == 1 && !flags.json) return StreamOne(&generator, prompt, flags);
+  PrintSamples(&generator, prompt, flags);
+}
+
+}  // namespace
+
+void AddGenerateCommand(CLI::App& app) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("generate", "Generates text from a model directory.");
+  command->add_option("--model", flags->model, "Model directory")->required()->type_name("DIR");
+  CLI::Option* prompt = command->add_option(
+      "--prompt", flags->prompt, "Text to continue; - or no prompt at all reads standard input");
+  command
+      ->add_option("--input", flags->files.input,
+                   "JSON lines with a field \"prompt\"; other fields are kept")
+      ->type_name("FILE");
+  command
+      ->add_option("--output", flags->files.output,
+                   "Where their continuations go, in the same order; an interrupted run "
+                   "continues where it was")
+      ->type_name("FILE");
+  command->add_flag("--force", flags->files.force, "Replace an output file that is there");
+  TextOptions& text = flags->text;
+  command->add_option("--max-tokens", text.max_tokens, "Tokens to generate")->capture_default_str();
+  command->add_option("--temperature", text.temperature, "0 takes the most likely token")
+      ->capture_default_str();
+  command->add_option("--top-k", text.top_k, "Keep the k most likely tokens; 0 keeps all")
+      ->capture_default_str();
+  command->add_option("--top-p", text.top_p, "Keep the fewest tokens of this much probability")
+      ->capture_default_str();
+  command->add_option("--min-p", text.min_p, "Keep tokens this likely beside the likeliest")
+      ->capture_default_str();
+  command
+      ->add_option("--repetition-penalty", text.repetition_penalty,
+                   "Above 1, tokens that have occurred become less likely")
+      ->capture_default_str();
+  command->add_option("--seed", text.seed, "The same seed gives the same text")
+      ->capture_default_str();
+  command->add_option("--stop", text.stop, "Text that ends generation (may be repeated)")
+      ->allow_extra_args(false);
+  command->add_flag("--ignore-eos", text.ignore_end_of_text, "Go on after the end of a text");
+  command->add_option("--n", flags->samples, "Samples of each prompt")->capture_default_str();
+  command->add_option("--batch", flags->generator.max_sequences, "Sequences generated together")
+      ->capture_default_str();
+  command
+      ->add_option("--max-length", flags->generator.max_length,
+                   "Tokens a sequence, prompt included; 0: the model's context")
+      ->capture_default_str();
+  command->add_option("--threads", flags->generator.threads, "0: one a processor")
+      ->capture_default_str();
+  command->add_option("--compat", flags->compat,
+                      "published: exactly as the published implementation, quirks included");
+  command->add_flag("--json", flags->json, "Write a JSON line a sample");
+  command->callback([flags, prompt] { Generate(*flags, prompt->count() > 0); });
+}
+
+}  // namespace blockformer

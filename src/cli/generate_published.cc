@@ -1,0 +1,30 @@
+#include "cli/generate_published.h"
+
+#include <fmt/format.h>
+
+#include "config/json.h"
+#include "engine/published.h"
+#include "text/tokenizer.h"
+
+namespace blockformer {
+
+void GeneratePublishedText(const std::string& model_directory, const std::string& prompt,
+                           int64_t max_tokens, bool ignore_eos, bool json) {
+  const Tokenizer tokenizer = Tokenizer::Load(model_directory);
+  const auto model = Model::Load(model_directory);
+  PublishedBatch batch;
+  batch.prompts = {tokenizer.Encode(prompt)};
+  const size_t prompt_length = batch.prompts[0].size();
+  batch.max_length = static_cast<int64_t>(prompt_length) + max_tokens;
+  if (!ignore_eos) batch.eos_id = static_cast<int32_t>(model->config().eos_token_id);
+  const std::vector<int32_t> ids = GeneratePublished(model, batch)[0];
+  const auto generated = std::span(ids).subspan(prompt_length);
+  const std::string text = tokenizer.Decode(generated, /*skip_special=*/true);
+  if (!json) return fmt::print("{}{}\n", prompt, text);
+  const OrderedJson line = {{"prompt", prompt},
+                            {"text", text},
+                            {"ids", std::vector<int32_t>(generated.begin(), generated.end())}};
+  fmt::print("{}\n", line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+}
+
+}  // namespace blockformer

@@ -1,0 +1,138 @@
+// `blockformer inspect`: what a model or a recipe is, and what it costs.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/model_argument.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kHalfBytes = 2;  // costs are stated for an f16 or bf16 cache
+
+struct Flags {
+  std::string path;
+  bool json = false;
+};
+
+struct Costs {
+  double train_flops;   // a token, forward and backward, over the whole context
+  double decode_flops;  // a token generated at half the context
+  double kv_bytes;      // a token of context
+};
+
+Costs CostsOf(const ModelConfig& config) {
+  // A multiply-add is two operations, and a backward pass costs two forward passes.
+  return {6 * MultiplyAddsPerToken(config, config.max_length),
+          2 * DecodeMultiplyAddsPerToken(config, config.max_length / 2),
+          KvBytesPerToken(config, kHalfBytes)};
+}
+
+OrderedJson ToJson(const ModelConfig& config) {
+  const ParameterCounts counts = CountParameters(config);
+  const Costs costs = CostsOf(config);
+  return {{"kind", KindName(config)},
+          {"config", ModelConfigToJson(config)},
+          {"parameters",
+           {{"total", counts.total},
+            {"used", counts.used},
+            {"unused", counts.unused},
+            {"non_embedding", counts.non_embedding},
+            {"embedder", counts.embedder},
+            {config.kind == ModelKind::kBlock ? "block_decoder" : "decoder", counts.decoder},
+            {"token_decoder", counts.token_decoder}}},
+          {"train_flops_per_token", costs.train_flops},
+          {"decode_flops_per_token", costs.decode_flops},
+          {"kv_bytes_per_token", costs.kv_bytes}};
+}
+
+// 1234567 as "1,234,567".
+std::string WithCommas(int64_t value) {
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+void PrintStack(const char* name, const TransformerConfig& stack) {
+  fmt::print(
+      "{:<16}{} layers of width {}, {} heads of {}, feed-forward {}, rotary {} of {}, {} "
+      "residual\n",
+      name, stack.num_layers, stack.hidden_size, stack.num_heads, stack.HeadSize(),
+      stack.intermediate_size, stack.RotarySize(), stack.HeadSize(),
+      stack.parallel_residual ? "parallel" : "sequential");
+}
+
+void PrintCount(const char* name, int64_t count) {
+  fmt::print("  {:<28}{:>16}\n", name, WithCommas(count));
+}
+
+void PrintText(const std::string& path, const ModelConfig& config) {
+  const bool block = config.kind == ModelKind::kBlock;
+  fmt::print("{}: {}\n", path, block ? "Block Transformer" : "vanilla GPT-NeoX");
+  fmt::print("{:<16}{} entries, context {} tokens\n", "vocabulary", config.vocab_size,
+             config.max_length);
+  if (block) {
+    const bool convolution = config.embedder.projection == EmbedderProjection::kConv1d;
+    fmt::print("{:<16}{} tokens\n", "block length", config.block_length);
+    fmt::print("{:<16}lookup of width {}, {}\n", "embedder", config.embedder.hidden_size,
+               config.embedder.projection == EmbedderProjection::kConcat ? "concatenated"
+               : convolution                                             ? "projected"
+                                                                         : "summed");
+  }
+  PrintStack(block ? "block decoder" : "decoder", config.decoder);
+  if (block) {
+    PrintStack("token decoder", config.token_decoder);
+    fmt::print("{:<16}{} vectors, {}\n", "prefix", config.prefix_length,
+               config.expansion == Expansion::kLayer ? "expanded by a layer" : "repeated");
+  }
+  const ParameterCounts counts = CountParameters(config);
+  fmt::print("parameters\n");
+  PrintCount("total (published checkpoint)", counts.total);
+  PrintCount("used", counts.used);
+  PrintCount("unused", counts.unused);
+  PrintCount("non-embedding", counts.non_embedding);
+  if (block) {
+    PrintCount("  embedder", counts.embedder);
+    PrintCount("  block decoder", counts.decoder);
+    PrintCount("  token decoder", counts.token_decoder);
+  }
+  const Costs costs = CostsOf(config);
+  fmt::print("costs a token\n");
+  fmt::print("  {:<28}{:>16.1f} MFLOP (context {})\n", "training", costs.train_flops * 1e-6,
+             config.max_length);
+  fmt::print("  {:<28}{:>16.1f} MFLOP (at position {})\n", "decoding", costs.decode_flops * 1e-6,
+             config.max_length / 2);
+  fmt::print("  {:<28}{:>16.0f} bytes (f16)\n", "KV cache", costs.kv_bytes);
+}
+
+void Inspect(const Flags& flags) {
+  const ModelConfig config = ReadAnyModelConfig(flags.path);
+  if (flags.json) {
+    fmt::print("{}\n", ToJson(config).dump(2));
+  } else {
+    PrintText(flags.path, config);
+  }
+}
+
+}  // namespace
+
+void AddInspectCommand(CLI::App& app) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Shows a model's architecture, parameters, FLOPs and KV-cache bytes a token.");
+  command->add_option("model", flags->path, "A model directory or a recipe (.yaml)")
+      ->required()
+      ->type_name("DIR|RECIPE");
+  command->add_flag("--json", flags->json, "Write JSON");
+  command->callback([flags] { Inspect(*flags); });
+}
+
+}  // namespace blockformer

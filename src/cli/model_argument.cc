@@ -1,0 +1,33 @@
+#include "cli/model_argument.h"
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "checkpoint/model_directory.h"
+#include "config/train_recipe.h"
+
+namespace blockformer {
+
+bool IsRecipe(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
+
+ModelConfig ReadAnyModelConfig(const std::string& path) {
+  if (IsDirectory(path)) return ReadModelConfig(path);
+  Require(FileExists(path), ErrorCode::kNotFound, "{}: there is no such model directory or recipe",
+          path);
+  Require(IsRecipe(path), ErrorCode::kInvalidArgument,
+          "{}: is neither a model directory nor a recipe (a .yaml file)", path);
+  return ReadRecipeModel(path);
+}
+
+std::string ModelName(const std::string& path) {
+  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  const std::filesystem::path last = normal.has_filename() ? normal : normal.parent_path();
+  return IsRecipe(path) ? last.stem().string() : last.filename().string();
+}
+
+const char* KindName(const ModelConfig& config) {
+  return config.kind == ModelKind::kBlock ? "block" : "vanilla";
+}
+
+}  // namespace blockformer

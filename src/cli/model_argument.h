@@ -1,0 +1,24 @@
+#ifndef BLOCKFORMER_CLI_MODEL_ARGUMENT_H_
+#define BLOCKFORMER_CLI_MODEL_ARGUMENT_H_
+
+#include <string>
+
+#include "config/model_config.h"
+
+namespace blockformer {
+
+// Commands that look at models take either a model directory or a recipe.
+bool IsRecipe(const std::string& path);
+
+// The configuration of either. Throws Error that names the path if it is neither.
+ModelConfig ReadAnyModelConfig(const std::string& path);
+
+// A short name to show: "quickstart/block" becomes "block", "a/b.yaml" becomes "b".
+std::string ModelName(const std::string& path);
+
+// "block" or "vanilla".
+const char* KindName(const ModelConfig& config);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_CLI_MODEL_ARGUMENT_H_

@@ -1,0 +1,28 @@
+#ifndef BLOCKFORMER_KERNELS_MACHINE_H_
+#define BLOCKFORMER_KERNELS_MACHINE_H_
+
+#include <string>
+
+namespace blockformer {
+
+// What this machine can do at best, measured with all threads in about a second each. A shared
+// machine varies, so a figure is worth comparing only with others of the same run.
+
+// f32 multiply-adds on registers alone, in 10^9 operations a second (a multiply-add counts two).
+double MeasureF32Gflops();
+
+// u8 x s8 multiply-adds, counted alike: on registers with VNNI, else a large oneDNN product.
+double MeasureInt8Gops();
+
+// Reading memory far larger than the caches, in 10^9 bytes a second.
+double MeasureMemoryGbps();
+
+// What the libraries chose for this processor.
+std::string HighwayTarget();   // such as "AVX3_DL"
+std::string HighwayVersion();  // such as "1.0"
+std::string OneDnnVersion();   // such as "2.6.0"
+std::string OneDnnIsa();       // such as "avx512_core_bf16"
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_KERNELS_MACHINE_H_
