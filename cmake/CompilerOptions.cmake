@@ -16,6 +16,9 @@ endif()
 add_library(blockformer_options INTERFACE)
 target_compile_options(blockformer_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
                                                      -Werror)
+if(BLOCKFORMER_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(BLOCKFORMER_SANITIZE)
   add_compile_options(-fsanitize=${BLOCKFORMER_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)

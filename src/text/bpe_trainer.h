@@ -15,7 +15,7 @@ constexpr int32_t kMinTrainedVocabulary = 2 + 256;
 struct BpeTrainerOptions {
   int32_t vocab_size = 0;     // from kMinTrainedVocabulary to kMaxTokenId + 1
   int64_t min_frequency = 2;  // a pair that occurs less often is not merged
-  std::function<void(int32_t vocab_size)> progress;  // called with the size so far; may be empty
+  std::function<void(int32_t vocab_size)> progress = nullptr;  // called with the size so far
 };
 
 // Trains a byte-level BPE tokenizer of the form of the Pythia models': NFC, the pattern of GPT-2,

@@ -29,6 +29,13 @@ struct TokenEntry {
   bool special = false;
 };
 
+// What an added token stands for in the text.
+std::string Content(const AddedToken& token, const TokenizerDescription& description) {
+  std::string storage;
+  const bool normalize = token.normalized && description.nfc;
+  return std::string(normalize ? NormalizeNfc(token.content, &storage) : token.content);
+}
+
 std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
   int32_t largest = -1;
   for (const auto& [token, id] : description.vocabulary) largest = std::max(largest, id);
@@ -38,7 +45,10 @@ std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
     entries[static_cast<size_t>(id)] = {FromByteAlphabet(token).value_or(token), true, false};
   }
   for (const AddedToken& token : description.added_tokens) {
-    entries[static_cast<size_t>(token.id)] = {token.content, true, token.special};
+    TokenEntry& entry = entries[static_cast<size_t>(token.id)];
+    if (!entry.exists) entry.bytes = Content(token, description);  // else BPE can make it too
+    entry.exists = true;
+    entry.special = token.special;
   }
   return entries;
 }
@@ -59,8 +69,7 @@ AddedTokenMatcher MakeMatcher(const TokenizerDescription& description, bool norm
   std::vector<AddedToken> tokens;
   for (AddedToken token : description.added_tokens) {
     if (token.normalized != normalized) continue;
-    std::string storage;
-    if (normalized && description.nfc) token.content = NormalizeNfc(token.content, &storage);
+    token.content = Content(token, description);
     tokens.push_back(std::move(token));
   }
   std::stable_partition(tokens.begin(), tokens.end(),

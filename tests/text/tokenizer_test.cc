@@ -1,0 +1,299 @@
+#include "text/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "config/json.h"
+#include "tests/text/random_text.h"
+#include "tests/text/tiny_tokenizer.h"
+#include "text/byte_alphabet.h"
+
+namespace blockformer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// The tokens of a text as bytes.
+std::vector<std::string> Tokens(const Tokenizer& tokenizer, const std::string& text) {
+  std::vector<std::string> tokens;
+  for (const int32_t id : tokenizer.Encode(text)) tokens.emplace_back(tokenizer.TokenBytes(id));
+  return tokens;
+}
+
+std::string ErrorOf(const std::function<void()>& work, ErrorCode code) {
+  try {
+    work();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string LoadError(ErrorCode code, const std::function<void(Json*)>& change) {
+  return ErrorOf([&] { TinyTokenizer(change); }, code);
+}
+
+TEST(ByteAlphabet, MapsEveryByteAndBack) {
+  EXPECT_EQ(ToByteAlphabet(" A\n\xAD\xFF"), "ĠAĊŃÿ");
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string bytes(1, static_cast<char>(byte));
+    EXPECT_EQ(FromByteAlphabet(ToByteAlphabet(bytes)), bytes);
+  }
+  EXPECT_EQ(FromByteAlphabet("a b"), std::nullopt);
+  EXPECT_EQ(FromByteAlphabet("ń"), std::nullopt);
+}
+
+TEST(Tokenizer, EveryNfcTextSurvives) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) { (*json)["normalizer"] = nullptr; });
+  Random random(5);
+  for (int i = 0; i < 3000; ++i) {
+    const std::string text = RandomText(&random, 200);
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), text);
+  }
+}
+
+TEST(Tokenizer, NormalisesToNfc) {
+  const Tokenizer tokenizer = TinyTokenizer();
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("cafe\xCC\x81")), "caf\xC3\xA9");
+}
+
+TEST(Tokenizer, NamesTheInvalidByteOrReplacesIt) {
+  const Tokenizer tokenizer = TinyTokenizer();
+  EXPECT_THAT(ErrorOf([&] { tokenizer.Encode("abc\xFFxyz"); }, ErrorCode::kInvalidArgument),
+              HasSubstr("byte 3 of the text, 0xFF"));
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("abc\xFFxyz", InvalidUtf8::kReplace)),
+            "abc\xEF\xBF\xBDxyz");
+}
+
+TEST(Tokenizer, KnowsItsTokens) {
+  const Tokenizer tokenizer = TinyTokenizer();
+  EXPECT_EQ(tokenizer.VocabSize(), 330);
+  EXPECT_EQ(tokenizer.EndOfText(), 0);
+  EXPECT_TRUE(tokenizer.IsSpecial(0));
+  EXPECT_FALSE(tokenizer.IsSpecial(2));
+  EXPECT_EQ(tokenizer.TokenBytes(330), "");
+  EXPECT_EQ(tokenizer.FindToken(" the"), tokenizer.Encode(" the")[0]);
+  EXPECT_EQ(tokenizer.FindToken("no such token"), std::nullopt);
+  EXPECT_EQ(tokenizer.Decode(std::vector<int32_t>{0, 35, 1}, true), tokenizer.TokenBytes(35));
+  EXPECT_THAT(
+      ErrorOf([&] { tokenizer.Decode(std::vector<int32_t>{330}); }, ErrorCode::kInvalidArgument),
+      HasSubstr("330"));
+}
+
+TEST(Tokenizer, CutsOutSpecialTokens) {
+  const Tokenizer tokenizer = TinyTokenizer();
+  EXPECT_THAT(
+      Tokens(tokenizer, "a<|endoftext|><|padding|>a <|endof"),
+      ElementsAre("a", "<|endoftext|>", "<|padding|>", "a", " ", "<", "|", "e", "n", "d", "of"));
+}
+
+TEST(Tokenizer, SharesTheWordCacheWithOthers) {
+  const Tokenizer with_merges = TinyTokenizer();
+  const Tokenizer without = TinyTokenizer([](Json* json) { (*json)["model"]["merges"].clear(); });
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(with_merges.Encode("the").size(), 2u);
+    EXPECT_EQ(without.Encode("the").size(), 3u);
+  }
+}
+
+// What Hugging Face's library gives for the options of added tokens.
+TEST(AddedTokens, AreLookedForBeforeOrAfterNormalisation) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) {
+    (*json)["added_tokens"].push_back(MakeAddedToken(330, "<\xC3\xA9>"));
+    (*json)["added_tokens"].push_back(MakeAddedToken(331, "[\xC3\xA9]", {{"normalized", false}}));
+  });
+  EXPECT_THAT(tokenizer.Encode("<e\xCC\x81>"), ElementsAre(330));
+  EXPECT_THAT(tokenizer.Encode("[\xC3\xA9]"), ElementsAre(331));
+  EXPECT_GT(tokenizer.Encode("[e\xCC\x81]").size(), 2u);
+}
+
+TEST(AddedTokens, PreferTheLongest) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) {
+    (*json)["added_tokens"].push_back(MakeAddedToken(330, "  "));
+    (*json)["added_tokens"].push_back(MakeAddedToken(331, "    "));
+  });
+  EXPECT_THAT(tokenizer.Encode(std::string(7, ' ')),
+              ElementsAre(331, 330, *tokenizer.FindToken(" ")));
+}
+
+TEST(AddedTokens, TakeSpaceAlong) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) {
+    (*json)["added_tokens"].push_back(MakeAddedToken(330, "<l>", {{"lstrip", true}}));
+    (*json)["added_tokens"].push_back(MakeAddedToken(331, "<r>", {{"rstrip", true}}));
+  });
+  EXPECT_THAT(Tokens(tokenizer, "a \t<l> a"), ElementsAre("a", "<l>", " ", "a"));
+  EXPECT_THAT(Tokens(tokenizer,
+                     "a <r>\n\xE3\x80\x80"
+                     "a"),
+              ElementsAre("a", " ", "<r>", "a"));
+  EXPECT_THAT(Tokens(tokenizer, "<r>  <l>"), ElementsAre("<r>", "<l>"));
+}
+
+TEST(AddedTokens, MayStandAloneOnly) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) {
+    (*json)["added_tokens"].push_back(MakeAddedToken(330, "<w>", {{"single_word", true}}));
+  });
+  EXPECT_EQ(Tokens(tokenizer, "<w>, <w>").size(), 4u);
+  EXPECT_EQ(Tokens(tokenizer, "_<w>").size(), 4u);
+  EXPECT_EQ(Tokens(tokenizer, "<w>\xCC\x81").size(), 5u);
+}
+
+TEST(Tokenizer, AddsAPrefixSpace) {
+  const Tokenizer tokenizer =
+      TinyTokenizer([](Json* json) { (*json)["pre_tokenizer"]["add_prefix_space"] = true; });
+  EXPECT_EQ(tokenizer.Encode("the"), tokenizer.Encode(" the"));
+  EXPECT_TRUE(tokenizer.Encode("").empty());
+}
+
+TEST(Tokenizer, CutsWithPatternsOfTheFile) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) {
+    Json byte_level = (*json)["pre_tokenizer"];
+    byte_level["use_regex"] = false;
+    const Json split = {{"type", "Split"}, {"pattern", {{"Regex", "h"}}}, {"behavior", "Isolated"}};
+    (*json)["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}};
+  });
+  EXPECT_THAT(Tokens(tokenizer, "the"), ElementsAre("t", "h", "e"));
+}
+
+TEST(Tokenizer, IgnoresMergesForWholeWordsIfAsked) {
+  const auto change = [](bool ignore) {
+    return [=](Json* json) {
+      (*json)["model"]["merges"].clear();
+      (*json)["model"]["ignore_merges"] = ignore;
+    };
+  };
+  EXPECT_EQ(TinyTokenizer(change(true)).Encode(" the").size(), 1u);
+  EXPECT_EQ(TinyTokenizer(change(false)).Encode(" the").size(), 4u);
+}
+
+TEST(Tokenizer, ReadsMergesAsPairs) {
+  const Tokenizer tokenizer = TinyTokenizer([](Json* json) {
+    for (Json& merge : (*json)["model"]["merges"]) {
+      const std::string text = merge;
+      merge = {text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1)};
+    }
+  });
+  EXPECT_EQ(tokenizer.Encode(kTinyCorpus), TinyTokenizer().Encode(kTinyCorpus));
+}
+
+TEST(Tokenizer, ReadsGpt2sFiles) {
+  const Json json = ParseJson(TinyJson(), "tiny");
+  const std::string directory = testing::TempDir() + "/gpt2_tokenizer";
+  std::string merges = "#version: 0.2\n";
+  for (const auto& merge : json["model"]["merges"]) merges += merge.get<std::string>() + "\n";
+  MakeDirectories(directory);
+  for (const auto& [vocabulary_name, merges_name] :
+       {std::pair{"vocab.json", "merges.txt"}, std::pair{"encoder.json", "vocab.bpe"}}) {
+    WriteFileAtomically(directory + "/" + vocabulary_name, json["model"]["vocab"].dump());
+    WriteFileAtomically(directory + "/" + merges_name, merges);
+    for (const std::string& path :
+         {directory, directory + "/" + vocabulary_name, directory + "/" + merges_name}) {
+      const Tokenizer tokenizer = Tokenizer::Load(path);
+      EXPECT_EQ(tokenizer.Encode("<|endoftext|> it was the"),
+                TinyTokenizer().Encode("<|endoftext|> it was the"));
+    }
+    std::remove((directory + "/" + vocabulary_name).c_str());
+    std::remove((directory + "/" + merges_name).c_str());
+  }
+  EXPECT_THAT(ErrorOf([&] { Tokenizer::Load(directory); }, ErrorCode::kNotFound),
+              HasSubstr(directory));
+}
+
+TEST(TokenizerJson, UnsupportedPartsAreNamed) {
+  constexpr auto kUnsupported = ErrorCode::kUnsupported;
+  const auto set = [](const char* pointer, Json value) {
+    return [=](Json* json) { (*json)[Json::json_pointer(pointer)] = value; };
+  };
+  const auto type = [](const char* name) { return Json{{"type", name}}; };
+  EXPECT_THAT(LoadError(kUnsupported, set("/model/type", "Unigram")),
+              HasSubstr("tiny: model.type"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/model/dropout", 0.1)), HasSubstr("model.dropout: 0.1"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/model/unk_token", "<unk>")), HasSubstr("unk_token"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/model/byte_fallback", true)),
+              HasSubstr("byte_fallback"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/normalizer", type("NFKC"))), HasSubstr("NFKC"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/pre_tokenizer", type("Metaspace"))),
+              HasSubstr("pre_tokenizer.type: Metaspace is not supported"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/pre_tokenizer", nullptr)), HasSubstr("pre_tokenizer"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/decoder", type("WordPiece"))), HasSubstr("decoder"));
+  EXPECT_THAT(LoadError(kUnsupported, set("/post_processor", type("BertProcessing"))),
+              HasSubstr("post_processor.type"));
+}
+
+TEST(TokenizerJson, ContradictionsAreNamed) {
+  EXPECT_THAT(
+      LoadError(ErrorCode::kCorrupt, [](Json* json) { (*json)["model"]["vocab"]["zz"] = 5; }),
+      HasSubstr("have the same id 5"));
+  EXPECT_THAT(LoadError(ErrorCode::kInvalidArgument,
+                        [](Json* json) { (*json)["model"]["vocab"]["zz"] = 1LL << 40; }),
+              HasSubstr("the id 1099511627776 of \"zz\""));
+  EXPECT_THAT(
+      LoadError(ErrorCode::kCorrupt, [](Json* json) { (*json)["model"]["merges"][3] = "q zz"; }),
+      HasSubstr("model.merges[3]: the merge of \"q\" and \"zz\" needs the token \"zz\""));
+  EXPECT_THAT(
+      LoadError(ErrorCode::kCorrupt, [](Json* json) { (*json)["model"]["merges"][3] = "a b c"; }),
+      HasSubstr("\"a b c\" is not a merge"));
+  EXPECT_THAT(LoadError(ErrorCode::kInvalidArgument,
+                        [](Json* json) { (*json)["added_tokens"][1]["id"] = 7; }),
+              HasSubstr("added_tokens[1].id: 7 contradicts model.vocab"));
+  EXPECT_THAT(
+      LoadError(ErrorCode::kInvalidArgument,
+                [](Json* json) { (*json)["added_tokens"].push_back(MakeAddedToken(7, "<new>")); }),
+      HasSubstr("added_tokens[2].id: 7 is that of"));
+}
+
+TEST(TokenizerJson, EveryTruncationIsAnError) {
+  const std::string json = TinyJson();
+  for (size_t size = 0; size < json.size(); size += 97) {
+    EXPECT_THROW(Tokenizer::Parse(std::string_view(json).substr(0, size), "cut"), Error);
+  }
+}
+
+// A text without a space is one word, which must not cost quadratic time.
+TEST(Tokenizer, EncodesAMegabyteWithoutASpace) {
+  const Tokenizer tokenizer = TinyTokenizer();
+  for (const std::string unit : {"a", " ", "\xF0\x9F\x98\x80", "th", "\xCC\x81"}) {
+    std::string text;
+    while (text.size() < 1000000) text += unit;
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), text);
+  }
+}
+
+// Pairs of text and ids from the reference, for the tokenizers that lie beside the project.
+class TokenizerVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(TokenizerVectors, Match) {
+  const char* variable = std::getenv("BLOCKFORMER_SHARED_DIR");
+  const std::string shared = variable != nullptr ? variable : "../shared";
+  const std::string tokenizer_path = shared + "/tokenizer/" + GetParam();
+  std::ifstream vectors(shared + "/tokenizer/vectors/" + GetParam() + ".jsonl");
+  if (!vectors || !FileExists(tokenizer_path)) {
+    GTEST_SKIP() << tokenizer_path << " or its vectors are not there; set BLOCKFORMER_SHARED_DIR";
+  }
+  const Tokenizer tokenizer = Tokenizer::Load(tokenizer_path);
+  int count = 0;
+  for (std::string line; std::getline(vectors, line); ++count) {
+    const Json json = ParseJson(line, "vectors");
+    const std::string text = json["text"];
+    EXPECT_EQ(tokenizer.Encode(text), json["ids"].get<std::vector<int32_t>>()) << text;
+  }
+  EXPECT_GT(count, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, TokenizerVectors, testing::Values("gpt-neox-20b", "gpt2"),
+                         [](const auto& test) {
+                           return std::string(test.param) == "gpt2" ? "Gpt2" : "GptNeox";
+                         });
+
+}  // namespace
+}  // namespace blockformer
