@@ -1,0 +1,263 @@
+#include "train/generate.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "train/block_model.h"
+#include "train/vanilla_model.h"
+
+namespace blockformer {
+namespace {
+
+using TokenRows = std::vector<std::vector<int32_t>>;
+
+constexpr int64_t kMaxNewTokens = 1 << 24;
+
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+int64_t LongestPrompt(const TokenRows& prompts) {
+  size_t longest = 0;
+  for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
+  return static_cast<int64_t>(longest);
+}
+
+// Prompts padded on the left to whole blocks of one length.
+struct PromptBatch {
+  torch::Tensor ids;        // i64 [batch, length]
+  torch::Tensor mask;       // bool [batch, length]
+  torch::Tensor positions;  // i64 [batch, length / block_length]: 0 at the first block with a token
+  torch::Tensor block_mask;  // bool, the same shape
+};
+
+PromptBatch PadPrompts(const TokenRows& prompts, int64_t block_length, torch::Device device) {
+  const int64_t length = RoundUp(LongestPrompt(prompts), block_length);
+  const auto batch = static_cast<int64_t>(prompts.size());
+  PromptBatch result;
+  result.ids = torch::zeros({batch, length}, torch::kInt64);
+  result.mask = torch::zeros({batch, length}, torch::kBool);
+  for (int64_t i = 0; i < batch; ++i) {
+    const auto& prompt = prompts[static_cast<size_t>(i)];
+    const int64_t begin = length - static_cast<int64_t>(prompt.size());
+    result.ids[i].slice(0, begin).copy_(torch::tensor(prompt, torch::kInt32));
+    result.mask[i].slice(0, begin).fill_(true);
+  }
+  result.ids = result.ids.to(device);
+  result.mask = result.mask.to(device);
+  result.block_mask = result.mask.unflatten(1, {-1, block_length}).any(-1);
+  result.positions = (result.block_mask.to(torch::kInt64).cumsum(1) - 1).clamp_min(0);
+  return result;
+}
+
+// What a sequence of decoding steps shares.
+class Decoder {
+ public:
+  Decoder(const LanguageModel& model, const GenerateOptions& options, size_t batch)
+      : options_(options),
+        device_(model.parameters().front().device()),
+        choices_(options.num_choices > 0 ? options.num_choices : model.config().vocab_size),
+        streams_(options.streams),
+        finished_(torch::zeros({static_cast<int64_t>(batch)},
+                               torch::TensorOptions(torch::kBool).device(device_))) {
+    if (streams_.empty()) {
+      streams_.resize(batch);
+      std::iota(streams_.begin(), streams_.end(), uint64_t{0});
+    }
+  }
+
+  // Draws the next token of every sequence from logits [batch, vocab_size].
+  torch::Tensor Draw(const torch::Tensor& logits) {
+    const torch::Tensor token =
+        SampleTokens(options_.sampling, logits.narrow(1, 0, choices_), streams_, drawn_++);
+    if (options_.eos_id) finished_.logical_or_(token == *options_.eos_id);
+    tokens_.push_back(token);
+    return token;
+  }
+
+  // Whether every sequence has ended.
+  bool AllFinished() const { return options_.eos_id && finished_.all().item<bool>(); }
+  const torch::Device& device() const { return device_; }
+
+  // All tokens drawn so far, ends of text and what stands behind them included.
+  TokenRows Rows() const {
+    const torch::Tensor all = torch::stack(tokens_, 1).to(torch::kInt32).cpu().contiguous();
+    TokenRows rows;
+    for (int64_t i = 0; i < all.size(0); ++i) {
+      const int32_t* row = all[i].data_ptr<int32_t>();
+      rows.emplace_back(row, row + all.size(1));
+    }
+    return rows;
+  }
+
+ private:
+  const GenerateOptions& options_;
+  torch::Device device_;
+  int64_t choices_;
+  std::vector<uint64_t> streams_;
+  torch::Tensor finished_;  // bool [batch]
+  std::vector<torch::Tensor> tokens_;
+  uint64_t drawn_ = 0;
+};
+
+TokenRows GenerateVanilla(const VanillaModel& model, const TokenRows& prompts, int64_t new_tokens,
+                          const GenerateOptions& options) {
+  Decoder decoder(model, options, prompts.size());
+  const PromptBatch batch = PadPrompts(prompts, 1, decoder.device());
+  KvCache cache(model.config().decoder, batch.ids.size(0), batch.ids.size(1) + new_tokens,
+                decoder.device());
+  StackContext context;
+  context.cache = &cache;
+  context.mask = batch.mask;
+  context.positions = batch.positions;
+  torch::Tensor ids = batch.ids;
+  for (int64_t i = 0; i < new_tokens && !decoder.AllFinished(); ++i) {
+    context.first_output = ids.size(1) - 1;
+    const torch::Tensor token = decoder.Draw(model.Logits(model.Forward(ids, context).squeeze(1)));
+    ids = token.unsqueeze(1);
+    context.positions = context.positions.slice(1, -1) + 1;
+    context.mask = torch::cat({context.mask, torch::ones_like(context.mask.slice(1, -1))}, 1);
+  }
+  return decoder.Rows();
+}
+
+// Draws the `count` tokens of the block that follows the context embeddings [batch, width].
+torch::Tensor GenerateBlock(const TokenDecoder& model, const torch::Tensor& context_embedding,
+                            int64_t count, bool published, KvCache& cache, Decoder& decoder) {
+  torch::Tensor input = model.Prefix(context_embedding);
+  const int64_t prefix_length = input.size(1);
+  const auto i64 = torch::TensorOptions(torch::kInt64).device(input.device());
+  cache.Clear();
+  StackContext context;
+  context.cache = &cache;
+  context.first_output = prefix_length - 1;
+  context.positions =
+      published ? torch::zeros({prefix_length}, i64) : torch::arange(prefix_length, i64);
+  std::vector<torch::Tensor> tokens;
+  for (int64_t i = 0; i < count; ++i) {
+    const torch::Tensor hidden = model.stack().Forward(input, context).squeeze(1);
+    tokens.push_back(decoder.Draw(model.Logits(hidden)));
+    input = model.Embed(tokens.back()).unsqueeze(1);
+    context.first_output = 0;
+    context.positions = context.positions.slice(0, -1) + 1;
+  }
+  return torch::stack(tokens, 1);
+}
+
+TokenRows GenerateBlocks(const BlockModel& model, const TokenRows& prompts, int64_t new_tokens,
+                         const GenerateOptions& options) {
+  const ModelConfig& config = model.config();
+  const int64_t length = config.block_length;
+  Decoder decoder(model, options, prompts.size());
+  const PromptBatch batch = PadPrompts(prompts, length, decoder.device());
+  const int64_t sequences = batch.ids.size(0);
+  KvCache block_cache(config.decoder, sequences,
+                      batch.block_mask.size(1) + RoundUp(new_tokens, length) / length,
+                      decoder.device());
+  KvCache token_cache(config.token_decoder, sequences, config.prefix_length + length,
+                      decoder.device());
+  StackContext context;
+  context.cache = &block_cache;
+  context.mask = batch.block_mask;
+  context.positions = batch.positions;
+  torch::Tensor ids = batch.ids.unflatten(1, {-1, length});
+  for (int64_t done = 0; done < new_tokens && !decoder.AllFinished(); done += length) {
+    context.first_output = ids.size(1) - 1;
+    const torch::Tensor embedding =
+        model.block_decoder().Forward(model.EmbedBlocks(ids), context).squeeze(1);
+    const int64_t count = std::min(length, new_tokens - done);
+    ids = GenerateBlock(model.token_decoder(), embedding, count, options.published, token_cache,
+                        decoder)
+              .unsqueeze(1);
+    context.positions = context.positions.slice(1, -1) + 1;
+    context.mask = torch::cat({context.mask, torch::ones_like(context.mask.slice(1, -1))}, 1);
+  }
+  return decoder.Rows();
+}
+
+// The published generate() counts the padding of the prompt as generated length.
+int64_t PublishedNewTokens(int64_t prompt_length, int64_t block_length, int64_t max_tokens) {
+  const int64_t padding = RoundUp(prompt_length, block_length) - prompt_length;
+  const int64_t max_length = prompt_length + max_tokens;
+  int64_t total = prompt_length + padding;
+  int64_t generated = 0;
+  do {
+    generated += std::min(max_length - (total - padding), block_length);
+    total += block_length;
+  } while (total < max_length);
+  return generated;
+}
+
+// Puts the published fill ids behind the ends of text, and cuts where all sequences have ended.
+void FillBehindEnds(const GenerateOptions& options, int64_t block_length, TokenRows& rows) {
+  const auto length = static_cast<int64_t>(rows.front().size());
+  std::vector<int64_t> ends;  // of each row: where its end of text stands, or `length`
+  for (const auto& row : rows) {
+    ends.push_back(std::find(row.begin(), row.end(), *options.eos_id) - row.begin());
+  }
+  const int64_t last_end = *std::max_element(ends.begin(), ends.end());
+  const int64_t kept = std::min(length, RoundUp(last_end + 1, block_length));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int64_t block_begin = ends[i] / block_length * block_length;
+    // How far the sequences that were still active drew in that block.
+    int64_t drawn_end = 0;
+    for (const int64_t end : ends) {
+      if (end >= block_begin) drawn_end = std::max(drawn_end, end + 1);
+    }
+    drawn_end = std::min(drawn_end, block_begin + block_length);
+    rows[i].resize(static_cast<size_t>(kept));
+    for (int64_t j = ends[i] + 1; j < kept; ++j) {
+      rows[i][static_cast<size_t>(j)] =
+          j < drawn_end ? options.block_fill_id : options.later_fill_id;
+    }
+  }
+}
+
+void CheckPrompts(const LanguageModel& model, const TokenRows& prompts,
+                  const GenerateOptions& options) {
+  Require(options.max_tokens >= 1 && options.max_tokens <= kMaxNewTokens,
+          ErrorCode::kInvalidArgument, "max_tokens: {} is out of range; 1 to {} is wanted",
+          options.max_tokens, kMaxNewTokens);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    Require(!prompts[i].empty(), ErrorCode::kInvalidArgument,
+            "prompt {} is empty; a token is wanted", i);
+    for (const int32_t id : prompts[i]) {
+      Require(id >= 0 && id < model.config().vocab_size, ErrorCode::kInvalidArgument,
+              "prompt {}: token id {} is not below the model's vocabulary size {}", i, id,
+              model.config().vocab_size);
+    }
+  }
+  Require(options.streams.empty() || options.streams.size() == prompts.size(),
+          ErrorCode::kInvalidArgument, "{} streams were given for {} prompts",
+          options.streams.size(), prompts.size());
+}
+
+}  // namespace
+
+std::vector<std::vector<int32_t>> GenerateTokens(const LanguageModel& model,
+                                                 const std::vector<std::vector<int32_t>>& prompts,
+                                                 const GenerateOptions& options) {
+  ValidateSampling(options.sampling);
+  CheckPrompts(model, prompts, options);
+  if (prompts.empty()) return {};
+  torch::NoGradGuard no_gradients;
+  const int64_t block_length = model.config().block_length;
+  const int64_t new_tokens =
+      options.published
+          ? PublishedNewTokens(LongestPrompt(prompts), block_length, options.max_tokens)
+          : options.max_tokens;
+  const auto* vanilla = dynamic_cast<const VanillaModel*>(&model);
+  TokenRows rows = vanilla != nullptr ? GenerateVanilla(*vanilla, prompts, new_tokens, options)
+                                      : GenerateBlocks(dynamic_cast<const BlockModel&>(model),
+                                                       prompts, new_tokens, options);
+  if (!options.eos_id) return rows;
+  if (options.published) {
+    FillBehindEnds(options, block_length, rows);
+    return rows;
+  }
+  for (auto& row : rows) row.erase(std::find(row.begin(), row.end(), *options.eos_id), row.end());
+  return rows;
+}
+
+}  // namespace blockformer
