@@ -14,10 +14,6 @@ set_target_properties(blockformer_shared PROPERTIES
                       VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 
-install(TARGETS blockformer)
-if(TARGET blockformer-train)
-  install(TARGETS blockformer-train)
-endif()
 install(TARGETS blockformer_shared EXPORT blockformerTargets)
 install(DIRECTORY include/blockformer TYPE INCLUDE)
 
@@ -28,6 +24,10 @@ install(EXPORT blockformerTargets FILE blockformerConfig.cmake NAMESPACE blockfo
         DESTINATION ${package_dir})
 install(FILES ${PROJECT_BINARY_DIR}/blockformerConfigVersion.cmake DESTINATION ${package_dir})
 
-set(completion_dir ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-install(FILES scripts/completion.bash DESTINATION ${completion_dir} RENAME blockformer)
-install(FILES scripts/completion.bash DESTINATION ${completion_dir} RENAME blockformer-train)
+foreach(program blockformer blockformer-train)
+  if(TARGET ${program})
+    install(TARGETS ${program})
+    install(FILES scripts/completion.bash RENAME ${program}
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  endif()
+endforeach()

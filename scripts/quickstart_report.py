@@ -23,7 +23,7 @@ def read_json_lines(path):
 def bits_per_byte(loss, counts):
     """`loss` in nats a token; every document has one more token, its end of text."""
     tokens = counts["tokens"] + counts["documents"]
-    return loss * tokens / (counts["bytes"] * math.log(2))
+    return loss * tokens / (counts["text_bytes"] * math.log(2))
 
 
 def known_words_share(text, training_words):

@@ -1,5 +1,5 @@
 # Installs the build into an empty folder, builds examples/ against it and runs the result.
-#   cmake -DBUILD=... -DEXAMPLES=... -DCOMPILER=... -P install_test.cmake
+#   cmake -DBUILD=... -DEXAMPLES=... -DCOMPILER=... -DPYTHON=... -P install_test.cmake
 set(prefix ${BUILD}/install_test/prefix)
 set(example ${BUILD}/install_test/example)
 file(REMOVE_RECURSE ${BUILD}/install_test)
@@ -12,8 +12,14 @@ run(${CMAKE_COMMAND} -S ${EXAMPLES} -B ${example} -DCMAKE_PREFIX_PATH=${prefix}
     -DCMAKE_CXX_COMPILER=${COMPILER})
 run(${CMAKE_COMMAND} --build ${example})
 
-# The installed programs and the example must start, and a missing model must be a plain error.
-run(${prefix}/bin/blockformer --version)
+# The installed program makes a tokenizer for a tiny model, which the example then loads and runs.
+set(blockformer ${prefix}/bin/blockformer)
+set(model ${BUILD}/install_test/model)
+run(${blockformer} --version)
+run(${blockformer} tokenizer train --vocab-size 300 --output ${model} ${EXAMPLES}/generate.cc)
+run(${PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/make_tiny_model.py ${model} 300)
+run(${example}/generate ${model} "It is a truth")
+
 execute_process(COMMAND ${example}/generate ${prefix}/no-such-model "It is a truth"
                 RESULT_VARIABLE code ERROR_VARIABLE message)
 if(NOT code EQUAL 1 OR NOT message MATCHES "no-such-model")

@@ -14,7 +14,7 @@ def write(path, text):
 
 
 def make_results(folder, block_text="the cat", block_rate=200.0):
-    write(folder / "data/validation.json", json.dumps({"documents": 2, "tokens": 98, "bytes": 400}))
+    write(folder / "data/validation.json", json.dumps({"documents": 2, "tokens": 98, "text_bytes": 400}))
     write(folder / "data/train.jsonl", json.dumps({"text": "the cat sat"}) + "\n")
     write(folder / "block.text.jsonl", json.dumps({"text": block_text}) + "\n")
     write(folder / "vanilla.text.jsonl", json.dumps({"text": "zebra"}) + "\n")
@@ -38,7 +38,7 @@ class QuickstartReportTest(unittest.TestCase):
         return code, output.getvalue(), errors.getvalue()
 
     def test_bits_per_byte_counts_the_end_of_text(self):
-        counts = {"documents": 2, "tokens": 98, "bytes": 400}
+        counts = {"documents": 2, "tokens": 98, "text_bytes": 400}
         self.assertAlmostEqual(quickstart_report.bits_per_byte(4.0, counts), 1.4427, 4)
 
     def test_known_words(self):
