@@ -24,7 +24,7 @@ build_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 lint_packages=(
-  clang-format-16 clang-tidy-16
+  clang-format-16 clang-tidy-16 shellcheck
   libomp-16-dev           # omp.h for clang
 )
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The checks of `make lint`; runs them all and fails if one does. JOBS: clang-tidy processes.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 status=0
 
 check() {
@@ -33,6 +33,7 @@ mkdir -p build
 check "include directions and header guards" scripts/check_includes.py
 check "absolute paths" check_paths
 check "format" check_format
+check "shell scripts" shellcheck --severity warning --external-sources scripts/*.sh scripts/completion.bash .ci/run
 check "clang-tidy (files that have not changed since they were found clean are skipped)" check_tidy
 if [[ $status == 0 ]]; then echo "lint: clean"; else echo "lint: see above"; fi
 exit "$status"

@@ -30,12 +30,19 @@ heading() {
   printf '\n=== %s\n%s\n\n' "$1" "$2"
 }
 
+# Into the folder $out; nothing is installed. apt's unprivileged user may not write there.
+apt_download() {
+  (cd "$out" && apt-get -o APT::Sandbox::User=root --quiet download "$novels_package")
+}
+
 download_novels() {
-  local deb=$1
-  # apt's unprivileged user may not write here; nothing is installed.
-  (cd "$out" && apt-get -o APT::Sandbox::User=root download --quiet "$novels_package") ||
-    { echo "apt-get cannot download $novels_package; try \`apt-get update\` as root" >&2; return 1; }
-  mv "$out"/"$novels_package"_*.deb "$deb"
+  rm -f "$out/$novels_package"_*.deb
+  if ! apt_download; then
+    echo "Fetching Debian's package lists, and trying again"
+    if [[ $(id -u) == 0 ]]; then apt-get --quiet update; else sudo apt-get --quiet update; fi
+    apt_download
+  fi
+  mv "$out/$novels_package"_*.deb "$1"
 }
 
 prepare_tokens() {

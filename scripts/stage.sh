@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Stages of a long job that are skipped when their outputs are there. To be sourced; the caller sets
 # `stamps`, a folder that remembers which stages have begun and ended, and `set -e`.
 
