@@ -16,6 +16,8 @@ int Run(int argc, char** argv) {
   AddTrainCommand(app);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {
+    return error.get_exit_code();  // of the processes that --nproc started
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -17,6 +17,7 @@
 #include "train/checkpoint.h"
 #include "train/checkpoint_store.h"
 #include "train/device.h"
+#include "train/generate.h"
 #include "train/language_model.h"
 #include "train/lr_schedule.h"
 #include "train/metrics_log.h"
@@ -92,6 +93,7 @@ class Trainer {
   std::optional<ProgressBar> progress_;
   TokenizerFiles tokenizer_files_;
   std::optional<Tokenizer> tokenizer_;
+  std::vector<int32_t> prompt_;  // of the text samples
 };
 
 ComputeType ComputeTypeOf(const TrainRecipe& recipe) {
@@ -172,6 +174,7 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       tokenizer_files_(ReadTokenizerFiles(recipe.data.tokenizer)),
       tokenizer_(LoadTokenizer(recipe)) {
   CheckVocabulary(training_data_.tokens(), recipe, tokenizer_);
+  if (tokenizer_) prompt_ = tokenizer_->Encode(recipe.validation.prompt);
   if (!recipe.data.validation.empty()) {
     validation_data_.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
     CheckVocabulary(validation_data_->tokens(), recipe, tokenizer_);
@@ -411,7 +414,20 @@ void Trainer::ReportValidation() {
   LogInfo("{}", text);
 }
 
-std::string Trainer::MakeSample() const { return ""; }
+// The prompt and its continuation; the settings are those at which small models read best.
+std::string Trainer::MakeSample() const {
+  if (prompt_.empty() || recipe_.validation.sample_tokens == 0) return "";
+  GenerateOptions options;
+  options.max_tokens = recipe_.validation.sample_tokens;
+  options.num_choices = tokenizer_->VocabSize();
+  options.eos_id = static_cast<int32_t>(recipe_.model.eos_token_id);
+  options.sampling.temperature = 0.7;
+  options.sampling.top_p = 0.95;
+  options.sampling.seed = recipe_.training.seed;
+  options.streams = {static_cast<uint64_t>(state_.step)};
+  const auto continuation = GenerateTokens(*model_, {prompt_}, options);
+  return recipe_.validation.prompt + tokenizer_->Decode(continuation.front());
+}
 
 void Trainer::SaveCheckpoint() {
   if (!group_.IsMain()) return;

@@ -1,0 +1,171 @@
+// The parts of the trainer that need no model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "base/error.h"
+#include "tests/train/training_run.h"
+#include "train/batch_loader.h"
+#include "train/checkpoint_store.h"
+#include "train/distributed.h"
+#include "train/lr_schedule.h"
+#include "train/metrics_log.h"
+
+namespace blockformer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(LearningRate, WarmsUpAndFallsAsACosine) {
+  TrainingRecipe training;
+  training.learning_rate = 2;
+  training.warmup_steps = 4;
+  training.steps = 14;
+  EXPECT_DOUBLE_EQ(LearningRate(training, 0), 0.5);
+  EXPECT_DOUBLE_EQ(LearningRate(training, 3), 2);
+  EXPECT_DOUBLE_EQ(LearningRate(training, 4), 2);
+  EXPECT_DOUBLE_EQ(LearningRate(training, 9), 1.1);  // half way: 0.1 + 0.9 / 2 of it
+  EXPECT_NEAR(LearningRate(training, 14), 0.2, 1e-12);
+  EXPECT_NEAR(LearningRate(training, 1000), 0.2, 1e-12);
+  training.warmup_steps = 0;
+  EXPECT_DOUBLE_EQ(LearningRate(training, 0), 2);
+}
+
+TEST(SampleOrder, EachEpochIsAPermutationOfItsOwn) {
+  SampleOrder order(50, 1);
+  const auto epoch = [&order](int64_t number) {
+    std::vector<int64_t> samples;
+    for (int64_t i = 0; i < 50; ++i) samples.push_back(order.At(50 * number + i));
+    return samples;
+  };
+  const std::vector<int64_t> first = epoch(0);
+  const std::vector<int64_t> second = epoch(1);
+  EXPECT_EQ(std::set(first.begin(), first.end()).size(), 50u);
+  EXPECT_EQ(std::set(second.begin(), second.end()).size(), 50u);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(epoch(0), first);
+  EXPECT_NE(SampleOrder(50, 2).At(0) + 50 * SampleOrder(50, 2).At(1), first[0] + 50 * first[1]);
+}
+
+TEST(BatchLoader, ReadsTheSamplesAskedFor) {
+  const TrainingFolder folder;
+  const BatchLoader loader(folder.Path("train"), folder.Read().model, false);
+  const TokenBatch both = loader.Read(std::vector<int64_t>{3, 1}, torch::kCPU);
+  const TokenBatch one = loader.Read(std::vector<int64_t>{1}, torch::kCPU);
+  EXPECT_EQ(both.ids.sizes().vec(), (std::vector<int64_t>{2, 32}));
+  EXPECT_TRUE(torch::equal(both.ids[1], one.ids[0]));
+  EXPECT_FALSE(torch::equal(both.ids[0], one.ids[0]));
+  EXPECT_TRUE(torch::equal(both.labels.ne(kIgnoredLabel), both.mask.ne(0)));
+}
+
+void WriteMarker(const std::string& directory) {
+  WriteFileAtomically(directory + "/config.json", "{}");
+}
+
+TEST(CheckpointStore, SavesPrunesAndLinks) {
+  const TrainingFolder folder;
+  CheckpointStore store(folder.Path("run/"));
+  for (const int64_t step : {5, 10, 15, 20}) store.Save(step, WriteMarker);
+  store.UpdateLinks(5);
+  store.Prune(2, 5);
+  EXPECT_THAT(store.Steps(), ElementsAre(5, 15, 20));
+  EXPECT_TRUE(FileExists(folder.Path("run/config.json")));
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run/latest")), "checkpoints/step-00000020");
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run/best")), "checkpoints/step-00000005");
+}
+
+TEST(CheckpointStore, AFailedSaveChangesNothing) {
+  const TrainingFolder folder;
+  CheckpointStore store(folder.Path("run"));
+  store.Save(5, WriteMarker);
+  EXPECT_THROW(store.Save(10,
+                          [](const std::string& directory) {
+                            WriteMarker(directory);
+                            Fail(ErrorCode::kExhausted, "full");
+                          }),
+               Error);
+  EXPECT_THAT(store.Steps(), ElementsAre(5));
+  EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/tmp-step-00000010")));
+}
+
+TEST(CheckpointStore, RemovesOnlyWhatWasLeftUnfinished) {
+  const TrainingFolder folder;
+  for (const char* name : {"tmp-step-00000007", "step-00000005", "step-5", "step-x", "mine"}) {
+    MakeDirectories(folder.Path("run/checkpoints/") + name);
+  }
+  const CheckpointStore store(folder.Path("run"));
+  EXPECT_THAT(store.Steps(), ElementsAre(5));
+  EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/tmp-step-00000007")));
+  EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/mine")));
+}
+
+TEST(CheckpointStore, LeavesFilesOfTheUserAlone) {
+  const TrainingFolder folder;
+  MakeDirectories(folder.Path("run"));
+  WriteFileAtomically(folder.Path("run/config.json"), "mine");
+  CheckpointStore store(folder.Path("run"));
+  store.Save(5, WriteMarker);
+  store.UpdateLinks(-1);
+  EXPECT_EQ(ReadFile(folder.Path("run/config.json")), "mine");
+}
+
+TEST(CheckpointStore, HoldsItsDirectoryAlone) {
+  const TrainingFolder folder;
+  const CheckpointStore store(folder.Path("run"));
+  EXPECT_THROW(CheckpointStore(folder.Path("run")), Error);
+}
+
+TEST(MetricsLog, DropsWhatFollowsTheLastStep) {
+  const TrainingFolder folder;
+  const std::string path = folder.Path("metrics.jsonl");
+  WriteFileAtomically(path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"st");
+  MetricsLog(path, 2).Append({{"step", 3}, {"loss", 1.5}});
+  EXPECT_EQ(ReadFile(path), "{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"loss\":1.5}\n");
+  MetricsLog(path, 0).Append({{"step", 1}, {"sample", "\xc3"}});
+  EXPECT_EQ(ReadFile(path), "{\"step\":1,\"sample\":\"\xef\xbf\xbd\"}\n");
+}
+
+class RankEnvironment : public testing::Test {
+ protected:
+  void TearDown() override {
+    for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}) {
+      unsetenv(name);
+    }
+  }
+
+  static std::string ErrorOf() {
+    try {
+      ReadRankFromEnvironment();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+};
+
+TEST_F(RankEnvironment, IsOneProcessByDefault) {
+  EXPECT_FALSE(HasRankInEnvironment());
+  EXPECT_EQ(ReadRankFromEnvironment().world_size, 1);
+}
+
+TEST_F(RankEnvironment, NamesTheVariableThatIsWrong) {
+  setenv("RANK", "1", 1);
+  EXPECT_THAT(ErrorOf(), HasSubstr("WORLD_SIZE"));
+  setenv("WORLD_SIZE", "1", 1);
+  EXPECT_THAT(ErrorOf(), HasSubstr("RANK=\"1\""));
+  setenv("WORLD_SIZE", "2", 1);
+  EXPECT_THAT(ErrorOf(), HasSubstr("MASTER_PORT"));
+  setenv("MASTER_PORT", "70000", 1);
+  EXPECT_THAT(ErrorOf(), HasSubstr("MASTER_PORT=\"70000\""));
+  setenv("MASTER_PORT", "29500", 1);
+  EXPECT_THAT(ErrorOf(), HasSubstr("MASTER_ADDR"));
+  setenv("MASTER_ADDR", "localhost", 1);
+  EXPECT_EQ(ReadRankFromEnvironment().rank, 1);
+  EXPECT_EQ(ReadRankFromEnvironment().master_port, 29500);
+}
+
+}  // namespace
+}  // namespace blockformer

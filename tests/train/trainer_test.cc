@@ -1,0 +1,211 @@
+#include "train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "checkpoint/model_directory.h"
+#include "tests/train/training_run.h"
+
+namespace blockformer {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+void TrainModel(const TrainRecipe& recipe, bool restart = false) {
+  Train(recipe, {"blockformer train test", restart}, ProcessRank());
+}
+
+std::string ErrorOf(const TrainRecipe& recipe, ErrorCode code) {
+  try {
+    TrainModel(recipe);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  return "no error";
+}
+
+double FinalLoss(const std::string& output) {
+  return ReadMetrics(output).back()["validation_loss"];
+}
+
+TEST(Trainer, LearnsAndLeavesAModelDirectory) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read());
+  const std::vector<Json> metrics = ReadMetrics(folder.Path("run"));
+  ASSERT_EQ(metrics.size(), 24u);  // 20 steps, 4 validations
+  EXPECT_NEAR(metrics.front()["loss"].get<double>(), std::log(64), 0.1);
+  EXPECT_LT(FinalLoss(folder.Path("run")), 2.8);
+  EXPECT_EQ(metrics[3]["learning_rate"], 1e-2);  // the end of the warm-up
+  EXPECT_EQ(metrics[22]["tokens"], 20 * 8 * 32);
+
+  const TrainRecipe recipe = folder.Read();
+  for (const char* name : {"run", "run/latest", "run/best", "run/checkpoints/step-00000015"}) {
+    EXPECT_EQ(ReadModelConfig(folder.Path(name)), recipe.model);
+    EXPECT_NO_THROW(ModelWeights(folder.Path(name), recipe.model));
+  }
+  EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/step-00000010")));  // keep_last is 2
+  EXPECT_THAT(ReadFile(folder.Path("run/README.md")),
+              AllOf(HasSubstr("blockformer train test"), HasSubstr("60 documents")));
+}
+
+TEST(Trainer, ResumesBitForBit) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  ASSERT_TRUE(FileExists(folder.Path("run/checkpoints/step-00000010")));
+  TrainModel(folder.Read());
+  ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
+}
+
+TEST(Trainer, StepsAfterTheCheckpointAreWrittenOnce) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  // As after a crash: steps that no checkpoint holds, and a line cut short.
+  std::ofstream(folder.Path("run/metrics.jsonl"), std::ios::app)
+      << "{\"step\": 11, \"loss\": 7}\n{\"step\": 12, \"lo";
+  TrainModel(folder.Read());
+  EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
+}
+
+TEST(Trainer, MicroBatchesChangeNothing) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5", "output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=5", "training.micro_batch_size=1"}));
+  EXPECT_NEAR(FinalLoss(folder.Path("whole")), FinalLoss(folder.Path("run")), 1e-5);
+}
+
+TEST(Trainer, PublishedAverageWeighsMicroBatchesEqually) {
+  const TrainingFolder folder;
+  const auto first_loss = [&](const std::string& name, const std::string& setting) {
+    TrainModel(
+        folder.Read({"training.stop_steps=1", "validation.interval=0",
+                     "training.micro_batch_size=1", setting, "output=" + folder.Path(name)}));
+    return ReadMetrics(folder.Path(name))[0]["loss"].get<double>();
+  };
+  const double tokens = first_loss("tokens", "training.loss_average=tokens");
+  const double published = first_loss("published", "training.loss_average=published");
+  EXPECT_NE(tokens, published);
+  EXPECT_NEAR(tokens, published, 0.05);
+}
+
+TEST(Trainer, VanillaModelsTrain) {
+  const TrainingFolder folder;
+  const std::string text = ReadFile(folder.recipe_path());
+  const std::string vanilla =
+      "model: {type: vanilla, vocab_size: 64, max_length: 32, decoder: {hidden_size: 32, "
+      "num_hidden_layers: 1, num_attention_heads: 2}}\n";
+  WriteFileAtomically(folder.recipe_path(), vanilla + text.substr(text.find("training:")));
+  TrainModel(folder.Read());
+  EXPECT_LT(FinalLoss(folder.Path("run")), 3.0);
+}
+
+TEST(Trainer, SeedChangesWeightsAndOrder) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=1"}));
+  TrainModel(
+      folder.Read({"training.stop_steps=1", "training.seed=7", "output=" + folder.Path("other")}));
+  EXPECT_NE(ReadMetrics(folder.Path("run"))[0]["loss"],
+            ReadMetrics(folder.Path("other"))[0]["loss"]);
+}
+
+TEST(Trainer, ADamagedCheckpointGivesWayToTheOneBefore) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=15"}));
+  std::filesystem::resize_file(folder.Path("run/checkpoints/step-00000015/optimizer.safetensors"),
+                               5000);
+  TrainModel(folder.Read());
+  ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/unreadable-step-00000015.1")));
+  EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
+}
+
+TEST(Trainer, WithoutAReadableCheckpointItDoesNotBeginAnewUnasked) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  std::filesystem::remove(folder.Path("run/checkpoints/step-00000005/state.json"));
+  EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kCorrupt), HasSubstr("--restart"));
+}
+
+TEST(Trainer, RestartKeepsTheEarlierRun) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  TrainModel(folder.Read({"training.stop_steps=2"}), true);
+  EXPECT_TRUE(FileExists(folder.Path("run.old-1/checkpoints/step-00000005")));
+  EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/step-00000002")));
+  EXPECT_EQ(ReadMetrics(folder.Path("run")).front()["step"], 1);
+}
+
+TEST(Trainer, RefusesToContinueAnotherRun) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=1", "validation.interval=0"}));
+  const std::pair<const char*, const char*> cases[] = {
+      {"training.seed=7", "training.seed 42"},
+      {"training.batch_size=16", "training.batch_size 8"},
+      {"training.loss_average=published", "training.loss_average \"tokens\""},
+      {"data.packing=published", "data.packing \"corrected\""},
+      {"model.token_decoder.num_hidden_layers=2", "model.token_decoder.num_hidden_layers 1"},
+      {"model.padding={random_first_block: false}", "model.padding.random_first_block true"},
+  };
+  for (const auto& [override_text, message] : cases) {
+    EXPECT_THAT(ErrorOf(folder.Read({override_text}), ErrorCode::kInvalidArgument),
+                AllOf(HasSubstr(message), HasSubstr("--restart")));
+  }
+  folder.WriteTokens("train", 59, 1);
+  EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument),
+              AllOf(HasSubstr("data.train"), HasSubstr("59 documents")));
+}
+
+TEST(Trainer, TheScheduleMayBeExtended) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.steps=6", "training.micro_batch_size=8"}));
+  TrainModel(folder.Read({"training.steps=8", "training.micro_batch_size=8"}));
+  EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/step-00000008")));
+}
+
+TEST(Trainer, OnlyOneProcessTrainsInADirectory) {
+  const TrainingFolder folder;
+  MakeDirectories(folder.Path("run/checkpoints"));
+  TrainerProcess other({folder.recipe_path(), "training.steps=1000000"}, folder.Path("errors"));
+  ASSERT_TRUE(WaitUntil([&] { return FileExists(folder.Path("run/latest")); }));
+  EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument), HasSubstr("in use"));
+}
+
+TEST(Trainer, ImpossibleSettingsNameTheField) {
+  const TrainingFolder folder;
+  const auto expect = [&](std::vector<std::string> overrides, const char* text, ErrorCode code) {
+    EXPECT_THAT(ErrorOf(folder.Read(std::move(overrides)), code), HasSubstr(text));
+  };
+  expect({"training.micro_batch_size=3"}, "training.micro_batch_size: 3",
+         ErrorCode::kInvalidArgument);
+  expect({"data.train=" + folder.Path("nothing")}, "nothing", ErrorCode::kNotFound);
+  expect({"data.tokenizer=" + folder.Path("nothing.json")}, "nothing.json", ErrorCode::kNotFound);
+  expect({"model.max_length=65536"}, "model.max_length", ErrorCode::kInvalidArgument);
+  expect({"model.vocab_size=40"}, "40", ErrorCode::kCorrupt);
+  if (!torch::cuda::is_available()) {
+    expect({"training.device=cuda"}, "training.device: cuda", ErrorCode::kUnsupported);
+  }
+  WriteFileAtomically(folder.Path("file"), "");
+  expect({"output=" + folder.Path("file")}, folder.Path("file").c_str(), ErrorCode::kIo);
+}
+
+TEST(Trainer, ADivergedRunEndsAndKeepsItsCheckpoint) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  const TrainRecipe diverging =
+      folder.Read({"training.learning_rate=10", "training.clip_norm=0", "training.epsilon=1e-30",
+                   "training.weight_decay=100", "training.steps=400"});
+  EXPECT_THAT(ErrorOf(diverging, ErrorCode::kInvalidArgument), HasSubstr("not a number"));
+  TrainModel(folder.Read({"training.stop_steps=6"}));
+}
+
+}  // namespace
+}  // namespace blockformer
