@@ -65,6 +65,11 @@ auto WithPlace(const std::string& where, Work&& work) {
 
 // Trains.
 
+void FailIfInterrupted() {
+  Require(!StopRequested(), ErrorCode::kInterrupted,
+          "tokenizer train: interrupted; nothing was written");
+}
+
 class CorpusProgress {
  public:
   explicit CorpusProgress(const TrainFlags& flags)
@@ -73,8 +78,7 @@ class CorpusProgress {
         bar_("read", static_cast<int64_t>(reader_.TotalBytes()), "bytes") {}
 
   bool Next(std::string* document) {
-    Require(!StopRequested(), ErrorCode::kInterrupted,
-            "tokenizer train: interrupted; nothing was written");
+    FailIfInterrupted();
     CorpusRecord record;
     if (!reader_.NextRecord(&record)) {
       bar_.Finish();
@@ -96,14 +100,18 @@ class CorpusProgress {
 TokenizerDescription TrainWithProgress(const TrainFlags& flags) {
   CorpusProgress corpus(flags);
   std::optional<ProgressBar> bar;
+  const auto next_document = [&](std::string* document) {
+    if (corpus.Next(document)) return true;
+    bar.emplace("merge", flags.options.vocab_size, "entries");
+    bar->StartAt(kMinTrainedVocabulary);
+    return false;
+  };
   BpeTrainerOptions options = flags.options;
   options.progress = [&](int32_t vocab_size) {
-    Require(!StopRequested(), ErrorCode::kInterrupted,
-            "tokenizer train: interrupted; nothing was written");
-    if (!bar) bar.emplace("merge", options.vocab_size, "entries");
+    FailIfInterrupted();
     bar->Update(vocab_size);
   };
-  return TrainBpe([&](std::string* document) { return corpus.Next(document); }, options);
+  return TrainBpe(next_document, options);
 }
 
 void RunTrain(TrainFlags flags) {

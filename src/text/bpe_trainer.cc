@@ -39,20 +39,21 @@ void CountWords(std::string_view document, WordCounts* counts) {
   }
 }
 
-// Takes documents until they fill a batch; an empty batch is the end.
+// Takes documents until they fill a batch; `*at_end` says that there are no more.
 std::vector<std::string> ReadBatch(const std::function<bool(std::string*)>& next_document,
-                                   int64_t* num_documents) {
+                                   int64_t* num_documents, bool* at_end) {
   std::vector<std::string> batch;
   size_t bytes = 0;
-  std::string document;
-  while (bytes < kBatchBytes && next_document(&document)) {
+  while (bytes < kBatchBytes) {
+    std::string document;
+    *at_end = !next_document(&document);
+    if (*at_end) break;
     ++*num_documents;
     const size_t valid = FindInvalidUtf8(document);
     Require(valid == document.size(), ErrorCode::kInvalidArgument,
             "document {} of the training text: byte {} is not valid UTF-8", *num_documents, valid);
     bytes += document.size();
     batch.push_back(std::move(document));
-    document.clear();
   }
   return batch;
 }
@@ -60,9 +61,8 @@ std::vector<std::string> ReadBatch(const std::function<bool(std::string*)>& next
 WordCounts CountAllWords(const std::function<bool(std::string*)>& next_document) {
   std::vector<WordCounts> counts_of_thread(static_cast<size_t>(NumThreads()));
   int64_t num_documents = 0;
-  while (true) {
-    const std::vector<std::string> batch = ReadBatch(next_document, &num_documents);
-    if (batch.empty()) break;
+  for (bool at_end = false; !at_end;) {
+    const std::vector<std::string> batch = ReadBatch(next_document, &num_documents, &at_end);
     ParallelFor(static_cast<int64_t>(batch.size()), 1, [&](int64_t begin, int64_t end) {
       WordCounts* counts = &counts_of_thread[static_cast<size_t>(ThreadIndex())];
       for (int64_t i = begin; i < end; ++i) CountWords(batch[static_cast<size_t>(i)], counts);
