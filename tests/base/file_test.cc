@@ -1,0 +1,101 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/file-test-" + std::to_string(getpid());
+    std::filesystem::create_directories(directory_);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+  size_t NumFiles() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(directory_), {}));
+  }
+  static ErrorCode CodeOf(const std::function<void()>& body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      return error.code();
+    }
+    ADD_FAILURE() << "no error was thrown";
+    return ErrorCode::kInternal;
+  }
+
+  std::string directory_;
+};
+
+TEST_F(FileTest, AtomicFileAppearsOnlyWhenCommitted) {
+  WriteFileAtomically(Path("a"), "old");
+  {
+    AtomicFile file(Path("a"));
+    file.Write("new");
+    EXPECT_EQ(ReadFile(Path("a")), "old");
+  }
+  EXPECT_EQ(ReadFile(Path("a")), "old") << "an abandoned file replaced the old one";
+  EXPECT_EQ(NumFiles(), 1U) << "an abandoned file left something behind";
+  AtomicFile file(Path("a"));
+  file.Write("new");
+  file.Commit();
+  EXPECT_EQ(ReadFile(Path("a")), "new");
+  EXPECT_EQ(NumFiles(), 1U);
+}
+
+TEST_F(FileTest, WritesMoreThanItsBuffer) {
+  const std::string large(3'000'000, 'x');
+  AtomicFile file(Path("large"));
+  file.Write("head");
+  file.Write(large);
+  file.Write("tail");
+  file.Commit();
+  EXPECT_EQ(file.bytes_written(), large.size() + 8);
+  EXPECT_EQ(ReadFile(Path("large")), "head" + large + "tail");
+}
+
+TEST_F(FileTest, FullDiskKeepsTheOldFile) {
+  WriteFileAtomically(Path("a"), "old");
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old_limit;
+  getrlimit(RLIMIT_FSIZE, &old_limit);
+  const rlimit small = {100'000, old_limit.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(WriteFileAtomically(Path("a"), std::string(200'000, 'x')), Error);
+  setrlimit(RLIMIT_FSIZE, &old_limit);
+  EXPECT_EQ(ReadFile(Path("a")), "old");
+  EXPECT_EQ(NumFiles(), 1U);
+}
+
+TEST_F(FileTest, MapsAFileAndKeepsItsAddressWhenMoved) {
+  WriteFileAtomically(Path("a"), "mapped");
+  MappedFile first(Path("a"));
+  const std::byte* address = first.bytes().data();
+  const MappedFile second(std::move(first));
+  EXPECT_EQ(second.bytes().data(), address);
+  EXPECT_EQ(static_cast<char>(second.bytes()[0]), 'm');
+  WriteFileAtomically(Path("empty"), "");
+  EXPECT_EQ(MappedFile(Path("empty")).size(), 0U);
+}
+
+TEST_F(FileTest, ErrorsCarryTheirKind) {
+  EXPECT_EQ(CodeOf([&] { ReadFile(Path("none")); }), ErrorCode::kNotFound);
+  EXPECT_EQ(CodeOf([&] { MappedFile{Path("none")}; }), ErrorCode::kNotFound);
+  EXPECT_EQ(CodeOf([&] { ReadFile(directory_); }), ErrorCode::kInvalidArgument);
+  WriteFileAtomically(Path("a"), "12345");
+  EXPECT_EQ(CodeOf([&] { ReadFile(Path("a"), 4); }), ErrorCode::kExhausted);
+  EXPECT_EQ(CodeOf([&] { WriteFileAtomically(Path("none/a"), "x"); }), ErrorCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace blockformer

@@ -1,0 +1,106 @@
+#include "checkpoint/model_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class ModelDirectoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/model-directory-test-" + std::to_string(getpid());
+    std::filesystem::create_directories(directory_);
+    config_.kind = ModelKind::kVanilla;
+    config_.vocab_size = 8;
+    config_.decoder = {4, 1, 1, 8, 0.5};
+    WriteModelConfig(directory_, config_);
+    for (const ParameterSpec& spec : ListParameters(config_)) {
+      values_.emplace_back(static_cast<size_t>(spec.NumElements()), 0.5f);
+      tensors_.push_back(
+          {spec.name, {DataType::kF32, spec.shape, std::as_bytes(std::span(values_.back()))}});
+    }
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+  void Write(const std::vector<NamedTensor>& tensors) {
+    WriteSafetensors(Path(kWeightsFile), tensors);
+  }
+  std::string LoadError() const {
+    try {
+      const ModelWeights weights(directory_, ReadModelConfig(directory_));
+      return "no error";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+
+  std::string directory_;
+  ModelConfig config_;
+  std::vector<std::vector<float>> values_;
+  std::vector<NamedTensor> tensors_;
+};
+
+TEST_F(ModelDirectoryTest, LoadsWhatFitsItsConfig) {
+  Write(tensors_);
+  EXPECT_EQ(ReadModelConfig(directory_), config_);
+  const ModelWeights weights(directory_, config_);
+  EXPECT_EQ(weights.Get("embed_out.weight").shape, (std::vector<int64_t>{8, 4}));
+}
+
+TEST_F(ModelDirectoryTest, LoadsShardsAndIgnoresOldBuffers) {
+  const std::vector<float> buffer(1, 1.0f);
+  const std::vector<NamedTensor> first(tensors_.begin(), tensors_.begin() + 3);
+  std::vector<NamedTensor> second(tensors_.begin() + 3, tensors_.end());
+  second.push_back({"gpt_neox.layers.0.attention.bias",
+                    {DataType::kF32, {1}, std::as_bytes(std::span(buffer))}});
+  WriteSafetensors(Path("model-00001-of-00002.safetensors"), first);
+  WriteSafetensors(Path("model-00002-of-00002.safetensors"), second);
+  OrderedJson map;
+  for (const auto& tensor : first) map[tensor.name] = "model-00001-of-00002.safetensors";
+  for (const auto& tensor : second) map[tensor.name] = "model-00002-of-00002.safetensors";
+  WriteFileAtomically(Path(kWeightsIndexFile), OrderedJson{{"weight_map", map}}.dump());
+  EXPECT_EQ(LoadError(), "no error");
+  map["embed_out.weight"] = "../../secret";
+  WriteFileAtomically(Path(kWeightsIndexFile), OrderedJson{{"weight_map", map}}.dump());
+  EXPECT_THAT(LoadError(), HasSubstr("weight_map.embed_out.weight"));
+}
+
+TEST_F(ModelDirectoryTest, NamesWhatIsMissingExtraOrMisshapen) {
+  Write({tensors_.begin(), tensors_.end() - 1});
+  EXPECT_THAT(LoadError(), HasSubstr("missing: embed_out.weight"));
+
+  auto extra = tensors_;
+  extra.push_back({"surprise", tensors_[0].view});
+  Write(extra);
+  EXPECT_THAT(LoadError(), HasSubstr("surprise"));
+
+  auto misshapen = tensors_;
+  misshapen[0].view.shape = {4, 8};
+  Write(misshapen);
+  EXPECT_THAT(LoadError(), testing::AllOf(HasSubstr("gpt_neox.embed_in.weight"),
+                                          HasSubstr("[4, 8]"), HasSubstr("[8, 4]")));
+
+  auto integers = tensors_;
+  integers[0].view.type = DataType::kI32;
+  Write(integers);
+  EXPECT_THAT(LoadError(), HasSubstr("I32"));
+}
+
+TEST_F(ModelDirectoryTest, SaysWhatADirectoryLacks) {
+  EXPECT_THAT(LoadError(), HasSubstr("neither model.safetensors"));
+  WriteFileAtomically(Path("pytorch_model.bin"), "x");
+  EXPECT_THAT(LoadError(), HasSubstr("convert it"));
+  EXPECT_THROW(ReadModelConfig(directory_ + "/none"), Error);
+}
+
+}  // namespace
+}  // namespace blockformer

@@ -1,0 +1,94 @@
+#include "config/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+// The message of the error that `body` throws.
+template <typename Body>
+std::string MessageOf(Body body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(ParseJsonTest, ReadsADocument) {
+  const Json json = ParseJson(R"({"a": [1, 2.5, "x"], "b": {"c": null}})", "test");
+  EXPECT_EQ(json["a"][1], 2.5);
+  EXPECT_TRUE(json["b"]["c"].is_null());
+}
+
+TEST(ParseJsonTest, RefusesWhatTheLibraryAccepts) {
+  EXPECT_THAT(MessageOf([] { ParseJson(R"({"a": 1, "b": {"a": 2, "a": 3}})", "f.json"); }),
+              testing::AllOf(HasSubstr("f.json"), HasSubstr("\"a\" stands twice")));
+  EXPECT_THAT(MessageOf([] { ParseJson(std::string(100'000, '['), "f.json"); }),
+              HasSubstr("nested deeper"));
+  EXPECT_THAT(MessageOf([] { ParseJson("{\"a\": 1,\n \"b\": }", "f.json"); }),
+              testing::AllOf(HasSubstr("f.json"), HasSubstr("line 2")));
+  EXPECT_THAT(MessageOf([] { ParseJson("", "f.json"); }), HasSubstr("not valid JSON"));
+  EXPECT_THAT(MessageOf([] { ParseJson("{} x", "f.json"); }), HasSubstr("not valid JSON"));
+  EXPECT_THAT(MessageOf([] { ParseJson("\"\xff\"", "f.json"); }), HasSubstr("not valid JSON"));
+}
+
+TEST(ParseYamlTest, ReadsScalarsAsTheCoreSchemaHasThem) {
+  const Json json = ParseYaml(
+      "a: 1\nb: 2.5\nc: true\nd: null\ne: text\nf: '1'\ng: 1e-3\nh: [1, x]\ni: {j: -4}\nk:\n", "t");
+  EXPECT_EQ(json["a"], 1);
+  EXPECT_EQ(json["b"], 2.5);
+  EXPECT_EQ(json["c"], true);
+  EXPECT_TRUE(json["d"].is_null());
+  EXPECT_EQ(json["e"], "text");
+  EXPECT_EQ(json["f"], "1");
+  EXPECT_EQ(json["g"], 1e-3);
+  EXPECT_EQ(json["h"], Json({1, "x"}));
+  EXPECT_EQ(json["i"]["j"], -4);
+  EXPECT_TRUE(json["k"].is_null());
+}
+
+TEST(ParseYamlTest, RefusesDuplicatesAnchorsAndBrokenText) {
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: 1\nb: 2\na: 3\n", "r.yaml"); }),
+              testing::AllOf(HasSubstr("r.yaml: line 3"), HasSubstr("\"a\" stands twice")));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: &x 1\nb: *x\n", "r.yaml"); }), HasSubstr("anchors"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: !!binary 1\n", "r.yaml"); }), HasSubstr("tags"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: [1, 2\nb: 3", "r.yaml"); }),
+              HasSubstr("not valid YAML"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("[a]: 1\n", "r.yaml"); }), HasSubstr("a key must be"));
+}
+
+TEST(ObjectReaderTest, NamesTheFieldTheValueAndWhatIsWanted) {
+  const Json json =
+      ParseJson(R"({"n": 7, "big": 18446744073709551615, "s": "x", "o": {"k": 1.5}})", "test");
+  const ObjectReader reader(json, "f.json");
+  EXPECT_EQ(reader.Int("n", 1, 7), 7);
+  EXPECT_THAT(MessageOf([&] { reader.Int("n", 1, 6); }),
+              testing::AllOf(HasSubstr("f.json: n: 7"), HasSubstr("1 to 6")));
+  EXPECT_THAT(MessageOf([&] { reader.Int("big", 0, INT64_MAX); }), HasSubstr("big"));
+  EXPECT_THAT(MessageOf([&] { reader.Int("s", 0, 1); }), HasSubstr("an integer"));
+  EXPECT_THAT(MessageOf([&] { reader.Int("none", 0, 1); }), HasSubstr("none: is missing"));
+  EXPECT_EQ(reader.Int("none", 0, 9, 4), 4);
+  EXPECT_THAT(MessageOf([&] { reader.Object("o").Int("k", 0, 9); }), HasSubstr("o.k: 1.5"));
+  EXPECT_THAT(MessageOf([&] {
+                reader.Choice<int>("s", {{"y", 0}, {"z", 1}});
+              }),
+              HasSubstr("one of y, z"));
+}
+
+TEST(ObjectReaderTest, RejectsFieldsThatNobodyReads) {
+  const Json json = {{"known", 1}, {"unknwon", 2}};
+  const ObjectReader reader(json, "f.json");
+  reader.Int("known", 0, 9);
+  EXPECT_THAT(MessageOf([&] { reader.RejectUnknown(); }),
+              testing::AllOf(HasSubstr("unknwon"), HasSubstr("known are known")));
+}
+
+}  // namespace
+}  // namespace blockformer

@@ -1,0 +1,127 @@
+#include "config/model_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+ModelConfig BlockConfig() {
+  ModelConfig config;
+  config.kind = ModelKind::kBlock;
+  config.vocab_size = 160;
+  config.max_length = 64;
+  config.block_length = 4;
+  config.embedder = {EmbedderProjection::kConcat, 16};
+  config.decoder = {64, 2, 4, 256};
+  config.token_decoder = {64, 2, 4, 256};
+  config.prefix_length = 2;
+  return config;
+}
+
+ModelConfig VanillaConfig() {
+  ModelConfig config;
+  config.kind = ModelKind::kVanilla;
+  config.vocab_size = 160;
+  config.max_length = 64;
+  config.decoder = {48, 3, 4, 160, 1.0, 5000, false, 1e-6};
+  return config;
+}
+
+// Reads back what was written, after `change` to the JSON.
+template <typename Change>
+ModelConfig Reread(const ModelConfig& config, Change change) {
+  OrderedJson json = ModelConfigToJson(config);
+  change(json);
+  return ModelConfigFromJson(ParseJson(json.dump(), "config.json"), "config.json");
+}
+
+TEST(ModelConfigTest, SurvivesConfigJson) {
+  for (const ModelConfig& config : {BlockConfig(), VanillaConfig()}) {
+    EXPECT_EQ(Reread(config, [](OrderedJson&) {}), config);
+  }
+}
+
+TEST(ModelConfigTest, VanillaConfigJsonIsHuggingFaces) {
+  const OrderedJson json = ModelConfigToJson(VanillaConfig());
+  EXPECT_EQ(json["model_type"], "gpt_neox");
+  EXPECT_EQ(json["architectures"][0], "GPTNeoXForCausalLM");
+  EXPECT_EQ(json["rotary_emb_base"], 5000);
+}
+
+TEST(ModelConfigTest, ContradictionsAreErrors) {
+  const auto expect_error = [](const ModelConfig& config, auto change, const char* part) {
+    try {
+      Reread(config, change);
+      ADD_FAILURE() << "no error about " << part;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr(part));
+      EXPECT_THAT(error.what(), testing::HasSubstr("config.json"));
+    }
+  };
+  const ModelConfig block = BlockConfig();
+  expect_error(
+      block, [](auto& j) { j["block_length"] = 3; }, "multiple of block_length");
+  expect_error(
+      block, [](auto& j) { j["block_length"] = 0; }, "block_length: 0");
+  expect_error(
+      block, [](auto& j) { j["embedder"]["hidden_size"] = 17; }, "embedder.hidden_size");
+  expect_error(
+      block, [](auto& j) { j["embedder"]["type"] = "elmo"; }, "embedder.type");
+  expect_error(
+      block, [](auto& j) { j["embedder"]["extra"] = 1; }, "embedder.extra");
+  expect_error(
+      block, [](auto& j) { j["token_decoder"]["expansion_ratio"] = 65; }, "65");
+  expect_error(
+      block, [](auto& j) { j["block_decoder"]["num_attention_heads"] = 5; }, "multiple");
+  expect_error(
+      block, [](auto& j) { j["block_decoder"].erase("intermediate_size"); }, "missing");
+  expect_error(
+      block, [](auto& j) { j["eos_token_id"] = 160; }, "vocab_size");
+  expect_error(
+      VanillaConfig(), [](auto& j) { j["hidden_size"] = -4; }, "hidden_size");
+  expect_error(
+      VanillaConfig(), [](auto& j) { j["rotary_pct"] = 0.1; }, "even number");
+  expect_error(
+      VanillaConfig(), [](auto& j) { j["hidden_act"] = "relu"; }, "hidden_act");
+  expect_error(
+      VanillaConfig(), [](auto& j) { j["model_type"] = "llama"; }, "model_type");
+}
+
+TEST(ParametersTest, ListsTheShapesOfABlockModel) {
+  bool found = false;
+  for (const ParameterSpec& spec : ListParameters(BlockConfig())) {
+    if (spec.name != "token_decoder.expansion_layer.weight") continue;
+    found = true;
+    EXPECT_EQ(spec.shape, (std::vector<int64_t>{128, 64, 1}));
+    EXPECT_DOUBLE_EQ(spec.init_stddev, 1.0 / 8);
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(ParametersTest, CountsAddUp) {
+  const ParameterCounts counts = CountParameters(BlockConfig());
+  EXPECT_EQ(counts.total, counts.used + counts.unused);
+  EXPECT_EQ(counts.unused, 160 * 64);
+  EXPECT_EQ(counts.non_embedding, counts.embedder + counts.decoder + counts.token_decoder);
+  EXPECT_EQ(counts.used - counts.non_embedding, 160 * (16 + 64 + 64));
+}
+
+TEST(MultiplyAddsTest, AgreeWithACountByHand) {
+  // One layer of width 4 with feed-forward 8: 4*16 + 2*32 = 128 weights. A context of 3 attends to
+  // 1, 2 and 3 keys, 2 * 4 multiply-adds each. The head has 10 * 4.
+  ModelConfig config;
+  config.kind = ModelKind::kVanilla;
+  config.vocab_size = 10;
+  config.decoder = {4, 1, 1, 8};
+  EXPECT_DOUBLE_EQ(MultiplyAddsPerToken(config, 3), 128 + 2 * 4 * 2 + 40);
+  EXPECT_DOUBLE_EQ(PrefillMultiplyAdds(config, 3), 3 * 128 + 2 * 4 * 6);
+  EXPECT_DOUBLE_EQ(DecodeMultiplyAddsPerToken(config, 5), 128 + 2 * 4 * 5 + 40);
+  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, 2), 16);
+}
+
+}  // namespace
+}  // namespace blockformer

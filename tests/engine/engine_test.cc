@@ -1,0 +1,207 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "engine/forward.h"
+#include "kernels/argmax.h"
+#include "tests/engine/tiny_model.h"
+
+namespace blockformer {
+namespace {
+
+std::vector<int32_t> RandomPrompt(int64_t length, uint64_t seed) {
+  Random random(seed);
+  std::vector<int32_t> prompt;
+  for (int64_t i = 0; i < length; ++i) prompt.push_back(static_cast<int32_t>(1 + random.Below(60)));
+  return prompt;
+}
+
+GenerationRequest Request(std::vector<int32_t> prompt, int64_t max_tokens) {
+  GenerationRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.stop_at_eos = false;
+  return request;
+}
+
+// Both kinds of model.
+class EngineTest : public testing::TestWithParam<ModelKind> {
+ protected:
+  EngineTest()
+      : model_(MakeTinyModel(GetParam() == ModelKind::kBlock ? TinyBlockConfig()
+                                                             : TinyVanillaConfig())) {}
+
+  std::vector<int32_t> Alone(GenerationRequest request, EngineOptions options = {}) const {
+    Engine engine(model_, options);
+    return GenerateAll(&engine, {std::move(request)})[0];
+  }
+
+  std::shared_ptr<const Model> model_;
+};
+
+// The most likely next token after `tokens`, by a teacher-forced pass over all of them.
+int32_t RecomputedNextToken(const Model& model, std::vector<int32_t> tokens, int64_t prompt) {
+  const int64_t length = model.unit_length();
+  const int64_t padding = (length - prompt % length) % length;
+  tokens.insert(tokens.begin(), static_cast<size_t>(padding), 0);
+  const int64_t next = static_cast<int64_t>(tokens.size());
+  tokens.resize(static_cast<size_t>((next / length + 1) * length), 0);
+  ForwardInput input;
+  input.batch = 1;
+  input.units = static_cast<int64_t>(tokens.size()) / length;
+  input.ids = tokens;
+  input.mask.assign(tokens.size(), 1);
+  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
+  const ForwardOutput output = Forward(model, input);
+  const int64_t row = model.is_block() ? next - length : next - 1;
+  const int64_t vocab = model.config().vocab_size;
+  return static_cast<int32_t>(ArgMax(output.logits.data() + row * vocab, vocab));
+}
+
+TEST_P(EngineTest, CachedDecodingEqualsRecomputation) {
+  for (const int64_t prompt_length : {1, 5, 6, 19}) {
+    const std::vector<int32_t> prompt = RandomPrompt(prompt_length, 3);
+    std::vector<int32_t> tokens = prompt;
+    const std::vector<int32_t> generated = Alone(Request(prompt, 14));
+    ASSERT_EQ(generated.size(), 14U);
+    for (const int32_t token : generated) {
+      ASSERT_EQ(RecomputedNextToken(*model_, tokens, prompt_length), token)
+          << "after " << tokens.size() << " tokens, prompt of " << prompt_length;
+      tokens.push_back(token);
+    }
+  }
+}
+
+TEST_P(EngineTest, BatchMatesChunksAndPlacesChangeNothing) {
+  std::vector<GenerationRequest> requests;
+  for (int64_t i = 0; i < 17; ++i) {
+    requests.push_back(Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 1 + i * 2));
+    requests.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.8;
+    requests.back().sampling.seed = 5;
+    requests.back().stream = static_cast<uint64_t>(i);
+  }
+  EngineOptions options;
+  options.max_sequences = 5;
+  options.max_prefill_tokens = 7;  // prompts are read in several chunks
+  Engine engine(model_, options);
+  const auto together = GenerateAll(&engine, requests);
+  std::set<std::vector<int32_t>> different;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(together[i], Alone(requests[i])) << "request " << i;
+    EXPECT_EQ(static_cast<int64_t>(together[i].size()), requests[i].max_tokens);
+    different.insert(together[i]);
+  }
+  EXPECT_GT(different.size(), 10U) << "the model's texts are too alike to tell anything";
+}
+
+TEST_P(EngineTest, PagesAreGivenBack) {
+  EngineOptions options;
+  options.max_sequences = 2;
+  Engine engine(model_, options);
+  // Far more sequences than the cache holds at once.
+  for (int round = 0; round < 20; ++round) {
+    std::vector<GenerationRequest> requests(3, Request(RandomPrompt(50, 1), 46));
+    const auto results = GenerateAll(&engine, requests);
+    for (const auto& result : results) EXPECT_EQ(result, results[0]);
+  }
+}
+
+TEST_P(EngineTest, StopsAtTheEndOfText) {
+  const std::vector<int32_t> prompt = RandomPrompt(9, 2);
+  const std::vector<int32_t> endless = Alone(Request(prompt, 40));
+  // Make the seventh token the end of the text.
+  ModelConfig config = model_->config();
+  config.eos_token_id = endless[6];
+  model_ = MakeTinyModel(config);
+  GenerationRequest request = Request(prompt, 40);
+  request.stop_at_eos = true;
+  const auto end = std::find(endless.begin(), endless.end(), endless[6]);
+  EXPECT_EQ(Alone(request), std::vector<int32_t>(endless.begin(), end));
+}
+
+TEST_P(EngineTest, CallbacksArriveInOrderAndCanEndASequence) {
+  Engine engine(model_, {});
+  int calls = 0;
+  std::vector<int32_t> tokens;
+  engine.Submit(Request(RandomPrompt(4, 1), 60),
+                [&](std::span<const int32_t> fresh, bool finished) {
+                  EXPECT_FALSE(finished);
+                  tokens.insert(tokens.end(), fresh.begin(), fresh.end());
+                  return ++calls < 3;
+                });
+  engine.Run();
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(static_cast<int64_t>(tokens.size()), 3 * model_->unit_length());
+  EXPECT_FALSE(engine.Step());
+}
+
+TEST_P(EngineTest, CancelledSequencesHearNoMore) {
+  Engine engine(model_, {});
+  const auto fail = [](std::span<const int32_t>, bool) {
+    ADD_FAILURE() << "called after it was cancelled";
+    return true;
+  };
+  engine.Cancel(engine.Submit(Request(RandomPrompt(4, 1), 8), fail));
+  engine.Run();
+  engine.Cancel(12345);
+}
+
+TEST_P(EngineTest, NeverChoosesIdsBeyondTheTokenizer) {
+  EngineOptions options;
+  options.num_sampled_ids = 5;
+  GenerationRequest request = Request(RandomPrompt(4, 1), 60);
+  request.sampling.temperature = 5;
+  for (const int32_t id : Alone(request, options)) EXPECT_LT(id, 5);
+}
+
+TEST_P(EngineTest, AnEmptyPromptStandsForTheEndOfText) {
+  EXPECT_EQ(Alone(Request({}, 8)), Alone(Request({0}, 8)));
+}
+
+TEST_P(EngineTest, RefusesImpossibleRequests) {
+  Engine engine(model_, {});
+  const auto submit = [&](GenerationRequest request) {
+    engine.Submit(std::move(request), [](std::span<const int32_t>, bool) { return true; });
+  };
+  EXPECT_THROW(submit(Request({61}, 1)), Error);
+  EXPECT_THROW(submit(Request({-1}, 1)), Error);
+  EXPECT_THROW(submit(Request({1}, 0)), Error);
+  EXPECT_THROW(submit(Request(RandomPrompt(90, 1), 7)), Error);
+  GenerationRequest bad_mask = Request({1, 2}, 1);
+  bad_mask.prompt_mask = {1};
+  EXPECT_THROW(submit(bad_mask), Error);
+  GenerationRequest bad_sampling = Request({1}, 1);
+  bad_sampling.sampling.top_p = 0;
+  EXPECT_THROW(submit(bad_sampling), Error);
+  EXPECT_FALSE(engine.Step()) << "a refused request was kept";
+  EngineOptions options;
+  options.max_sequences = 0;
+  EXPECT_THROW(Engine(model_, options), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, testing::Values(ModelKind::kBlock, ModelKind::kVanilla),
+                         [](const auto& kind) {
+                           return kind.param == ModelKind::kBlock ? "Block" : "Vanilla";
+                         });
+
+TEST(ForwardTest, RefusesContradictingInputs) {
+  const auto model = MakeTinyModel(TinyBlockConfig());
+  ForwardInput input;
+  input.batch = 1;
+  input.units = 2;
+  input.ids.assign(6, 1);
+  input.mask.assign(6, 1);
+  input.unit_mask.assign(1, 1);
+  EXPECT_THROW(Forward(*model, input), Error);
+  input.unit_mask.assign(2, 1);
+  input.ids[3] = 61;
+  EXPECT_THROW(Forward(*model, input), Error);
+}
+
+}  // namespace
+}  // namespace blockformer

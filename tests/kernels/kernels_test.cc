@@ -1,0 +1,208 @@
+// Every kernel against plain loops in double precision. Adding n random products of numbers below 1
+// in f32, the k-th sum is about sqrt(k) / 3 and adds an error of one roundoff of that: together
+// about n / 4 roundoffs, of which the tolerance allows four times as much.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernels/argmax.h"
+#include "kernels/attention.h"
+#include "kernels/gemm.h"
+#include "kernels/layer_norm.h"
+#include "kernels/reference.h"
+#include "kernels/rotary.h"
+
+namespace blockformer {
+namespace {
+
+constexpr double kRoundoff = 0x1.0p-24;
+
+std::vector<float> RandomVector(int64_t size, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> values(static_cast<size_t>(size));
+  for (float& value : values) value = static_cast<float>(random.Uniform() * 2 - 1);
+  return values;
+}
+
+double MaxDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(a[i]) - b[i]));
+  }
+  return largest;
+}
+
+struct GemmShape {
+  int64_t rows, out, in;
+};
+
+class GemmTest : public testing::TestWithParam<GemmShape> {};
+
+TEST_P(GemmTest, MatchesTheReference) {
+  const auto [rows, out, in] = GetParam();
+  const std::vector<float> x = RandomVector(rows * in, 1);
+  const std::vector<float> weights = RandomVector(out * in, 2);
+  const std::vector<float> bias = RandomVector(out, 3);
+  const double tolerance = static_cast<double>(in) * kRoundoff;
+  for (const bool has_bias : {true, false}) {
+    const float* b = has_bias ? bias.data() : nullptr;
+    const PackedLinear linear(weights.data(), b, out, in);
+    for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kGelu, Epilogue::kAdd}) {
+      std::vector<float> actual = RandomVector(rows * out, 4);
+      std::vector<float> expected = actual;
+      linear.Apply(x.data(), rows, epilogue, actual.data());
+      reference::Linear(x.data(), weights.data(), b, rows, out, in, epilogue, expected.data());
+      // oneDNN's erf is an approximation to about 1e-6.
+      const double slack = epilogue == Epilogue::kGelu ? 4e-6 : 1e-6;
+      EXPECT_LE(MaxDifference(actual, expected), tolerance + slack)
+          << "epilogue " << static_cast<int>(epilogue) << (has_bias ? " with" : " without")
+          << " bias";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, GemmTest,
+                         testing::Values(GemmShape{1, 1, 1}, GemmShape{1, 768, 256},
+                                         GemmShape{3, 17, 5}, GemmShape{7, 100, 33},
+                                         GemmShape{33, 160, 48}, GemmShape{64, 96, 1024},
+                                         GemmShape{129, 31, 12}));
+
+TEST(GemmTest, RowsDoNotDependOnTheirNumber) {
+  constexpr int64_t kOut = 200;
+  constexpr int64_t kIn = 96;
+  const std::vector<float> weights = RandomVector(kOut * kIn, 1);
+  const PackedLinear linear(weights.data(), nullptr, kOut, kIn);
+  const std::vector<float> x = RandomVector(40 * kIn, 2);
+  std::vector<float> all(40 * kOut);
+  linear.Apply(x.data(), 40, Epilogue::kStore, all.data());
+  std::vector<float> one(kOut);
+  linear.Apply(x.data() + 20 * kIn, 1, Epilogue::kStore, one.data());
+  const std::vector<float> same(all.begin() + 20 * kOut, all.begin() + 21 * kOut);
+  EXPECT_LE(MaxDifference(one, same), 1e-5);
+}
+
+TEST(LayerNormTest, MatchesTheReference) {
+  for (const int64_t width : {1, 5, 16, 48, 100, 768}) {
+    std::vector<float> x = RandomVector(3 * width, 1);
+    for (float& value : x) value = 10 + 3 * value;  // a mean far from 0
+    const std::vector<float> gain = RandomVector(width, 2);
+    const std::vector<float> bias = RandomVector(width, 3);
+    std::vector<float> actual(x.size());
+    std::vector<float> expected(x.size());
+    LayerNorm(x.data(), 3, width, gain.data(), bias.data(), 1e-5f, actual.data());
+    reference::LayerNorm(x.data(), 3, width, gain.data(), bias.data(), 1e-5f, expected.data());
+    // Inputs of size 13 whose deviations are divided by a standard deviation of about 1.7.
+    EXPECT_LE(MaxDifference(actual, expected), width == 1 ? 1e-3 : 2e-5) << "width " << width;
+    LayerNorm(x.data(), 3, width, gain.data(), bias.data(), 1e-5f, x.data());
+    EXPECT_EQ(x, actual) << "in place, width " << width;
+  }
+}
+
+TEST(RotaryTest, TurnsPairsByTheirAngle) {
+  const RotaryTable table(10, 4, 10000);
+  std::vector<float> head = {1, 2, 3, 4, 5};  // the fifth dimension is not rotated
+  Rotate(table, 7, head.data());
+  const double angles[] = {7, 7.0 / 100};  // 10000^(-2/4) = 1/100
+  EXPECT_NEAR(head[0], std::cos(angles[0]) - 3 * std::sin(angles[0]), 1e-5);
+  EXPECT_NEAR(head[2], 3 * std::cos(angles[0]) + std::sin(angles[0]), 1e-5);
+  EXPECT_NEAR(head[1], 2 * std::cos(angles[1]) - 4 * std::sin(angles[1]), 1e-5);
+  EXPECT_NEAR(head[3], 4 * std::cos(angles[1]) + 2 * std::sin(angles[1]), 1e-5);
+  EXPECT_EQ(head[4], 5);
+}
+
+struct AttentionShape {
+  int64_t page_size, num_heads, head_size, positions;
+};
+
+class AttentionTest : public testing::TestWithParam<AttentionShape> {
+ protected:
+  // Two sequences whose pages lie interleaved and out of order.
+  void SetUp() override {
+    const auto [page_size, num_heads, head_size, positions] = GetParam();
+    const int64_t pages = (positions + page_size - 1) / page_size;
+    cache_.page_size = page_size;
+    cache_.num_heads = num_heads;
+    cache_.head_size = head_size;
+    cache_.padded_head_size = PaddedHeadSize(head_size);
+    keys_.resize(static_cast<size_t>(2 * pages * num_heads * head_size * page_size));
+    values_.resize(
+        static_cast<size_t>(2 * pages * num_heads * page_size * cache_.padded_head_size));
+    cache_.keys = keys_.data();
+    cache_.values = values_.data();
+    for (int64_t i = 0; i < pages; ++i) {
+      pages_[0].push_back(static_cast<int32_t>(2 * (pages - 1 - i)));
+      pages_[1].push_back(static_cast<int32_t>(2 * i + 1));
+    }
+    mask_.assign(static_cast<size_t>(positions), 1);
+    for (size_t i = 0; i < mask_.size(); i += 3) mask_[i] = 0;  // position 0 among them
+    for (int64_t p = 0; p < positions; ++p) {
+      rows_.push_back({pages_[0].data(), p, p, nullptr, false});
+      rows_.push_back({pages_[1].data(), p, p + 1, mask_.data(), p % 2 == 1});
+    }
+    qkv_ = RandomVector(static_cast<int64_t>(rows_.size()) * num_heads * 3 * head_size, 5);
+  }
+
+  std::vector<float> Run() {
+    std::vector<float> out(rows_.size() * static_cast<size_t>(cache_.num_heads * cache_.head_size));
+    Attend(cache_, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data(), out.data());
+    return out;
+  }
+
+  KvPages cache_;
+  std::vector<float> keys_;
+  std::vector<float> values_;
+  std::vector<int32_t> pages_[2];
+  std::vector<uint8_t> mask_;
+  std::vector<AttentionRow> rows_;
+  std::vector<float> qkv_;
+};
+
+TEST_P(AttentionTest, MatchesTheReferenceWithMasksAndPages) {
+  const RotaryTable rotary(GetParam().positions + 1, cache_.head_size / 4 * 2, 10000);
+  StoreKeysAndValues(cache_, rotary, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data());
+  const std::vector<float> actual = Run();
+  std::vector<float> expected(actual.size());
+  reference::Attend(cache_, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data(),
+                    expected.data());
+  // Averages of numbers up to 1; the vector exp errs by a few roundoffs.
+  EXPECT_LE(MaxDifference(actual, expected), 64 * kRoundoff);
+}
+
+TEST_P(AttentionTest, DoesNotDependOnTheNumberOfThreads) {
+  const RotaryTable rotary(GetParam().positions + 1, 0, 10000);
+  StoreKeysAndValues(cache_, rotary, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data());
+  const int threads = NumThreads();
+  SetNumThreads(1);
+  const std::vector<float> one = Run();
+  SetNumThreads(3);
+  const std::vector<float> three = Run();
+  SetNumThreads(threads);
+  EXPECT_EQ(one, three);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
+                         testing::Values(AttentionShape{16, 4, 32, 50}, AttentionShape{8, 2, 12, 5},
+                                         AttentionShape{16, 1, 64, 16},
+                                         AttentionShape{24, 3, 7, 23},
+                                         AttentionShape{128, 2, 128, 127}));
+
+TEST(ArgMaxTest, FindsTheFirstLargest) {
+  for (const int64_t count : {1, 5, 16, 33, 1000}) {
+    std::vector<float> values = RandomVector(count, static_cast<uint64_t>(count));
+    for (const int64_t place : {int64_t{0}, count / 2, count - 1}) {
+      std::vector<float> changed = values;
+      changed[static_cast<size_t>(place)] = 2;
+      EXPECT_EQ(ArgMax(changed.data(), count), place);
+      changed.back() = 2;
+      EXPECT_EQ(ArgMax(changed.data(), count), place);
+    }
+  }
+  const std::vector<float> negative = {-5, -3, -4};
+  EXPECT_EQ(ArgMax(negative.data(), 3), 1);
+}
+
+}  // namespace
+}  // namespace blockformer
