@@ -40,7 +40,7 @@ LIBRARIES = [
     (r".*intrin\.h|arm_neon\.h", r"kernels/"),
     (r"nlohmann/", r"config/|.*\.cc$"),
     (r"yaml-cpp/", r"config/|.*\.cc$"),
-    (r"CLI/", r"cli/|train/.*\.cc$"),
+    (r"CLI/", r"cli/|train/commands\.h$|train/.*\.cc$"),
     (r"spdlog/", r"base/log"),
     (r"omp\.h", r"base/"),
     (r"pcre2", r"text/"),

@@ -89,11 +89,11 @@ stage prepare "$out/data/train.bin $out/data/validation.bin" \
 tokens="$out/data/train.bin $out/data/train.idx $out/data/validation.bin $out/data/validation.idx"
 heading "3. A Block Transformer (about 2 minutes)" \
   "Blocks of 4 tokens become one vector each; a decoder over blocks sees the whole context, and a
-small one writes the tokens of one block. The loss should fall from about 8.3 (a guess) to below 5."
+small one writes the tokens of one block. The loss falls from 8.3, which is guessing, to about 5."
 stage block "$out/block $out/block/model.safetensors" "$tokens recipes/quickstart/block.yaml" \
   train recipes/quickstart/block.yaml
 
-heading "4. A vanilla GPT-NeoX model of the same size, on the same tokens (about 2 minutes)" \
+heading "4. A vanilla GPT-NeoX model of the same size, on the same tokens (about 3 minutes)" \
   "It attends to every token of the context in every layer, for each token that it writes."
 stage vanilla "$out/vanilla $out/vanilla/model.safetensors" "$tokens recipes/quickstart/vanilla.yaml" \
   train recipes/quickstart/vanilla.yaml
