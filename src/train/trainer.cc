@@ -11,9 +11,6 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "config/parameters.h"
-#include "data/token_file_info.h"
-#include "text/tokenizer.h"
-#include "train/batch_loader.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_store.h"
 #include "train/device.h"
@@ -22,6 +19,7 @@
 #include "train/lr_schedule.h"
 #include "train/metrics_log.h"
 #include "train/optimizer.h"
+#include "train/training_data.h"
 
 namespace blockformer {
 namespace {
@@ -75,13 +73,12 @@ class Trainer {
   const TrainOptions& options_;
   const torch::Device device_;
   const int threads_;
-  ProcessGroup group_;
-  BatchLoader training_data_;
-  std::optional<BatchLoader> validation_data_;
-  std::optional<double> tokens_per_byte_;  // of the validation text
-  SampleOrder order_;
+  // What can be wrong is looked at before the processes wait for each other.
   int64_t share_;        // sequences a step in this process
   int64_t micro_batch_;  // sequences at once
+  TrainingData data_;
+  SampleOrder order_;
+  ProcessGroup group_;
   std::shared_ptr<LanguageModel> model_;
   AdamW optimizer_;
   TrainingState state_;
@@ -91,9 +88,6 @@ class Trainer {
   std::optional<CheckpointStore> store_;
   std::optional<MetricsLog> metrics_;
   std::optional<ProgressBar> progress_;
-  TokenizerFiles tokenizer_files_;
-  std::optional<Tokenizer> tokenizer_;
-  std::vector<int32_t> prompt_;  // of the text samples
 };
 
 ComputeType ComputeTypeOf(const TrainRecipe& recipe) {
@@ -120,67 +114,19 @@ int64_t MicroBatchOf(const TrainingRecipe& training, int64_t share) {
   return training.micro_batch_size;
 }
 
-// Refuses tokens that were made for another vocabulary, as far as their PREFIX.json says.
-void CheckVocabulary(const TokenFile& tokens, const TrainRecipe& recipe,
-                     const std::optional<Tokenizer>& tokenizer) {
-  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
-  if (!info) return;
-  Require(info->vocab_size <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
-          "model.vocab_size: {} is less than the {} entries of the tokenizer that made {}",
-          recipe.model.vocab_size, info->vocab_size, tokens.prefix());
-  Require(!tokenizer || TokenizerFingerprint(*tokenizer) == info->tokenizer_fingerprint,
-          ErrorCode::kInvalidArgument,
-          "data.tokenizer: {} is not the tokenizer that made {}, which was {}",
-          recipe.data.tokenizer, tokens.prefix(), info->tokenizer);
-}
-
-void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
-  Require(tokenizer.VocabSize() <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
-          "model.vocab_size: {} is less than the {} entries of {}", recipe.model.vocab_size,
-          tokenizer.VocabSize(), recipe.data.tokenizer);
-  const std::optional<int32_t> end_of_text = tokenizer.EndOfText();
-  Require(!end_of_text || *end_of_text == recipe.model.eos_token_id, ErrorCode::kInvalidArgument,
-          "model.eos_token_id: {} is wanted, the end-of-text id of {}, not {}",
-          end_of_text.value_or(0), recipe.data.tokenizer, recipe.model.eos_token_id);
-}
-
-std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
-  if (recipe.data.tokenizer.empty()) return std::nullopt;
-  std::optional<Tokenizer> tokenizer = Tokenizer::Load(recipe.data.tokenizer);
-  CheckTokenizer(*tokenizer, recipe);
-  return tokenizer;
-}
-
-// End-of-text marks count as tokens: without them the bytes could not be told apart into documents.
-std::optional<double> TokensPerByte(const TokenFile& tokens) {
-  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
-  if (!info || info->text_bytes <= 0) return std::nullopt;
-  return static_cast<double>(info->tokens + info->documents) /
-         static_cast<double>(info->text_bytes);
-}
-
 Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank)
     : recipe_(recipe),
       options_(options),
       device_(SelectDevice(recipe.training.device, rank.local_rank)),
       threads_(SetTrainingThreads(recipe.training.threads, rank.local_world_size)),
-      group_(rank, device_),
-      training_data_(recipe.data.train, recipe.model, recipe.data.published_packing),
-      order_(training_data_.NumSamples(), recipe.training.seed),
       share_(ShareOf(recipe.training, rank.world_size)),
       micro_batch_(MicroBatchOf(recipe.training, share_)),
+      data_(recipe),
+      order_(data_.train.NumSamples(), recipe.training.seed),
+      group_(rank, device_),
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
-      optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)),
-      tokenizer_files_(ReadTokenizerFiles(recipe.data.tokenizer)),
-      tokenizer_(LoadTokenizer(recipe)) {
-  CheckVocabulary(training_data_.tokens(), recipe, tokenizer_);
-  if (tokenizer_) prompt_ = tokenizer_->Encode(recipe.validation.prompt);
-  if (!recipe.data.validation.empty()) {
-    validation_data_.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
-    CheckVocabulary(validation_data_->tokens(), recipe, tokenizer_);
-    tokens_per_byte_ = TokensPerByte(validation_data_->tokens());
-  }
-  state_.data = {training_data_.tokens().NumDocuments(), training_data_.tokens().NumTokens()};
+      optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
+  state_.data = data_.Fingerprint();
   torch::manual_seed(recipe.training.seed);
   if (group_.IsMain()) PrepareOutput();
   ShareState();
@@ -205,7 +151,7 @@ void Trainer::PrepareOutput() {
 void Trainer::Resume() {
   std::vector<int64_t> steps = store_->Steps();
   if (steps.empty()) return;
-  const DataFingerprint data = state_.data;
+  const DataFingerprint data = data_.Fingerprint();
   for (; !steps.empty(); steps.pop_back()) {
     const std::string path = store_->PathOf(steps.back());
     try {
@@ -248,10 +194,10 @@ void Trainer::LogSetup() const {
           recipe_.training.bfloat16 ? "bf16" : "f32", group_.size(), threads_, peak_flops_ / 1e9,
           BlasDescription());
   LogInfo("{} samples of {} tokens; {} steps of {} samples ({:.2f} epochs), {} at once",
-          training_data_.NumSamples(), recipe_.model.max_length, recipe_.training.stop_steps,
+          data_.train.NumSamples(), recipe_.model.max_length, recipe_.training.stop_steps,
           recipe_.training.batch_size,
           static_cast<double>(recipe_.training.stop_steps * recipe_.training.batch_size) /
-              static_cast<double>(training_data_.NumSamples()),
+              static_cast<double>(data_.train.NumSamples()),
           micro_batch_);
 }
 
@@ -319,7 +265,7 @@ TokenBatch Trainer::ReadTrainingBatch(int64_t micro_batch) {
                         micro_batch * micro_batch_;
   std::vector<int64_t> samples;
   for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first + i));
-  return training_data_.Read(samples, device_);
+  return data_.train.Read(samples, device_);
 }
 
 // Gradients of the summed losses; the optimiser divides them by the weight of the whole step, which
@@ -368,9 +314,9 @@ bool Trainer::IsDue(int64_t interval) const {
 // Measures the loss on the validation file. Returns whether a checkpoint of it is wanted: it is the
 // lowest so far, and the best is kept.
 bool Trainer::Validate() {
-  if (!validation_data_) return false;
+  if (!data_.validation) return false;
   const torch::NoGradGuard no_grad;
-  const int64_t available = validation_data_->NumSamples();
+  const int64_t available = data_.validation->NumSamples();
   const int64_t wanted = std::min(recipe_.validation.samples, available);
   std::vector<int64_t> samples;  // of this process
   for (int64_t i = group_.rank(); i < wanted; i += group_.size()) {
@@ -379,7 +325,7 @@ bool Trainer::Validate() {
   LossTotals totals;
   for (std::span<const int64_t> rest = samples; !rest.empty();) {
     const size_t count = std::min(rest.size(), static_cast<size_t>(micro_batch_));
-    const TokenLoss loss = model_->Loss(validation_data_->Read(rest.first(count), device_));
+    const TokenLoss loss = model_->Loss(data_.validation->Read(rest.first(count), device_));
     totals.loss += loss.sum.item<double>();
     totals.weight += static_cast<double>(loss.count.item<int64_t>());
     rest = rest.subspan(count);
@@ -399,8 +345,9 @@ void Trainer::ReportValidation() {
   OrderedJson entry = {{"step", state_.step}, {"validation_loss", *state_.validation_loss}};
   std::string text =
       fmt::format("step {}: validation loss {:.4f}", state_.step, *state_.validation_loss);
-  if (tokens_per_byte_) {
-    const double bits = *state_.validation_loss / std::numbers::ln2 * *tokens_per_byte_;
+  if (data_.validation_tokens_per_byte) {
+    const double bits =
+        *state_.validation_loss / std::numbers::ln2 * *data_.validation_tokens_per_byte;
     entry["validation_bits_per_byte"] = bits;
     text += fmt::format(", {:.4f} bits a byte", bits);
   }
@@ -416,24 +363,24 @@ void Trainer::ReportValidation() {
 
 // The prompt and its continuation; the settings are those at which small models read best.
 std::string Trainer::MakeSample() const {
-  if (prompt_.empty() || recipe_.validation.sample_tokens == 0) return "";
+  if (data_.prompt.empty() || recipe_.validation.sample_tokens == 0) return "";
   GenerateOptions options;
   options.max_tokens = recipe_.validation.sample_tokens;
-  options.num_choices = tokenizer_->VocabSize();
+  options.num_choices = data_.tokenizer->VocabSize();
   options.eos_id = static_cast<int32_t>(recipe_.model.eos_token_id);
   options.sampling.temperature = 0.7;
   options.sampling.top_p = 0.95;
   options.sampling.seed = recipe_.training.seed;
   options.streams = {static_cast<uint64_t>(state_.step)};
-  const auto continuation = GenerateTokens(*model_, {prompt_}, options);
-  return recipe_.validation.prompt + tokenizer_->Decode(continuation.front());
+  const auto continuation = GenerateTokens(*model_, {data_.prompt}, options);
+  return recipe_.validation.prompt + data_.tokenizer->Decode(continuation.front());
 }
 
 void Trainer::SaveCheckpoint() {
   if (!group_.IsMain()) return;
   metrics_->Sync();
   store_->Save(state_.step, [this](const std::string& directory) {
-    WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, tokenizer_files_,
+    WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
                     options_.command);
   });
   const int64_t best_step = recipe_.checkpoint.keep_best ? state_.best_step : -1;

@@ -1,0 +1,66 @@
+#include "train/training_data.h"
+
+#include "base/error.h"
+#include "data/token_file_info.h"
+
+namespace blockformer {
+namespace {
+
+// Refuses tokens that were made for another vocabulary, as far as their PREFIX.json says.
+void CheckVocabulary(const TokenFile& tokens, const TrainRecipe& recipe,
+                     const std::optional<Tokenizer>& tokenizer) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info) return;
+  Require(info->vocab_size <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
+          "model.vocab_size: {} is less than the {} entries of the tokenizer that made {}",
+          recipe.model.vocab_size, info->vocab_size, tokens.prefix());
+  Require(!tokenizer || TokenizerFingerprint(*tokenizer) == info->tokenizer_fingerprint,
+          ErrorCode::kInvalidArgument,
+          "data.tokenizer: {} is not the tokenizer that made {}, which was {}",
+          recipe.data.tokenizer, tokens.prefix(), info->tokenizer);
+}
+
+void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
+  Require(tokenizer.VocabSize() <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
+          "model.vocab_size: {} is less than the {} entries of {}", recipe.model.vocab_size,
+          tokenizer.VocabSize(), recipe.data.tokenizer);
+  const std::optional<int32_t> end_of_text = tokenizer.EndOfText();
+  Require(!end_of_text || *end_of_text == recipe.model.eos_token_id, ErrorCode::kInvalidArgument,
+          "model.eos_token_id: {} is wanted, the end-of-text id of {}, not {}",
+          end_of_text.value_or(0), recipe.data.tokenizer, recipe.model.eos_token_id);
+}
+
+std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
+  if (recipe.data.tokenizer.empty()) return std::nullopt;
+  std::optional<Tokenizer> tokenizer = Tokenizer::Load(recipe.data.tokenizer);
+  CheckTokenizer(*tokenizer, recipe);
+  return tokenizer;
+}
+
+// End-of-text marks count as tokens: without them the bytes could not be told apart into documents.
+std::optional<double> TokensPerByte(const TokenFile& tokens) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info || info->text_bytes <= 0) return std::nullopt;
+  return static_cast<double>(info->tokens + info->documents) /
+         static_cast<double>(info->text_bytes);
+}
+
+}  // namespace
+
+TrainingData::TrainingData(const TrainRecipe& recipe)
+    : train(recipe.data.train, recipe.model, recipe.data.published_packing),
+      tokenizer(LoadTokenizer(recipe)),
+      tokenizer_files(ReadTokenizerFiles(recipe.data.tokenizer)) {
+  CheckVocabulary(train.tokens(), recipe, tokenizer);
+  if (tokenizer) prompt = tokenizer->Encode(recipe.validation.prompt);
+  if (recipe.data.validation.empty()) return;
+  validation.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
+  CheckVocabulary(validation->tokens(), recipe, tokenizer);
+  validation_tokens_per_byte = TokensPerByte(validation->tokens());
+}
+
+DataFingerprint TrainingData::Fingerprint() const {
+  return {train.tokens().NumDocuments(), train.tokens().NumTokens()};
+}
+
+}  // namespace blockformer

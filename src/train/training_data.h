@@ -1,0 +1,34 @@
+#ifndef BLOCKFORMER_TRAIN_TRAINING_DATA_H_
+#define BLOCKFORMER_TRAIN_TRAINING_DATA_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "config/train_recipe.h"
+#include "text/tokenizer.h"
+#include "train/batch_loader.h"
+#include "train/checkpoint.h"
+#include "train/training_state.h"
+
+namespace blockformer {
+
+// The files that a recipe names, opened and checked against the model and each other.
+struct TrainingData {
+  // Throws Error that names the file or the field of the recipe that does not fit.
+  explicit TrainingData(const TrainRecipe& recipe);
+
+  DataFingerprint Fingerprint() const;
+
+  BatchLoader train;
+  std::optional<BatchLoader> validation;
+  // Tokens to predict for each byte of the validation text, where PREFIX.json tells.
+  std::optional<double> validation_tokens_per_byte;
+  std::optional<Tokenizer> tokenizer;
+  TokenizerFiles tokenizer_files;
+  std::vector<int32_t> prompt;  // of text samples; empty without a tokenizer
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_TRAINING_DATA_H_
