@@ -41,6 +41,11 @@ torch::Tensor FusedCausalAttention(const torch::Tensor& query_key_value, int64_t
                                    const RotaryTable& rotary, const torch::Tensor& mask,
                                    PaddingQueries padding_queries);
 
+// The same from libtorch's operations, which is what other devices than the CPU use.
+torch::Tensor GenericFusedAttention(const torch::Tensor& query_key_value, int64_t heads,
+                                    const RotaryTable& rotary, const torch::Tensor& mask,
+                                    PaddingQueries padding_queries);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_TRAIN_ATTENTION_H_

@@ -1,10 +1,58 @@
 #include "train/layers.h"
 
+#include "train/gemm.h"
+
 namespace blockformer {
+namespace {
+
+// What a custom function needs in place of an undefined tensor.
+c10::optional<torch::Tensor> IfDefined(const torch::Tensor& tensor) {
+  return tensor.defined() ? c10::make_optional(tensor) : c10::nullopt;
+}
+
+// An f32 linear layer on the CPU.
+class LinearFunction : public torch::autograd::Function<LinearFunction> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& weight,
+                               const c10::optional<torch::Tensor>& bias) {
+    const torch::Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
+    context->save_for_backward({rows, weight});
+    context->saved_data["bias"] = bias.has_value();
+    torch::Tensor output = bias.has_value()
+                               ? bias->expand({rows.size(0), bias->size(0)}).contiguous()
+                               : torch::empty({rows.size(0), weight.size(0)}, x.options());
+    MatMulInto(output, rows, false, weight, true, /*accumulate=*/bias.has_value());
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    return output.view(shape);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor& rows = saved[0];
+    const torch::Tensor& weight = saved[1];
+    const torch::Tensor slope = gradients[0].reshape({-1, weight.size(0)}).contiguous();
+    torch::Tensor input_gradient = torch::empty_like(rows);
+    torch::Tensor weight_gradient = torch::empty_like(weight);
+    MatMulInto(input_gradient, slope, false, weight, false, /*accumulate=*/false);
+    MatMulInto(weight_gradient, slope, true, rows, false, /*accumulate=*/false);
+    std::vector<int64_t> shape = gradients[0].sizes().vec();
+    shape.back() = weight.size(1);
+    return {input_gradient.view(shape), weight_gradient,
+            context->saved_data["bias"].toBool() ? slope.sum(0) : torch::Tensor()};
+  }
+};
+
+}  // namespace
 
 torch::Tensor Linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
                      ComputeType compute) {
-  if (compute == ComputeType::kFloat32) return torch::linear(x, weight, bias);
+  if (compute == ComputeType::kFloat32) {
+    return x.is_cpu() ? LinearFunction::apply(x, weight, IfDefined(bias))
+                      : torch::linear(x, weight, bias);
+  }
   const torch::Tensor product =
       torch::linear(x.to(torch::kBFloat16), weight.to(torch::kBFloat16)).to(torch::kFloat32);
   return bias.defined() ? product + bias : product;

@@ -1,11 +1,57 @@
 #include "train/loss.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "base/parallel.h"
 #include "data/packing.h"
+#include "train/gemm.h"
+#include "train/simd.h"
+#include "train/simd_math.h"
 
 namespace blockformer {
 namespace {
 
 constexpr int64_t kChunkRows = 512;
+
+// Returns the loss of one row of logits and turns the row into the loss's gradient.
+BLOCKFORMER_SIMD
+float SoftmaxRow(int64_t label, int64_t count, float* row) {
+  float largest = row[0];
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 0; i < count; ++i) largest = row[i] > largest ? row[i] : largest;
+  const float chosen = row[label] - largest;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    row[i] = VectorExp(row[i] - largest);
+    sum += row[i];
+  }
+  const float inverse = 1.0F / sum;
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) row[i] *= inverse;
+  row[label] -= 1.0F;
+  return std::log(sum) - chosen;
+}
+
+torch::Tensor SoftmaxRowsFused(const torch::Tensor& logits, const torch::Tensor& labels) {
+  const torch::Tensor losses = torch::zeros({logits.size(0)}, logits.options());
+  const int64_t count = logits.size(1);
+  const int64_t* const label = labels.data_ptr<int64_t>();
+  float* const loss = losses.data_ptr<float>();
+  float* const rows = logits.data_ptr<float>();
+  ParallelFor(logits.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* const row = rows + i * count;
+      if (label[i] == kIgnoredLabel) {
+        std::fill_n(row, count, 0.0F);
+      } else {
+        loss[i] = SoftmaxRow(label[i], count, row);
+      }
+    }
+  });
+  return losses;
+}
 
 class SoftmaxHeadFunction : public torch::autograd::Function<SoftmaxHeadFunction> {
  public:
@@ -18,16 +64,24 @@ class SoftmaxHeadFunction : public torch::autograd::Function<SoftmaxHeadFunction
     const torch::Tensor head = weight.to(type);
     const torch::Tensor losses = torch::zeros({hidden.size(0)}, hidden.options());
     const torch::Tensor hidden_gradient = gradients ? torch::empty_like(hidden) : torch::Tensor();
-    const torch::Tensor weight_gradient = gradients ? torch::zeros_like(weight) : torch::Tensor();
+    torch::Tensor weight_gradient = gradients ? torch::zeros_like(weight) : torch::Tensor();
     for (int64_t begin = 0; begin < hidden.size(0); begin += kChunkRows) {
       const int64_t rows = std::min(kChunkRows, hidden.size(0) - begin);
-      const torch::Tensor input = hidden.narrow(0, begin, rows).to(type);
-      torch::Tensor logits = torch::mm(input, head.t()).to(torch::kFloat32);
+      const torch::Tensor input = hidden.narrow(0, begin, rows).to(type).contiguous();
+      torch::Tensor product = torch::empty({rows, head.size(0)}, head.options());
+      MatMulInto(product, input, false, head, true, /*accumulate=*/false);
+      torch::Tensor logits = product.to(torch::kFloat32);
       losses.narrow(0, begin, rows).copy_(SoftmaxRows(logits, labels.narrow(0, begin, rows)));
       if (!gradients) continue;
       const torch::Tensor slope = logits.to(type);
-      hidden_gradient.narrow(0, begin, rows).copy_(torch::mm(slope, head));
-      weight_gradient.add_(torch::mm(slope.t(), input));
+      torch::Tensor input_gradient = torch::empty_like(input);
+      MatMulInto(input_gradient, slope, false, head, false, /*accumulate=*/false);
+      hidden_gradient.narrow(0, begin, rows).copy_(input_gradient);
+      if (bfloat16) {
+        weight_gradient.add_(torch::mm(slope.t(), input));
+      } else {
+        MatMulInto(weight_gradient, slope, true, input, false, /*accumulate=*/true);
+      }
     }
     context->save_for_backward({hidden_gradient, weight_gradient});
     context->mark_non_differentiable({losses});
@@ -43,6 +97,7 @@ class SoftmaxHeadFunction : public torch::autograd::Function<SoftmaxHeadFunction
  private:
   // Returns the losses and turns the logits into their gradient.
   static torch::Tensor SoftmaxRows(torch::Tensor& logits, const torch::Tensor& labels) {
+    if (logits.is_cpu()) return SoftmaxRowsFused(logits, labels);
     const torch::Tensor kept = (labels != kIgnoredLabel);
     const torch::Tensor index = labels.clamp_min(0).unsqueeze(1);
     const torch::Tensor normaliser = logits.logsumexp(1, /*keepdim=*/true);
