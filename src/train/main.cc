@@ -14,6 +14,7 @@ int Run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("blockformer-train ") + kVersion);
   app.require_subcommand(1);
   AddTrainCommand(app);
+  AddGenerateCommand(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {
