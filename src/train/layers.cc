@@ -19,8 +19,9 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
     const torch::Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
     context->save_for_backward({rows, weight});
     context->saved_data["bias"] = bias.has_value();
+    // A copy even for one row: the product is added to it.
     torch::Tensor output = bias.has_value()
-                               ? bias->expand({rows.size(0), bias->size(0)}).contiguous()
+                               ? bias->repeat({rows.size(0), 1})
                                : torch::empty({rows.size(0), weight.size(0)}, x.options());
     MatMulInto(output, rows, false, weight, true, /*accumulate=*/bias.has_value());
     std::vector<int64_t> shape = x.sizes().vec();
