@@ -1,0 +1,252 @@
+// The program itself, as a user runs it, on a tiny model with random weights.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#include "base/file.h"
+#include "checkpoint/model_directory.h"
+#include "config/parameters.h"
+#include "engine/weights.h"
+#include "tests/data/byte_tokenizer.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  int exit_code = 0;
+  std::string output;  // standard output and error
+};
+
+class ProgramTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/program-test-" + std::to_string(getpid());
+    WriteModel(Path("block"), BlockConfig());
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  static ModelConfig BlockConfig() {
+    ModelConfig config;
+    config.vocab_size = 264;  // four ids more than the tokenizer has
+    config.max_length = 64;
+    config.block_length = 4;
+    config.embedder = {EmbedderProjection::kConcat, 8};
+    config.decoder = {32, 1, 2, 64};
+    config.token_decoder = {32, 1, 2, 64};
+    config.prefix_length = 2;
+    return config;
+  }
+
+  static void WriteModel(const std::string& directory, const ModelConfig& config) {
+    std::filesystem::create_directories(directory);
+    WriteModelConfig(directory, config);
+    WriteByteTokenizer(directory + "/tokenizer.json");
+    const ReadWeights read = RandomWeights(config, 3);
+    std::vector<std::vector<float>> values;
+    std::vector<NamedTensor> tensors;
+    for (const ParameterSpec& spec : ListParameters(config)) {
+      if (!spec.is_used) continue;
+      values.push_back(read(spec.name));
+      tensors.push_back(
+          {spec.name, {DataType::kF32, spec.shape, std::as_bytes(std::span(values.back()))}});
+    }
+    WriteSafetensors(directory + "/" + kWeightsFile, tensors);
+  }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+
+  // Runs `blockformer ARGUMENTS`, to which a shell may add redirections.
+  static Outcome Run(const std::string& arguments, bool with_errors = true) {
+    const std::string command = std::string(BLOCKFORMER_PROGRAM) + " " + arguments +
+                                (with_errors ? " 2>&1" : " 2>/dev/null");
+    FILE* pipe = popen(command.c_str(), "r");
+    Outcome outcome;
+    char buffer[4096];
+    while (const size_t count = fread(buffer, 1, sizeof(buffer), pipe)) {
+      outcome.output.append(buffer, count);
+    }
+    outcome.exit_code = WEXITSTATUS(pclose(pipe));
+    return outcome;
+  }
+
+  std::vector<Json> ReadLines(const std::string& path) const {
+    std::istringstream stream(ReadFile(path));
+    std::vector<Json> lines;
+    for (std::string line; std::getline(stream, line);) lines.push_back(ParseJson(line, path));
+    return lines;
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ProgramTest, ExplainsItself) {
+  EXPECT_EQ(Run("--version").exit_code, 0);
+  const Outcome help = Run("--help");
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* command :
+       {"bench", "doctor", "generate", "inspect", "prepare", "tokenizer", "train"}) {
+    EXPECT_THAT(help.output, HasSubstr(command));
+  }
+  EXPECT_EQ(Run("").exit_code, 2);
+  EXPECT_EQ(Run("no-such-command").exit_code, 2);
+  EXPECT_EQ(Run("generate --no-such-flag").exit_code, 2);
+}
+
+TEST_F(ProgramTest, TheSameSeedGivesTheSameText) {
+  const std::string generate = "generate --model " + Path("block") +
+                               " --prompt 'the end' --max-tokens 20 --temperature 1 --seed ";
+  const Outcome first = Run(generate + "1", false);
+  EXPECT_EQ(first.exit_code, 0);
+  EXPECT_THAT(first.output, testing::StartsWith("the end"));
+  EXPECT_EQ(first.output, Run(generate + "1", false).output);
+  EXPECT_EQ(first.output, Run(generate + "1 --threads 1", false).output);
+  EXPECT_NE(first.output, Run(generate + "2", false).output);
+}
+
+TEST_F(ProgramTest, GeneratesJsonAndReadsThePromptFromStandardInput) {
+  WriteFileAtomically(Path("prompt"), "the\n");
+  const Outcome outcome =
+      Run("generate --model " + Path("block") +
+              " --max-tokens 7 --ignore-eos --n 3 --temperature 1 --json < " + Path("prompt"),
+          false);
+  ASSERT_EQ(outcome.exit_code, 0);
+  std::istringstream stream(outcome.output);
+  std::set<std::string> texts;
+  int lines = 0;
+  for (std::string line; std::getline(stream, line); ++lines) {
+    const Json json = ParseJson(line, "output");
+    EXPECT_EQ(json["prompt"], "the");
+    EXPECT_EQ(json["tokens"], 7);
+    EXPECT_EQ(json["finish_reason"], "length");
+    for (const Json& id : json["ids"]) EXPECT_LT(id.get<int>(), kByteTokenizerVocabSize);
+    texts.insert(json["text"].get<std::string>());
+  }
+  EXPECT_EQ(lines, 3);
+  EXPECT_GT(texts.size(), 1U);
+}
+
+TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrderAndAfterAnInterruption) {
+  std::string prompts;
+  for (int i = 0; i < 9; ++i) {
+    prompts += OrderedJson{{"id", i}, {"prompt", std::string(static_cast<size_t>(1 + i * 3), 'a')}}
+                   .dump() +
+               "\n";
+  }
+  WriteFileAtomically(Path("in.jsonl"), prompts);
+  const std::string command = "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+                              " --batch 4 --max-tokens 10 --temperature 1 --n 2 --output ";
+  ASSERT_EQ(Run(command + Path("whole.jsonl")).exit_code, 0);
+  const std::vector<Json> lines = ReadLines(Path("whole.jsonl"));
+  ASSERT_EQ(lines.size(), 18U);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i]["id"], i / 2);
+    EXPECT_EQ(lines[i]["sample"], i % 2);
+  }
+
+  // An interrupted run leaves whole lines, and maybe a part of one.
+  ASSERT_EQ(Run(command + Path("again.jsonl")).exit_code, 0);
+  const std::string whole = ReadFile(Path("again.jsonl"));
+  EXPECT_EQ(whole, ReadFile(Path("whole.jsonl")));
+  const Outcome refused = Run(command + Path("again.jsonl"));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.output, HasSubstr("--force"));
+}
+
+TEST_F(ProgramTest, GoesOnFromPartialOutput) {
+  // The second prompt does not fit, so the run ends after it has begun.
+  const std::string head = "{\"prompt\":\"a\"}\n";
+  WriteFileAtomically(Path("in.jsonl"),
+                      head + OrderedJson{{"prompt", std::string(90, 'b')}}.dump());
+  const std::string command = "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+                              " --max-tokens 8 --output " + Path("out.jsonl");
+  EXPECT_THAT(Run(command).output, HasSubstr("maximal length 64"));
+  EXPECT_FALSE(FileExists(Path("out.jsonl")));
+  // What an interrupted run had done: a marked line, and one cut short.
+  WriteFileAtomically(Path("in.jsonl"),
+                      head + OrderedJson{{"prompt", "c"}, {"x", std::string(82, 'b')}}.dump());
+  WriteFileAtomically(Path("out.jsonl.partial"), "{\"marked\": true}\n{\"prom");
+  const Outcome refused = Run(command + " --seed 9");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.output, HasSubstr("other settings"));
+  const std::string size = std::to_string(std::filesystem::file_size(Path("in.jsonl")));
+  std::string settings = ReadFile(Path("out.jsonl.partial.settings"));
+  const size_t begin = settings.find("\"input_bytes\":") + 14;
+  settings.replace(begin, settings.find(',', begin) - begin, size);
+  WriteFileAtomically(Path("out.jsonl.partial.settings"), settings);
+  ASSERT_EQ(Run(command).exit_code, 0);
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_TRUE(lines[0].contains("marked"));
+  EXPECT_EQ(lines[1]["prompt"], "c");
+  EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
+}
+
+TEST_F(ProgramTest, NamesTheLineOfABadPrompt) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"prompt\":\"a\"}\n\n{\"text\":\"b\"}\n");
+  const Outcome outcome = Run("generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+                              " --output " + Path("out.jsonl"));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("line 3: prompt: is missing"));
+  EXPECT_FALSE(FileExists(Path("out.jsonl")));
+}
+
+TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
+  const auto expect = [](const std::string& arguments, int code, const std::string& part) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.exit_code, code) << arguments;
+    EXPECT_THAT(outcome.output, HasSubstr(part)) << arguments;
+    EXPECT_THAT(outcome.output, testing::Not(HasSubstr("internal error"))) << arguments;
+  };
+  const std::string block = "generate --prompt x --model " + Path("block");
+  expect("generate --prompt x --model " + Path("none"), 1, "none");
+  expect(block + " --temperature -1", 2, "temperature: -1");
+  expect(block + " --top-p 0", 2, "top_p");
+  expect(block + " --max-tokens 0", 2, "max_tokens: 0");
+  expect(block + " --max-tokens 1000", 1, "maximal length 64");
+  expect(block + " --batch 0", 2, "max_sequences");
+  expect(block + " --threads -3", 2, "threads");
+  expect(block + " --n 0", 2, "--n");
+  expect(block + " --compat huggingface", 2, "--compat");
+  expect("inspect " + Path("none"), 1, "none");
+  expect("inspect " + Path("block") + "/config.json", 2, "neither a model directory nor a recipe");
+  expect("bench throughput " + Path("block") + " --batch 0", 2, "--batch");
+  WriteFileAtomically(Path("block") + "/model.safetensors", "rubbish, and too long for a length");
+  expect(block, 1, "model.safetensors");
+}
+
+TEST_F(ProgramTest, InspectCountsParameters) {
+  const Outcome outcome = Run("inspect --json " + Path("block"), false);
+  ASSERT_EQ(outcome.exit_code, 0);
+  const Json json = ParseJson(outcome.output, "output");
+  const ParameterCounts counts = CountParameters(BlockConfig());
+  EXPECT_EQ(json["kind"], "block");
+  EXPECT_EQ(json["parameters"]["total"], counts.total);
+  EXPECT_EQ(json["parameters"]["non_embedding"], counts.non_embedding);
+  EXPECT_THAT(Run("inspect " + Path("block")).output, HasSubstr("Block Transformer"));
+}
+
+TEST_F(ProgramTest, BenchReportsEveryModelAndBatch) {
+  const Outcome outcome = Run("bench throughput " + Path("block") + " " + Path("block") +
+                                  " --batch 1,3 --prompt 9 --generate 8 --repetitions 2 --json -",
+                              false);
+  ASSERT_EQ(outcome.exit_code, 0);
+  const Json json = ParseJson(outcome.output, "output");
+  ASSERT_EQ(json["results"].size(), 4U);
+  EXPECT_GT(json["machine"]["f32_gflops"].get<double>(), 0.0);
+  for (const Json& result : json["results"]) {
+    EXPECT_EQ(result["kind"], "block");
+    EXPECT_GT(result["prefill_tokens_per_s"].get<double>(), 0.0);
+    EXPECT_GT(result["decode_tokens_per_s"].get<double>(), 0.0);
+    EXPECT_GT(result["total_tokens_per_s"].get<double>(), 0.0);
+  }
+}
+
+}  // namespace
+}  // namespace blockformer
