@@ -1,0 +1,79 @@
+#include "train/attention.h"
+
+#include <gtest/gtest.h>
+
+namespace blockformer {
+namespace {
+
+constexpr double kTolerance = 2e-5;
+
+struct Case {
+  int64_t batch, rows, heads, head_size, pairs;
+};
+
+class AttentionTest : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    torch::manual_seed(1);
+    const Case& c = GetParam();
+    input_ = torch::randn({c.batch, c.rows, 3 * c.heads * c.head_size});
+    weights_ = torch::randn({c.batch, c.rows, c.heads * c.head_size});
+    rotary_ = MakeRotaryTable(torch::arange(c.rows, torch::kInt64), c.pairs, 10000);
+    mask_ = torch::rand({c.batch, c.rows}) > 0.3;
+  }
+
+  // The output, and the gradient of its sum with random weights.
+  template <typename Attention>
+  std::pair<torch::Tensor, torch::Tensor> Run(Attention attention, const torch::Tensor& mask,
+                                              PaddingQueries padding) const {
+    torch::Tensor input = input_.clone().requires_grad_(true);
+    const torch::Tensor output = attention(input, GetParam().heads, rotary_, mask, padding);
+    (output * weights_).sum().backward();
+    return {output.detach(), input.grad()};
+  }
+
+  void ExpectEqual(const torch::Tensor& mask, PaddingQueries padding) const {
+    const auto [output, gradient] = Run(FusedCausalAttention, mask, padding);
+    const auto [expected, expected_gradient] = Run(GenericFusedAttention, mask, padding);
+    EXPECT_LE((output - expected).abs().max().item<double>(), kTolerance);
+    EXPECT_LE((gradient - expected_gradient).abs().max().item<double>(),
+              kTolerance * expected_gradient.abs().max().item<double>());
+  }
+
+  torch::Tensor input_, weights_, mask_;
+  RotaryTable rotary_;
+};
+
+TEST_P(AttentionTest, FusedEqualsGenericWithoutPadding) { ExpectEqual({}, PaddingQueries::kZero); }
+
+TEST_P(AttentionTest, FusedEqualsGenericWithZeroedPadding) {
+  ExpectEqual(mask_, PaddingQueries::kZero);
+}
+
+TEST_P(AttentionTest, FusedEqualsGenericWithAttendingPadding) {
+  mask_.select(1, 0).fill_(true);
+  ExpectEqual(mask_, PaddingQueries::kAttend);
+}
+
+TEST_P(AttentionTest, PaddingIsExactlyZero) {
+  torch::NoGradGuard no_gradients;
+  const torch::Tensor output =
+      FusedCausalAttention(input_, GetParam().heads, rotary_, mask_, PaddingQueries::kZero);
+  EXPECT_EQ(output.index({~mask_}).abs().sum().item<double>(), 0.0);
+  EXPECT_GT(output.index({mask_}).abs().min().item<double>(), 0.0);
+}
+
+TEST_P(AttentionTest, IsDeterministic) {
+  const auto [output, gradient] = Run(FusedCausalAttention, mask_, PaddingQueries::kZero);
+  const auto [again, gradient_again] = Run(FusedCausalAttention, mask_, PaddingQueries::kZero);
+  EXPECT_TRUE(torch::equal(output, again));
+  EXPECT_TRUE(torch::equal(gradient, gradient_again));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
+                         ::testing::Values(Case{7, 5, 2, 32, 4}, Case{3, 9, 3, 20, 5},
+                                           Case{2, 1, 1, 16, 8}, Case{2, 33, 2, 16, 0},
+                                           Case{2, 130, 3, 24, 12}));
+
+}  // namespace
+}  // namespace blockformer
