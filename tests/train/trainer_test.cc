@@ -5,16 +5,19 @@
 
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "base/error.h"
 #include "checkpoint/model_directory.h"
 #include "tests/train/training_run.h"
+#include "text/bpe_trainer.h"
 
 namespace blockformer {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 void TrainModel(const TrainRecipe& recipe, bool restart = false) {
   Train(recipe, {"blockformer train test", restart}, ProcessRank());
@@ -105,6 +108,33 @@ TEST(Trainer, VanillaModelsTrain) {
   WriteFileAtomically(folder.recipe_path(), vanilla + text.substr(text.find("training:")));
   TrainModel(folder.Read());
   EXPECT_LT(FinalLoss(folder.Path("run")), 3.0);
+}
+
+TEST(Trainer, TextSamplesAreWrittenAndChangeNothing) {
+  const TrainingFolder folder;
+  bool done = false;
+  const TokenizerDescription tokenizer = TrainBpe(
+      [&done](std::string* text) {
+        *text = "a text of a few words";
+        return !std::exchange(done, true);
+      },
+      {.vocab_size = kMinTrainedVocabulary});
+  WriteFileAtomically(folder.Path("tokenizer.json"), WriteTokenizerJson(tokenizer));
+  const std::vector<std::string> settings = {"data.tokenizer=" + folder.Path("tokenizer.json"),
+                                             "model.vocab_size=300", "training.stop_steps=10"};
+  const auto with = [&settings](const std::string& setting) {
+    std::vector<std::string> result = settings;
+    result.push_back(setting);
+    return result;
+  };
+  TrainModel(folder.Read(with("validation.prompt=few words")));
+  TrainRecipe silent = folder.Read(with("validation.sample_tokens=0"));
+  silent.output = folder.Path("silent");
+  TrainModel(silent);
+  EXPECT_THAT(ReadMetrics(folder.Path("run")).back()["sample"].get<std::string>(),
+              StartsWith("few words"));
+  ExpectSameTensors(folder.Path("silent"), folder.Path("run"));
+  EXPECT_TRUE(FileExists(folder.Path("run/tokenizer.json")));
 }
 
 TEST(Trainer, SeedChangesWeightsAndOrder) {
