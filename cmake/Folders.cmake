@@ -7,15 +7,14 @@ function(blockformer_folder name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   set(target blockformer_${name})
-  if(NOT sources)
-    add_library(${target} INTERFACE)
-    return()
-  endif()
   add_library(${target} STATIC ${sources})
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   list(TRANSFORM arg_DEPENDS PREPEND blockformer_)
   target_link_libraries(${target} PUBLIC ${arg_DEPENDS} ${arg_LIBRARIES} PRIVATE blockformer_options)
 endfunction()
+
+# As LimitSpinning() of base/parallel.h does for the programs.
+set(BLOCKFORMER_TEST_ENVIRONMENT GOMP_SPINCOUNT=10000)
 
 # blockformer_test(FOLDER [LABEL label] LIBRARIES target...)
 # Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case. Cases are
@@ -29,5 +28,6 @@ function(blockformer_test folder)
   target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} blockformer_options GTest::gmock
                                           GTest::gtest_main)
   gtest_discover_tests(${target} TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
-                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES LABELS "${arg_LABEL}")
+                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES LABELS "${arg_LABEL}"
+                       ENVIRONMENT ${BLOCKFORMER_TEST_ENVIRONMENT})
 endfunction()

@@ -15,6 +15,12 @@ int NumThreads();
 // Throws Error(kInvalidArgument) unless 1 <= threads <= 1024.
 void SetNumThreads(int threads);
 
+// Call first in main(): idle OpenMP threads spin briefly, some tens of microseconds, before they
+// sleep. GNU's default spins for milliseconds, which slows a machine that has other work many times
+// over. The runtime reads this only when it is loaded, so the program starts itself once more with
+// it in the environment. GOMP_SPINCOUNT or OMP_WAIT_POLICY, where set, are left as they are.
+void LimitSpinning(char** argv);
+
 // The index of the calling thread in the innermost ParallelFor, in [0, NumThreads()).
 int ThreadIndex();
 

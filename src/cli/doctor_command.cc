@@ -17,7 +17,7 @@ namespace {
 
 OrderedJson Examine() {
   const CpuInfo cpu = GetCpuInfo();
-  const char* policy = std::getenv("OMP_WAIT_POLICY");
+  const char* spin_count = std::getenv("GOMP_SPINCOUNT");
   return {
       {"blockformer", kVersion},
       {"processor", cpu.model_name},
@@ -25,7 +25,7 @@ OrderedJson Examine() {
       {"memory_gb", static_cast<double>(cpu.memory_bytes) * 1e-9},
       {"features", cpu.features},
       {"threads", NumThreads()},
-      {"omp_wait_policy", policy == nullptr ? "default" : policy},
+      {"omp_spin_count", spin_count == nullptr ? "default" : spin_count},
       {"kernels", {{"gemm", "oneDNN " + OneDnnIsa()}, {"other", "Highway " + HighwayTarget()}}},
       {"f32_gflops", MeasureF32Gflops()},
       {"int8_gops", MeasureInt8Gops()},
@@ -33,7 +33,8 @@ OrderedJson Examine() {
       {"libraries",
        {{"oneDNN", OneDnnVersion()},
         {"Highway", HighwayVersion()},
-        {"fmt", FMT_VERSION},
+        {"fmt",
+         fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
         {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
                                       NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
         {"CLI11", CLI11_VERSION}}}};
@@ -51,8 +52,8 @@ void PrintText(const OrderedJson& report) {
   line("features",
        fmt::format("{}", fmt::join(report["features"].get<std::vector<std::string>>(), " ")));
   line("memory", fmt::format("{:.1f} GB", number("memory_gb")));
-  line("threads", fmt::format("{} (OMP_WAIT_POLICY: {})", report["threads"].get<int>(),
-                              text("omp_wait_policy")));
+  line("threads", fmt::format("{} (GOMP_SPINCOUNT: {})", report["threads"].get<int>(),
+                              text("omp_spin_count")));
   for (const auto& [name, kernel] : report["kernels"].items()) {
     line((name + " kernels").c_str(), kernel.get<std::string>());
   }
@@ -60,7 +61,7 @@ void PrintText(const OrderedJson& report) {
   line("int8 peak", fmt::format("{:.0f} GOP/s, measured", number("int8_gops")));
   line("memory bandwidth", fmt::format("{:.1f} GB/s of reading, measured", number("memory_gbps")));
   for (const auto& [name, version] : report["libraries"].items()) {
-    line(name.c_str(), version.is_string() ? version.get<std::string>() : version.dump());
+    line(name.c_str(), version.get<std::string>());
   }
 }
 

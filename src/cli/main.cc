@@ -1,6 +1,7 @@
 // blockformer: one program, a command a file.
 #include <fmt/format.h>
 
+#include "base/parallel.h"
 #include "base/program.h"
 #include "blockformer/version.h"
 #include "cli/commands.h"
@@ -32,5 +33,6 @@ int Main(int argc, char** argv) {
 }  // namespace blockformer
 
 int main(int argc, char** argv) {
+  blockformer::LimitSpinning(argv);
   return blockformer::RunProgram("blockformer", [&] { return blockformer::Main(argc, argv); });
 }

@@ -1,7 +1,7 @@
 #ifndef BLOCKFORMER_TRAIN_LANGUAGE_MODEL_H_
 #define BLOCKFORMER_TRAIN_LANGUAGE_MODEL_H_
 
-#include <torch/torch.h>
+#include "train/torch.h"
 
 #include <memory>
 

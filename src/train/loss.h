@@ -1,7 +1,7 @@
 #ifndef BLOCKFORMER_TRAIN_LOSS_H_
 #define BLOCKFORMER_TRAIN_LOSS_H_
 
-#include <torch/torch.h>
+#include "train/torch.h"
 
 #include "train/language_model.h"
 

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "base/parallel.h"
 #include "base/program.h"
 #include "blockformer/version.h"
 #include "train/commands.h"
@@ -29,5 +30,6 @@ int Run(int argc, char** argv) {
 }  // namespace blockformer
 
 int main(int argc, char** argv) {
+  blockformer::LimitSpinning(argv);
   return blockformer::RunProgram("blockformer-train", [&] { return blockformer::Run(argc, argv); });
 }

@@ -1,7 +1,7 @@
 #ifndef BLOCKFORMER_TRAIN_NEOX_STACK_H_
 #define BLOCKFORMER_TRAIN_NEOX_STACK_H_
 
-#include <torch/torch.h>
+#include "train/torch.h"
 
 #include <memory>
 #include <vector>

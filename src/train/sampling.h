@@ -1,7 +1,7 @@
 #ifndef BLOCKFORMER_TRAIN_SAMPLING_H_
 #define BLOCKFORMER_TRAIN_SAMPLING_H_
 
-#include <torch/torch.h>
+#include "train/torch.h"
 
 #include <cstdint>
 #include <vector>

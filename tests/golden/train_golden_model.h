@@ -1,7 +1,7 @@
 #ifndef BLOCKFORMER_TESTS_GOLDEN_TRAIN_GOLDEN_MODEL_H_
 #define BLOCKFORMER_TESTS_GOLDEN_TRAIN_GOLDEN_MODEL_H_
 
-#include <torch/torch.h>
+#include "train/torch.h"
 
 #include <memory>
 #include <string>
