@@ -22,21 +22,31 @@
 #include <hwy/highway.h>
 // clang-format on
 
+#ifndef BLOCKFORMER_KERNELS_MACHINE_CONSTANTS_
+#define BLOCKFORMER_KERNELS_MACHINE_CONSTANTS_
+namespace blockformer {
+// Enough to hide the latency of two units of four or five cycles.
+inline constexpr int kChains = 12;
+}  // namespace blockformer
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace blockformer {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Does `rounds` rounds of independent multiply-adds and returns their number of operations. `sink`
-// takes a result, so that the compiler keeps the work.
+// Does `rounds` rounds of kChains independent multiply-adds and returns their number of operations.
+// The chains begin at different values and end in `sink` [kChains], or the compiler would do one of
+// them for all.
 double MultiplyAddF32(int64_t rounds, float* sink) {
   const hn::ScalableTag<float> tag;
-  constexpr int kChains = 12;  // hides the latency of two units of four or five cycles
   const auto factor = hn::Set(tag, 0.999f);
   const auto addend = hn::Set(tag, 0.001f);
-  auto a0 = hn::Set(tag, sink[0]), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0;
-  auto a6 = a0, a7 = a0, a8 = a0, a9 = a0, a10 = a0, a11 = a0;
+  auto a0 = hn::Set(tag, sink[0]), a1 = hn::Set(tag, sink[1]), a2 = hn::Set(tag, sink[2]);
+  auto a3 = hn::Set(tag, sink[3]), a4 = hn::Set(tag, sink[4]), a5 = hn::Set(tag, sink[5]);
+  auto a6 = hn::Set(tag, sink[6]), a7 = hn::Set(tag, sink[7]), a8 = hn::Set(tag, sink[8]);
+  auto a9 = hn::Set(tag, sink[9]), a10 = hn::Set(tag, sink[10]), a11 = hn::Set(tag, sink[11]);
   for (int64_t i = 0; i < rounds; ++i) {
     a0 = hn::MulAdd(a0, factor, addend);
     a1 = hn::MulAdd(a1, factor, addend);
@@ -93,14 +103,24 @@ double BestRate(const std::function<double()>& work) {
   return best * 1e-9;
 }
 
+// Runs `chains` from values that the compiler cannot know, and uses what they end with.
+template <typename Number>
+double RunChains(double (*chains)(int64_t rounds, Number* sink)) {
+  volatile Number start = 1;
+  Number sink[kChains];
+  for (int c = 0; c < kChains; ++c) sink[c] = start + static_cast<Number>(c);
+  const double operations = chains(kRounds, sink);
+  start = sink[0];
+  return operations;
+}
+
 #if defined(__x86_64__)
-// Twelve chains again; dpbusd adds four products to each of sixteen lanes.
+// The same with dpbusd, which adds four products to each of sixteen lanes.
 __attribute__((target("avx512f,avx512vnni"))) double MultiplyAddInt8(int64_t rounds, int* sink) {
-  constexpr int kChains = 12;
   const __m512i a = _mm512_set1_epi8(3);
-  const __m512i b = _mm512_set1_epi8(static_cast<char>(sink[0] | 1));
+  const __m512i b = _mm512_set1_epi8(1);
   __m512i sums[kChains];
-  for (__m512i& sum : sums) sum = _mm512_setzero_si512();
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_epi32(sink[c]);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) sums[c] = _mm512_dpbusd_epi32(sums[c], a, b);
@@ -143,25 +163,13 @@ double MeasureInt8Product() {
 }  // namespace
 
 double MeasureF32Gflops() {
-  return BestRate([] {
-    volatile float seed = 1.0f;
-    float sink = seed;
-    const double operations = HWY_DYNAMIC_DISPATCH(MultiplyAddF32)(kRounds, &sink);
-    seed = sink;
-    return operations;
-  });
+  return BestRate([] { return RunChains<float>(HWY_DYNAMIC_DISPATCH(MultiplyAddF32)); });
 }
 
 double MeasureInt8Gops() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512vnni")) {
-    return BestRate([] {
-      volatile int seed = 1;
-      int sink = seed;
-      const double operations = MultiplyAddInt8(kRounds, &sink);
-      seed = sink;
-      return operations;
-    });
+    return BestRate([] { return RunChains<int>(MultiplyAddInt8); });
   }
 #endif
   return MeasureInt8Product();
