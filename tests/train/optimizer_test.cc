@@ -1,6 +1,8 @@
 #include "train/optimizer.h"
 
 #include <gtest/gtest.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/adamw.h>
 
 namespace blockformer {
 namespace {
