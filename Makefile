@@ -6,7 +6,7 @@ BUILD := build/$(PRESET)
 JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {jobs = int($$2 / 2000000)} \
 	END {print jobs < 1 ? 1 : (jobs < cores ? jobs : cores)}' /proc/meminfo)
 NINJA := cmake --build $(BUILD) --parallel $(JOBS)
-CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+CTEST := ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
 .PHONY: help packages build quickstart test test-slow bench lint format install clean

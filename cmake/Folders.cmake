@@ -27,7 +27,10 @@ function(blockformer_test folder)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} blockformer_options GTest::gmock
                                           GTest::gtest_main)
+  set(properties ENVIRONMENT ${BLOCKFORMER_TEST_ENVIRONMENT})
+  if(arg_LABEL)
+    list(APPEND properties LABELS ${arg_LABEL})
+  endif()
   gtest_discover_tests(${target} TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
-                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES LABELS "${arg_LABEL}"
-                       ENVIRONMENT ${BLOCKFORMER_TEST_ENVIRONMENT})
+                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES ${properties})
 endfunction()

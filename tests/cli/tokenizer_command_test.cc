@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <iostream>
@@ -36,7 +37,7 @@ class TokenizerCommand : public testing::Test {
   static void SetUpTestSuite() { std::ios::sync_with_stdio(false); }
 
   void SetUp() override {
-    directory_ = testing::TempDir() + "/tokenizer_command";
+    directory_ = testing::TempDir() + "/tokenizer_command" + std::to_string(getpid());
     MakeDirectories(directory_);
     path_ = directory_ + "/tiny.json";
     WriteFileAtomically(path_, TinyJson());

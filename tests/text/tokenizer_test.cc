@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -188,7 +189,7 @@ TEST(Tokenizer, ReadsMergesAsPairs) {
 
 TEST(Tokenizer, ReadsGpt2sFiles) {
   const Json json = ParseJson(TinyJson(), "tiny");
-  const std::string directory = testing::TempDir() + "/gpt2_tokenizer";
+  const std::string directory = testing::TempDir() + "/gpt2_tokenizer" + std::to_string(getpid());
   std::string merges = "#version: 0.2\n";
   for (const auto& merge : json["model"]["merges"]) merges += merge.get<std::string>() + "\n";
   MakeDirectories(directory);
