@@ -175,11 +175,13 @@ void AtomicFile::Commit() {
   Flush();
   if (fsync(descriptor_) != 0) FailSystem("sync", temporary_path_);
   const int closing = std::exchange(descriptor_, -1);
-  if (close(closing) != 0) {
+  try {
+    if (close(closing) != 0) FailSystem("close", temporary_path_);
+    RenameDurably(temporary_path_, path_);
+  } catch (...) {
     unlink(temporary_path_.c_str());
-    FailSystem("close", temporary_path_);
+    throw;
   }
-  RenameDurably(temporary_path_, path_);
 }
 
 }  // namespace blockformer

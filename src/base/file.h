@@ -24,7 +24,7 @@ void MakeDirectories(const std::string& path);
 // `path` holds either the old contents or the new, whole.
 void WriteFileAtomically(const std::string& path, std::string_view contents);
 
-// Renames `from` to `to` and syncs the directories, so that the rename survives a power cut.
+// Renames `from` to `to` and syncs the directory of `to`, so that the rename survives a power cut.
 // A directory replaces nothing: `to` must not exist then.
 void RenameDurably(const std::string& from, const std::string& to);
 

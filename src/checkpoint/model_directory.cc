@@ -109,7 +109,7 @@ void WriteModelConfig(const std::string& directory, const ModelConfig& config) {
   const OrderedJson generation = {{"bos_token_id", config.eos_token_id},
                                   {"eos_token_id", config.eos_token_id},
                                   {"pad_token_id", config.pad_token_id}};
-  WriteFileAtomically(directory + "/generation_config.json", generation.dump(2) + "\n");
+  WriteFileAtomically(directory + "/" + kGenerationConfigFile, generation.dump(2) + "\n");
 }
 
 }  // namespace blockformer

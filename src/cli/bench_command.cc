@@ -70,9 +70,9 @@ OrderedJson Summarise(const Contestant& contestant, const ThroughputSetting& set
   const ModelConfig& config = contestant.model->config();
   std::vector<double> prefill, decode, total;
   const double batch = static_cast<double>(setting.batch);
-  // The first unit of every sequence is there when the prefill ends.
-  const double decoded = batch * static_cast<double>(std::max<int64_t>(
-                                     0, setting.generate - contestant.model->unit_length()));
+  // The same in every run: what a step does depends on nothing but the setting.
+  const double decoded = batch * static_cast<double>(setting.generate) -
+                         static_cast<double>(runs.front().tokens_in_prefill);
   for (const ThroughputRun& run : runs) {
     prefill.push_back(run.prefill);
     decode.push_back(run.total - run.prefill);

@@ -22,6 +22,8 @@ ThroughputRun RunThroughput(std::shared_ptr<const Model> model, const Throughput
   Random random(kPromptSeed);
   using Clock = std::chrono::steady_clock;
   int64_t started = 0;
+  int64_t made = 0;
+  int64_t made_in_prefill = 0;
   Clock::time_point all_started;
   const Clock::time_point begin = Clock::now();
   for (int64_t i = 0; i < setting.batch; ++i) {
@@ -31,17 +33,22 @@ ThroughputRun RunThroughput(std::shared_ptr<const Model> model, const Throughput
     }
     request.max_tokens = setting.generate;
     request.stop_at_eos = false;
-    engine.Submit(std::move(request), [&, first = true](std::span<const int32_t>, bool) mutable {
-      if (first && ++started == setting.batch) all_started = Clock::now();
-      first = false;
-      return true;
-    });
+    engine.Submit(std::move(request),
+                  [&, first = true](std::span<const int32_t> tokens, bool) mutable {
+                    made += static_cast<int64_t>(tokens.size());
+                    if (first && ++started == setting.batch) {
+                      all_started = Clock::now();
+                      made_in_prefill = made;
+                    }
+                    first = false;
+                    return true;
+                  });
   }
   engine.Run();
   const auto seconds = [begin](Clock::time_point end) {
     return std::chrono::duration<double>(end - begin).count();
   };
-  return {seconds(all_started), seconds(Clock::now())};
+  return {seconds(all_started), seconds(Clock::now()), made_in_prefill};
 }
 
 double UsefulFlops(const ModelConfig& config, const ThroughputSetting& setting) {

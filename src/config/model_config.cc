@@ -155,6 +155,11 @@ ModelConfig ModelConfigFromJson(const Json& json, const std::string& source) {
     ReadCommon(reader, &config);
     config.max_length = reader.Int("max_position_embeddings", 1, kMaxLength, config.max_length);
     config.decoder = ReadTransformer(reader, Sizes::kRequired);
+    for (const char* key : {"rope_scaling", "rope_parameters", "partial_rotary_factor"}) {
+      if (reader.Has(key)) {
+        reader.FailField(key, "is not supported; rotary_pct and rotary_emb_base are");
+      }
+    }
     const std::string activation = reader.String("hidden_act", "gelu");
     if (activation != "gelu") {
       reader.FailField("hidden_act", fmt::format("\"{}\" is not supported; gelu is", activation));

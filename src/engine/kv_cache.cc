@@ -27,7 +27,11 @@ int64_t KvCache::BytesPerPage(const TransformerConfig& config, int64_t page_size
 
 KvCache::KvCache(const TransformerConfig& config, int64_t num_pages, int64_t page_size)
     : page_size_(page_size) {
-  const int64_t bytes = num_pages * BytesPerPage(config, page_size);
+  int64_t bytes = 0;
+  Require(num_pages <= INT32_MAX &&
+              !__builtin_mul_overflow(num_pages, BytesPerPage(config, page_size), &bytes),
+          ErrorCode::kExhausted, "a KV cache of {} pages is more than any machine holds",
+          num_pages);
   // calloc of a large range maps zero pages, which take memory only once they are written.
   memory_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(bytes), 1)));
   Require(memory_ != nullptr, ErrorCode::kExhausted, "{} MB for the KV cache cannot be had",
@@ -51,6 +55,8 @@ KvCache::KvCache(const TransformerConfig& config, int64_t num_pages, int64_t pag
 }
 
 void KvCache::Take(int64_t count, std::vector<int32_t>* pages) {
+  Require(count <= num_free_pages(), ErrorCode::kInternal, "{} pages are wanted and {} are free",
+          count, num_free_pages());
   for (int64_t i = 0; i < count; ++i) {
     pages->push_back(free_pages_.back());
     free_pages_.pop_back();

@@ -21,7 +21,7 @@ class KvCache {
   int64_t page_size() const { return page_size_; }
   int64_t num_free_pages() const { return static_cast<int64_t>(free_pages_.size()); }
 
-  // Appends `count` pages to `pages`. The caller has checked num_free_pages().
+  // Appends `count` pages to `pages`. Throws Error(kInternal) if fewer are free.
   void Take(int64_t count, std::vector<int32_t>* pages);
   // Returns all pages and empties the list.
   void GiveBack(std::vector<int32_t>* pages);

@@ -65,8 +65,8 @@ void ValidateSampling(const SamplingOptions& options) {
     Require(condition, ErrorCode::kInvalidArgument, "{}: {} is out of range; {} is wanted", name,
             value, range);
   };
-  require(options.repetition_penalty > 0 && options.repetition_penalty <= 100, "repetition_penalty",
-          options.repetition_penalty, "more than 0 and at most 100");
+  require(options.repetition_penalty >= 0.01 && options.repetition_penalty <= 100,
+          "repetition_penalty", options.repetition_penalty, "0.01 to 100");
   require(options.temperature >= 0 && options.temperature <= 100, "temperature",
           options.temperature, "0 to 100");
   require(options.top_k >= 0, "top_k", static_cast<double>(options.top_k), "0 or more");
@@ -80,6 +80,11 @@ int32_t SampleToken(const SamplingOptions& options, uint64_t stream, uint64_t po
   if (options.repetition_penalty != 1.0) {
     PenaliseRepetition(options.repetition_penalty, history, logits);
   }
+  const bool finite =
+      std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); });
+  Require(finite, ErrorCode::kCorrupt,
+          "the model computed logits that are not finite numbers; its weights are damaged, or its "
+          "training diverged");
   if (options.temperature == 0) {
     return static_cast<int32_t>(ArgMax(logits.data(), static_cast<int64_t>(logits.size())));
   }

@@ -41,7 +41,8 @@ HWY_EXPORT(Largest);
 
 int64_t ArgMax(const float* values, int64_t count) {
   const float largest = HWY_DYNAMIC_DISPATCH(Largest)(values, count);
-  return std::find(values, values + count, largest) - values;
+  const int64_t index = std::find(values, values + count, largest) - values;
+  return index < count ? index : 0;
 }
 
 }  // namespace blockformer

@@ -5,7 +5,8 @@
 
 namespace blockformer {
 
-// The index of the largest of `count` > 0 values; the first one where several are largest.
+// The index of the largest of `count` > 0 values; the first one where several are largest. Values
+// must be numbers: with a NaN among them the result is some index in [0, count).
 int64_t ArgMax(const float* values, int64_t count);
 
 }  // namespace blockformer

@@ -77,6 +77,12 @@ TEST_F(FileTest, FullDiskKeepsTheOldFile) {
   EXPECT_EQ(NumFiles(), 1U);
 }
 
+TEST_F(FileTest, AFailedRenameLeavesNothingBehind) {
+  std::filesystem::create_directories(Path("taken/inside"));
+  EXPECT_THROW(WriteFileAtomically(Path("taken"), "x"), Error);
+  EXPECT_EQ(NumFiles(), 1U);
+}
+
 TEST_F(FileTest, MapsAFileAndKeepsItsAddressWhenMoved) {
   WriteFileAtomically(Path("a"), "mapped");
   MappedFile first(Path("a"));

@@ -86,6 +86,12 @@ TEST(ModelConfigTest, ContradictionsAreErrors) {
   expect_error(
       VanillaConfig(), [](auto& j) { j["rotary_pct"] = 0.1; }, "even number");
   expect_error(
+      VanillaConfig(),
+      [](auto& j) {
+        j["rope_scaling"] = {{"factor", 2}};
+      },
+      "rope_scaling");
+  expect_error(
       VanillaConfig(), [](auto& j) { j["hidden_act"] = "relu"; }, "hidden_act");
   expect_error(
       VanillaConfig(), [](auto& j) { j["model_type"] = "llama"; }, "model_type");

@@ -88,6 +88,19 @@ TEST(SamplerTest, RepetitionPenaltyMovesSeenTokensDown) {
   EXPECT_EQ(logits, (std::vector<float>{1.5f, 2, -2}));
 }
 
+TEST(SamplerTest, RefusesLogitsThatAreNoNumbers) {
+  for (const double temperature : {0.0, 1.0}) {
+    SamplingOptions options;
+    options.temperature = temperature;
+    for (const std::vector<float>& bad :
+         {std::vector<float>{0, NAN, 1}, std::vector<float>{NAN, NAN},
+          std::vector<float>{0, INFINITY}}) {
+      std::vector<float> logits = bad;
+      EXPECT_THROW(SampleToken(options, 0, 0, {}, logits), Error);
+    }
+  }
+}
+
 TEST(SamplerTest, RefusesImpossibleOptions) {
   const auto refuse = [](auto change) {
     SamplingOptions options;

@@ -58,6 +58,13 @@ Rows ToRows(const GoldenFile& golden, const std::string& tensor) {
   return rows;
 }
 
+// The larger of `largest` and |a - b|; infinite if that is not a number.
+double LargerDifference(double largest, double a, double b) {
+  const double difference = std::abs(a - b);
+  if (difference <= largest) return largest;
+  return std::isnan(difference) ? INFINITY : difference;
+}
+
 class EngineGolden : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -100,7 +107,7 @@ class EngineGolden : public testing::TestWithParam<std::string> {
     ASSERT_EQ(actual.size(), expected.size()) << name;
     double largest = 0;
     for (size_t i = 0; i < actual.size(); ++i) {
-      largest = std::max(largest, std::abs(static_cast<double>(actual[i]) - expected[i]));
+      largest = LargerDifference(largest, actual[i], expected[i]);
     }
     EXPECT_LE(largest, kLogitTolerance) << name;
   }
@@ -126,7 +133,7 @@ class EngineGolden : public testing::TestWithParam<std::string> {
       ++compared;
       for (int64_t v = i * vocab; v < (i + 1) * vocab; ++v) {
         const size_t index = static_cast<size_t>(v);
-        largest = std::max(largest, std::abs(static_cast<double>(actual[index]) - expected[index]));
+        largest = LargerDifference(largest, actual[index], expected[index]);
       }
     }
     EXPECT_GT(compared, 0) << name;
