@@ -43,6 +43,21 @@ std::vector<std::string> WeightFiles(const std::string& directory) {
   return {shards.begin(), shards.end()};
 }
 
+// An index must name the shard that really holds each tensor.
+void CheckIndex(const std::string& directory, const std::vector<SafetensorsFile>& files) {
+  const std::string index = directory + "/" + kWeightsIndexFile;
+  if (files.size() == 1 && files[0].path() == directory + "/" + kWeightsFile) return;
+  const Json json = ReadJsonFile(index);
+  for (const auto& [tensor, shard] : json.at("weight_map").items()) {
+    const std::string path = directory + "/" + shard.get<std::string>();
+    const bool holds = std::any_of(files.begin(), files.end(), [&](const SafetensorsFile& file) {
+      return file.path() == path && file.Contains(tensor);
+    });
+    Require(holds, ErrorCode::kCorrupt, "{}: weight_map.{}: {} does not hold this tensor", index,
+            tensor, shard.get<std::string>());
+  }
+}
+
 bool IsFloatingPoint(DataType type) {
   return type == DataType::kF32 || type == DataType::kF16 || type == DataType::kBF16;
 }
@@ -57,6 +72,7 @@ std::string ListOf(const std::vector<std::string>& names) {
 
 ModelWeights::ModelWeights(const std::string& directory, const ModelConfig& config) {
   for (const std::string& path : WeightFiles(directory)) files_.emplace_back(path);
+  CheckIndex(directory, files_);
   for (const SafetensorsFile& file : files_) {
     for (const auto& [name, tensor] : file.tensors()) {
       Require(tensors_.emplace(name, &tensor).second, ErrorCode::kCorrupt,

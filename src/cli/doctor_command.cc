@@ -10,7 +10,10 @@
 #include "blockformer/version.h"
 #include "cli/commands.h"
 #include "config/json.h"
+#include "data/input_stream.h"
 #include "kernels/machine.h"
+#include "text/normalizer.h"
+#include "text/split_pattern.h"
 
 namespace blockformer {
 namespace {
@@ -37,7 +40,10 @@ OrderedJson Examine() {
          fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
         {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
                                       NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
-        {"CLI11", CLI11_VERSION}}}};
+        {"CLI11", CLI11_VERSION},
+        {"PCRE2", Pcre2Version()},
+        {"utf8proc", Utf8procVersion()},
+        {"zstd", ZstdVersion()}}}};
 }
 
 void PrintText(const OrderedJson& report) {

@@ -66,6 +66,11 @@ void ReadPadding(const ObjectReader& reader, PaddingConfig* padding) {
   fields.RejectUnknown();
 }
 
+OrderedJson WritePadding(const PaddingConfig& padding) {
+  return {{"random_first_block", padding.random_first_block},
+          {"to_block_boundary", padding.to_block_boundary}};
+}
+
 ModelConfig ReadBlock(const ObjectReader& reader, Sizes sizes) {
   ModelConfig config;
   config.kind = ModelKind::kBlock;
@@ -208,7 +213,8 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
                             {"bos_token_id", config.eos_token_id},
                             {"eos_token_id", config.eos_token_id},
                             {"pad_token_id", config.pad_token_id},
-                            {"torch_dtype", "float32"}});
+                            {"torch_dtype", "float32"},
+                            {"blockformer", {{"padding", WritePadding({false, false})}}}});
     return json;
   }
   const auto projection = config.embedder.projection;
@@ -232,9 +238,7 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
             {"hidden_size", config.embedder.hidden_size}}},
           {"block_decoder", WriteTransformer(config.decoder)},
           {"token_decoder", token_decoder},
-          {"padding",
-           {{"random_first_block", config.padding.random_first_block},
-            {"to_block_boundary", config.padding.to_block_boundary}}}};
+          {"padding", WritePadding(config.padding)}};
 }
 
 }  // namespace blockformer

@@ -104,4 +104,6 @@ size_t InputStream::ReadCompressed(char* data, size_t size) {
   }
 }
 
+std::string ZstdVersion() { return ZSTD_versionString(); }
+
 }  // namespace blockformer

@@ -45,6 +45,9 @@ class InputStream {
   uint64_t bytes_consumed_ = 0;
 };
 
+// The version of zstd, such as "1.5.4".
+std::string ZstdVersion();
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_DATA_INPUT_STREAM_H_

@@ -1,4 +1,4 @@
-// Matrix products through oneDNN 2.x; the only file that knows its interface.
+// Matrix products through oneDNN 2.x. Its way to set scales and attributes stays in this file.
 #include "kernels/gemm.h"
 
 #include <dnnl.hpp>

@@ -5,7 +5,7 @@
 
 namespace blockformer {
 
-// What this machine can do at best, measured with all threads in about a second each. A shared
+// What this machine can do at best, measured with all threads in less than a second each. A shared
 // machine varies, so a figure is worth comparing only with others of the same run.
 
 // f32 multiply-adds on registers alone, in 10^9 operations a second (a multiply-add counts two).

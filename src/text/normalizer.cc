@@ -136,4 +136,6 @@ std::string_view NormalizeNfc(std::string_view text, std::string* storage) {
   return *storage;
 }
 
+std::string Utf8procVersion() { return utf8proc_version(); }
+
 }  // namespace blockformer

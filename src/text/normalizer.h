@@ -11,6 +11,9 @@ namespace blockformer {
 // linear in the length of the text but for sorting runs of combining marks.
 std::string_view NormalizeNfc(std::string_view text, std::string* storage);
 
+// The version of utf8proc, such as "2.8.0".
+std::string Utf8procVersion();
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_TEXT_NORMALIZER_H_

@@ -129,4 +129,11 @@ std::string_view SplitPattern::Cursor::Next() {
   return {};
 }
 
+std::string Pcre2Version() {
+  std::string version(64, '\0');
+  const int length = pcre2_config(PCRE2_CONFIG_VERSION, version.data());
+  version.resize(length > 0 ? static_cast<size_t>(length) - 1 : 0);  // the length counts the end
+  return version;
+}
+
 }  // namespace blockformer

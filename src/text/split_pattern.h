@@ -47,6 +47,9 @@ class SplitPattern {
   std::unique_ptr<const Compiled> compiled_;
 };
 
+// The version of PCRE2, such as "10.42 2022-12-11".
+std::string Pcre2Version();
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_TEXT_SPLIT_PATTERN_H_

@@ -69,6 +69,9 @@ TEST_F(ModelDirectoryTest, LoadsShardsAndIgnoresOldBuffers) {
   for (const auto& tensor : second) map[tensor.name] = "model-00002-of-00002.safetensors";
   WriteFileAtomically(Path(kWeightsIndexFile), OrderedJson{{"weight_map", map}}.dump());
   EXPECT_EQ(LoadError(), "no error");
+  map["embed_out.weight"] = "model-00001-of-00002.safetensors";
+  WriteFileAtomically(Path(kWeightsIndexFile), OrderedJson{{"weight_map", map}}.dump());
+  EXPECT_THAT(LoadError(), HasSubstr("does not hold this tensor"));
   map["embed_out.weight"] = "../../secret";
   WriteFileAtomically(Path(kWeightsIndexFile), OrderedJson{{"weight_map", map}}.dump());
   EXPECT_THAT(LoadError(), HasSubstr("weight_map.embed_out.weight"));
