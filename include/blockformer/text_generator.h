@@ -15,6 +15,8 @@ struct GeneratorOptions {
   int64_t max_sequences = 32;  // generated together
   int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
   int threads = 0;  // of this process; 0 leaves them as they are, at first all processors
+  // Asked before every step of the model, if it is set. Returning false ends what is generated.
+  std::function<bool()> keep_going;
 };
 
 // How text is generated. The filters apply in the order of the fields.
@@ -34,7 +36,7 @@ enum class FinishReason {
   kLength,     // max_tokens were made
   kEndOfText,  // the model ended its text
   kStop,       // one of the stop texts came
-  kCancelled,  // the caller wanted no more
+  kCancelled,  // the caller wanted no more: on_text or keep_going returned false
 };
 
 struct GeneratedText {
@@ -68,7 +70,7 @@ class TextGenerator {
 
   // Continues many prompts, max_sequences of them together; `next` is asked as places become free.
   // Prompt i draws from stream first_stream + i of the seed, so its text does not depend on the
-  // others.
+  // others. Returns when all have ended, or without the rest when on_result or keep_going said so.
   void GenerateBatch(const NextPrompt& next, const TextOptions& options, const OnResult& on_result,
                      uint64_t first_stream = 0);
 

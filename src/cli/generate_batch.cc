@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/program.h"
 #include "base/progress.h"
 #include "config/json.h"
 
@@ -196,7 +195,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
       waiting.erase(waiting.begin());
     }
     progress.Update(output.lines_done());
-    return !StopRequested();
+    return true;
   };
   generator->GenerateBatch(next, options, on_result, static_cast<uint64_t>(begin));
   progress.Finish();

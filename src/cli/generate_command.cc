@@ -6,6 +6,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -66,19 +67,20 @@ void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags&
   const auto begin = std::chrono::steady_clock::now();
   const GeneratedText result = generator->Generate(prompt, flags.text, [](std::string_view piece) {
     PrintPiece(piece);
-    return !StopRequested();
+    return true;
   });
   const double seconds = SecondsSince(begin);
   PrintPiece("\n");
   fmt::print(stderr, "{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
              result.tokens.size(), static_cast<double>(result.tokens.size()) / seconds);
+  Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
 }
 
-// Several samples of one prompt, together; each is printed when all before it have ended.
+// Several samples of one prompt, together.
 void PrintSamples(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
   int64_t asked = 0;
   const auto begin = std::chrono::steady_clock::now();
-  std::vector<GeneratedText> results(static_cast<size_t>(flags.samples));
+  std::vector<std::optional<GeneratedText>> results(static_cast<size_t>(flags.samples));
   generator->GenerateBatch(
       [&]() -> std::optional<std::string> {
         if (asked++ < flags.samples) return prompt;
@@ -87,17 +89,19 @@ void PrintSamples(TextGenerator* generator, const std::string& prompt, const Fla
       flags.text,
       [&](int64_t index, const GeneratedText& result) {
         results[static_cast<size_t>(index)] = result;
-        return !StopRequested();
+        return true;
       });
   const double seconds = SecondsSince(begin);
   for (int64_t i = 0; i < flags.samples; ++i) {
-    const GeneratedText& result = results[static_cast<size_t>(i)];
+    const std::optional<GeneratedText>& result = results[static_cast<size_t>(i)];
+    if (!result) continue;  // an interruption came first
     if (flags.json) {
-      PrintJson(prompt, i, result, seconds);
+      PrintJson(prompt, i, *result, seconds);
     } else {
-      fmt::print("--- sample {}\n{}{}\n", i + 1, prompt, result.text);
+      fmt::print("--- sample {}\n{}{}\n", i + 1, prompt, result->text);
     }
   }
+  Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
 }
 
 std::string ReadPrompt(const Flags& flags, bool prompt_given) {
@@ -107,7 +111,7 @@ std::string ReadPrompt(const Flags& flags, bool prompt_given) {
   return ReadStandardInput();
 }
 
-void Generate(const Flags& flags, bool prompt_given) {
+void Generate(Flags flags, bool prompt_given) {
   Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
           "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
   const bool batch = !flags.files.input.empty();
@@ -123,10 +127,12 @@ void Generate(const Flags& flags, bool prompt_given) {
     return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
   }
+  // A signal that is caught does not end the wait for standard input, so that comes first.
+  const std::string prompt = batch ? "" : ReadPrompt(flags, prompt_given);
   CatchStopSignals();
+  flags.generator.keep_going = [] { return !StopRequested(); };
   TextGenerator generator = TextGenerator::Load(flags.model, flags.generator);
   if (batch) return GenerateFile(&generator, flags.files, flags.text, flags.samples, flags.model);
-  const std::string prompt = ReadPrompt(flags, prompt_given);
   if (flags.samples == 1 && !flags.json) return StreamOne(&generator, prompt, flags);
   PrintSamples(&generator, prompt, flags);
 }

@@ -41,10 +41,17 @@ SamplingOptions ToSampling(const TextOptions& options) {
 }  // namespace
 
 struct TextGenerator::Impl {
-  // A text that is being generated.
+  // A text that is being generated. However it ends, the engine then holds no callback to it.
   struct Job {
-    Job(const Tokenizer& tokenizer, const TextOptions& options)
-        : decoder(tokenizer, /*skip_special=*/true), stops(options.stop) {}
+    Job(Impl* impl, const TextOptions& options)
+        : engine(&impl->engine),
+          decoder(impl->tokenizer, /*skip_special=*/true),
+          stops(options.stop) {}
+    Job(const Job&) = delete;
+    Job& operator=(const Job&) = delete;
+    ~Job() {
+      if (id) engine->Cancel(*id);
+    }
 
     // Takes new tokens. Returns false if the text has ended.
     bool Take(std::span<const int32_t> tokens, bool finished, const TextOptions& options) {
@@ -68,6 +75,8 @@ struct TextGenerator::Impl {
       return !ended;
     }
 
+    Engine* engine;
+    std::optional<int64_t> id;  // of the engine, when submitted
     StreamDecoder decoder;
     StopMatcher stops;
     OnText on_text;
@@ -78,10 +87,10 @@ struct TextGenerator::Impl {
   Impl(const std::string& directory, const GeneratorOptions& options)
       : tokenizer(Tokenizer::Load(directory)),
         model(Model::Load(directory)),
-        engine(model, ToEngineOptions(options, *model, tokenizer, directory)) {}
+        engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
+        keep_going(options.keep_going) {}
 
-  // Submits a prompt and returns its engine number.
-  int64_t Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
+  void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
     request.prompt = tokenizer.Encode(prompt);
     request.max_tokens = options.max_tokens;
@@ -89,15 +98,23 @@ struct TextGenerator::Impl {
     request.sampling = ToSampling(options);
     request.stream = stream;
     job->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
-    return engine.Submit(std::move(request),
-                         [job, &options](std::span<const int32_t> tokens, bool finished) {
-                           return job->Take(tokens, finished, options);
-                         });
+    job->id = engine.Submit(std::move(request),
+                            [job, &options](std::span<const int32_t> tokens, bool finished) {
+                              return job->Take(tokens, finished, options);
+                            });
+  }
+
+  // Carries out a step. Returns false, without one, if the caller wants no more.
+  bool Step() {
+    if (keep_going && !keep_going()) return false;
+    engine.Step();
+    return true;
   }
 
   Tokenizer tokenizer;
   std::shared_ptr<const Model> model;
   Engine engine;
+  std::function<bool()> keep_going;
 };
 
 TextGenerator::TextGenerator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -113,56 +130,43 @@ TextGenerator TextGenerator::Load(const std::string& model_directory,
 
 GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions& options,
                                       const OnText& on_text) {
-  Impl::Job job(impl_->tokenizer, options);
+  Impl::Job job(impl_.get(), options);
   job.on_text = on_text;
-  const int64_t id = impl_->Submit(prompt, options, 0, &job);
-  while (!job.ended && impl_->engine.Step()) {
+  impl_->Submit(prompt, options, 0, &job);
+  while (!job.ended) {
+    if (impl_->Step()) continue;
+    job.result.reason = FinishReason::kCancelled;
+    break;
   }
-  impl_->engine.Cancel(id);
   return std::move(job.result);
 }
 
 void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& options,
                                   const OnResult& on_result, uint64_t first_stream) {
-  struct Running {
-    int64_t engine_id;
-    std::unique_ptr<Impl::Job> job;
-  };
-  std::map<int64_t, Running> running;  // by index of the prompt
-  const auto give_up = [&] {
-    for (const auto& [index, entry] : running) impl_->engine.Cancel(entry.engine_id);
-  };
+  std::map<int64_t, std::unique_ptr<Impl::Job>> running;  // by index of the prompt
   const size_t most = static_cast<size_t>(impl_->engine.options().max_sequences + kQueuedPrompts);
   int64_t submitted = 0;
   bool more = true;
-  try {
-    while (true) {
-      while (more && running.size() < most) {
-        const std::optional<std::string> prompt = next();
-        if (!prompt) {
-          more = false;
-          break;
-        }
-        auto job = std::make_unique<Impl::Job>(impl_->tokenizer, options);
-        const uint64_t stream = first_stream + static_cast<uint64_t>(submitted);
-        const int64_t id = impl_->Submit(*prompt, options, stream, job.get());
-        running.emplace(submitted++, Running{id, std::move(job)});
+  while (true) {
+    while (more && running.size() < most) {
+      const std::optional<std::string> prompt = next();
+      if (!prompt) {
+        more = false;
+        break;
       }
-      if (running.empty()) return;
-      impl_->engine.Step();
-      for (auto entry = running.begin(); entry != running.end();) {
-        if (!entry->second.job->ended) {
-          ++entry;
-          continue;
-        }
-        const bool wanted = on_result(entry->first, entry->second.job->result);
-        entry = running.erase(entry);
-        if (!wanted) return give_up();
-      }
+      auto job = std::make_unique<Impl::Job>(impl_.get(), options);
+      impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
+      running.emplace(submitted++, std::move(job));
     }
-  } catch (...) {
-    give_up();
-    throw;
+    if (running.empty() || !impl_->Step()) return;
+    for (auto entry = running.begin(); entry != running.end();) {
+      if (!entry->second->ended) {
+        ++entry;
+        continue;
+      }
+      if (!on_result(entry->first, entry->second->result)) return;
+      entry = running.erase(entry);
+    }
   }
 }
 

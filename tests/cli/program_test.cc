@@ -62,10 +62,11 @@ class ProgramTest : public testing::Test {
 
   std::string Path(const std::string& name) const { return directory_ + "/" + name; }
 
-  // Runs `blockformer ARGUMENTS`, to which a shell may add redirections.
-  static Outcome Run(const std::string& arguments, bool with_errors = true) {
-    const std::string command = std::string(BLOCKFORMER_PROGRAM) + " " + arguments +
-                                (with_errors ? " 2>&1" : " 2>/dev/null");
+  // Runs `WRAPPER blockformer ARGUMENTS`, to which a shell may add redirections.
+  static Outcome Run(const std::string& arguments, bool with_errors = true,
+                     const std::string& wrapper = "") {
+    const std::string command =
+        wrapper + BLOCKFORMER_PROGRAM + " " + arguments + (with_errors ? " 2>&1" : " 2>/dev/null");
     FILE* pipe = popen(command.c_str(), "r");
     Outcome outcome;
     char buffer[4096];
@@ -186,6 +187,21 @@ TEST_F(ProgramTest, GoesOnFromPartialOutput) {
   EXPECT_TRUE(lines[0].contains("marked"));
   EXPECT_EQ(lines[1]["prompt"], "c");
   EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
+}
+
+TEST_F(ProgramTest, AnInterruptionEndsItWithoutResultsThatWereNotMade) {
+  const auto interrupt = [&](const std::string& flags) {
+    return Run("generate --model " + Path("block") +
+                   " --prompt x --ignore-eos --max-tokens 900000" + " --max-length 1000000 " +
+                   flags,
+               false, "timeout --preserve-status --signal INT 1 ");
+  };
+  const Outcome streamed = interrupt("--temperature 1");
+  EXPECT_EQ(streamed.exit_code, 130);
+  EXPECT_THAT(streamed.output, testing::StartsWith("x"));
+  const Outcome samples = interrupt("--n 2 --json");
+  EXPECT_EQ(samples.exit_code, 130);
+  EXPECT_EQ(samples.output, "");
 }
 
 TEST_F(ProgramTest, NamesTheLineOfABadPrompt) {
