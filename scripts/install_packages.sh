@@ -21,7 +21,7 @@ build_packages=(
   libtorch-dev            # the trainer
   libgloo-dev             # its processes' exchange
   libopenblas-openmp-dev  # its matrix products; this flavour shares OpenMP's threads
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev
 )
 lint_packages=(
   clang-format-16 clang-tidy-16 shellcheck

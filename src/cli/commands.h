@@ -6,7 +6,7 @@
 namespace blockformer {
 
 // Each adds one command to the program; the command's flags live as long as the app, and its
-// callback does the work. Implemented in the file of the command's name.
+// callback does the work. Implemented in NAME_command.cc.
 void AddBenchCommand(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 void AddGenerateCommand(CLI::App& app);
