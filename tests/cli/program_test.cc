@@ -9,10 +9,8 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "checkpoint/model_directory.h"
 #include "config/parameters.h"
-#include "engine/weights.h"
-#include "tests/data/byte_tokenizer.h"
+#include "tests/engine/tiny_model_directory.h"
 
 namespace blockformer {
 namespace {
@@ -28,37 +26,9 @@ class ProgramTest : public testing::Test {
  protected:
   void SetUp() override {
     directory_ = testing::TempDir() + "/program-test-" + std::to_string(getpid());
-    WriteModel(Path("block"), BlockConfig());
+    WriteTinyModel(Path("block"), TinyTextConfig());
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  static ModelConfig BlockConfig() {
-    ModelConfig config;
-    config.vocab_size = 264;  // four ids more than the tokenizer has
-    config.max_length = 64;
-    config.block_length = 4;
-    config.embedder = {EmbedderProjection::kConcat, 8};
-    config.decoder = {32, 1, 2, 64};
-    config.token_decoder = {32, 1, 2, 64};
-    config.prefix_length = 2;
-    return config;
-  }
-
-  static void WriteModel(const std::string& directory, const ModelConfig& config) {
-    std::filesystem::create_directories(directory);
-    WriteModelConfig(directory, config);
-    WriteByteTokenizer(directory + "/tokenizer.json");
-    const ReadWeights read = RandomWeights(config, 3);
-    std::vector<std::vector<float>> values;
-    std::vector<NamedTensor> tensors;
-    for (const ParameterSpec& spec : ListParameters(config)) {
-      if (!spec.is_used) continue;
-      values.push_back(read(spec.name));
-      tensors.push_back(
-          {spec.name, {DataType::kF32, spec.shape, std::as_bytes(std::span(values.back()))}});
-    }
-    WriteSafetensors(directory + "/" + kWeightsFile, tensors);
-  }
 
   std::string Path(const std::string& name) const { return directory_ + "/" + name; }
 
@@ -241,7 +211,7 @@ TEST_F(ProgramTest, InspectCountsParameters) {
   const Outcome outcome = Run("inspect --json " + Path("block"), false);
   ASSERT_EQ(outcome.exit_code, 0);
   const Json json = ParseJson(outcome.output, "output");
-  const ParameterCounts counts = CountParameters(BlockConfig());
+  const ParameterCounts counts = CountParameters(TinyTextConfig());
   EXPECT_EQ(json["kind"], "block");
   EXPECT_EQ(json["parameters"]["total"], counts.total);
   EXPECT_EQ(json["parameters"]["non_embedding"], counts.non_embedding);

@@ -1,0 +1,172 @@
+#include "blockformer/text_generator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+
+#include "blockformer/error.h"
+#include "tests/engine/tiny_model_directory.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class TextGeneratorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/text-generator-test-" + std::to_string(getpid());
+    WriteTinyModel(directory_, TinyTextConfig());
+    // The draws of a random model seldom end a text by themselves.
+    options_.max_tokens = 20;
+    options_.temperature = 1.0;
+    options_.ignore_end_of_text = true;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  TextGenerator Load(std::function<bool()> keep_going = {}) const {
+    GeneratorOptions options;
+    options.max_sequences = 4;
+    options.keep_going = std::move(keep_going);
+    return TextGenerator::Load(directory_, options);
+  }
+
+  std::string directory_;
+  TextOptions options_;
+};
+
+TEST_F(TextGeneratorTest, CountsTokens) {
+  const TextGenerator generator = Load();
+  EXPECT_EQ(generator.CountTokens(""), 0);
+  EXPECT_EQ(generator.CountTokens("abc the"), 4);  // " the" is one token
+  EXPECT_EQ(generator.max_length(), TinyTextConfig().max_length);
+}
+
+TEST_F(TextGeneratorTest, EndsAtTheLength) {
+  TextGenerator generator = Load();
+  std::string pieces;
+  const GeneratedText result = generator.Generate("the end", options_, [&](std::string_view piece) {
+    pieces += piece;
+    return true;
+  });
+  EXPECT_EQ(result.reason, FinishReason::kLength);
+  EXPECT_EQ(result.tokens.size(), 20U);
+  EXPECT_EQ(result.prompt_tokens, generator.CountTokens("the end"));
+  EXPECT_EQ(result.text, pieces);
+}
+
+TEST_F(TextGeneratorTest, EndsBeforeAStopText) {
+  TextGenerator generator = Load();
+  const std::string whole = generator.Generate("x", options_).text;
+  ASSERT_GT(whole.size(), 8U);
+  // A character in the middle, whole in UTF-8.
+  size_t begin = whole.size() / 2;
+  while ((static_cast<uint8_t>(whole[begin]) & 0xC0) == 0x80) --begin;
+  size_t end = begin + 1;
+  while (end < whole.size() && (static_cast<uint8_t>(whole[end]) & 0xC0) == 0x80) ++end;
+  options_.stop = {"no such text", whole.substr(begin, end - begin)};
+  const GeneratedText result = generator.Generate("x", options_);
+  EXPECT_EQ(result.reason, FinishReason::kStop);
+  EXPECT_EQ(result.text, whole.substr(0, whole.find(options_.stop[1])));
+}
+
+TEST_F(TextGeneratorTest, EndsWhereTheModelEndsItsText) {
+  // A model whose end-of-text token is one that it has drawn ends there.
+  const GeneratedText endless = Load().Generate("x", options_);
+  ModelConfig config = TinyTextConfig();
+  config.eos_token_id = endless.tokens[5];
+  WriteModelConfig(directory_, config);
+  options_.ignore_end_of_text = false;
+  const GeneratedText result = Load().Generate("x", options_);
+  EXPECT_EQ(result.reason, FinishReason::kEndOfText);
+  const auto end = std::find(endless.tokens.begin(), endless.tokens.end(), endless.tokens[5]);
+  EXPECT_EQ(result.tokens, std::vector<int32_t>(endless.tokens.begin(), end));
+}
+
+TEST_F(TextGeneratorTest, EndsWhenTheCallerWantsNoMore) {
+  TextGenerator generator = Load();
+  const GeneratedText whole = generator.Generate("x", options_);
+  std::string piece;
+  const GeneratedText result = generator.Generate("x", options_, [&](std::string_view first) {
+    piece = first;
+    return false;
+  });
+  EXPECT_EQ(result.reason, FinishReason::kCancelled);
+  EXPECT_EQ(result.text, piece);
+  EXPECT_LT(result.text.size(), whole.text.size());
+  EXPECT_EQ(generator.Generate("x", options_).text, whole.text);
+}
+
+TEST_F(TextGeneratorTest, AsksKeepGoingBeforeEveryStep) {
+  int steps = 0;
+  TextGenerator generator = Load([&] { return ++steps <= 2; });
+  const GeneratedText result = generator.Generate("x", options_);
+  EXPECT_EQ(result.reason, FinishReason::kCancelled);
+  EXPECT_EQ(result.tokens.size(), 8U);  // two blocks
+
+  steps = 2;
+  int prompts = 0;
+  const auto next = [&]() -> std::optional<std::string> {
+    ++prompts;
+    return "x";
+  };
+  generator.GenerateBatch(next, options_, [](int64_t, const GeneratedText&) {
+    ADD_FAILURE() << "nothing can have ended";
+    return true;
+  });
+  EXPECT_GT(prompts, 0);
+}
+
+TEST_F(TextGeneratorTest, GoesOnAfterAnExceptionOfACallback) {
+  TextGenerator generator = Load();
+  const std::string whole = generator.Generate("x", options_).text;
+  const auto fail = [](std::string_view) -> bool { throw std::runtime_error("full"); };
+  EXPECT_THROW(generator.Generate("x", options_, fail), std::runtime_error);
+  EXPECT_EQ(generator.Generate("x", options_).text, whole);
+
+  int left = 6;
+  const auto next = [&]() -> std::optional<std::string> {
+    if (left-- == 0) throw std::runtime_error("unreadable");
+    return "y";
+  };
+  const auto ignore = [](int64_t, const GeneratedText&) { return true; };
+  EXPECT_THROW(generator.GenerateBatch(next, options_, ignore), std::runtime_error);
+  EXPECT_EQ(generator.Generate("x", options_).text, whole);
+}
+
+TEST_F(TextGeneratorTest, ATextIsTheSameAloneAndInABatch) {
+  TextGenerator generator = Load();
+  const std::vector<std::string> prompts = {"a", "the other", "", "abcdefgh", "zz", "q", "the"};
+  size_t position = 0;
+  const auto next = [&]() -> std::optional<std::string> {
+    if (position == prompts.size()) return std::nullopt;
+    return prompts[position++];
+  };
+  std::map<int64_t, GeneratedText> results;
+  generator.GenerateBatch(next, options_, [&](int64_t index, const GeneratedText& result) {
+    results[index] = result;
+    return true;
+  });
+  ASSERT_EQ(results.size(), prompts.size());
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    bool asked = false;
+    const auto alone = [&]() -> std::optional<std::string> {
+      if (std::exchange(asked, true)) return std::nullopt;
+      return prompts[i];
+    };
+    generator.GenerateBatch(
+        alone, options_,
+        [&](int64_t, const GeneratedText& result) {
+          EXPECT_EQ(result.tokens, results[static_cast<int64_t>(i)].tokens) << prompts[i];
+          return true;
+        },
+        i);
+  }
+}
+
+}  // namespace
+}  // namespace blockformer
