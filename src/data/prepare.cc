@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "data/token_file.h"
+#include "data/tokenizer_paths.h"
 
 namespace blockformer {
 namespace {
@@ -150,6 +151,24 @@ TokenFileInfo DescribeTokenizer(const Tokenizer& tokenizer, const std::string& p
   return info;
 }
 
+// A mistaken --output must not cost the text or the tokenizer.
+void RefuseToOverwriteInputs(const PrepareOptions& options) {
+  std::vector<std::string> inputs = TokenizerPaths(options.tokenizer_path);
+  inputs.insert(inputs.end(), options.inputs.begin(), options.inputs.end());
+  std::vector<std::string> prefixes = {options.output_prefix};
+  if (options.validation_fraction > 0) prefixes.push_back(ValidationPrefix(options.output_prefix));
+  for (const std::string& prefix : prefixes) {
+    for (const char* extension : {".bin", ".idx", ".json"}) {
+      const std::string output = TokenFilePrefix(prefix) + extension;
+      for (const std::string& input : inputs) {
+        std::error_code ignored;  // one of them does not exist
+        Require(!std::filesystem::equivalent(output, input, ignored), ErrorCode::kInvalidArgument,
+                "--output: {} would overwrite the input {}", output, input);
+      }
+    }
+  }
+}
+
 // The calling thread reads and writes, the pool's threads tokenise.
 class Preparation {
  public:
@@ -272,6 +291,7 @@ PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOption
           options.validation_fraction, kMaxValidationFraction);
   Require(options.threads >= 1, ErrorCode::kInvalidArgument, "threads: {}; at least 1 is wanted",
           options.threads);
+  RefuseToOverwriteInputs(options);
   return Preparation(tokenizer, options, on_progress).Run();
 }
 

@@ -47,7 +47,7 @@ std::string ValidationPrefix(const std::string& output_prefix);
 // `on_progress` is called several times a second by the calling thread; it may throw to stop the
 // work. Nothing appears under the final names before all is done. Throws Error: what CorpusReader,
 // the tokenizer (naming the document) and TokenFileWriter throw; kInvalidArgument if a file would
-// hold no document.
+// hold no document or overwrite an input or the tokenizer, which is found before any is read.
 PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOptions& options,
                                  const std::function<void(const PrepareProgress&)>& on_progress);
 

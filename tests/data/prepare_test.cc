@@ -189,6 +189,28 @@ TEST_F(PrepareTest, ImpossibleFraction) {
   }
 }
 
+TEST_F(PrepareTest, InputsAndTheTokenizerAreNotOverwritten) {
+  AddInput("out/a.json", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+  const std::string tokenizer = ReadFile(options_.tokenizer_path);
+  options_.output_prefix = directory_ + "out/../out/a";
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("a.json would overwrite the input"));
+  options_.output_prefix = directory_ + "tokenizer";
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokenizer.json would overwrite the input"));
+  options_.tokenizer_path = directory_;  // holds tokenizer.json
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokenizer.json would overwrite the input"));
+  EXPECT_EQ(ReadFile(directory_ + "tokenizer.json"), tokenizer);
+  EXPECT_THAT(OutputFiles(), ElementsAre("a.json"));
+
+  std::filesystem::rename(directory_ + "out/a.json", directory_ + "out/b-valid.json");
+  options_.inputs = {directory_ + "out/b-valid.json"};
+  options_.output_prefix = directory_ + "out/b";
+  options_.validation_fraction = 0.5;
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("b-valid.json would overwrite the input"));
+  options_.validation_fraction = 0;  // then it is not written
+  Prepare();
+  EXPECT_THAT(Texts(options_.output_prefix), ElementsAre("one", "two"));
+}
+
 TEST_F(PrepareTest, NoDocuments) {
   AddInput("a.txt", "");
   AddInput("b.jsonl", "\n\n");

@@ -1,0 +1,26 @@
+#include "data/tokenizer_paths.h"
+
+#include <filesystem>
+
+#include "base/file.h"
+
+namespace blockformer {
+
+std::vector<std::string> TokenizerPaths(const std::string& path) {
+  const std::filesystem::path file(path);
+  if (IsDirectory(path)) {
+    for (const char* name :
+         {"tokenizer.json", kGpt2FileNames[0].vocabulary, kGpt2FileNames[1].vocabulary}) {
+      const std::string inside = (file / name).string();
+      if (FileExists(inside)) return TokenizerPaths(inside);
+    }
+    return {};
+  }
+  for (const auto& [vocabulary, merges] : kGpt2FileNames) {
+    if (file.filename() != vocabulary && file.filename() != merges) continue;
+    return {(file.parent_path() / vocabulary).string(), (file.parent_path() / merges).string()};
+  }
+  return {path};
+}
+
+}  // namespace blockformer
