@@ -65,6 +65,40 @@ void LogChanges(const Json& before, const Json& now) {
   }
 }
 
+struct SavedState {
+  TrainingState state;
+  TrainRecipe recipe;
+};
+
+SavedState ParseState(const Json& json, const std::string& path) {
+  const ObjectReader reader(json, path);
+  const int64_t format = reader.Int("format", 1, INT64_MAX);
+  Require(format == kFormat, ErrorCode::kUnsupported,
+          "{}: format {} is of a newer blockformer; this one reads format {}", path, format,
+          kFormat);
+  TrainingState state;
+  state.step = reader.Int("step", 0, int64_t{1} << 40);
+  state.training_loss = ReadOptional(reader, "training_loss");
+  state.validation_loss = ReadOptional(reader, "validation_loss");
+  state.best_loss = ReadOptional(reader, "best_loss");
+  state.best_step = reader.Int("best_step", -1, state.step);
+  const ObjectReader data = reader.Object("data");
+  state.data.documents = data.Int("documents", 0, INT64_MAX);
+  state.data.tokens = data.Int("tokens", 0, INT64_MAX);
+  return {state, TrainRecipeFromJson(reader.Raw("recipe"), path + ": recipe")};
+}
+
+// The file is blockformer's own, so that a field which cannot be is damage, not a wrong argument.
+SavedState ReadSavedState(const std::string& path) {
+  const Json json = ReadJsonFile(path);
+  try {
+    return ParseState(json, path);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    Fail(ErrorCode::kCorrupt, "{}", error.what());
+  }
+}
+
 }  // namespace
 
 void WriteTrainingState(const std::string& directory, const TrainingState& state,
@@ -85,26 +119,10 @@ void WriteTrainingState(const std::string& directory, const TrainingState& state
 }
 
 TrainingState ReadTrainingState(const std::string& directory, const TrainRecipe& recipe) {
-  const std::string path = directory + kStateFile;
-  const Json json = ReadJsonFile(path);
-  const ObjectReader reader(json, path);
-  const int64_t format = reader.Int("format", 1, INT64_MAX);
-  Require(format == kFormat, ErrorCode::kUnsupported,
-          "{}: format {} is of a newer blockformer; this one reads format {}", path, format,
-          kFormat);
-  TrainingState state;
-  state.step = reader.Int("step", 0, int64_t{1} << 40);
-  state.training_loss = ReadOptional(reader, "training_loss");
-  state.validation_loss = ReadOptional(reader, "validation_loss");
-  state.best_loss = ReadOptional(reader, "best_loss");
-  state.best_step = reader.Int("best_step", -1, state.step);
-  const ObjectReader data = reader.Object("data");
-  state.data.documents = data.Int("documents", 0, INT64_MAX);
-  state.data.tokens = data.Int("tokens", 0, INT64_MAX);
-  const TrainRecipe before = TrainRecipeFromJson(reader.Raw("recipe"), path + ": recipe");
-  RequireSameRun(before, recipe, directory);
-  LogChanges(before.document, recipe.document);
-  return state;
+  const SavedState saved = ReadSavedState(directory + kStateFile);
+  RequireSameRun(saved.recipe, recipe, directory);
+  LogChanges(saved.recipe.document, recipe.document);
+  return saved.state;
 }
 
 }  // namespace blockformer
