@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "checkpoint/model_directory.h"
+#include "data/tokenizer_paths.h"
 #include "train/model_card.h"
 #include "train/weights.h"
 
@@ -31,13 +32,12 @@ NamedTensors OptimizerTensors(const AdamW& optimizer, const torch::Tensor& rando
 TokenizerFiles ReadTokenizerFiles(const std::string& path) {
   TokenizerFiles files;
   if (path.empty()) return files;
-  if (path.ends_with(".json") && !IsDirectory(path)) return {{kTokenizerFile, ReadFile(path)}};
-  const std::string directory =
-      IsDirectory(path) ? path : std::filesystem::path(path).parent_path().string();
-  for (const char* name :
-       {kTokenizerFile, "vocab.json", "merges.txt", "encoder.json", "vocab.bpe"}) {
-    const std::string file = (std::filesystem::path(directory) / name).string();
-    if (FileExists(file)) files.emplace_back(name, ReadFile(file));
+  const std::vector<std::string> paths = TokenizerPaths(path);
+  for (const std::string& file : paths) {
+    // GPT-2's pair is known by its names; a file alone is a tokenizer.json, whatever its name.
+    const bool alone = paths.size() == 1;
+    files.emplace_back(alone ? kTokenizerFile : std::filesystem::path(file).filename().string(),
+                       ReadFile(file));
   }
   return files;
 }

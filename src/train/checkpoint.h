@@ -15,7 +15,8 @@ namespace blockformer {
 // Names and contents of a tokenizer's files, read once so that every checkpoint gets the same.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
 
-// `path` is what Tokenizer::Load takes; empty gives no files.
+// The files that Tokenizer::Load(path) reads, by the names under which it finds them in a model
+// directory; an empty path gives none.
 TokenizerFiles ReadTokenizerFiles(const std::string& path);
 
 // All tensors that a run needs to continue: parameters, moments and the state of libtorch's random

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/model_directory.h"
+#include "data/tokenizer_paths.h"
 
 namespace blockformer {
 namespace {
@@ -57,6 +59,16 @@ std::string WithoutTrailingSlash(std::string path) {
   return path;
 }
 
+// False, with errno as for a lock that another holds, if the directory was moved since it was
+// opened.
+bool IsNameOf(const std::string& path, int descriptor) {
+  struct stat named = {};
+  struct stat opened = {};
+  errno = EWOULDBLOCK;
+  return stat(path.c_str(), &named) == 0 && fstat(descriptor, &opened) == 0 &&
+         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
 // Runs operations of std::filesystem, whose exceptions name the paths but are not Errors.
 template <typename Action>
 void Guarded(const Action& action) {
@@ -75,7 +87,7 @@ CheckpointStore::CheckpointStore(std::string output)
     : output_(WithoutTrailingSlash(std::move(output))), directory_(output_ + "/checkpoints") {
   MakeDirectories(directory_);
   lock_ = open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0 || !IsNameOf(directory_, lock_)) {
     const int error_number = errno;
     if (lock_ >= 0) close(lock_);
     Require(error_number != EWOULDBLOCK, ErrorCode::kInvalidArgument,
@@ -126,6 +138,15 @@ void CheckpointStore::Save(int64_t step,
   }
 }
 
+// Leaves alone what the user may have put under that name.
+void CheckpointStore::LinkIntoLatest(const std::string& name) const {
+  const std::string link = fmt::format("{}/{}", output_, name);
+  const bool wanted = FileExists(fmt::format("{}/{}/{}", output_, kLatest, name));
+  if (wanted && !fs::exists(fs::symlink_status(link))) {
+    ReplaceLink(fmt::format("{}/{}", kLatest, name), link);
+  }
+}
+
 void CheckpointStore::UpdateLinks(int64_t best_step) {
   const std::vector<int64_t> steps = Steps();
   if (steps.empty()) return;
@@ -136,11 +157,11 @@ void CheckpointStore::UpdateLinks(int64_t best_step) {
     }
     for (const char* name :
          {kConfigFile, kGenerationConfigFile, kWeightsFile, kTokenizerFile, kModelCardFile}) {
-      const std::string link = fmt::format("{}/{}", output_, name);
-      const bool wanted = FileExists(fmt::format("{}/{}", PathOf(steps.back()), name));
-      if (wanted && !fs::exists(fs::symlink_status(link))) {
-        ReplaceLink(fmt::format("{}/{}", kLatest, name), link);
-      }
+      LinkIntoLatest(name);
+    }
+    for (const auto& [vocabulary, merges] : kGpt2FileNames) {
+      LinkIntoLatest(vocabulary);
+      LinkIntoLatest(merges);
     }
   });
 }

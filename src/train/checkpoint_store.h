@@ -42,6 +42,7 @@ class CheckpointStore {
 
  private:
   void RemoveUnfinished() const;
+  void LinkIntoLatest(const std::string& name) const;
 
   std::string output_;
   std::string directory_;  // OUTPUT/checkpoints

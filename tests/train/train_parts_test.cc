@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "tests/train/training_run.h"
 #include "train/batch_loader.h"
+#include "train/checkpoint.h"
 #include "train/checkpoint_store.h"
 #include "train/distributed.h"
 #include "train/lr_schedule.h"
@@ -116,6 +117,44 @@ TEST(CheckpointStore, HoldsItsDirectoryAlone) {
   const TrainingFolder folder;
   const CheckpointStore store(folder.Path("run"));
   EXPECT_THROW(CheckpointStore(folder.Path("run")), Error);
+}
+
+std::vector<std::string> NamesOf(const TokenizerFiles& files) {
+  std::vector<std::string> names;
+  for (const auto& [name, contents] : files) names.push_back(name);
+  return names;
+}
+
+TEST(TokenizerFiles, AreThoseThatAreLoaded) {
+  const TrainingFolder folder;
+  for (const char* name :
+       {"mine.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "other.txt"}) {
+    WriteFileAtomically(folder.Path(name), name);
+  }
+  const auto names = [&folder](const std::string& name) {
+    return NamesOf(ReadTokenizerFiles(folder.Path(name)));
+  };
+  EXPECT_THAT(names("vocab.json"), ElementsAre("vocab.json", "merges.txt"));
+  EXPECT_THAT(names("merges.txt"), ElementsAre("vocab.json", "merges.txt"));
+  EXPECT_THAT(names("vocab.bpe"), ElementsAre("encoder.json", "vocab.bpe"));
+  EXPECT_THAT(names("mine.json"), ElementsAre("tokenizer.json"));
+  EXPECT_THAT(names("other.txt"), ElementsAre("tokenizer.json"));
+  EXPECT_THAT(names(""), ElementsAre("vocab.json", "merges.txt"));  // the directory
+  WriteFileAtomically(folder.Path("tokenizer.json"), "");
+  EXPECT_THAT(names(""), ElementsAre("tokenizer.json"));
+}
+
+TEST(CheckpointStore, LinksGpt2TokenizerFiles) {
+  const TrainingFolder folder;
+  CheckpointStore store(folder.Path("run"));
+  store.Save(5, [](const std::string& directory) {
+    WriteFileAtomically(directory + "/vocab.json", "{}");
+    WriteFileAtomically(directory + "/merges.txt", "");
+  });
+  store.UpdateLinks(-1);
+  EXPECT_TRUE(FileExists(folder.Path("run/vocab.json")));
+  EXPECT_TRUE(FileExists(folder.Path("run/merges.txt")));
+  EXPECT_FALSE(std::filesystem::is_symlink(folder.Path("run/tokenizer.json")));
 }
 
 TEST(MetricsLog, DropsWhatFollowsTheLastStep) {
