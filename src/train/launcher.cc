@@ -26,6 +26,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 constexpr auto kKillDelay = std::chrono::seconds(10);
+// A process that fails may only have lost another; that one's exit code, which tells more, counts
+// if it comes this soon.
+constexpr auto kCauseDelay = std::chrono::seconds(1);
+constexpr auto kNoDelay = std::chrono::seconds(0);
+constexpr int kFailedExitCode = 1;
 constexpr int kInterruptedExitCode = 130;
 
 // A port that was free a moment ago; process 0 will listen on it.
@@ -93,14 +98,10 @@ class LocalProcesses {
   }
 
   int Wait() {
-    bool stop_passed_on = false;
     while (std::any_of(processes_.begin(), processes_.end(), IsRunning)) {
       Reap();
-      if (StopRequested() && !stop_passed_on) {
-        Signal(SIGTERM);
-        stop_passed_on = true;
-      }
-      if (kill_at_ && Clock::now() > *kill_at_) Signal(SIGKILL);
+      if (StopRequested() || (stop_at_ && Clock::now() >= *stop_at_)) Stop();
+      if (stop_at_ && Clock::now() > *stop_at_ + kKillDelay) Signal(SIGKILL);
       std::this_thread::sleep_for(kPollInterval);
     }
     return exit_code_;
@@ -120,17 +121,29 @@ class LocalProcesses {
   }
 
   void OnFailure(size_t rank, int status) {
-    if (exit_code_ != 0) return;
-    exit_code_ = ExitCodeOf(status);
-    // Processes stop together when asked to; the one that is still saving must not be hurried.
-    if (exit_code_ == kInterruptedExitCode) return;
+    const int code = ExitCodeOf(status);
+    if (code == kInterruptedExitCode) {
+      // Processes stop together when asked to; the one that is still saving must not be hurried.
+      if (exit_code_ == 0) exit_code_ = code;
+      return;
+    }
+    if (stop_at_) {
+      if (exit_code_ == kFailedExitCode && !stopping_) exit_code_ = code;
+      return;
+    }
+    exit_code_ = code;
     LogMessage(LogLevel::kError,
                WIFSIGNALED(status)
                    ? fmt::format("training process {} was ended by signal {}; ending the others",
                                  rank, WTERMSIG(status))
                    : fmt::format("training process {} failed; ending the others", rank));
-    Signal(SIGTERM);
-    kill_at_ = Clock::now() + kKillDelay;
+    stop_at_ = Clock::now() + (code == kFailedExitCode ? kCauseDelay : kNoDelay);
+  }
+
+  // Once: a second signal would end a process that is saving.
+  void Stop() {
+    if (!stopping_) Signal(SIGTERM);
+    stopping_ = true;
   }
 
   void Signal(int signal_number) const {
@@ -141,7 +154,8 @@ class LocalProcesses {
 
   std::vector<pid_t> processes_;  // 0 for one that has ended
   int exit_code_ = 0;
-  std::optional<Clock::time_point> kill_at_;
+  bool stopping_ = false;
+  std::optional<Clock::time_point> stop_at_;  // when a failure ends the others
 };
 
 }  // namespace
