@@ -18,7 +18,9 @@ namespace blockformer {
 namespace {
 
 constexpr auto kJoinTimeout = std::chrono::minutes(5);
-constexpr auto kPeerTimeout = std::chrono::minutes(10);
+// A lost process is noticed at once by its closed socket. One that only works long, as process 0
+// does when it validates, makes a sample or writes a large checkpoint, must not end the run.
+constexpr auto kPeerTimeout = std::chrono::hours(6);
 constexpr int kMaxProcesses = 1 << 16;
 // Large enough to hide latency, small enough that the copy stays a small share of the gradients.
 constexpr int64_t kBucketBytes = int64_t{25} << 20;
@@ -119,7 +121,7 @@ ProcessRank ReadRankFromEnvironment() {
 class ProcessGroup::Backend {
  public:
   Backend(const ProcessRank& rank, const torch::Device& device) : rank_(rank) {
-    Guard("meet the others", [&] {
+    Guard("meet the others (GLOO_SOCKET_IFNAME names the network interface to use)", [&] {
       c10d::TCPStoreOptions options;
       options.port = static_cast<uint16_t>(rank.master_port);
       options.isServer = rank.rank == 0;

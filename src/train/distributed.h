@@ -1,11 +1,11 @@
 #ifndef BLOCKFORMER_TRAIN_DISTRIBUTED_H_
 #define BLOCKFORMER_TRAIN_DISTRIBUTED_H_
 
-#include "train/torch.h"
-
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "train/torch.h"
 
 namespace blockformer {
 
@@ -28,7 +28,7 @@ ProcessRank ReadRankFromEnvironment();
 
 // The processes that train together, over c10d: NCCL between GPUs where libtorch has it, otherwise
 // Gloo. Every process calls the same functions in the same order. When another process is lost, or
-// silent for ten minutes, they throw Error(kIo). Alone they do nothing. Not thread-safe.
+// silent for six hours, they throw Error(kIo). Alone they do nothing. Not thread-safe.
 class ProcessGroup {
  public:
   // Waits until all processes have come.

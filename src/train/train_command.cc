@@ -21,8 +21,8 @@ constexpr char kFooter[] =
     "itself "
     "when the output directory holds a checkpoint; a stop signal (Ctrl-C, SIGTERM) saves one.\n\n"
     "Several machines: start one process on each with RANK, WORLD_SIZE, MASTER_ADDR and "
-    "MASTER_PORT "
-    "set, or use torchrun --no-python.\n\n"
+    "MASTER_PORT set, or use torchrun --no-python. GLOO_SOCKET_IFNAME names the network interface "
+    "to use.\n\n"
     "Example: blockformer train recipes/small/block_5m.yaml training.steps=1000 --nproc 2";
 
 constexpr int kMaxLocalProcesses = 1024;
