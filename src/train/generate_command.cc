@@ -39,6 +39,8 @@ DeviceChoice DeviceOf(const std::string& name) {
 
 // The field "prompt" of every line of a JSON lines file.
 std::vector<std::string> ReadPrompts(const std::string& path) {
+  Require(!IsDirectory(path), ErrorCode::kInvalidArgument,
+          "--input: {} is a directory; a file of JSON lines is wanted", path);
   std::ifstream stream(path);
   Require(stream.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
   std::vector<std::string> prompts;
@@ -48,6 +50,7 @@ std::vector<std::string> ReadPrompts(const std::string& path) {
     const std::string where = fmt::format("{}: line {}", path, number);
     prompts.push_back(ObjectReader(ParseJson(line, where), where).String("prompt"));
   }
+  Require(!stream.bad(), ErrorCode::kIo, "{}: cannot be read to its end", path);
   return prompts;
 }
 
