@@ -1,11 +1,10 @@
 #ifndef BLOCKFORMER_TRAIN_OPTIMIZER_H_
 #define BLOCKFORMER_TRAIN_OPTIMIZER_H_
 
-#include "train/torch.h"
-
 #include <string>
 #include <vector>
 
+#include "train/torch.h"
 #include "train/weights.h"
 
 namespace blockformer {
@@ -28,7 +27,7 @@ class AdamW {
   // One update with the parameters' gradients times `gradient_scale`.
   void Step(double learning_rate, double gradient_scale);
 
-  // The Euclidean norm of all gradients, summed in f64 on the CPU.
+  // The Euclidean norm of all gradients: each tensor's own in f32, their squares summed in f64.
   double GradientNorm() const;
   void ZeroGradients();
 
