@@ -28,9 +28,12 @@ struct TextOptions {
   double top_p = 1.0;               // keep the fewest tokens of this much probability
   double min_p = 0.0;               // keep tokens at least this likely as the likeliest
   uint64_t seed = 0;                // the same seed gives the same text
-  std::vector<std::string> stop;    // texts that end generation; they are not part of the result
+  std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
 };
+
+// Throws Error(kInvalidArgument) that names the option and its range.
+void ValidateTextOptions(const TextOptions& options);
 
 enum class FinishReason {
   kLength,     // max_tokens were made

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "checkpoint/model_directory.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -21,7 +23,11 @@ namespace {
 // The prompts of a JSON lines file.
 class PromptReader {
  public:
-  explicit PromptReader(const std::string& path) : path_(path), stream_(path) {
+  explicit PromptReader(const std::string& path) : path_(path) {
+    Require(!FileExists(path) || std::filesystem::is_regular_file(path),
+            ErrorCode::kInvalidArgument,
+            "{}: is not a regular file; --input is read twice, so that one is wanted", path);
+    stream_.open(path);
     Require(stream_.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
   }
 
@@ -31,34 +37,73 @@ class PromptReader {
     do {
       if (!std::getline(stream_, line)) return false;
       ++line_number_;
+      hash_ = HashLine(hash_, line);
     } while (line.find_first_not_of(" \t\r") == std::string::npos);
-    const std::string where = fmt::format("{}: line {}", path_, line_number_);
-    *prompt = ObjectReader(ParseJson(line, where), where).String("prompt");
+    *prompt = ObjectReader(ParseJson(line, place()), place()).String("prompt");
     *record = OrderedJson::parse(line);
     return true;
   }
 
+  // The file and line of the last prompt, for messages.
+  std::string place() const { return fmt::format("{}: line {}", path_, line_number_); }
+  // Of all lines read.
+  uint64_t hash() const { return hash_; }
+
  private:
+  // FNV-1a, with the line's end.
+  static uint64_t HashLine(uint64_t hash, const std::string& line) {
+    for (const char byte : line + "\n") {
+      hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
+    }
+    return hash;
+  }
+
   std::string path_;
   std::ifstream stream_;
   int64_t line_number_ = 0;
+  uint64_t hash_ = 0xCBF29CE484222325;
 };
 
-int64_t CountPrompts(const std::string& path) {
+struct InputSummary {
+  int64_t prompts = 0;
+  uint64_t hash = 0;  // of the contents
+};
+
+// Reads all of the input and checks that every prompt fits, before anything is generated.
+InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
+                        const TextOptions& options) {
   PromptReader reader(path);
   OrderedJson record;
   std::string prompt;
-  int64_t count = 0;
-  while (reader.Next(&record, &prompt)) ++count;
-  return count;
+  InputSummary summary;
+  while (reader.Next(&record, &prompt)) {
+    ++summary.prompts;
+    // An empty prompt stands for one token.
+    const int64_t tokens = std::max<int64_t>(1, generator.CountTokens(prompt));
+    Require(options.max_tokens <= generator.max_length() - tokens, ErrorCode::kInvalidArgument,
+            "{}: a prompt of {} tokens and max_tokens {} exceed the maximal length {}",
+            reader.place(), tokens, options.max_tokens, generator.max_length());
+  }
+  summary.hash = reader.hash();
+  return summary;
+}
+
+// The model's directory and what changes when its weights are replaced.
+OrderedJson ModelIdentity(const std::string& model) {
+  const std::filesystem::path directory = std::filesystem::canonical(model);
+  std::filesystem::path weights = directory / kWeightsFile;
+  if (!FileExists(weights.string())) weights = directory / kWeightsIndexFile;
+  return {{"directory", directory.string()},
+          {"weights_bytes", std::filesystem::file_size(weights)},
+          {"weights_time", std::filesystem::last_write_time(weights).time_since_epoch().count()}};
 }
 
 // What must be equal for a partial output to be continued.
-std::string SettingsKey(const BatchFiles& files, const TextOptions& options, int64_t samples,
+std::string SettingsKey(const InputSummary& input, const TextOptions& options, int64_t samples,
                         const std::string& model) {
-  const OrderedJson key = {{"input", files.input},
-                           {"input_bytes", std::filesystem::file_size(files.input)},
-                           {"model", model},
+  const OrderedJson key = {{"prompts", input.prompts},
+                           {"input_hash", input.hash},
+                           {"model", ModelIdentity(model)},
                            {"samples", samples},
                            {"max_tokens", options.max_tokens},
                            {"repetition_penalty", options.repetition_penalty},
@@ -69,7 +114,7 @@ std::string SettingsKey(const BatchFiles& files, const TextOptions& options, int
                            {"seed", options.seed},
                            {"stop", options.stop},
                            {"ignore_eos", options.ignore_end_of_text}};
-  return key.dump() + "\n";
+  return key.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 // The output of a run that may be interrupted: lines that are done, appended in order.
@@ -79,10 +124,11 @@ class PartialOutput {
       : output_(output), path_(output + ".partial"), settings_path_(path_ + ".settings") {
     const bool continues = FileExists(path_) && FileExists(settings_path_);
     if (continues) {
-      Require(
-          ReadFile(settings_path_) == settings, ErrorCode::kInvalidArgument,
-          "{}: was begun with other settings, which {} holds; repeat them, or remove both files",
-          path_, settings_path_);
+      Require(ReadFile(settings_path_) == settings, ErrorCode::kInvalidArgument,
+              "{}: was begun with other settings, another input or another model; {} says which; "
+              "repeat "
+              "them, or remove both files",
+              path_, settings_path_);
       KeepWholeLines();
     } else {
       WriteFileAtomically(path_, "");
@@ -163,8 +209,9 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
                   int64_t samples, const std::string& model) {
   Require(files.force || !FileExists(files.output), ErrorCode::kInvalidArgument,
           "{}: is there already; --force replaces it", files.output);
-  const int64_t total = CountPrompts(files.input) * samples;
-  PartialOutput output(files.output, SettingsKey(files, options, samples, model));
+  const InputSummary input = CheckInput(files.input, *generator, options);
+  const int64_t total = input.prompts * samples;
+  PartialOutput output(files.output, SettingsKey(input, options, samples, model));
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <iterator>
@@ -126,6 +127,10 @@ void Generate(Flags flags, bool prompt_given) {
             "--compat published is greedy and takes --prompt");
     return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
+  }
+  ValidateTextOptions(flags.text);
+  if (!batch) {
+    flags.generator.max_sequences = std::min(flags.generator.max_sequences, flags.samples);
   }
   // A signal that is caught does not end the wait for standard input, so that comes first.
   const std::string prompt = batch ? "" : ReadPrompt(flags, prompt_given);

@@ -28,13 +28,17 @@ int64_t KvCache::BytesPerPage(const TransformerConfig& config, int64_t page_size
 KvCache::KvCache(const TransformerConfig& config, int64_t num_pages, int64_t page_size)
     : page_size_(page_size) {
   int64_t bytes = 0;
-  Require(num_pages <= INT32_MAX &&
-              !__builtin_mul_overflow(num_pages, BytesPerPage(config, page_size), &bytes),
-          ErrorCode::kExhausted, "a KV cache of {} pages is more than any machine holds",
-          num_pages);
+  Require(
+      num_pages <= INT32_MAX &&
+          !__builtin_mul_overflow(num_pages, BytesPerPage(config, page_size), &bytes),
+      ErrorCode::kExhausted,
+      "a KV cache of {} pages is more than any machine holds; a smaller --batch or --max-length "
+      "takes less",
+      num_pages);
   // calloc of a large range maps zero pages, which take memory only once they are written.
   memory_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(bytes), 1)));
-  Require(memory_ != nullptr, ErrorCode::kExhausted, "{} MB for the KV cache cannot be had",
+  Require(memory_ != nullptr, ErrorCode::kExhausted,
+          "{} MB for the KV cache cannot be had; a smaller --batch or --max-length takes less",
           bytes / 1'000'000);
   float* next = memory_.get();
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {

@@ -10,6 +10,7 @@
 #include "engine/stop_matcher.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace blockformer {
 namespace {
@@ -39,6 +40,16 @@ SamplingOptions ToSampling(const TextOptions& options) {
 }
 
 }  // namespace
+
+void ValidateTextOptions(const TextOptions& options) {
+  ValidateSampling(ToSampling(options));
+  Require(options.max_tokens >= 1, ErrorCode::kInvalidArgument,
+          "max_tokens: {} is out of range; 1 or more is wanted", options.max_tokens);
+  for (const std::string& stop : options.stop) {
+    Require(FindInvalidUtf8(stop) == stop.size(), ErrorCode::kInvalidArgument,
+            "stop: a text is not valid UTF-8, as all that is generated is");
+  }
+}
 
 struct TextGenerator::Impl {
   // A text that is being generated. However it ends, the engine then holds no callback to it.
@@ -130,6 +141,7 @@ TextGenerator TextGenerator::Load(const std::string& model_directory,
 
 GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions& options,
                                       const OnText& on_text) {
+  ValidateTextOptions(options);
   Impl::Job job(impl_.get(), options);
   job.on_text = on_text;
   impl_->Submit(prompt, options, 0, &job);
@@ -143,6 +155,7 @@ GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions
 
 void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& options,
                                   const OnResult& on_result, uint64_t first_stream) {
+  ValidateTextOptions(options);
   std::map<int64_t, std::unique_ptr<Impl::Job>> running;  // by index of the prompt
   const size_t most = static_cast<size_t>(impl_->engine.options().max_sequences + kQueuedPrompts);
   int64_t submitted = 0;

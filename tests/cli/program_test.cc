@@ -1,8 +1,10 @@
 // The program itself, as a user runs it, on a tiny model with random weights.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -103,7 +105,7 @@ TEST_F(ProgramTest, GeneratesJsonAndReadsThePromptFromStandardInput) {
   EXPECT_GT(texts.size(), 1U);
 }
 
-TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrderAndAfterAnInterruption) {
+TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrder) {
   std::string prompts;
   for (int i = 0; i < 9; ++i) {
     prompts += OrderedJson{{"id", i}, {"prompt", std::string(static_cast<size_t>(1 + i * 3), 'a')}}
@@ -112,51 +114,82 @@ TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrderAndAfterAnInterruption) {
   }
   WriteFileAtomically(Path("in.jsonl"), prompts);
   const std::string command = "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
-                              " --batch 4 --max-tokens 10 --temperature 1 --n 2 --output ";
-  ASSERT_EQ(Run(command + Path("whole.jsonl")).exit_code, 0);
-  const std::vector<Json> lines = ReadLines(Path("whole.jsonl"));
+                              " --batch 4 --max-tokens 10 --temperature 1 --n 2 --output " +
+                              Path("out.jsonl");
+  ASSERT_EQ(Run(command).exit_code, 0);
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
   ASSERT_EQ(lines.size(), 18U);
   for (size_t i = 0; i < lines.size(); ++i) {
     EXPECT_EQ(lines[i]["id"], i / 2);
     EXPECT_EQ(lines[i]["sample"], i % 2);
   }
-
-  // An interrupted run leaves whole lines, and maybe a part of one.
-  ASSERT_EQ(Run(command + Path("again.jsonl")).exit_code, 0);
-  const std::string whole = ReadFile(Path("again.jsonl"));
-  EXPECT_EQ(whole, ReadFile(Path("whole.jsonl")));
-  const Outcome refused = Run(command + Path("again.jsonl"));
+  const Outcome refused = Run(command);
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.output, HasSubstr("--force"));
 }
 
-TEST_F(ProgramTest, GoesOnFromPartialOutput) {
-  // The second prompt does not fit, so the run ends after it has begun.
-  const std::string head = "{\"prompt\":\"a\"}\n";
-  WriteFileAtomically(Path("in.jsonl"),
-                      head + OrderedJson{{"prompt", std::string(90, 'b')}}.dump());
-  const std::string command = "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
-                              " --max-tokens 8 --output " + Path("out.jsonl");
-  EXPECT_THAT(Run(command).output, HasSubstr("maximal length 64"));
+TEST_F(ProgramTest, GoesOnAfterAnInterruption) {
+  std::string prompts;
+  for (char c = 'a'; c <= 'l'; ++c) {
+    prompts += OrderedJson{{"prompt", std::string(1, c)}}.dump() + "\n";
+  }
+  WriteFileAtomically(Path("in.jsonl"), prompts);
+  const std::string command =
+      "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+      " --batch 2 --threads 1 --max-length 800 --max-tokens 700 --ignore-eos" +
+      " --temperature 1 --output ";
+  ASSERT_EQ(Run(command + Path("whole.jsonl")).exit_code, 0);
+
+  // Interrupted when its first line is there; a crash could also leave a part of a line.
+  const std::string partial = Path("out.jsonl.partial");
+  const std::string go_on = command + Path("out.jsonl");
+  const Outcome interrupted = Run(go_on + " 2>/dev/null & pid=$!; while kill -0 $pid && [ ! -s " +
+                                  partial + " ]; do sleep 0.01; done; kill -INT $pid; wait $pid");
+  EXPECT_EQ(interrupted.exit_code, 130);
   EXPECT_FALSE(FileExists(Path("out.jsonl")));
-  // What an interrupted run had done: a marked line, and one cut short.
-  WriteFileAtomically(Path("in.jsonl"),
-                      head + OrderedJson{{"prompt", "c"}, {"x", std::string(82, 'b')}}.dump());
-  WriteFileAtomically(Path("out.jsonl.partial"), "{\"marked\": true}\n{\"prom");
-  const Outcome refused = Run(command + " --seed 9");
-  EXPECT_EQ(refused.exit_code, 2);
-  EXPECT_THAT(refused.output, HasSubstr("other settings"));
-  const std::string size = std::to_string(std::filesystem::file_size(Path("in.jsonl")));
-  std::string settings = ReadFile(Path("out.jsonl.partial.settings"));
-  const size_t begin = settings.find("\"input_bytes\":") + 14;
-  settings.replace(begin, settings.find(',', begin) - begin, size);
-  WriteFileAtomically(Path("out.jsonl.partial.settings"), settings);
-  ASSERT_EQ(Run(command).exit_code, 0);
-  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
-  ASSERT_EQ(lines.size(), 2U);
-  EXPECT_TRUE(lines[0].contains("marked"));
-  EXPECT_EQ(lines[1]["prompt"], "c");
-  EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
+  const std::string done = ReadFile(partial);
+  EXPECT_THAT(ReadFile(Path("whole.jsonl")), testing::StartsWith(done));
+  WriteFileAtomically(partial, done + "{\"prom");
+
+  const auto expect_refusal = [&](const std::string& flags) {
+    const Outcome refused = Run(go_on + flags);
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_THAT(refused.output, HasSubstr("other settings"));
+  };
+  expect_refusal(" --seed 9");
+  std::string edited = prompts;
+  edited[edited.size() - 4] = 'z';
+  WriteFileAtomically(Path("in.jsonl"), edited);
+  expect_refusal("");
+  WriteFileAtomically(Path("in.jsonl"), prompts);
+  const std::string weights = Path("block") + "/" + kWeightsFile;
+  const auto time = std::filesystem::last_write_time(weights);
+  std::filesystem::last_write_time(weights, time + std::chrono::seconds(1));
+  expect_refusal("");
+  std::filesystem::last_write_time(weights, time);
+
+  ASSERT_EQ(Run(go_on).exit_code, 0);
+  EXPECT_EQ(ReadFile(Path("out.jsonl")), ReadFile(Path("whole.jsonl")));
+  EXPECT_FALSE(FileExists(partial));
+}
+
+TEST_F(ProgramTest, ChecksAllOfABatchBeforeItBegins) {
+  WriteFileAtomically(
+      Path("in.jsonl"),
+      "{\"prompt\":\"a\"}\n" + OrderedJson{{"prompt", std::string(90, 'b')}}.dump() + "\n");
+  const auto expect = [&](const std::string& input, const std::string& flags,
+                          const std::string& part) {
+    const Outcome outcome = Run("generate --model " + Path("block") + " --input " + Path(input) +
+                                " --max-tokens 8 --output " + Path("out.jsonl") + flags);
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_THAT(outcome.output, HasSubstr(part));
+    EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
+  };
+  expect("in.jsonl", "", "in.jsonl: line 2: a prompt of 90 tokens");
+  expect("in.jsonl", " --max-length 200 --temperature -1", "temperature: -1");
+  expect("block", "", "not a regular file");
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  expect("fifo", "", "not a regular file");
 }
 
 TEST_F(ProgramTest, AnInterruptionEndsItWithoutResultsThatWereNotMade) {
@@ -177,7 +210,7 @@ TEST_F(ProgramTest, AnInterruptionEndsItWithoutResultsThatWereNotMade) {
 TEST_F(ProgramTest, NamesTheLineOfABadPrompt) {
   WriteFileAtomically(Path("in.jsonl"), "{\"prompt\":\"a\"}\n\n{\"text\":\"b\"}\n");
   const Outcome outcome = Run("generate --model " + Path("block") + " --input " + Path("in.jsonl") +
-                              " --output " + Path("out.jsonl"));
+                              " --max-tokens 8 --output " + Path("out.jsonl"));
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.output, HasSubstr("line 3: prompt: is missing"));
   EXPECT_FALSE(FileExists(Path("out.jsonl")));
@@ -196,6 +229,10 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --top-p 0", 2, "top_p");
   expect(block + " --max-tokens 0", 2, "max_tokens: 0");
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
+  expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
+  expect(block + " --n 65536 --batch 65536 --max-length 4194304", 1,
+         "smaller --batch or --max-length");
+  expect(block + " --batch 65536 --max-length 4194304", 0, "x");  // only one sequence is needed
   expect(block + " --batch 0", 2, "max_sequences");
   expect(block + " --threads -3", 2, "threads");
   expect(block + " --n 0", 2, "--n");
