@@ -26,8 +26,8 @@ PackingOptions MakePackingOptions(const ModelConfig& model, bool published) {
 int64_t SampleOrder::At(int64_t position) {
   const int64_t epoch = position / num_samples_;
   if (epoch != epoch_) {
-    const uint64_t stream = MixBits(static_cast<uint64_t>(epoch) + 1);
-    permutation_ = RandomPermutation(num_samples_, MixBits(seed_) ^ stream);
+    const uint64_t stream = static_cast<uint64_t>(epoch) + 1;
+    permutation_ = RandomPermutation(num_samples_, MixBits(MixBits(seed_) + stream));
     epoch_ = epoch;
   }
   return permutation_[static_cast<size_t>(position % num_samples_)];

@@ -1,12 +1,15 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numbers>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
@@ -58,6 +61,8 @@ class Trainer {
   // Adds up over the processes; returns whether any of them was asked to stop.
   bool SumTotals(LossTotals* totals);
 
+  void RequireFinite(bool finite, std::string_view what, int64_t step) const;
+  bool ParametersAreFinite() const;
   bool IsDue(int64_t interval) const;
   bool Validate();
   void ReportValidation();
@@ -137,9 +142,9 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
 }
 
 void Trainer::PrepareOutput() {
-  if (options_.restart) {
-    const std::string moved = MoveAside(recipe_.output);
-    if (!moved.empty()) LogInfo("the earlier run is now in {}", moved);
+  if (options_.restart && FileExists(recipe_.output)) {
+    const CheckpointStore earlier(recipe_.output);  // nobody else trains there
+    LogInfo("the earlier run is now in {}", MoveAside(recipe_.output));
   }
   store_.emplace(recipe_.output);
   Resume();
@@ -212,8 +217,8 @@ void Trainer::Run() {
     const bool stop = TrainStep();
     const bool is_best = IsDue(recipe_.validation.interval) && Validate();
     if (stop || is_best || IsDue(recipe_.checkpoint.interval)) SaveCheckpoint();
-    Require(!stop || state_.step == last_step, ErrorCode::kInterrupted,
-            "stopped after step {}, which is saved; the same command continues", state_.step);
+    Require(!stop || state_.step == last_step, ErrorCode::kInterrupted, "stopped after step {}{}",
+            state_.step, group_.IsMain() ? ", which is saved; the same command continues" : "");
   }
   if (!group_.IsMain()) return;
   progress_->Finish();
@@ -235,10 +240,7 @@ bool Trainer::TrainStep() {
   const double norm = optimizer_.GradientNorm() * average;
   const double clip_norm = recipe_.training.clip_norm;
   const double learning_rate = LearningRate(recipe_.training, state_.step);
-  Require(std::isfinite(totals.loss) && std::isfinite(norm), ErrorCode::kInvalidArgument,
-          "training.learning_rate: the loss became infinite or not a number at step {}; the last "
-          "checkpoint in {} is from before; a lower rate or a longer warm-up is wanted",
-          state_.step + 1, recipe_.output);
+  RequireFinite(std::isfinite(totals.loss) && std::isfinite(norm), "loss", state_.step + 1);
   optimizer_.Step(learning_rate, average * (clip_norm > 0 ? ClipScale(norm, clip_norm) : 1));
   ++state_.step;
   state_.training_loss = totals.Mean();
@@ -305,6 +307,20 @@ bool Trainer::SumTotals(LossTotals* totals) {
   return values[2] > 0;
 }
 
+// Ends a run that has diverged before it saves what no run can continue from.
+void Trainer::RequireFinite(bool finite, std::string_view what, int64_t step) const {
+  Require(finite, ErrorCode::kInvalidArgument,
+          "training.learning_rate: the {} became infinite or not a number at step {}; the last "
+          "checkpoint in {} is from before; a lower rate or a longer warm-up is wanted",
+          what, step, recipe_.output);
+}
+
+bool Trainer::ParametersAreFinite() const {
+  return std::ranges::all_of(model_->parameters(), [](const torch::Tensor& parameter) {
+    return torch::isfinite(parameter).all().item<bool>();
+  });
+}
+
 // After every `interval` steps, and after the last step.
 bool Trainer::IsDue(int64_t interval) const {
   return state_.step == recipe_.training.stop_steps ||
@@ -331,6 +347,8 @@ bool Trainer::Validate() {
     rest = rest.subspan(count);
   }
   SumTotals(&totals);
+  if (totals.weight == 0) return false;  // nothing but padding
+  RequireFinite(std::isfinite(totals.loss), "validation loss", state_.step);
   state_.validation_loss = totals.Mean();
   const bool is_best = !state_.best_loss || totals.Mean() < *state_.best_loss;
   if (is_best) {
@@ -351,17 +369,18 @@ void Trainer::ReportValidation() {
     entry["validation_bits_per_byte"] = bits;
     text += fmt::format(", {:.4f} bits a byte", bits);
   }
+  progress_->Clear();
   const std::string sample = MakeSample();
   if (!sample.empty()) {
     entry["sample"] = sample;
     text += ": " + sample;
   }
   metrics_->Append(entry);
-  progress_->Clear();
   LogInfo("{}", text);
 }
 
-// The prompt and its continuation; the settings are those at which small models read best.
+// The prompt and its continuation; the settings are those at which small models read best. A sample
+// that fails, such as at a prompt too long for the model, is not worth ending a training for.
 std::string Trainer::MakeSample() const {
   if (data_.prompt.empty() || recipe_.validation.sample_tokens == 0) return "";
   GenerateOptions options;
@@ -372,11 +391,17 @@ std::string Trainer::MakeSample() const {
   options.sampling.top_p = 0.95;
   options.sampling.seed = recipe_.training.seed;
   options.streams = {static_cast<uint64_t>(state_.step)};
-  const auto continuation = GenerateTokens(*model_, {data_.prompt}, options);
-  return recipe_.validation.prompt + data_.tokenizer->Decode(continuation.front());
+  try {
+    const auto continuation = GenerateTokens(*model_, {data_.prompt}, options);
+    return recipe_.validation.prompt + data_.tokenizer->Decode(continuation.front());
+  } catch (const Error& error) {
+    LogWarning("no sample of text: {}", error.what());
+    return "";
+  }
 }
 
 void Trainer::SaveCheckpoint() {
+  RequireFinite(ParametersAreFinite(), "parameters", state_.step);
   if (!group_.IsMain()) return;
   metrics_->Sync();
   store_->Save(state_.step, [this](const std::string& directory) {

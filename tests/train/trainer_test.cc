@@ -3,14 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
 #include "checkpoint/model_directory.h"
+#include "checkpoint/safetensors.h"
 #include "tests/train/training_run.h"
 #include "text/bpe_trainer.h"
+#include "train/batch_loader.h"
+#include "train/training_state.h"
 
 namespace blockformer {
 namespace {
@@ -23,14 +28,25 @@ void TrainModel(const TrainRecipe& recipe, bool restart = false) {
   Train(recipe, {"blockformer train test", restart}, ProcessRank());
 }
 
-std::string ErrorOf(const TrainRecipe& recipe, ErrorCode code) {
+std::string ErrorOf(const TrainRecipe& recipe, ErrorCode code, bool restart = false) {
   try {
-    TrainModel(recipe);
+    TrainModel(recipe, restart);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), code) << error.what();
     return error.what();
   }
   return "no error";
+}
+
+void ExpectFiniteTensors(const std::string& path) {
+  const SafetensorsFile file(path);
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (tensor.type != DataType::kF32) continue;  // the state of the random generator
+    for (const float value : std::span(reinterpret_cast<const float*>(tensor.bytes.data()),
+                                       tensor.bytes.size() / sizeof(float))) {
+      ASSERT_TRUE(std::isfinite(value)) << path << ": " << name;
+    }
+  }
 }
 
 double FinalLoss(const std::string& output) {
@@ -59,6 +75,10 @@ TEST(Trainer, LearnsAndLeavesAModelDirectory) {
 
 TEST(Trainer, ResumesBitForBit) {
   const TrainingFolder folder;
+  folder.WriteTokens("train", 35, 1);  // few enough that the steps after 10 begin a second epoch
+  const int64_t samples =
+      BatchLoader(folder.Path("train"), folder.Read().model, false).NumSamples();
+  ASSERT_TRUE(10 * 8 < samples && samples < 20 * 8) << samples;
   TrainModel(folder.Read({"output=" + folder.Path("whole")}));
   TrainModel(folder.Read({"training.stop_steps=10"}));
   ASSERT_TRUE(FileExists(folder.Path("run/checkpoints/step-00000010")));
@@ -158,6 +178,24 @@ TEST(Trainer, ADamagedCheckpointGivesWayToTheOneBefore) {
   EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
 }
 
+TEST(Trainer, ADamagedStateGivesWayToTheOneBefore) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  const std::string path = folder.Path("run/checkpoints/step-00000010/state.json");
+  Json state = ParseJson(ReadFile(path), path);
+  state["best_step"] = "ten";
+  std::filesystem::remove(path);
+  WriteFileAtomically(path, state.dump());
+  try {
+    ReadTrainingState(folder.Path("run/checkpoints/step-00000010"), folder.Read());
+    ADD_FAILURE() << "a wrong type is accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << error.what();
+  }
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/unreadable-step-00000010.1")));
+}
+
 TEST(Trainer, WithoutAReadableCheckpointItDoesNotBeginAnewUnasked) {
   const TrainingFolder folder;
   TrainModel(folder.Read({"training.stop_steps=5"}));
@@ -207,6 +245,9 @@ TEST(Trainer, OnlyOneProcessTrainsInADirectory) {
   TrainerProcess other({folder.recipe_path(), "training.steps=1000000"}, folder.Path("errors"));
   ASSERT_TRUE(WaitUntil([&] { return FileExists(folder.Path("run/latest")); }));
   EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument), HasSubstr("in use"));
+  EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument, /*restart=*/true),
+              HasSubstr("in use"));
+  EXPECT_FALSE(FileExists(folder.Path("run.old-1")));
 }
 
 TEST(Trainer, ImpossibleSettingsNameTheField) {
@@ -234,6 +275,9 @@ TEST(Trainer, ADivergedRunEndsAndKeepsItsCheckpoint) {
       folder.Read({"training.learning_rate=10", "training.clip_norm=0", "training.epsilon=1e-30",
                    "training.weight_decay=100", "training.steps=400"});
   EXPECT_THAT(ErrorOf(diverging, ErrorCode::kInvalidArgument), HasSubstr("not a number"));
+  for (const char* name : {"run/latest/model.safetensors", "run/latest/optimizer.safetensors"}) {
+    ExpectFiniteTensors(folder.Path(name));
+  }
   TrainModel(folder.Read({"training.stop_steps=6"}));
 }
 
