@@ -1,7 +1,10 @@
 // blockformer-train: the trainer, the only program that uses libtorch.
+#include <c10/util/Exception.h>
+
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "base/program.h"
 #include "blockformer/version.h"
@@ -9,6 +12,18 @@
 
 namespace blockformer {
 namespace {
+
+// Says in one line what libtorch says with a backtrace.
+[[noreturn]] void FailAsLibtorch(const c10::Error& error) {
+  const std::string text = error.what_without_backtrace();
+  const std::string line = text.substr(0, text.find('\n'));
+  const bool out_of_memory = line.find("can't allocate") != std::string::npos ||
+                             line.find("out of memory") != std::string::npos;
+  if (out_of_memory) {
+    Fail(ErrorCode::kExhausted, "{}; a smaller training.micro_batch_size is wanted", line);
+  }
+  Fail(ErrorCode::kInternal, "libtorch: {}", line);
+}
 
 int Run(int argc, char** argv) {
   CLI::App app("Trains Block Transformers and vanilla GPT-NeoX models.", "blockformer-train");
@@ -22,6 +37,8 @@ int Run(int argc, char** argv) {
     return error.get_exit_code();  // of the processes that --nproc started
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  } catch (const c10::Error& error) {
+    FailAsLibtorch(error);
   }
   return 0;
 }
