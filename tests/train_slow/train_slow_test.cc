@@ -50,6 +50,9 @@ TEST(TrainSlow, KillsAtRandomMomentsCostNothing) {
             0);
   ExpectSameTensors(folder.Path("whole"), run);
   EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(run));
+  for (const auto& entry : std::filesystem::directory_iterator(run + "/checkpoints")) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with("unreadable-")) << entry.path();
+  }
 }
 
 TEST(TrainSlow, Bfloat16StaysWithinOnePercent) {
