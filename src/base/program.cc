@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <exception>
+#include <iostream>
 
 #include "base/error.h"
 
@@ -22,18 +24,32 @@ int ExitCodeOf(ErrorCode code) {
   return 1;
 }
 
+// What is still buffered can only now fail to be written, to a full disk for instance.
+void FlushOutput() {
+  const bool streams_good = std::cout.flush().good();
+  const bool files_good = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  Require(streams_good && files_good, ErrorCode::kIo, "standard output: cannot write");
+}
+
+// One line on standard error. If that cannot be written either, the exit code is all there is.
+void Report(std::string_view name, std::string_view message) {
+  std::fputs(fmt::format("{}: {}\n", name, message).c_str(), stderr);
+}
+
 }  // namespace
 
 int RunProgram(std::string_view name, const std::function<int()>& body) {
   try {
-    return body();
+    const int exit_code = body();
+    FlushOutput();
+    return exit_code;
   } catch (const Error& error) {
-    fmt::print(stderr, "{}: {}\n", name, error.what());
+    Report(name, error.what());
     return ExitCodeOf(error.code());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "{}: out of memory\n", name);
+    Report(name, "out of memory");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: internal error: {}\n", name, error.what());
+    Report(name, fmt::format("internal error: {}", error.what()));
   }
   return 1;
 }

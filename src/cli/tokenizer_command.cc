@@ -219,11 +219,6 @@ void RunDecode(const CodeFlags& flags) {
   }
 }
 
-void CheckOutput() {
-  std::cout.flush();
-  Require(std::cout.good(), ErrorCode::kIo, "standard output: cannot write");
-}
-
 // Flags.
 
 void AddTrain(CLI::App* tokenizer) {
@@ -281,10 +276,7 @@ void AddEncode(CLI::App* tokenizer) {
       tokenizer, "encode",
       "Reads JSON lines {\"text\": ...} on standard input and writes {\"ids\": [...]} for each",
       "Read all of standard input as one text and write its ids on one line", flags);
-  command->callback([flags] {
-    RunEncode(*flags);
-    CheckOutput();
-  });
+  command->callback([flags] { RunEncode(*flags); });
 }
 
 void AddDecode(CLI::App* tokenizer) {
@@ -294,10 +286,7 @@ void AddDecode(CLI::App* tokenizer) {
       "Reads JSON lines {\"ids\": [...]} on standard input and writes {\"text\": ...} for each",
       "Read ids with white space between and write their text as it is", flags);
   command->add_flag("--skip-special", flags->skip_special, "Leave special tokens out of the text");
-  command->callback([flags] {
-    RunDecode(*flags);
-    CheckOutput();
-  });
+  command->callback([flags] { RunDecode(*flags); });
 }
 
 }  // namespace

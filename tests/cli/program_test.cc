@@ -238,6 +238,7 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --n 0", 2, "--n");
   expect(block + " --compat huggingface", 2, "--compat");
   expect("inspect " + Path("none"), 1, "none");
+  EXPECT_EQ(Run("inspect " + Path("block") + " > /dev/full").exit_code, 1);
   expect("inspect " + Path("block") + "/config.json", 2, "neither a model directory nor a recipe");
   expect("bench throughput " + Path("block") + " --batch 0", 2, "--batch");
   WriteFileAtomically(Path("block") + "/model.safetensors", "rubbish, and too long for a length");
