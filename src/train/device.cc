@@ -9,7 +9,6 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "train/gemm.h"
 
 namespace blockformer {
 namespace {
@@ -55,12 +54,12 @@ double MeasurePeakFlops(const torch::Device& device) {
   const torch::NoGradGuard no_grad;
   const auto options = torch::TensorOptions().device(device);
   const torch::Tensor a = torch::ones({kPeakMatrixSize, kPeakMatrixSize}, options);
-  torch::Tensor product = torch::empty_like(a);
+  torch::Tensor product = torch::mm(a, a);
   constexpr double kFlops = 2.0 * kPeakMatrixSize * kPeakMatrixSize * kPeakMatrixSize;
   double best = 0;
   for (const auto end = Clock::now() + kPeakDuration; best == 0 || Clock::now() < end;) {
     const auto begin = Clock::now();
-    MatMulInto(product, a, /*transpose_a=*/false, a, /*transpose_b=*/false, /*accumulate=*/false);
+    torch::mm_out(product, a, a);
     product[0][0].item<float>();  // waits for a GPU
     best = std::max(best, kFlops / std::chrono::duration<double>(Clock::now() - begin).count());
   }
