@@ -54,9 +54,20 @@ int RunProgram(std::string_view name, const std::function<int()>& body) {
   return 1;
 }
 
+// The handler gets a stack of its own: while the processor is in generated code of oneDNN, the
+// stack pointer may not point to a stack, and a signal frame there would overwrite the heap. The
+// kernel hands a process's signals to its main thread, which is the one that calls this.
 void CatchStopSignals() {
-  std::signal(SIGINT, OnStopSignal);
-  std::signal(SIGTERM, OnStopSignal);
+  static char stack[1 << 16];
+  stack_t alternative = {};
+  alternative.ss_sp = stack;
+  alternative.ss_size = sizeof(stack);
+  sigaltstack(&alternative, nullptr);
+  struct sigaction action = {};
+  action.sa_handler = OnStopSignal;
+  action.sa_flags = SA_ONSTACK | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
 }
 
 bool StopRequested() { return stop_requested; }
