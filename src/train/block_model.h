@@ -1,14 +1,13 @@
 #ifndef BLOCKFORMER_TRAIN_BLOCK_MODEL_H_
 #define BLOCKFORMER_TRAIN_BLOCK_MODEL_H_
 
-#include "train/torch.h"
-
 #include <memory>
 
 #include "train/language_model.h"
 #include "train/layers.h"
 #include "train/neox_stack.h"
 #include "train/token_decoder.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

@@ -1,11 +1,10 @@
 #ifndef BLOCKFORMER_TRAIN_DEVICE_H_
 #define BLOCKFORMER_TRAIN_DEVICE_H_
 
-#include "train/torch.h"
-
 #include <string>
 
 #include "config/train_recipe.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

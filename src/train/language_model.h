@@ -1,12 +1,11 @@
 #ifndef BLOCKFORMER_TRAIN_LANGUAGE_MODEL_H_
 #define BLOCKFORMER_TRAIN_LANGUAGE_MODEL_H_
 
-#include "train/torch.h"
-
 #include <memory>
 
 #include "config/model_config.h"
 #include "train/attention.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

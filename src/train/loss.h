@@ -1,9 +1,8 @@
 #ifndef BLOCKFORMER_TRAIN_LOSS_H_
 #define BLOCKFORMER_TRAIN_LOSS_H_
 
-#include "train/torch.h"
-
 #include "train/language_model.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

@@ -1,14 +1,13 @@
 #ifndef BLOCKFORMER_TRAIN_NEOX_STACK_H_
 #define BLOCKFORMER_TRAIN_NEOX_STACK_H_
 
-#include "train/torch.h"
-
 #include <memory>
 #include <vector>
 
 #include "train/attention.h"
 #include "train/language_model.h"
 #include "train/layers.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

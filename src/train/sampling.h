@@ -1,10 +1,10 @@
 #ifndef BLOCKFORMER_TRAIN_SAMPLING_H_
 #define BLOCKFORMER_TRAIN_SAMPLING_H_
 
-#include "train/torch.h"
-
 #include <cstdint>
 #include <vector>
+
+#include "train/torch.h"
 
 namespace blockformer {
 

@@ -1,12 +1,11 @@
 #ifndef BLOCKFORMER_TRAIN_TOKEN_DECODER_H_
 #define BLOCKFORMER_TRAIN_TOKEN_DECODER_H_
 
-#include "train/torch.h"
-
 #include <memory>
 
 #include "train/layers.h"
 #include "train/neox_stack.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

@@ -1,13 +1,12 @@
 #ifndef BLOCKFORMER_TRAIN_VANILLA_MODEL_H_
 #define BLOCKFORMER_TRAIN_VANILLA_MODEL_H_
 
-#include "train/torch.h"
-
 #include <memory>
 
 #include "train/language_model.h"
 #include "train/layers.h"
 #include "train/neox_stack.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

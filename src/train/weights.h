@@ -1,13 +1,12 @@
 #ifndef BLOCKFORMER_TRAIN_WEIGHTS_H_
 #define BLOCKFORMER_TRAIN_WEIGHTS_H_
 
-#include "train/torch.h"
-
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "train/language_model.h"
+#include "train/torch.h"
 
 namespace blockformer {
 

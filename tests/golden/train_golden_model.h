@@ -1,14 +1,13 @@
 #ifndef BLOCKFORMER_TESTS_GOLDEN_TRAIN_GOLDEN_MODEL_H_
 #define BLOCKFORMER_TESTS_GOLDEN_TRAIN_GOLDEN_MODEL_H_
 
-#include "train/torch.h"
-
 #include <memory>
 #include <string>
 
 #include "config/parameters.h"
 #include "tests/golden/golden_file.h"
 #include "train/block_model.h"
+#include "train/torch.h"
 #include "train/vanilla_model.h"
 
 namespace blockformer {
