@@ -4,7 +4,6 @@
 #include <set>
 
 #include "base/error.h"
-#include "config/parameters.h"
 
 namespace blockformer {
 namespace {
@@ -83,6 +82,8 @@ ModelWeights::ModelWeights(const std::string& directory, const ModelConfig& conf
   std::set<std::string> known;
   for (const ParameterSpec& spec : ListParameters(config)) {
     known.insert(spec.name);
+    known.insert(spec.aliases.begin(), spec.aliases.end());
+    ResolveAliases(directory, spec);
     const auto found = tensors_.find(spec.name);
     if (found == tensors_.end()) {
       if (spec.is_used) missing.push_back(spec.name);
@@ -104,6 +105,17 @@ ModelWeights::ModelWeights(const std::string& directory, const ModelConfig& conf
   }
   Require(extra.empty(), ErrorCode::kCorrupt, "{}: tensors that {} does not ask for: {}", directory,
           kConfigFile, ListOf(extra));
+}
+
+// A tensor may stand under any of its names; under several, all must hold the same.
+void ModelWeights::ResolveAliases(const std::string& directory, const ParameterSpec& spec) {
+  for (const std::string& alias : spec.aliases) {
+    const auto found = tensors_.find(alias);
+    if (found == tensors_.end()) continue;
+    const TensorView* tensor = tensors_.emplace(spec.name, found->second).first->second;
+    Require(std::ranges::equal(tensor->bytes, found->second->bytes), ErrorCode::kCorrupt,
+            "{}: tensor {} differs from {}, with which it is tied", directory, alias, spec.name);
+  }
 }
 
 const TensorView& ModelWeights::Get(const std::string& name) const {

@@ -7,6 +7,7 @@
 
 #include "checkpoint/safetensors.h"
 #include "config/model_config.h"
+#include "config/parameters.h"
 
 namespace blockformer {
 
@@ -29,6 +30,8 @@ class ModelWeights {
   const TensorView& Get(const std::string& name) const;
 
  private:
+  void ResolveAliases(const std::string& directory, const ParameterSpec& spec);
+
   std::vector<SafetensorsFile> files_;
   std::map<std::string, const TensorView*> tensors_;
 };

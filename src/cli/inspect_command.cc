@@ -74,25 +74,67 @@ void PrintCount(const char* name, int64_t count) {
   fmt::print("  {:<28}{:>16}\n", name, WithCommas(count));
 }
 
+void PrintRow(const char* name, const std::string& text) { fmt::print("{:<16}{}\n", name, text); }
+
+const char* ProjectionName(EmbedderProjection projection) {
+  switch (projection) {
+    case EmbedderProjection::kConcat:
+      return "concatenated";
+    case EmbedderProjection::kSum:
+      return "summed";
+    case EmbedderProjection::kMean:
+      return "averaged";
+    case EmbedderProjection::kConv1d:
+      return "projected";
+  }
+  return "";
+}
+
+void PrintEmbedder(const EmbedderConfig& embedder) {
+  if (embedder.type == EmbedderType::kLookup) {
+    PrintRow("embedder", fmt::format("lookup of width {}, {}", embedder.hidden_size,
+                                     ProjectionName(embedder.projection)));
+    return;
+  }
+  const EncoderConfig& encoder = embedder.encoder;
+  const bool cls = embedder.type == EmbedderType::kRobertaCls;
+  PrintRow("embedder",
+           fmt::format("RoBERTa, {} layers of width {}, {} heads, feed-forward {}, {} projected",
+                       encoder.num_layers, embedder.hidden_size, encoder.num_heads,
+                       encoder.intermediate_size,
+                       cls ? fmt::format("{} CLS tokens", encoder.num_cls_tokens) : "all tokens"));
+}
+
+void PrintTokenDecoder(const ModelConfig& config) {
+  const char* how = config.expansion == Expansion::kLayer ? "expanded by a layer" : "repeated";
+  switch (config.token_decoder_type) {
+    case TokenDecoderType::kPrefix:
+      PrintStack("token decoder", config.token_decoder);
+      return PrintRow("prefix", fmt::format("{} vectors, {}", config.prefix_length, how));
+    case TokenDecoderType::kSummation:
+      PrintStack("token decoder", config.token_decoder);
+      return PrintRow("summation", fmt::format("a vector a token, {}", how));
+    case TokenDecoderType::kCrossAttention:
+      PrintRow("token decoder",
+               fmt::format("T5, {} layers of width {}, {} heads of {}, feed-forward {}",
+                           config.t5.num_layers, config.t5.hidden_size, config.t5.num_heads,
+                           config.t5.head_size, config.t5.intermediate_size));
+      return PrintRow("cross attention",
+                      fmt::format("to {} vectors, {}", config.prefix_length, how));
+  }
+}
+
 void PrintText(const std::string& path, const ModelConfig& config) {
   const bool block = config.kind == ModelKind::kBlock;
   fmt::print("{}: {}\n", path, block ? "Block Transformer" : "vanilla GPT-NeoX");
-  fmt::print("{:<16}{} entries, context {} tokens\n", "vocabulary", config.vocab_size,
-             config.max_length);
+  PrintRow("vocabulary",
+           fmt::format("{} entries, context {} tokens", config.vocab_size, config.max_length));
   if (block) {
-    const bool convolution = config.embedder.projection == EmbedderProjection::kConv1d;
-    fmt::print("{:<16}{} tokens\n", "block length", config.block_length);
-    fmt::print("{:<16}lookup of width {}, {}\n", "embedder", config.embedder.hidden_size,
-               config.embedder.projection == EmbedderProjection::kConcat ? "concatenated"
-               : convolution                                             ? "projected"
-                                                                         : "summed");
+    PrintRow("block length", fmt::format("{} tokens", config.block_length));
+    PrintEmbedder(config.embedder);
   }
   PrintStack(block ? "block decoder" : "decoder", config.decoder);
-  if (block) {
-    PrintStack("token decoder", config.token_decoder);
-    fmt::print("{:<16}{} vectors, {}\n", "prefix", config.prefix_length,
-               config.expansion == Expansion::kLayer ? "expanded by a layer" : "repeated");
-  }
+  if (block) PrintTokenDecoder(config);
   const ParameterCounts counts = CountParameters(config);
   fmt::print("parameters\n");
   PrintCount("total (published checkpoint)", counts.total);

@@ -11,6 +11,36 @@ constexpr int64_t kMaxVocabulary = 1 << 24;
 constexpr int64_t kMaxLength = 1 << 24;
 constexpr int64_t kMaxBlockLength = 64;
 constexpr int64_t kMaxPrefixLength = 64;
+constexpr int64_t kMaxClsTokens = 64;
+constexpr int64_t kMaxPositionBuckets = 1024;
+constexpr int64_t kT5BeginTokenId = 1;
+
+// Below 1: a layer that drops everything learns nothing.
+constexpr double kMaxDropout = 0.99;
+
+constexpr std::initializer_list<std::pair<const char*, EmbedderType>> kEmbedderTypes = {
+    {"lookup", EmbedderType::kLookup},
+    {"roberta", EmbedderType::kRoberta},
+    {"roberta_cls", EmbedderType::kRobertaCls}};
+constexpr std::initializer_list<std::pair<const char*, EmbedderProjection>> kProjections = {
+    {"concat", EmbedderProjection::kConcat},
+    {"sum", EmbedderProjection::kSum},
+    {"mean", EmbedderProjection::kMean},
+    {"projection_layer", EmbedderProjection::kConv1d}};
+constexpr std::initializer_list<std::pair<const char*, TokenDecoderType>> kTokenDecoderTypes = {
+    {"prefix", TokenDecoderType::kPrefix},
+    {"summation", TokenDecoderType::kSummation},
+    {"cross_attention", TokenDecoderType::kCrossAttention}};
+constexpr std::initializer_list<std::pair<const char*, Expansion>> kExpansions = {
+    {"expansion_layer", Expansion::kLayer}, {"repeat", Expansion::kRepeat}};
+
+template <typename Enum>
+const char* NameOf(Enum value, std::initializer_list<std::pair<const char*, Enum>> choices) {
+  for (const auto& [name, choice] : choices) {
+    if (choice == value) return name;
+  }
+  Fail(ErrorCode::kInternal, "an enumeration has no name for {}", static_cast<int>(value));
+}
 
 // Whether a size that is missing has a default (in recipes) or is an error (in checkpoints).
 enum class Sizes { kRequired, kDefaulted };
@@ -20,17 +50,24 @@ int64_t DefaultHeads(int64_t hidden_size) {
   return std::max<int64_t>(1, hidden_size / head_size);
 }
 
+int64_t ReadHeads(const ObjectReader& reader, int64_t hidden_size, Sizes sizes) {
+  constexpr char kKey[] = "num_attention_heads";
+  return sizes == Sizes::kDefaulted ? reader.Int(kKey, 1, kMaxWidth, DefaultHeads(hidden_size))
+                                    : reader.Int(kKey, 1, kMaxWidth);
+}
+
+int64_t ReadIntermediateSize(const ObjectReader& reader, int64_t hidden_size, Sizes sizes) {
+  constexpr char kKey[] = "intermediate_size";
+  return sizes == Sizes::kDefaulted ? reader.Int(kKey, 1, 4 * kMaxWidth, 4 * hidden_size)
+                                    : reader.Int(kKey, 1, 4 * kMaxWidth);
+}
+
 TransformerConfig ReadTransformer(const ObjectReader& reader, Sizes sizes) {
   TransformerConfig config;
   config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
   config.num_layers = reader.Int("num_hidden_layers", 1, kMaxLayers);
-  const bool defaulted = sizes == Sizes::kDefaulted;
-  config.num_heads =
-      defaulted ? reader.Int("num_attention_heads", 1, kMaxWidth, DefaultHeads(config.hidden_size))
-                : reader.Int("num_attention_heads", 1, kMaxWidth);
-  config.intermediate_size =
-      defaulted ? reader.Int("intermediate_size", 1, 4 * kMaxWidth, 4 * config.hidden_size)
-                : reader.Int("intermediate_size", 1, 4 * kMaxWidth);
+  config.num_heads = ReadHeads(reader, config.hidden_size, sizes);
+  config.intermediate_size = ReadIntermediateSize(reader, config.hidden_size, sizes);
   config.rotary_pct = reader.Number("rotary_pct", 0, 1, config.rotary_pct);
   // transformers renamed the field; both are in use.
   config.rotary_base = reader.Has("rope_theta")
@@ -52,6 +89,54 @@ OrderedJson WriteTransformer(const TransformerConfig& config) {
           {"layer_norm_eps", config.layer_norm_eps}};
 }
 
+OrderedJson WriteEmbedder(const EmbedderConfig& config) {
+  OrderedJson json = {{"type", NameOf(config.type, kEmbedderTypes)}};
+  if (config.type == EmbedderType::kLookup) {
+    json["projection"] = NameOf(config.projection, kProjections);
+    json["hidden_size"] = config.hidden_size;
+    return json;
+  }
+  json.update(OrderedJson{{"hidden_size", config.hidden_size},
+                          {"num_hidden_layers", config.encoder.num_layers},
+                          {"num_attention_heads", config.encoder.num_heads},
+                          {"intermediate_size", config.encoder.intermediate_size},
+                          {"max_position_embeddings", config.encoder.max_positions},
+                          {"pad_token_id", config.encoder.pad_token_id},
+                          {"layer_norm_eps", config.encoder.layer_norm_eps},
+                          {"dropout", config.encoder.dropout}});
+  if (config.type == EmbedderType::kRobertaCls) {
+    json["n_cls_tokens"] = config.encoder.num_cls_tokens;
+    json["cls_token_id"] = config.encoder.cls_token_id;
+  }
+  return json;
+}
+
+OrderedJson WriteT5(const T5Config& config) {
+  return {{"hidden_size", config.hidden_size},
+          {"num_hidden_layers", config.num_layers},
+          {"num_attention_heads", config.num_heads},
+          {"head_size", config.head_size},
+          {"intermediate_size", config.intermediate_size},
+          {"relative_attention_num_buckets", config.num_buckets},
+          {"relative_attention_max_distance", config.max_distance},
+          {"layer_norm_eps", config.layer_norm_eps},
+          {"dropout", config.dropout}};
+}
+
+OrderedJson WriteTokenDecoder(const ModelConfig& config) {
+  OrderedJson json = {{"type", NameOf(config.token_decoder_type, kTokenDecoderTypes)}};
+  if (config.token_decoder_type == TokenDecoderType::kPrefix) {
+    json["expansion_ratio"] = config.prefix_length;
+  } else {
+    json["bos_token_id"] = config.begin_token_id;
+  }
+  json["expansion"] = NameOf(config.expansion, kExpansions);
+  json.update(config.token_decoder_type == TokenDecoderType::kCrossAttention
+                  ? WriteT5(config.t5)
+                  : WriteTransformer(config.token_decoder));
+  return json;
+}
+
 void ReadCommon(const ObjectReader& reader, ModelConfig* config) {
   config->vocab_size = reader.Int("vocab_size", 1, kMaxVocabulary);
   config->eos_token_id = reader.Int("eos_token_id", 0, kMaxVocabulary, 0);
@@ -71,6 +156,71 @@ OrderedJson WritePadding(const PaddingConfig& padding) {
           {"to_block_boundary", padding.to_block_boundary}};
 }
 
+EncoderConfig ReadEncoder(const ObjectReader& reader, const EmbedderConfig& embedder, Sizes sizes) {
+  EncoderConfig config;
+  config.num_layers = reader.Int("num_hidden_layers", 1, kMaxLayers);
+  config.num_heads = ReadHeads(reader, embedder.hidden_size, sizes);
+  config.intermediate_size = ReadIntermediateSize(reader, embedder.hidden_size, sizes);
+  config.max_positions = reader.Int("max_position_embeddings", 1, kMaxLength, config.max_positions);
+  config.pad_token_id = reader.Int("pad_token_id", 0, kMaxVocabulary, config.pad_token_id);
+  config.layer_norm_eps = reader.Number("layer_norm_eps", 1e-12, 1, config.layer_norm_eps);
+  config.dropout = reader.Number("dropout", 0, kMaxDropout, config.dropout);
+  if (embedder.type == EmbedderType::kRobertaCls) {
+    config.num_cls_tokens = reader.Int("n_cls_tokens", 1, kMaxClsTokens);
+    config.cls_token_id = reader.Int("cls_token_id", 0, kMaxVocabulary, config.cls_token_id);
+  }
+  return config;
+}
+
+EmbedderConfig ReadEmbedder(const ObjectReader& reader, Sizes sizes) {
+  EmbedderConfig config;
+  config.type = reader.Choice<EmbedderType>("type", kEmbedderTypes);
+  config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
+  if (config.type == EmbedderType::kLookup) {
+    config.projection = reader.Choice<EmbedderProjection>("projection", kProjections);
+  } else {
+    config.projection = EmbedderProjection::kConv1d;
+    config.encoder = ReadEncoder(reader, config, sizes);
+  }
+  reader.RejectUnknown();
+  return config;
+}
+
+T5Config ReadT5(const ObjectReader& reader, Sizes sizes) {
+  T5Config config;
+  config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
+  config.num_layers = reader.Int("num_hidden_layers", 1, kMaxLayers);
+  config.num_heads = ReadHeads(reader, config.hidden_size, sizes);
+  config.head_size = reader.Int("head_size", 1, kMaxWidth, config.head_size);
+  config.intermediate_size = ReadIntermediateSize(reader, config.hidden_size, sizes);
+  config.num_buckets =
+      reader.Int("relative_attention_num_buckets", 2, kMaxPositionBuckets, config.num_buckets);
+  config.max_distance =
+      reader.Int("relative_attention_max_distance", 1, kMaxLength, config.max_distance);
+  config.layer_norm_eps = reader.Number("layer_norm_eps", 1e-12, 1, config.layer_norm_eps);
+  config.dropout = reader.Number("dropout", 0, kMaxDropout, config.dropout);
+  return config;
+}
+
+void ReadTokenDecoder(const ObjectReader& reader, Sizes sizes, ModelConfig* config) {
+  config->token_decoder_type = reader.Choice<TokenDecoderType>("type", kTokenDecoderTypes);
+  const bool prefix = config->token_decoder_type == TokenDecoderType::kPrefix;
+  const bool cross_attention = config->token_decoder_type == TokenDecoderType::kCrossAttention;
+  config->prefix_length =
+      prefix ? reader.Int("expansion_ratio", 1, kMaxPrefixLength) : config->block_length;
+  config->expansion = reader.Choice<Expansion>("expansion", kExpansions);
+  if (!prefix) {
+    config->begin_token_id =
+        reader.Int("bos_token_id", 0, kMaxVocabulary, cross_attention ? kT5BeginTokenId : 0);
+  }
+  if (cross_attention) {
+    config->t5 = ReadT5(reader, sizes);
+  } else {
+    config->token_decoder = ReadTransformer(reader, sizes);
+  }
+  reader.RejectUnknown();
+}
+
 ModelConfig ReadBlock(const ObjectReader& reader, Sizes sizes) {
   ModelConfig config;
   config.kind = ModelKind::kBlock;
@@ -81,22 +231,8 @@ ModelConfig ReadBlock(const ObjectReader& reader, Sizes sizes) {
   config.decoder = ReadTransformer(block_decoder, sizes);
   block_decoder.RejectUnknown();
 
-  const ObjectReader embedder = reader.Object("embedder");
-  embedder.Choice<int>("type", {{"lookup", 0}});
-  config.embedder.projection = embedder.Choice<EmbedderProjection>(
-      "projection", {{"concat", EmbedderProjection::kConcat},
-                     {"sum", EmbedderProjection::kSum},
-                     {"projection_layer", EmbedderProjection::kConv1d}});
-  config.embedder.hidden_size = embedder.Int("hidden_size", 1, kMaxWidth);
-  embedder.RejectUnknown();
-
-  const ObjectReader token_decoder = reader.Object("token_decoder");
-  token_decoder.Choice<int>("type", {{"prefix", 0}});
-  config.prefix_length = token_decoder.Int("expansion_ratio", 1, kMaxPrefixLength);
-  config.expansion = token_decoder.Choice<Expansion>(
-      "expansion", {{"expansion_layer", Expansion::kLayer}, {"repeat", Expansion::kRepeat}});
-  config.token_decoder = ReadTransformer(token_decoder, sizes);
-  token_decoder.RejectUnknown();
+  config.embedder = ReadEmbedder(reader.Object("embedder"), sizes);
+  ReadTokenDecoder(reader.Object("token_decoder"), sizes, &config);
   ReadPadding(reader, &config.padding);
   return config;
 }
@@ -110,28 +246,66 @@ void ValidateTransformer(const TransformerConfig& config, const std::string& whe
           where, config.rotary_pct, config.HeadSize(), config.RotarySize());
 }
 
+void ValidateLookup(const ModelConfig& config, const std::string& source) {
+  const bool concat = config.embedder.projection == EmbedderProjection::kConcat;
+  Require(!concat || config.decoder.hidden_size % config.block_length == 0,
+          ErrorCode::kInvalidArgument,
+          "{}: embedder.projection concat needs block_decoder.hidden_size {} to be a multiple of "
+          "block_length {}",
+          source, config.decoder.hidden_size, config.block_length);
+  if (config.embedder.projection == EmbedderProjection::kConv1d) return;
+  const int64_t wanted = config.decoder.hidden_size / (concat ? config.block_length : 1);
+  Require(config.embedder.hidden_size == wanted, ErrorCode::kInvalidArgument,
+          "{}: embedder.hidden_size {} does not fit the projection; {} is wanted", source,
+          config.embedder.hidden_size, wanted);
+}
+
+void ValidateEncoder(const ModelConfig& config, const std::string& source) {
+  const EncoderConfig& encoder = config.embedder.encoder;
+  Require(config.embedder.hidden_size % encoder.num_heads == 0, ErrorCode::kInvalidArgument,
+          "{}: embedder.hidden_size {} is not a multiple of num_attention_heads {}", source,
+          config.embedder.hidden_size, encoder.num_heads);
+  for (const int64_t id : {encoder.pad_token_id, encoder.cls_token_id}) {
+    Require(id < config.vocab_size, ErrorCode::kInvalidArgument,
+            "{}: embedder: the padding or CLS id {} is not below vocab_size {}", source, id,
+            config.vocab_size);
+  }
+  const int64_t positions = encoder.pad_token_id + 1 + encoder.num_cls_tokens + config.block_length;
+  Require(encoder.max_positions >= positions, ErrorCode::kInvalidArgument,
+          "{}: embedder.max_position_embeddings {} is too small: padding, CLS tokens and a block "
+          "take {}",
+          source, encoder.max_positions, positions);
+}
+
+void ValidateT5(const ModelConfig& config, const std::string& source) {
+  Require(config.t5.AttentionWidth() <= kMaxWidth, ErrorCode::kInvalidArgument,
+          "{}: token_decoder: {} heads of {} are wider than {}", source, config.t5.num_heads,
+          config.t5.head_size, kMaxWidth);
+  Require(config.t5.max_distance > config.t5.num_buckets / 2, ErrorCode::kInvalidArgument,
+          "{}: token_decoder.relative_attention_max_distance {} is not above half of the {} "
+          "buckets",
+          source, config.t5.max_distance, config.t5.num_buckets);
+}
+
 void ValidateBlock(const ModelConfig& config, const std::string& source) {
-  ValidateTransformer(config.token_decoder, source + ": token_decoder");
-  const int64_t wanted = config.embedder.projection == EmbedderProjection::kConcat
-                             ? config.decoder.hidden_size / config.block_length
-                             : config.decoder.hidden_size;
-  if (config.embedder.projection == EmbedderProjection::kConcat) {
-    Require(config.decoder.hidden_size % config.block_length == 0, ErrorCode::kInvalidArgument,
-            "{}: embedder.projection concat needs block_decoder.hidden_size {} to be a multiple of "
-            "block_length {}",
-            source, config.decoder.hidden_size, config.block_length);
+  if (config.embedder.type == EmbedderType::kLookup) {
+    ValidateLookup(config, source);
+  } else {
+    ValidateEncoder(config, source);
   }
-  if (config.embedder.projection != EmbedderProjection::kConv1d) {
-    Require(config.embedder.hidden_size == wanted, ErrorCode::kInvalidArgument,
-            "{}: embedder.hidden_size {} does not fit the projection; {} is wanted", source,
-            config.embedder.hidden_size, wanted);
+  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
+    ValidateT5(config, source);
+  } else {
+    ValidateTransformer(config.token_decoder, source + ": token_decoder");
   }
+  Require(config.begin_token_id < config.vocab_size, ErrorCode::kInvalidArgument,
+          "{}: token_decoder.bos_token_id {} is not below vocab_size {}", source,
+          config.begin_token_id, config.vocab_size);
   if (config.expansion == Expansion::kRepeat) {
-    Require(
-        config.token_decoder.hidden_size == config.decoder.hidden_size, ErrorCode::kInvalidArgument,
-        "{}: token_decoder.expansion repeat needs equal widths; block_decoder.hidden_size is {} "
-        "and token_decoder.hidden_size is {}",
-        source, config.decoder.hidden_size, config.token_decoder.hidden_size);
+    Require(config.TokenDecoderWidth() == config.decoder.hidden_size, ErrorCode::kInvalidArgument,
+            "{}: token_decoder.expansion repeat needs equal widths; block_decoder.hidden_size is "
+            "{} and token_decoder.hidden_size is {}",
+            source, config.decoder.hidden_size, config.TokenDecoderWidth());
   }
 }
 
@@ -217,12 +391,6 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
                             {"blockformer", {{"padding", WritePadding({false, false})}}}});
     return json;
   }
-  const auto projection = config.embedder.projection;
-  OrderedJson token_decoder = {
-      {"type", "prefix"},
-      {"expansion_ratio", config.prefix_length},
-      {"expansion", config.expansion == Expansion::kLayer ? "expansion_layer" : "repeat"}};
-  token_decoder.update(WriteTransformer(config.token_decoder));
   return {{"architectures", {"BlockTransformer"}},
           {"model_type", "block_transformer"},
           {"vocab_size", config.vocab_size},
@@ -230,14 +398,9 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
           {"block_length", config.block_length},
           {"eos_token_id", config.eos_token_id},
           {"pad_token_id", config.pad_token_id},
-          {"embedder",
-           {{"type", "lookup"},
-            {"projection", projection == EmbedderProjection::kConcat ? "concat"
-                           : projection == EmbedderProjection::kSum  ? "sum"
-                                                                     : "projection_layer"},
-            {"hidden_size", config.embedder.hidden_size}}},
+          {"embedder", WriteEmbedder(config.embedder)},
           {"block_decoder", WriteTransformer(config.decoder)},
-          {"token_decoder", token_decoder},
+          {"token_decoder", WriteTokenDecoder(config)},
           {"padding", WritePadding(config.padding)}};
 }
 

@@ -10,14 +10,29 @@ namespace blockformer {
 
 enum class ModelKind { kVanilla, kBlock };
 
-// How the lookup embedder makes one vector of the L token embeddings of a block.
+// What makes one vector of a block's tokens.
+enum class EmbedderType {
+  kLookup,      // a table of token embeddings
+  kRoberta,     // a RoBERTa encoder over the block's tokens
+  kRobertaCls,  // the same with CLS tokens before the block's; only their outputs are used
+};
+
+// How the embedder makes one vector of several.
 enum class EmbedderProjection {
   kConcat,  // side by side, so the table's width is hidden_size / block_length
   kSum,     // added up
-  kConv1d,  // a Conv1d of kernel and stride L ("projection_layer")
+  kMean,    // averaged
+  kConv1d,  // a Conv1d whose kernel and stride are their number ("projection_layer")
 };
 
-// How a context embedding becomes the token decoder's prefix vectors.
+// How the token decoder is told the context embedding, which is expanded to several vectors.
+enum class TokenDecoderType {
+  kPrefix,          // GPT-NeoX; the vectors stand before the tokens
+  kSummation,       // GPT-NeoX; L vectors are added to those of a begin token and the tokens
+  kCrossAttention,  // T5 decoder; the tokens attend to L vectors
+};
+
+// How a context embedding becomes several vectors.
 enum class Expansion {
   kLayer,   // a linear layer that makes all of them ("expansion_layer")
   kRepeat,  // copies of the context embedding
@@ -41,10 +56,43 @@ struct TransformerConfig {
   bool operator==(const TransformerConfig&) const = default;
 };
 
+// The RoBERTa encoder of an embedder (Liu et al., 2019): bidirectional, post-norm.
+struct EncoderConfig {
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t intermediate_size = 0;
+  int64_t max_positions = 514;  // rows of the table of positions
+  int64_t num_cls_tokens = 0;   // before each block; 0 unless the type is kRobertaCls
+  int64_t cls_token_id = 0;     // what stands there
+  int64_t pad_token_id = 1;  // tokens of this id take position `pad_token_id`, not one of their own
+  double layer_norm_eps = 1e-5;
+  double dropout = 0.1;  // in training, of embeddings, attention and both sublayers
+  bool operator==(const EncoderConfig&) const = default;
+};
+
 struct EmbedderConfig {
-  EmbedderProjection projection = EmbedderProjection::kConcat;
-  int64_t hidden_size = 0;  // width of the embedding table
+  EmbedderType type = EmbedderType::kLookup;
+  EmbedderProjection projection = EmbedderProjection::kConcat;  // kConv1d with an encoder
+  int64_t hidden_size = 0;  // width of the embedding table and of the encoder
+  EncoderConfig encoder;    // not of kLookup
   bool operator==(const EmbedderConfig&) const = default;
+};
+
+// A T5 decoder (Raffel et al., 2020): pre-norm with RMS norms, no biases, unscaled attention with
+// learned relative position biases, ReLU; the output head is the embedding table.
+struct T5Config {
+  int64_t hidden_size = 0;  // "d_model"
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t head_size = 64;         // "d_kv"; heads together may be wider than hidden_size
+  int64_t intermediate_size = 0;  // "d_ff"
+  int64_t num_buckets = 32;       // of relative positions
+  int64_t max_distance = 128;     // from which on all positions share the last bucket
+  double layer_norm_eps = 1e-6;
+  double dropout = 0.1;  // in training, of embeddings, attention and all sublayers
+
+  int64_t AttentionWidth() const { return num_heads * head_size; }
+  bool operator==(const T5Config&) const = default;
 };
 
 // How documents were padded when the model was trained; evaluation follows it.
@@ -68,10 +116,31 @@ struct ModelConfig {
   // Block models only.
   int64_t block_length = 1;  // tokens a block, L
   EmbedderConfig embedder;
-  TransformerConfig token_decoder;
-  int64_t prefix_length = 1;  // prefix vectors a block ("expansion_ratio")
+  TokenDecoderType token_decoder_type = TokenDecoderType::kPrefix;
+  TransformerConfig token_decoder;  // of kPrefix and kSummation
+  T5Config t5;                      // of kCrossAttention
+  // Vectors that a context embedding is expanded to ("expansion_ratio"): the prefix, or one a
+  // token, so block_length, with the other token decoders.
+  int64_t prefix_length = 1;
   Expansion expansion = Expansion::kLayer;
+  int64_t begin_token_id = 0;  // opens a block's inputs, but with kPrefix
   PaddingConfig padding;
+
+  int64_t TokenDecoderWidth() const {
+    return token_decoder_type == TokenDecoderType::kCrossAttention ? t5.hidden_size
+                                                                   : token_decoder.hidden_size;
+  }
+  // Vectors of which the embedder makes one: a block's tokens, or its CLS tokens.
+  int64_t NumPooled() const {
+    return embedder.type == EmbedderType::kRobertaCls ? embedder.encoder.num_cls_tokens
+                                                      : block_length;
+  }
+  // The id that fills up the first block of a prompt.
+  int64_t PromptPadId() const {
+    return kind == ModelKind::kBlock && embedder.type != EmbedderType::kLookup
+               ? embedder.encoder.pad_token_id
+               : pad_token_id;
+  }
 
   bool operator==(const ModelConfig&) const = default;
 };

@@ -25,8 +25,9 @@ class ParameterList {
     return specs_.back();
   }
 
-  ParameterSpec& AddTable(const std::string& name, int64_t vocab_size, int64_t width) {
-    ParameterSpec& spec = Add(name, {vocab_size, width}, kInitStddev);
+  ParameterSpec& AddTable(const std::string& name, int64_t vocab_size, int64_t width,
+                          double init_stddev = kInitStddev) {
+    ParameterSpec& spec = Add(name, {vocab_size, width}, init_stddev);
     spec.is_vocabulary_table = true;
     return spec;
   }
@@ -39,6 +40,11 @@ class ParameterList {
   void AddNorm(const std::string& name, int64_t width) {
     Add(name + ".weight", {width}, 0, 1);
     Add(name + ".bias", {width}, 0);
+  }
+
+  // A weight alone, as T5 has them.
+  void AddMatrix(const std::string& name, int64_t out, int64_t in, double variance_divisor) {
+    Add(name + ".weight", {out, in}, 1 / std::sqrt(variance_divisor));
   }
 
   void AddConv1d(const std::string& name, int64_t out, int64_t in, int64_t kernel) {
@@ -58,6 +64,59 @@ class ParameterList {
       AddLinear(layer + "mlp.dense_4h_to_h", width, config.intermediate_size);
     }
     AddNorm(prefix + ".final_layer_norm", width);
+  }
+
+  void AddRoberta(const ModelConfig& config) {
+    const EncoderConfig& encoder = config.embedder.encoder;
+    const int64_t width = config.embedder.hidden_size;
+    const std::string embeddings = "embedder.embeddings.";
+    AddTable(embeddings + "word_embeddings.weight", config.vocab_size, width).init_zero_row =
+        encoder.pad_token_id;
+    Add(embeddings + "position_embeddings.weight", {encoder.max_positions, width}, kInitStddev)
+        .init_zero_row = encoder.pad_token_id;
+    Add(embeddings + "token_type_embeddings.weight", {1, width}, kInitStddev);
+    AddNorm(embeddings + "LayerNorm", width);
+    for (int64_t i = 0; i < encoder.num_layers; ++i) {
+      const std::string layer = fmt::format("embedder.encoder.layer.{}.", i);
+      for (const char* part : {"query", "key", "value"}) {
+        AddLinear(layer + "attention.self." + part, width, width);
+      }
+      AddLinear(layer + "attention.output.dense", width, width);
+      AddNorm(layer + "attention.output.LayerNorm", width);
+      AddLinear(layer + "intermediate.dense", encoder.intermediate_size, width);
+      AddLinear(layer + "output.dense", width, encoder.intermediate_size);
+      AddNorm(layer + "output.LayerNorm", width);
+    }
+  }
+
+  // Initial values as T5 has them: Raffel et al. fold attention's scale into those of the queries.
+  void AddT5(const T5Config& config, int64_t vocab_size) {
+    const int64_t width = config.hidden_size;
+    const int64_t inner = config.AttentionWidth();
+    const auto width_divisor = static_cast<double>(width);
+    AddTable(kT5Table, vocab_size, width, 1).aliases = {"token_decoder.decoder.embed_tokens.weight",
+                                                        "token_decoder.lm_head.weight"};
+    for (int64_t i = 0; i < config.num_layers; ++i) {
+      const std::string block = fmt::format("{}.block.{}.layer.", kT5Prefix, i);
+      for (const char* attention : {"0.SelfAttention.", "1.EncDecAttention."}) {
+        const std::string name = block + attention;
+        AddMatrix(name + "q", inner, width, static_cast<double>(width * config.head_size));
+        AddMatrix(name + "k", inner, width, width_divisor);
+        AddMatrix(name + "v", inner, width, width_divisor);
+        AddMatrix(name + "o", width, inner, static_cast<double>(inner));
+      }
+      if (i == 0) {
+        AddMatrix(block + "0.SelfAttention.relative_attention_bias", config.num_buckets,
+                  config.num_heads, width_divisor);
+      }
+      AddMatrix(block + "2.DenseReluDense.wi", config.intermediate_size, width, width_divisor);
+      AddMatrix(block + "2.DenseReluDense.wo", width, config.intermediate_size,
+                static_cast<double>(config.intermediate_size));
+      for (const char* sublayer : {"0", "1", "2"}) {
+        Add(block + sublayer + ".layer_norm.weight", {width}, 0, 1);
+      }
+    }
+    Add(std::string(kT5Prefix) + ".final_layer_norm.weight", {width}, 0, 1);
   }
 
   std::vector<ParameterSpec> Take() { return std::move(specs_); }
@@ -83,23 +142,57 @@ double StackMultiplyAdds(const TransformerConfig& config, double positions) {
   return positions * PositionMultiplyAdds(config, (positions + 1) / 2);
 }
 
+// Multiply-adds of a RoBERTa encoder over a block, CLS tokens included.
+double EncoderMultiplyAdds(const ModelConfig& config) {
+  const EncoderConfig& encoder = config.embedder.encoder;
+  const double width = static_cast<double>(config.embedder.hidden_size);
+  const double positions = static_cast<double>(encoder.num_cls_tokens + config.block_length);
+  const double weights =
+      4 * width * width + 2 * width * static_cast<double>(encoder.intermediate_size);
+  return static_cast<double>(encoder.num_layers) * positions * (weights + 2 * width * positions);
+}
+
 // Multiply-adds of a block's embedder.
 double EmbedderMultiplyAdds(const ModelConfig& config) {
-  if (config.embedder.projection != EmbedderProjection::kConv1d) return 0;
-  return static_cast<double>(config.embedder.hidden_size * config.block_length *
-                             config.decoder.hidden_size);
+  double sum = 0;
+  if (config.embedder.projection == EmbedderProjection::kConv1d) {
+    sum += static_cast<double>(config.embedder.hidden_size * config.NumPooled() *
+                               config.decoder.hidden_size);
+  }
+  if (config.embedder.type != EmbedderType::kLookup) sum += EncoderMultiplyAdds(config);
+  return sum;
+}
+
+// Multiply-adds of a T5 decoder over a block: self-attention among L positions, attention to
+// `vectors` encoded ones, whose keys and values are made once a layer, and the feed-forward layer.
+double T5MultiplyAdds(const T5Config& config, double length, double vectors) {
+  const double width = static_cast<double>(config.hidden_size);
+  const double inner = static_cast<double>(config.AttentionWidth());
+  const double weights =
+      6 * width * inner + 2 * width * static_cast<double>(config.intermediate_size);
+  const double keys = (length + 1) / 2 + vectors;
+  return static_cast<double>(config.num_layers) *
+         (length * (weights + 2 * inner * keys) + vectors * 2 * width * inner);
 }
 
 // Multiply-adds that make a block's tokens from its context embedding, output head included.
 double TokenDecoderMultiplyAdds(const ModelConfig& config) {
-  const double width = static_cast<double>(config.token_decoder.hidden_size);
+  const double width = static_cast<double>(config.TokenDecoderWidth());
   const double length = static_cast<double>(config.block_length);
-  const double prefix = static_cast<double>(config.prefix_length);
-  const double expansion = config.expansion == Expansion::kLayer
-                               ? static_cast<double>(config.decoder.hidden_size) * width * prefix
-                               : 0;
-  return expansion + StackMultiplyAdds(config.token_decoder, prefix + length - 1) +
-         length * width * static_cast<double>(config.vocab_size);
+  const double vectors = static_cast<double>(config.prefix_length);
+  double sum = length * width * static_cast<double>(config.vocab_size);
+  if (config.expansion == Expansion::kLayer) {
+    sum += static_cast<double>(config.decoder.hidden_size) * width * vectors;
+  }
+  switch (config.token_decoder_type) {
+    case TokenDecoderType::kPrefix:
+      return sum + StackMultiplyAdds(config.token_decoder, vectors + length - 1);
+    case TokenDecoderType::kSummation:
+      return sum + StackMultiplyAdds(config.token_decoder, length);
+    case TokenDecoderType::kCrossAttention:
+      return sum + T5MultiplyAdds(config.t5, length, vectors);
+  }
+  return sum;
 }
 
 double HeadMultiplyAdds(const ModelConfig& config) {
@@ -128,18 +221,26 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config) {
     return list.Take();
   }
   list.SetPart(ModelPart::kEmbedder);
-  list.AddTable("embedder.embeddings.weight", config.vocab_size, config.embedder.hidden_size);
+  if (config.embedder.type == EmbedderType::kLookup) {
+    list.AddTable("embedder.embeddings.weight", config.vocab_size, config.embedder.hidden_size);
+  } else {
+    list.AddRoberta(config);
+  }
   if (config.embedder.projection == EmbedderProjection::kConv1d) {
     list.AddConv1d("embedder.projection_layer", width, config.embedder.hidden_size,
-                   config.block_length);
+                   config.NumPooled());
   }
   list.SetPart(ModelPart::kDecoder);
   list.AddTable("block_decoder.gpt_neox.embed_in.weight", config.vocab_size, width).is_used = false;
   list.AddLayers("block_decoder.gpt_neox", config.decoder);
   list.SetPart(ModelPart::kTokenDecoder);
-  const int64_t token_width = config.token_decoder.hidden_size;
+  const int64_t token_width = config.TokenDecoderWidth();
   if (config.expansion == Expansion::kLayer) {
     list.AddConv1d("token_decoder.expansion_layer", token_width * config.prefix_length, width, 1);
+  }
+  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
+    list.AddT5(config.t5, config.vocab_size);
+    return list.Take();
   }
   list.AddTable("token_decoder.gpt_neox.embed_in.weight", config.vocab_size, token_width);
   list.AddLayers(kTokenDecoderPrefix, config.token_decoder);

@@ -22,6 +22,9 @@ struct ParameterSpec {
   // Initial values: drawn from N(0, init_stddev^2), or the constant where init_stddev is 0.
   double init_stddev = 0;
   double init_constant = 0;
+  int64_t init_zero_row = -1;  // this row of a table begins as zeros; -1: none
+  // Other names under which published checkpoints hold the same values.
+  std::vector<std::string> aliases;
 
   int64_t NumElements() const;
 };
@@ -31,6 +34,8 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config);
 // Names of the parts' tensors: "gpt_neox", "block_decoder.gpt_neox" or "token_decoder.gpt_neox".
 std::string DecoderPrefix(const ModelConfig& config);
 inline constexpr char kTokenDecoderPrefix[] = "token_decoder.gpt_neox";
+inline constexpr char kT5Prefix[] = "token_decoder.decoder";
+inline constexpr char kT5Table[] = "token_decoder.shared.weight";  // embeddings and output head
 
 struct ParameterCounts {
   int64_t total = 0;  // of a published checkpoint, unused tensors included

@@ -46,7 +46,9 @@ void Embedder::Embed(const int32_t* ids, int64_t units, float* out) const {
     case EmbedderProjection::kConcat:
       return Concatenate(ids, units, out);
     case EmbedderProjection::kSum:
-      return Sum(ids, units, out);
+      return Sum(ids, units, 1, out);
+    case EmbedderProjection::kMean:
+      return Sum(ids, units, 1 / static_cast<float>(unit_length_), out);
     case EmbedderProjection::kConv1d: {
       std::vector<float> concatenated(static_cast<size_t>(units * convolution_->in()));
       Concatenate(ids, units, concatenated.data());
@@ -61,12 +63,12 @@ void Embedder::Concatenate(const int32_t* ids, int64_t units, float* out) const 
   }
 }
 
-void Embedder::Sum(const int32_t* ids, int64_t units, float* out) const {
+void Embedder::Sum(const int32_t* ids, int64_t units, float scale, float* out) const {
   for (int64_t unit = 0; unit < units; ++unit, out += table_width_, ids += unit_length_) {
     std::fill_n(out, table_width_, 0.0f);
     for (int64_t t = 0; t < unit_length_; ++t) {
       const float* row = Row(ids[t]);
-      for (int64_t d = 0; d < table_width_; ++d) out[d] += row[d];
+      for (int64_t d = 0; d < table_width_; ++d) out[d] += scale * row[d];
     }
   }
 }

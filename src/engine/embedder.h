@@ -22,7 +22,7 @@ class Embedder {
  private:
   const float* Row(int32_t id) const { return table_.data() + id * table_width_; }
   void Concatenate(const int32_t* ids, int64_t units, float* out) const;
-  void Sum(const int32_t* ids, int64_t units, float* out) const;
+  void Sum(const int32_t* ids, int64_t units, float scale, float* out) const;
 
   EmbedderProjection projection_;
   int64_t unit_length_;

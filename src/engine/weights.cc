@@ -1,5 +1,6 @@
 #include "engine/weights.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -27,6 +28,9 @@ ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed) {
     if (spec.init_stddev == 0) return values;
     Random random(seed ^ std::hash<std::string>()(name));
     for (float& value : values) value = static_cast<float>(random.Normal() * spec.init_stddev);
+    if (spec.init_zero_row >= 0) {
+      std::fill_n(values.begin() + spec.init_zero_row * spec.shape[1], spec.shape[1], 0.0F);
+    }
     return values;
   };
 }

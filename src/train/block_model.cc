@@ -25,6 +25,8 @@ torch::Tensor LookupEmbedder::Forward(const torch::Tensor& ids) const {
       return tokens.flatten(-2);
     case EmbedderProjection::kSum:
       return tokens.sum(-2);
+    case EmbedderProjection::kMean:
+      return tokens.mean(-2);
     case EmbedderProjection::kConv1d:
       return projection_layer_->Forward(tokens.transpose(-2, -1).flatten(-2));
   }

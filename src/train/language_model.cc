@@ -39,6 +39,7 @@ void InitializeParameters(LanguageModel& model, uint64_t seed) {
     } else {
       parameter.fill_(spec.init_constant);
     }
+    if (spec.init_zero_row >= 0) parameter.select(0, spec.init_zero_row).zero_();
   }
 }
 

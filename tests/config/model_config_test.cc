@@ -15,10 +15,42 @@ ModelConfig BlockConfig() {
   config.vocab_size = 160;
   config.max_length = 64;
   config.block_length = 4;
-  config.embedder = {EmbedderProjection::kConcat, 16};
+  config.embedder.hidden_size = 16;
   config.decoder = {64, 2, 4, 256};
   config.token_decoder = {64, 2, 4, 256};
   config.prefix_length = 2;
+  return config;
+}
+
+ModelConfig ClsCrossAttentionConfig() {
+  ModelConfig config = BlockConfig();
+  config.embedder = {EmbedderType::kRobertaCls, EmbedderProjection::kConv1d, 48, {2, 4, 96}};
+  config.embedder.encoder.num_cls_tokens = 3;
+  config.embedder.encoder.cls_token_id = 2;
+  config.token_decoder_type = TokenDecoderType::kCrossAttention;
+  config.token_decoder = {};
+  config.t5 = {40, 2, 3, 16, 80};
+  config.prefix_length = config.block_length;
+  config.begin_token_id = 1;
+  return config;
+}
+
+ModelConfig RobertaSummationConfig() {
+  ModelConfig config = BlockConfig();
+  config.embedder = {EmbedderType::kRoberta, EmbedderProjection::kConv1d, 48, {2, 4, 96}};
+  config.embedder.encoder.dropout = 0;
+  config.token_decoder_type = TokenDecoderType::kSummation;
+  config.token_decoder = {32, 3, 2, 64};
+  config.prefix_length = config.block_length;
+  config.begin_token_id = 7;
+  return config;
+}
+
+ModelConfig MeanConfig() {
+  ModelConfig config = BlockConfig();
+  config.embedder.projection = EmbedderProjection::kMean;
+  config.embedder.hidden_size = 64;
+  config.expansion = Expansion::kRepeat;
   return config;
 }
 
@@ -40,7 +72,8 @@ ModelConfig Reread(const ModelConfig& config, Change change) {
 }
 
 TEST(ModelConfigTest, SurvivesConfigJson) {
-  for (const ModelConfig& config : {BlockConfig(), VanillaConfig()}) {
+  for (const ModelConfig& config : {BlockConfig(), ClsCrossAttentionConfig(),
+                                    RobertaSummationConfig(), MeanConfig(), VanillaConfig()}) {
     EXPECT_EQ(Reread(config, [](OrderedJson&) {}), config);
   }
 }
@@ -81,6 +114,28 @@ TEST(ModelConfigTest, ContradictionsAreErrors) {
       block, [](auto& j) { j["block_decoder"].erase("intermediate_size"); }, "missing");
   expect_error(
       block, [](auto& j) { j["eos_token_id"] = 160; }, "vocab_size");
+  const ModelConfig cls = ClsCrossAttentionConfig();
+  expect_error(
+      cls, [](auto& j) { j["embedder"]["projection"] = "sum"; }, "embedder.projection");
+  expect_error(
+      cls, [](auto& j) { j["embedder"].erase("n_cls_tokens"); }, "n_cls_tokens");
+  expect_error(
+      cls, [](auto& j) { j["embedder"]["num_attention_heads"] = 5; }, "embedder.hidden_size 48");
+  expect_error(
+      cls, [](auto& j) { j["embedder"]["max_position_embeddings"] = 8; }, "take 9");
+  expect_error(
+      cls, [](auto& j) { j["embedder"]["cls_token_id"] = 160; }, "vocab_size");
+  expect_error(
+      cls, [](auto& j) { j["embedder"]["dropout"] = 1; }, "embedder.dropout");
+  expect_error(
+      cls, [](auto& j) { j["token_decoder"]["expansion_ratio"] = 4; },
+      "token_decoder.expansion_ratio");
+  expect_error(
+      cls, [](auto& j) { j["token_decoder"]["relative_attention_max_distance"] = 16; }, "buckets");
+  expect_error(
+      cls, [](auto& j) { j["token_decoder"]["bos_token_id"] = 160; }, "bos_token_id");
+  expect_error(
+      cls, [](auto& j) { j["token_decoder"]["expansion"] = "repeat"; }, "equal widths");
   expect_error(
       VanillaConfig(), [](auto& j) { j["hidden_size"] = -4; }, "hidden_size");
   expect_error(
@@ -114,6 +169,36 @@ TEST(ParametersTest, CountsAddUp) {
   EXPECT_EQ(counts.unused, 160 * 64);
   EXPECT_EQ(counts.non_embedding, counts.embedder + counts.decoder + counts.token_decoder);
   EXPECT_EQ(counts.used - counts.non_embedding, 160 * (16 + 64 + 64));
+}
+
+TEST(ParametersTest, TiedTensorsCountOnce) {
+  const ParameterCounts counts = CountParameters(ClsCrossAttentionConfig());
+  EXPECT_EQ(counts.used - counts.non_embedding, 160 * (48 + 40));
+  EXPECT_EQ(counts.total, counts.used + 160 * 64);
+}
+
+TEST(MultiplyAddsTest, CountEncoderAndCrossAttentionByHand) {
+  // The encoder sees 2 CLS tokens and 4 of the block: 6 positions of 1 layer of width 8 with
+  // feed-forward 16, then 2 outputs become 4 numbers.
+  ModelConfig config = ClsCrossAttentionConfig();
+  config.vocab_size = 10;
+  config.decoder = {4, 1, 1, 8};
+  config.embedder.hidden_size = 8;
+  config.embedder.encoder.num_layers = 1;
+  config.embedder.encoder.intermediate_size = 16;
+  config.embedder.encoder.num_cls_tokens = 2;
+  const double encoder = 6 * (4 * 64 + 2 * 8 * 16 + 2 * 8 * 6) + 2 * 8 * 4;
+  const double block = 128 + 2 * 4 * 1;
+  EXPECT_DOUBLE_EQ(PrefillMultiplyAdds(config, 4), encoder + block);
+  // One T5 layer of width 6 with 2 heads of 5 and feed-forward 12: a token has queries, keys,
+  // values and outputs of its own, and queries and outputs for the 4 vectors.
+  config.t5 = {6, 1, 2, 5, 12};
+  const double weights = 6 * 6 * 10 + 2 * 6 * 12;
+  const double attention = 2 * 10 * (1 + 2 + 3 + 4 + 4 * 4);
+  const double vectors = 4 * 6 * 4 + 4 * 2 * 6 * 10;  // expansion; keys and values
+  const double head = 4 * 6 * 10;
+  EXPECT_DOUBLE_EQ(DecodeMultiplyAddsPerToken(config, 4) * 4,
+                   encoder + block + 4 * weights + attention + vectors + head);
 }
 
 TEST(MultiplyAddsTest, AgreeWithACountByHand) {

@@ -14,7 +14,7 @@ inline ModelConfig TinyBlockConfig() {
   config.vocab_size = 61;
   config.max_length = 96;
   config.block_length = 3;
-  config.embedder = {EmbedderProjection::kConcat, 8};
+  config.embedder.hidden_size = 8;
   config.decoder = {24, 2, 2, 40, 0.5};
   config.token_decoder = {20, 2, 2, 36, 1.0};
   config.prefix_length = 2;

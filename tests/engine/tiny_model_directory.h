@@ -19,7 +19,7 @@ inline ModelConfig TinyTextConfig() {
   config.vocab_size = kByteTokenizerVocabSize + 4;
   config.max_length = 64;
   config.block_length = 4;
-  config.embedder = {EmbedderProjection::kConcat, 8};
+  config.embedder.hidden_size = 8;
   config.decoder = {32, 1, 2, 64};
   config.token_decoder = {32, 1, 2, 64};
   config.prefix_length = 2;

@@ -37,23 +37,72 @@ ModelConfig ReadVanilla(const ObjectReader& reader) {
   return config;
 }
 
-ModelConfig ReadBlock(const ObjectReader& reader) {
+EmbedderConfig ReadEmbedder(const ObjectReader& reader) {
   const ObjectReader embedder = reader.Object("embedder");
+  EmbedderConfig config;
+  config.hidden_size = embedder.Int("hidden_size", 1, kMaxSize);
+  config.projection = reader.Choice<EmbedderProjection>(
+      "embedder_projection_method", {{"concat", EmbedderProjection::kConcat},
+                                     {"sum", EmbedderProjection::kSum},
+                                     {"mean", EmbedderProjection::kMean},
+                                     {"projection_layer", EmbedderProjection::kConv1d}});
+  config.type = reader.Choice<EmbedderType>("embedder_cls",
+                                            {{"LookupEmbedder", EmbedderType::kLookup},
+                                             {"RobertaEmbedder", EmbedderType::kRoberta},
+                                             {"RobertaCLSEmbedder", EmbedderType::kRobertaCls}});
+  if (config.type == EmbedderType::kLookup) return config;
+  config.encoder.num_layers = embedder.Int("num_hidden_layers", 1, kMaxSize);
+  config.encoder.num_heads = embedder.Int("num_attention_heads", 1, kMaxSize);
+  config.encoder.intermediate_size = embedder.Int("intermediate_size", 1, kMaxSize);
+  config.encoder.max_positions = embedder.Int("max_position_embeddings", 1, kMaxSize);
+  config.encoder.cls_token_id = embedder.Int("bos_token_id", 0, kMaxSize);
+  config.encoder.pad_token_id = embedder.Int("pad_token_id", 0, kMaxSize);
+  config.encoder.layer_norm_eps = embedder.Number("layer_norm_eps", 0, 1);
+  config.encoder.dropout = embedder.Number("hidden_dropout_prob", 0, 1);
+  if (config.type == EmbedderType::kRobertaCls) {
+    config.encoder.num_cls_tokens = reader.Int("n_cls_tokens", 1, kMaxSize);
+  }
+  return config;
+}
+
+T5Config ReadT5(const ObjectReader& reader) {
+  T5Config config;
+  config.hidden_size = reader.Int("d_model", 1, kMaxSize);
+  config.num_layers = reader.Int("num_decoder_layers", 1, kMaxSize);
+  config.num_heads = reader.Int("num_heads", 1, kMaxSize);
+  config.head_size = reader.Int("d_kv", 1, kMaxSize);
+  config.intermediate_size = reader.Int("d_ff", 1, kMaxSize);
+  config.num_buckets = reader.Int("relative_attention_num_buckets", 1, kMaxSize);
+  config.max_distance = reader.Int("relative_attention_max_distance", 1, kMaxSize);
+  config.layer_norm_eps = reader.Number("layer_norm_epsilon", 0, 1);
+  config.dropout = reader.Number("dropout_rate", 0, 1);
+  return config;
+}
+
+ModelConfig ReadBlock(const ObjectReader& reader) {
   const ObjectReader block_decoder = reader.Object("block_decoder");
   const ObjectReader token_decoder = reader.Object("token_decoder");
-  ModelConfig config = ReadVanilla(token_decoder);
+  ModelConfig config;
   config.kind = ModelKind::kBlock;
+  config.vocab_size = token_decoder.Int("vocab_size", 1, kMaxSize);
+  config.eos_token_id = token_decoder.Int("eos_token_id", 0, kMaxSize);
+  config.pad_token_id = token_decoder.Int("pad_token_id", 0, kMaxSize, 0);
   config.block_length = reader.Int("block_length", 1, kMaxSize);
   config.max_length =
       block_decoder.Int("max_position_embeddings", 1, kMaxSize) * config.block_length;
-  config.embedder.hidden_size = embedder.Int("hidden_size", 1, kMaxSize);
-  config.embedder.projection = reader.Choice<EmbedderProjection>(
-      "embedder_projection_method", {{"concat", EmbedderProjection::kConcat},
-                                     {"sum", EmbedderProjection::kSum},
-                                     {"projection_layer", EmbedderProjection::kConv1d}});
+  config.embedder = ReadEmbedder(reader);
   config.decoder = ReadGptNeox(block_decoder);
-  config.token_decoder = ReadGptNeox(token_decoder);
+  config.token_decoder_type = reader.Choice<TokenDecoderType>(
+      "decoding_strategy", {{"prefix", TokenDecoderType::kPrefix},
+                            {"summation", TokenDecoderType::kSummation},
+                            {"cross_attention", TokenDecoderType::kCrossAttention}});
+  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
+    config.t5 = ReadT5(token_decoder);
+  } else {
+    config.token_decoder = ReadGptNeox(token_decoder);
+  }
   config.prefix_length = reader.Int("expansion_ratio", 1, kMaxSize);
+  config.begin_token_id = token_decoder.Int("bos_token_id", 0, kMaxSize);
   config.expansion = reader.Has("expansion_method") ? Expansion::kLayer : Expansion::kRepeat;
   return config;
 }
@@ -65,17 +114,13 @@ std::string FindMissingComponent(const ObjectReader& reader) {
     return type == "gpt_neox" ? "" : "vanilla " + type;
   }
   if (reader.Int("n_embedding_tokens", 1, kMaxSize) != 1) return "several embeddings a block";
-  if (const auto type = reader.Object("embedder").String("model_type"); type != "lookup") {
-    return "embedder " + type;
-  }
   if (const auto type = reader.Object("block_decoder").String("model_type"); type != "gpt_neox") {
     return "block decoder " + type;
   }
-  if (const auto type = reader.Object("token_decoder").String("model_type"); type != "gpt_neox") {
-    return "token decoder " + type;
-  }
-  const std::string strategy = reader.String("decoding_strategy");
-  return strategy == "prefix" ? "" : "decoding strategy " + strategy;
+  const std::string token_decoder = reader.Object("token_decoder").String("model_type");
+  const bool cross_attention = reader.String("decoding_strategy") == "cross_attention";
+  return token_decoder == (cross_attention ? "t5" : "gpt_neox") ? ""
+                                                                : "token decoder " + token_decoder;
 }
 
 bool HoldsAny(const std::string& name, const std::vector<std::string>& prefixes) {
