@@ -16,53 +16,10 @@
 #include "base/progress.h"
 #include "checkpoint/model_directory.h"
 #include "config/json.h"
+#include "data/prompt_reader.h"
 
 namespace blockformer {
 namespace {
-
-// The prompts of a JSON lines file.
-class PromptReader {
- public:
-  explicit PromptReader(const std::string& path) : path_(path) {
-    Require(!FileExists(path) || std::filesystem::is_regular_file(path),
-            ErrorCode::kInvalidArgument,
-            "{}: is not a regular file; --input is read twice, so that one is wanted", path);
-    stream_.open(path);
-    Require(stream_.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
-  }
-
-  // Reads the next line; false at the end.
-  bool Next(OrderedJson* record, std::string* prompt) {
-    std::string line;
-    do {
-      if (!std::getline(stream_, line)) return false;
-      ++line_number_;
-      hash_ = HashLine(hash_, line);
-    } while (line.find_first_not_of(" \t\r") == std::string::npos);
-    *prompt = ObjectReader(ParseJson(line, place()), place()).String("prompt");
-    *record = OrderedJson::parse(line);
-    return true;
-  }
-
-  // The file and line of the last prompt, for messages.
-  std::string place() const { return fmt::format("{}: line {}", path_, line_number_); }
-  // Of all lines read.
-  uint64_t hash() const { return hash_; }
-
- private:
-  // FNV-1a, with the line's end.
-  static uint64_t HashLine(uint64_t hash, const std::string& line) {
-    for (const char byte : line + "\n") {
-      hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
-    }
-    return hash;
-  }
-
-  std::string path_;
-  std::ifstream stream_;
-  int64_t line_number_ = 0;
-  uint64_t hash_ = 0xCBF29CE484222325;
-};
 
 struct InputSummary {
   int64_t prompts = 0;
@@ -72,11 +29,12 @@ struct InputSummary {
 // Reads all of the input and checks that every prompt fits, before anything is generated.
 InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
                         const TextOptions& options) {
+  Require(!FileExists(path) || std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
+          "{}: is not a regular file; --input is read twice, so that one is wanted", path);
   PromptReader reader(path);
-  OrderedJson record;
   std::string prompt;
   InputSummary summary;
-  while (reader.Next(&record, &prompt)) {
+  while (reader.Next(&prompt)) {
     ++summary.prompts;
     // An empty prompt stands for one token.
     const int64_t tokens = std::max<int64_t>(1, generator.CountTokens(prompt));
@@ -126,8 +84,7 @@ class PartialOutput {
     if (continues) {
       Require(ReadFile(settings_path_) == settings, ErrorCode::kInvalidArgument,
               "{}: was begun with other settings, another input or another model; {} says which; "
-              "repeat "
-              "them, or remove both files",
+              "repeat them, or remove both files",
               path_, settings_path_);
       KeepWholeLines();
     } else {
@@ -223,7 +180,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   int64_t line = 0;  // of output, asked for so far
   const auto next = [&]() -> std::optional<std::string> {
     do {
-      if (line % samples == 0 && !reader.Next(&record, &prompt)) return std::nullopt;
+      if (line % samples == 0 && !reader.Next(&prompt, &record)) return std::nullopt;
     } while (line++ < begin);
     records[line - 1] = record;
     return prompt;

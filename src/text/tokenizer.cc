@@ -256,6 +256,14 @@ bool Tokenizer::IsSpecial(int32_t id) const {
 
 int32_t Tokenizer::VocabSize() const { return static_cast<int32_t>(impl_->entries.size()); }
 
+std::vector<int32_t> Tokenizer::MissingIds() const {
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; id < VocabSize(); ++id) {
+    if (TokenBytes(id).empty()) ids.push_back(id);
+  }
+  return ids;
+}
+
 std::optional<int32_t> Tokenizer::FindToken(std::string_view content) const {
   const auto found = impl_->ids.find(content);
   if (found == impl_->ids.end()) return std::nullopt;

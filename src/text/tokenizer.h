@@ -22,8 +22,8 @@ enum class InvalidUtf8 {
 class Tokenizer {
  public:
   // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or
-  // encoder.json
-  // + vocab.bpe), or one file of such a pair. Throws Error that names the file and the field.
+  // encoder.json + vocab.bpe), or one file of such a pair. Throws Error that names the file and the
+  // field.
   static Tokenizer Load(const std::string& path);
   // The same from the contents of a tokenizer.json; `source` names them in messages.
   static Tokenizer Parse(std::string_view json, const std::string& source);
@@ -46,6 +46,8 @@ class Tokenizer {
 
   // The largest id plus one.
   int32_t VocabSize() const;
+  // The ids below VocabSize() that stand for no bytes, in order; most tokenizers have none.
+  std::vector<int32_t> MissingIds() const;
   std::optional<int32_t> FindToken(std::string_view content) const;
   // The end-of-text token "<|endoftext|>", if there is one.
   std::optional<int32_t> EndOfText() const;

@@ -1,6 +1,7 @@
 #include "train/generate.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -13,6 +14,7 @@ namespace {
 using TokenRows = std::vector<std::vector<int32_t>>;
 
 constexpr int64_t kMaxNewTokens = 1 << 24;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -58,6 +60,7 @@ class Decoder {
       : options_(options),
         device_(model.parameters().front().device()),
         choices_(options.num_choices > 0 ? options.num_choices : model.config().vocab_size),
+        excluded_(torch::tensor(options.excluded_ids, torch::kInt64).to(device_)),
         streams_(options.streams),
         finished_(torch::zeros({static_cast<int64_t>(batch)},
                                torch::TensorOptions(torch::kBool).device(device_))) {
@@ -69,8 +72,9 @@ class Decoder {
 
   // Draws the next token of every sequence from logits [batch, vocab_size].
   torch::Tensor Draw(const torch::Tensor& logits) {
-    const torch::Tensor token =
-        SampleTokens(options_.sampling, logits.narrow(1, 0, choices_), streams_, drawn_++);
+    torch::Tensor choices = logits.narrow(1, 0, choices_);
+    if (excluded_.numel() > 0) choices = choices.index_fill(1, excluded_, -kInfinity);
+    const torch::Tensor token = SampleTokens(options_.sampling, choices, streams_, drawn_++);
     if (options_.eos_id) finished_.logical_or_(token == *options_.eos_id);
     tokens_.push_back(token);
     return token;
@@ -95,6 +99,7 @@ class Decoder {
   const GenerateOptions& options_;
   torch::Device device_;
   int64_t choices_;
+  torch::Tensor excluded_;  // i64 [excluded ids]
   std::vector<uint64_t> streams_;
   torch::Tensor finished_;  // bool [batch]
   std::vector<torch::Tensor> tokens_;
@@ -176,17 +181,11 @@ TokenRows GenerateBlocks(const BlockModel& model, const TokenRows& prompts, int6
   return decoder.Rows();
 }
 
-// The published generate() counts the padding of the prompt as generated length.
+// The published generate() makes whole blocks until the padded prompt and they reach max_length,
+// one at least; only the one that reaches max_length tokens without the padding is cut.
 int64_t PublishedNewTokens(int64_t prompt_length, int64_t block_length, int64_t max_tokens) {
   const int64_t padding = RoundUp(prompt_length, block_length) - prompt_length;
-  const int64_t max_length = prompt_length + max_tokens;
-  int64_t total = prompt_length + padding;
-  int64_t generated = 0;
-  do {
-    generated += std::min(max_length - (total - padding), block_length);
-    total += block_length;
-  } while (total < max_length);
-  return generated;
+  return std::min(max_tokens, std::max(block_length, RoundUp(max_tokens - padding, block_length)));
 }
 
 // Puts the published fill ids behind the ends of text, and cuts where all sequences have ended.
@@ -227,6 +226,11 @@ void CheckPrompts(const LanguageModel& model, const TokenRows& prompts,
               "prompt {}: token id {} is not below the model's vocabulary size {}", i, id,
               model.config().vocab_size);
     }
+  }
+  const int64_t choices = options.num_choices > 0 ? options.num_choices : model.config().vocab_size;
+  for (const int32_t id : options.excluded_ids) {
+    Require(id >= 0 && id < choices, ErrorCode::kInvalidArgument,
+            "excluded_ids: {} is not in [0, {})", id, choices);
   }
   Require(options.streams.empty() || options.streams.size() == prompts.size(),
           ErrorCode::kInvalidArgument, "{} streams were given for {} prompts",

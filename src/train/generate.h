@@ -15,7 +15,8 @@ struct GenerateOptions {
   SamplingSettings sampling;
   std::vector<uint64_t> streams;  // keys the draws of each prompt; empty: 0, 1, 2, ...
   int64_t num_choices = 0;        // ids from here on are never chosen; 0: the model's vocabulary
-  std::optional<int32_t> eos_id;  // ends a sequence
+  std::vector<int32_t> excluded_ids;  // never chosen either
+  std::optional<int32_t> eos_id;      // ends a sequence
 
   // Reproduces the published generate(): positions that training never saw when there are several
   // prefix vectors, an early end after a prompt that is not whole blocks, and these ids behind the

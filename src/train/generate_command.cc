@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "base/progress.h"
 #include "checkpoint/model_directory.h"
 #include "config/json.h"
+#include "data/prompt_reader.h"
 #include "text/tokenizer.h"
 #include "train/commands.h"
 #include "train/device.h"
@@ -37,20 +37,10 @@ DeviceChoice DeviceOf(const std::string& name) {
   return name == "cuda" ? DeviceChoice::kCuda : DeviceChoice::kAuto;
 }
 
-// The field "prompt" of every line of a JSON lines file.
 std::vector<std::string> ReadPrompts(const std::string& path) {
-  Require(!IsDirectory(path), ErrorCode::kInvalidArgument,
-          "--input: {} is a directory; a file of JSON lines is wanted", path);
-  std::ifstream stream(path);
-  Require(stream.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
+  PromptReader reader(path);
   std::vector<std::string> prompts;
-  std::string line;
-  for (int64_t number = 1; std::getline(stream, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = fmt::format("{}: line {}", path, number);
-    prompts.push_back(ObjectReader(ParseJson(line, where), where).String("prompt"));
-  }
-  Require(!stream.bad(), ErrorCode::kIo, "{}: cannot be read to its end", path);
+  for (std::string prompt; reader.Next(&prompt);) prompts.push_back(prompt);
   return prompts;
 }
 
@@ -63,6 +53,9 @@ class TextModel {
         model_(MakeLanguageModel(
             config_, flags.dtype == "bf16" ? ComputeType::kBFloat16 : ComputeType::kFloat32,
             /*seed=*/0)) {
+    Require(tokenizer_.VocabSize() <= config_.vocab_size, ErrorCode::kCorrupt,
+            "{}: the tokenizer has {} ids, more than the model's vocab_size {}", flags.model,
+            tokenizer_.VocabSize(), config_.vocab_size);
     LoadWeights(flags.model, *model_);
     model_->to(SelectDevice(DeviceOf(flags.device), /*local_rank=*/0));
   }
@@ -77,7 +70,8 @@ class TextModel {
       if (ids.back().empty()) ids.back().push_back(static_cast<int32_t>(config_.eos_token_id));
       options.streams.push_back(i);
     }
-    options.num_choices = std::min<int64_t>(tokenizer_.VocabSize(), config_.vocab_size);
+    options.num_choices = tokenizer_.VocabSize();
+    options.excluded_ids = tokenizer_.MissingIds();
     options.eos_id = static_cast<int32_t>(config_.eos_token_id);
     std::vector<std::string> texts;
     for (const auto& row : GenerateTokens(*model_, ids, options)) {

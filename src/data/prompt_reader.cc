@@ -1,0 +1,42 @@
+#include "data/prompt_reader.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace blockformer {
+namespace {
+
+uint64_t HashLine(uint64_t hash, const std::string& line) {
+  for (const char byte : line + "\n") hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
+  return hash;
+}
+
+}  // namespace
+
+PromptReader::PromptReader(const std::string& path) : path_(path) {
+  Require(!IsDirectory(path), ErrorCode::kInvalidArgument,
+          "{}: is a directory; a file of JSON lines is wanted", path);
+  stream_.open(path);
+  Require(stream_.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
+}
+
+bool PromptReader::Next(std::string* prompt, OrderedJson* record) {
+  std::string line;
+  do {
+    if (!std::getline(stream_, line)) {
+      Require(!stream_.bad(), ErrorCode::kIo, "{}: cannot be read to its end", path_);
+      return false;
+    }
+    ++line_number_;
+    hash_ = HashLine(hash_, line);
+  } while (line.find_first_not_of(" \t\r") == std::string::npos);
+  *prompt = ObjectReader(ParseJson(line, place()), place()).String("prompt");
+  if (record != nullptr) *record = OrderedJson::parse(line);
+  return true;
+}
+
+std::string PromptReader::place() const { return fmt::format("{}: line {}", path_, line_number_); }
+
+}  // namespace blockformer
