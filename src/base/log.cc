@@ -18,8 +18,6 @@ spdlog::logger& Logger() {
 
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug:
-      return spdlog::level::debug;
     case LogLevel::kInfo:
       return spdlog::level::info;
     case LogLevel::kWarning:
@@ -31,8 +29,6 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 }
 
 }  // namespace
-
-void SetLogLevel(LogLevel level) { Logger().set_level(ToSpdlog(level)); }
 
 void LogMessage(LogLevel level, std::string_view message) {
   Logger().log(ToSpdlog(level), "{}", message);

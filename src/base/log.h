@@ -8,10 +8,7 @@
 
 namespace blockformer {
 
-enum class LogLevel { kDebug, kInfo, kWarning, kError };
-
-// Messages below `level` are dropped. The default is kInfo. Thread-safe.
-void SetLogLevel(LogLevel level);
+enum class LogLevel { kInfo, kWarning, kError };
 
 // Writes one line to standard error, so that standard output stays free for results. Thread-safe.
 void LogMessage(LogLevel level, std::string_view message);

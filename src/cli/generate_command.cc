@@ -9,9 +9,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/program.h"
 #include "blockformer/text_generator.h"
 #include "cli/commands.h"
@@ -112,6 +114,27 @@ std::string ReadPrompt(const Flags& flags, bool prompt_given) {
   return ReadStandardInput();
 }
 
+// The published generate() continues one prompt, and takes the most likely token.
+void RefuseFlagsOfSampling(const Flags& flags) {
+  const TextOptions& text = flags.text;
+  const std::pair<const char*, bool> refused[] = {
+      {"--input", !flags.files.input.empty()},
+      {"--n", flags.samples != 1},
+      {"--stop", !text.stop.empty()},
+      {"--temperature", text.temperature != 0},
+      {"--top-k", text.top_k != 0},
+      {"--top-p", text.top_p != 1},
+      {"--min-p", text.min_p != 0},
+      {"--repetition-penalty", text.repetition_penalty != 1},
+      {"--max-length", flags.generator.max_length != 0}};
+  for (const auto& [name, is_set] : refused) {
+    Require(!is_set, ErrorCode::kInvalidArgument,
+            "{}: --compat published does not take it; it continues one prompt with the most "
+            "likely tokens",
+            name);
+  }
+}
+
 void Generate(Flags flags, bool prompt_given) {
   Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
           "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
@@ -123,8 +146,8 @@ void Generate(Flags flags, bool prompt_given) {
   if (!flags.compat.empty()) {
     Require(flags.compat == "published", ErrorCode::kInvalidArgument,
             "--compat: \"{}\" is not known; published is", flags.compat);
-    Require(!batch && flags.text.temperature == 0, ErrorCode::kInvalidArgument,
-            "--compat published is greedy and takes --prompt");
+    RefuseFlagsOfSampling(flags);
+    if (flags.generator.threads != 0) SetNumThreads(flags.generator.threads);
     return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
   }

@@ -2,17 +2,28 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "config/json.h"
 #include "engine/published.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 24;
+
+}  // namespace
 
 void GeneratePublishedText(const std::string& model_directory, const std::string& prompt,
                            int64_t max_tokens, bool ignore_eos, bool json) {
+  Require(max_tokens >= 1 && max_tokens <= kMaxTokens, ErrorCode::kInvalidArgument,
+          "--max-tokens: {} is out of range; 1 to {} is wanted", max_tokens, kMaxTokens);
   const Tokenizer tokenizer = Tokenizer::Load(model_directory);
   const auto model = Model::Load(model_directory);
+  RequireVocabularyFits(tokenizer, model->config().vocab_size, model_directory);
   PublishedBatch batch;
+  batch.num_sampled_ids = tokenizer.VocabSize();
+  batch.excluded_ids = tokenizer.MissingIds();
   batch.prompts = {tokenizer.Encode(prompt)};
   const size_t prompt_length = batch.prompts[0].size();
   batch.max_length = static_cast<int64_t>(prompt_length) + max_tokens;

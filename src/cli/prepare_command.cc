@@ -34,7 +34,6 @@ struct Flags {
   PrepareOptions options;
   bool replace_invalid = false;
   bool json = false;
-  std::string verify_prefix;
 };
 
 OrderedJson ToJson(const std::string& prefix, const TokenFileInfo& info) {

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "data/token_file.h"
-#include "data/tokenizer_paths.h"
+#include "text/tokenizer_paths.h"
 
 namespace blockformer {
 namespace {

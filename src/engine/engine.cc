@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kPageSize = 16;
 constexpr int64_t kMaxSequences = 1 << 16;
+// Finite, as SampleToken wants it even after a repetition penalty, and of no weight beside others.
+constexpr float kExcludedLogit = -1e30F;
 
 int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 
@@ -26,6 +28,10 @@ EngineOptions Complete(const Model& model, EngineOptions options) {
   require(options.max_length, int64_t{1} << 24, "max_length");
   require(options.max_prefill_tokens, int64_t{1} << 24, "max_prefill_tokens");
   require(options.num_sampled_ids, model.config().vocab_size, "num_sampled_ids");
+  for (const int32_t id : options.excluded_ids) {
+    Require(id >= 0 && id < options.num_sampled_ids, ErrorCode::kInvalidArgument,
+            "excluded_ids: {} is not in [0, {})", id, options.num_sampled_ids);
+  }
   return options;
 }
 
@@ -213,6 +219,7 @@ void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, float
       Sequence& sequence = *sequences[static_cast<size_t>(i)];
       const auto history =
           std::span(sequence.tokens).subspan(static_cast<size_t>(sequence.prompt_begin));
+      for (const int32_t id : options_.excluded_ids) logits[i * vocab + id] = kExcludedLogit;
       ids[i] = SampleToken(sequence.request.sampling, sequence.request.stream,
                            static_cast<uint64_t>(sequence.generated + step), history,
                            {logits + i * vocab, sampled});

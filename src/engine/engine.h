@@ -22,6 +22,7 @@ struct EngineOptions {
   // Ids from here on are never chosen; 0 for the model's vocabulary size. The vocabulary tables are
   // often padded beyond the tokenizer's ids.
   int64_t num_sampled_ids = 0;
+  std::vector<int32_t> excluded_ids;  // below that, never chosen either
 };
 
 struct GenerationRequest {

@@ -9,6 +9,7 @@
 namespace blockformer {
 namespace {
 
+constexpr int64_t kMaxLength = int64_t{1} << 24;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 // Sets what stands behind the first end-of-text token of each row, and cuts all rows where the last
@@ -41,33 +42,34 @@ void FillBehindEnd(const PublishedBatch& batch, int64_t block_length,
   }
 }
 
-}  // namespace
-
-int64_t PublishedNewTokens(int64_t prompt_length, int64_t block_length, int64_t max_length) {
-  const int64_t padding = (block_length - prompt_length % block_length) % block_length;
-  int64_t generated = 0;
-  int64_t padded_total = prompt_length + padding;
-  while (padded_total < max_length) {
-    generated += std::min(max_length - prompt_length - generated, block_length);
-    padded_total += block_length;
-  }
-  return generated;
+// The published generate() makes whole blocks until the padded prompt and they reach max_length,
+// one at least; only the one that reaches max_length tokens without the padding is cut.
+int64_t NewTokens(int64_t prompt_length, int64_t block_length, int64_t max_length) {
+  const auto round_up = [&](int64_t value) {
+    return (value + block_length - 1) / block_length * block_length;
+  };
+  const int64_t blocks_end = round_up(max_length - round_up(prompt_length));
+  return std::min(max_length - prompt_length, std::max(block_length, blocks_end));
 }
+
+}  // namespace
 
 std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model> model,
                                                     const PublishedBatch& batch) {
   Require(!batch.prompts.empty() && !batch.prompts.front().empty(), ErrorCode::kInvalidArgument,
           "the published generate() needs at least one token in every prompt");
   const int64_t prompt_length = static_cast<int64_t>(batch.prompts.front().size());
-  const int64_t block_length = model->unit_length();
-  const int64_t new_tokens = PublishedNewTokens(prompt_length, block_length, batch.max_length);
-  Require(new_tokens > 0, ErrorCode::kInvalidArgument,
-          "max_length {} leaves nothing to generate after a prompt of {} tokens", batch.max_length,
-          prompt_length);
+  Require(batch.max_length > prompt_length && batch.max_length <= kMaxLength,
+          ErrorCode::kInvalidArgument,
+          "max_length: {} is out of range; {} to {} is wanted after a prompt of {} tokens",
+          batch.max_length, prompt_length + 1, kMaxLength, prompt_length);
+  const int64_t new_tokens = NewTokens(prompt_length, model->unit_length(), batch.max_length);
   EngineOptions options;
   options.max_sequences = static_cast<int64_t>(batch.prompts.size());
   options.max_length = prompt_length + new_tokens;
   options.position_rule = PositionRule::kPublished;
+  options.num_sampled_ids = batch.num_sampled_ids;
+  options.excluded_ids = batch.excluded_ids;
   std::vector<GenerationRequest> requests;
   for (size_t i = 0; i < batch.prompts.size(); ++i) {
     GenerationRequest request;
@@ -87,7 +89,7 @@ std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model>
   }
   Engine engine(std::move(model), options);
   std::vector<std::vector<int32_t>> rows = GenerateAll(&engine, std::move(requests));
-  if (batch.eos_id) FillBehindEnd(batch, block_length, &rows);
+  if (batch.eos_id) FillBehindEnd(batch, engine.model().unit_length(), &rows);
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].insert(rows[i].begin(), batch.prompts[i].begin(), batch.prompts[i].end());
   }

@@ -20,18 +20,18 @@ struct PublishedBatch {
   // first also stands in the rest of its block only as long as another sequence generates there.
   int32_t block_fill_id = 1;
   int32_t later_fill_id = 0;
+  // Ids that are never chosen, as EngineOptions has them.
+  int64_t num_sampled_ids = 0;
+  std::vector<int32_t> excluded_ids;
 };
 
 // Greedy generation exactly as the published implementation does it, its quirks included, to
 // compare with it: the token decoder's positions differ from those of training when there is more
 // than one prefix vector; an unaligned prompt ends early, because its padding counts towards
 // max_length; and fill ids stand behind the end of text. Returns rows of equal length, prompts
-// included.
+// included. Throws Error(kInvalidArgument) if max_length leaves no tokens to generate, or too many.
 std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model> model,
                                                     const PublishedBatch& batch);
-
-// The number of tokens that the published generate() adds to a prompt.
-int64_t PublishedNewTokens(int64_t prompt_length, int64_t block_length, int64_t max_length);
 
 }  // namespace blockformer
 

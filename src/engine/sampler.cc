@@ -54,7 +54,8 @@ std::vector<Candidate> Filter(const SamplingOptions& options, std::span<const fl
     candidates.resize(std::max<size_t>(kept, 1));
   }
   // The likeliest candidate's weight is 1.
-  std::erase_if(candidates, [&](const Candidate& c) { return c.weight < options.min_p; });
+  std::erase_if(candidates,
+                [&](const Candidate& c) { return c.weight == 0 || c.weight < options.min_p; });
   return candidates;
 }
 

@@ -20,13 +20,12 @@ constexpr int64_t kQueuedPrompts = 8;
 
 EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& model,
                               const Tokenizer& tokenizer, const std::string& directory) {
-  Require(tokenizer.VocabSize() <= model.config().vocab_size, ErrorCode::kCorrupt,
-          "{}: the tokenizer has {} ids, more than the model's vocab_size {}", directory,
-          tokenizer.VocabSize(), model.config().vocab_size);
+  RequireVocabularyFits(tokenizer, model.config().vocab_size, directory);
   EngineOptions engine;
   engine.max_sequences = options.max_sequences;
   engine.max_length = options.max_length;
   engine.num_sampled_ids = tokenizer.VocabSize();
+  engine.excluded_ids = tokenizer.MissingIds();
   return engine;
 }
 

@@ -116,7 +116,7 @@ class Trainer {
 
   int32_t AddToken(std::string bytes);
   void AddPair(Pair pair, int64_t count, uint32_t word, WordsOfPair* words_of_pair);
-  void Enqueue(WordsOfPair words_of_pair);
+  void Enqueue(WordsOfPair* words_of_pair);  // takes the words out
   Candidate PopCandidate();
   void Merge(const Candidate& candidate);
   void MergeInWord(uint32_t word, Pair pair, int32_t result, WordsOfPair* words_of_pair);
@@ -152,7 +152,7 @@ Trainer::Trainer(const WordCounts& counts) {
       AddPair({word.tokens[i], word.tokens[i + 1]}, count, index, &words_of_pair);
     }
   }
-  Enqueue(std::move(words_of_pair));
+  Enqueue(&words_of_pair);
 }
 
 int32_t Trainer::AddToken(std::string bytes) {
@@ -167,8 +167,8 @@ void Trainer::AddPair(Pair pair, int64_t count, uint32_t word, WordsOfPair* word
   if (words.empty() || words.back() != word) words.push_back(word);
 }
 
-void Trainer::Enqueue(WordsOfPair words_of_pair) {
-  for (auto& [pair, words] : words_of_pair) {
+void Trainer::Enqueue(WordsOfPair* words_of_pair) {
+  for (auto& [pair, words] : *words_of_pair) {
     const int64_t count = pair_counts_[pair];
     if (count <= 0) continue;
     queue_.push_back({pair, count, std::move(words)});
@@ -208,7 +208,7 @@ void Trainer::Merge(const Candidate& candidate) {
   for (const uint32_t word : candidate.words) {
     MergeInWord(word, candidate.pair, result, &words_of_pair);
   }
-  Enqueue(std::move(words_of_pair));
+  Enqueue(&words_of_pair);
 }
 
 void Trainer::MergeInWord(uint32_t word, Pair pair, int32_t result, WordsOfPair* words_of_pair) {

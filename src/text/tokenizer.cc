@@ -272,4 +272,11 @@ std::optional<int32_t> Tokenizer::FindToken(std::string_view content) const {
 
 std::optional<int32_t> Tokenizer::EndOfText() const { return FindToken(kEndOfText); }
 
+void RequireVocabularyFits(const Tokenizer& tokenizer, int64_t vocab_size,
+                           const std::string& directory) {
+  Require(tokenizer.VocabSize() <= vocab_size, ErrorCode::kCorrupt,
+          "{}: the tokenizer has {} ids, more than the model's vocab_size {}", directory,
+          tokenizer.VocabSize(), vocab_size);
+}
+
 }  // namespace blockformer

@@ -58,6 +58,11 @@ class Tokenizer {
   std::unique_ptr<const Impl> impl_;
 };
 
+// Throws Error(kCorrupt) that names `directory` if the tokenizer has ids that a model of
+// `vocab_size` lacks.
+void RequireVocabularyFits(const Tokenizer& tokenizer, int64_t vocab_size,
+                           const std::string& directory);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_TEXT_TOKENIZER_H_

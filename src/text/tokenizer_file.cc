@@ -1,13 +1,13 @@
 #include "text/tokenizer_file.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "config/json.h"
+#include "text/tokenizer_paths.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -212,18 +212,6 @@ void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description)
   }
 }
 
-bool HasName(const std::string& path, const char* name) {
-  return std::filesystem::path(path).filename() == name;
-}
-
-std::string Beside(const std::string& path, const char* name) {
-  return (std::filesystem::path(path).parent_path() / name).string();
-}
-
-TokenizerDescription ReadGpt2Files(const std::string& vocabulary, const std::string& merges) {
-  return ParseGpt2Files(ReadFile(vocabulary), vocabulary, ReadFile(merges), merges);
-}
-
 }  // namespace
 
 TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string& source) {
@@ -268,21 +256,11 @@ TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
 }
 
 TokenizerDescription ReadTokenizer(const std::string& path) {
-  if (IsDirectory(path)) {
-    const auto inside = [&](const char* name) {
-      return (std::filesystem::path(path) / name).string();
-    };
-    for (const char* name : {"tokenizer.json", "vocab.json", "encoder.json"}) {
-      if (FileExists(inside(name))) return ReadTokenizer(inside(name));
-    }
-    Fail(ErrorCode::kNotFound,
-         "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json", path);
-  }
-  if (HasName(path, "vocab.json")) return ReadGpt2Files(path, Beside(path, "merges.txt"));
-  if (HasName(path, "merges.txt")) return ReadGpt2Files(Beside(path, "vocab.json"), path);
-  if (HasName(path, "encoder.json")) return ReadGpt2Files(path, Beside(path, "vocab.bpe"));
-  if (HasName(path, "vocab.bpe")) return ReadGpt2Files(Beside(path, "encoder.json"), path);
-  return ParseTokenizerJson(ReadFile(path), path);
+  const std::vector<std::string> files = TokenizerPaths(path);
+  Require(!files.empty(), ErrorCode::kNotFound,
+          "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json", path);
+  if (files.size() == 1) return ParseTokenizerJson(ReadFile(files[0]), files[0]);
+  return ParseGpt2Files(ReadFile(files[0]), files[0], ReadFile(files[1]), files[1]);
 }
 
 std::string WriteTokenizerJson(const TokenizerDescription& description) {

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "checkpoint/model_directory.h"
-#include "data/tokenizer_paths.h"
+#include "text/tokenizer_paths.h"
 #include "train/model_card.h"
 #include "train/weights.h"
 

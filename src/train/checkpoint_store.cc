@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/model_directory.h"
-#include "data/tokenizer_paths.h"
+#include "text/tokenizer_paths.h"
 
 namespace blockformer {
 namespace {

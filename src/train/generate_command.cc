@@ -53,9 +53,7 @@ class TextModel {
         model_(MakeLanguageModel(
             config_, flags.dtype == "bf16" ? ComputeType::kBFloat16 : ComputeType::kFloat32,
             /*seed=*/0)) {
-    Require(tokenizer_.VocabSize() <= config_.vocab_size, ErrorCode::kCorrupt,
-            "{}: the tokenizer has {} ids, more than the model's vocab_size {}", flags.model,
-            tokenizer_.VocabSize(), config_.vocab_size);
+    RequireVocabularyFits(tokenizer_, config_.vocab_size, flags.model);
     LoadWeights(flags.model, *model_);
     model_->to(SelectDevice(DeviceOf(flags.device), /*local_rank=*/0));
   }

@@ -245,6 +245,39 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block, 1, "model.safetensors");
 }
 
+TEST_F(ProgramTest, GeneratesAsThePublishedImplementation) {
+  const std::string generate =
+      "generate --compat published --ignore-eos --threads 1 --model " + Path("block");
+  const Outcome outcome = Run(generate + " --prompt abcde --max-tokens 11 --json", false);
+  ASSERT_EQ(outcome.exit_code, 0);
+  const Json json = ParseJson(outcome.output, "output");
+  EXPECT_EQ(json["prompt"], "abcde");
+  // 5 tokens are padded to 8 and two blocks of 4 reach the length of 16: of the 11 tokens, 8 come.
+  ASSERT_EQ(json["ids"].size(), 8U);
+  for (const Json& id : json["ids"]) EXPECT_LT(id, kByteTokenizerVocabSize);
+  const Outcome text = Run(generate + " --prompt abcde --max-tokens 11", false);
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_EQ(text.output, "abcde" + json["text"].get<std::string>() + "\n");
+
+  const auto refuses = [&](const std::string& flags, const std::string& part) {
+    const Outcome refused = Run(generate + flags);
+    EXPECT_EQ(refused.exit_code, 2) << flags;
+    EXPECT_THAT(refused.output, HasSubstr(part)) << flags;
+  };
+  for (const char* max_tokens : {"0", "-1", "16777217", "9223372036854775807"}) {
+    refuses(std::string(" --prompt a --max-tokens ") + max_tokens,
+            std::string("--max-tokens: ") + max_tokens);
+  }
+  refuses(" --prompt ''", "needs at least one token");
+  refuses(" --prompt a --threads -3", "threads");
+  refuses(" --input a --output b", "--input: --compat published");
+  for (const char* flag : {"--n 2", "--stop x", "--temperature 1", "--top-k 3", "--top-p 0.5",
+                           "--min-p 0.1", "--repetition-penalty 2", "--max-length 32"}) {
+    const std::string name = std::string(flag).substr(0, std::string(flag).find(' '));
+    refuses(std::string(" --prompt a ") + flag, name + ": --compat published");
+  }
+}
+
 TEST_F(ProgramTest, InspectCountsParameters) {
   const Outcome outcome = Run("inspect --json " + Path("block"), false);
   ASSERT_EQ(outcome.exit_code, 0);

@@ -10,6 +10,7 @@
 
 #include "blockformer/error.h"
 #include "tests/engine/tiny_model_directory.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
 namespace {
@@ -85,6 +86,25 @@ TEST_F(TextGeneratorTest, EndsWhereTheModelEndsItsText) {
   EXPECT_EQ(result.reason, FinishReason::kEndOfText);
   const auto end = std::find(endless.tokens.begin(), endless.tokens.end(), endless.tokens[5]);
   EXPECT_EQ(result.tokens, std::vector<int32_t>(endless.tokens.begin(), end));
+}
+
+TEST_F(TextGeneratorTest, IdsWithoutATokenAreNeverDrawn) {
+  // " the" moves to the model's largest id: those between are left without a token.
+  const std::string path = directory_ + "/tokenizer.json";
+  Json json = ParseJson(ReadFile(path), path);
+  constexpr int32_t kLastId = kByteTokenizerVocabSize + 3;
+  json["model"]["vocab"][ToByteAlphabet(" the")] = kLastId;
+  WriteFileAtomically(path, json.dump());
+  EXPECT_THAT(Tokenizer::Load(path).MissingIds(), testing::ElementsAre(259, 260, 261, 262));
+  TextGenerator generator = Load();
+  options_.max_tokens = 50;
+  options_.temperature = 100;  // as good as uniform: a hole would be drawn within some 70 tokens
+  options_.repetition_penalty = 100;
+  for (options_.seed = 0; options_.seed < 20; ++options_.seed) {
+    const GeneratedText result = generator.Generate(" the", options_);
+    EXPECT_EQ(result.tokens.size(), 50U);
+    for (const int32_t id : result.tokens) EXPECT_TRUE(id < 259 || id == kLastId) << id;
+  }
 }
 
 TEST_F(TextGeneratorTest, EndsWhenTheCallerWantsNoMore) {

@@ -1,9 +1,11 @@
 #include "train/language_model.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
 
+#include "base/error.h"
 #include "config/parameters.h"
 #include "train/generate.h"
 
@@ -136,6 +138,22 @@ TEST_P(LanguageModelTest, CachedGenerationEqualsRecomputation) {
     sequence.insert(sequence.end(), piece.begin(), piece.end());
   }
   EXPECT_EQ(pieces, whole);
+}
+
+TEST_P(LanguageModelTest, ExcludedIdsAreNeverDrawn) {
+  const auto model = MakeTestModel(config_, ComputeType::kFloat32);
+  GenerateOptions options;
+  options.max_tokens = 40;
+  options.num_choices = 8;
+  options.excluded_ids = {0, 3, 4, 6};
+  for (const double temperature : {0.0, 50.0}) {
+    options.sampling.temperature = temperature;
+    for (const int32_t id : GenerateTokens(*model, {{5}}, options).front()) {
+      EXPECT_THAT(id, testing::AnyOf(1, 2, 5, 7));
+    }
+  }
+  options.excluded_ids = {8};
+  EXPECT_THROW(GenerateTokens(*model, {{5}}, options), Error);
 }
 
 TEST_P(LanguageModelTest, BatchMatesDoNotChangeASequence) {

@@ -1,4 +1,4 @@
-#include "data/tokenizer_paths.h"
+#include "text/tokenizer_paths.h"
 
 #include <filesystem>
 

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_DATA_TOKENIZER_PATHS_H_
-#define BLOCKFORMER_DATA_TOKENIZER_PATHS_H_
+#ifndef BLOCKFORMER_TEXT_TOKENIZER_PATHS_H_
+#define BLOCKFORMER_TEXT_TOKENIZER_PATHS_H_
 
 #include <string>
 #include <vector>
@@ -20,4 +20,4 @@ std::vector<std::string> TokenizerPaths(const std::string& path);
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_DATA_TOKENIZER_PATHS_H_
+#endif  // BLOCKFORMER_TEXT_TOKENIZER_PATHS_H_
