@@ -9,6 +9,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "train/gemm.h"
 
 namespace blockformer {
 namespace {
@@ -54,12 +55,12 @@ double MeasurePeakFlops(const torch::Device& device) {
   const torch::NoGradGuard no_grad;
   const auto options = torch::TensorOptions().device(device);
   const torch::Tensor a = torch::ones({kPeakMatrixSize, kPeakMatrixSize}, options);
-  torch::Tensor product = torch::mm(a, a);
+  torch::Tensor product = torch::empty_like(a);
   constexpr double kFlops = 2.0 * kPeakMatrixSize * kPeakMatrixSize * kPeakMatrixSize;
   double best = 0;
   for (const auto end = Clock::now() + kPeakDuration; best == 0 || Clock::now() < end;) {
     const auto begin = Clock::now();
-    torch::mm_out(product, a, a);
+    MatMulInto(product, a, /*transpose_a=*/false, a, /*transpose_b=*/false, /*accumulate=*/false);
     product[0][0].item<float>();  // waits for a GPU
     best = std::max(best, kFlops / std::chrono::duration<double>(Clock::now() - begin).count());
   }

@@ -19,8 +19,8 @@ int SetTrainingThreads(int threads, int local_processes);
 // What computes matrix products on the processor, such as "OpenBLAS 0.3.21 ... SkylakeX".
 std::string BlasDescription();
 
-// The f32 arithmetic that the device reaches in a large matrix product, in FLOP/s: what model FLOP
-// utilisation is a share of. Takes about a third of a second.
+// The f32 arithmetic that the device reaches in a large matrix product of training's own kind, in
+// FLOP/s: what model FLOP utilisation is a share of. Takes about a third of a second.
 double MeasurePeakFlops(const torch::Device& device);
 
 }  // namespace blockformer
