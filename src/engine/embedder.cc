@@ -28,47 +28,50 @@ Embedder::Embedder(const ModelConfig& config, const ReadWeights& read) {
   if (config.kind == ModelKind::kVanilla) {
     projection_ = EmbedderProjection::kConcat;
     unit_length_ = 1;
-    table_width_ = config.decoder.hidden_size;
+    width_ = config.decoder.hidden_size;
     table_ = read("gpt_neox.embed_in.weight");
     return;
   }
   projection_ = config.embedder.projection;
   unit_length_ = config.block_length;
-  table_width_ = config.embedder.hidden_size;
-  table_ = read("embedder.embeddings.weight");
+  width_ = config.embedder.hidden_size;
+  if (config.embedder.type == EmbedderType::kLookup) {
+    table_ = read("embedder.embeddings.weight");
+  } else {
+    encoder_.emplace(config, read);
+  }
   if (projection_ == EmbedderProjection::kConv1d) {
-    convolution_ = PackConvolution(read, config.decoder.hidden_size, table_width_, unit_length_);
+    convolution_ = PackConvolution(read, config.decoder.hidden_size, width_, config.NumPooled());
   }
 }
 
-void Embedder::Embed(const int32_t* ids, int64_t units, float* out) const {
-  switch (projection_) {
-    case EmbedderProjection::kConcat:
-      return Concatenate(ids, units, out);
-    case EmbedderProjection::kSum:
-      return Sum(ids, units, 1, out);
-    case EmbedderProjection::kMean:
-      return Sum(ids, units, 1 / static_cast<float>(unit_length_), out);
-    case EmbedderProjection::kConv1d: {
-      std::vector<float> concatenated(static_cast<size_t>(units * convolution_->in()));
-      Concatenate(ids, units, concatenated.data());
-      return convolution_->Apply(concatenated.data(), units, Epilogue::kStore, out);
-    }
+void Embedder::Embed(const int32_t* ids, const uint8_t* mask, int64_t units, EmbedderState* state,
+                     float* out) const {
+  if (projection_ == EmbedderProjection::kConcat) return LookUp(ids, units, out);
+  const float* vectors;
+  if (encoder_) {
+    vectors = encoder_->Encode(ids, mask, units, &state->encoder_);
+  } else {
+    state->vectors_.resize(static_cast<size_t>(units * unit_length_ * width_));
+    LookUp(ids, units, state->vectors_.data());
+    vectors = state->vectors_.data();
   }
+  if (convolution_) return convolution_->Apply(vectors, units, Epilogue::kStore, out);
+  const bool mean = projection_ == EmbedderProjection::kMean;
+  Sum(vectors, units, mean ? 1 / static_cast<float>(unit_length_) : 1, out);
 }
 
-void Embedder::Concatenate(const int32_t* ids, int64_t units, float* out) const {
+void Embedder::LookUp(const int32_t* ids, int64_t units, float* vectors) const {
   for (int64_t i = 0; i < units * unit_length_; ++i) {
-    std::copy_n(Row(ids[i]), table_width_, out + i * table_width_);
+    std::copy_n(table_.data() + ids[i] * width_, width_, vectors + i * width_);
   }
 }
 
-void Embedder::Sum(const int32_t* ids, int64_t units, float scale, float* out) const {
-  for (int64_t unit = 0; unit < units; ++unit, out += table_width_, ids += unit_length_) {
-    std::fill_n(out, table_width_, 0.0f);
-    for (int64_t t = 0; t < unit_length_; ++t) {
-      const float* row = Row(ids[t]);
-      for (int64_t d = 0; d < table_width_; ++d) out[d] += scale * row[d];
+void Embedder::Sum(const float* vectors, int64_t units, float scale, float* out) const {
+  for (int64_t unit = 0; unit < units; ++unit, out += width_) {
+    std::fill_n(out, width_, 0.0f);
+    for (int64_t t = 0; t < unit_length_; ++t, vectors += width_) {
+      for (int64_t d = 0; d < width_; ++d) out[d] += scale * vectors[d];
     }
   }
 }

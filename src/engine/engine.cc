@@ -57,8 +57,9 @@ struct Engine::Sequence {
   TokenCallback callback;
   // The prompt, padded on the left to whole units, and what was generated.
   std::vector<int32_t> tokens;
-  int64_t prompt_begin = 0;        // where the prompt begins in `tokens`
-  std::vector<uint8_t> unit_mask;  // empty if no unit is masked
+  int64_t prompt_begin = 0;          // where the prompt begins in `tokens`
+  std::vector<uint8_t> prompt_mask;  // of the prompt's units; 0 on padding
+  std::vector<uint8_t> unit_mask;    // empty if no unit is masked
   std::vector<int32_t> pages;
   int64_t computed_units = 0;
   int64_t generated = 0;
@@ -69,8 +70,7 @@ Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
       options_(Complete(*model_, options)),
       scheduler_(LimitsOf(*model_, options_)),
       stack_(model_->config().decoder, LimitsOf(*model_, options_).num_pages, kPageSize,
-             UnitsOfLength(*model_, options_.max_length)),
-      token_state_(model_->config()) {}
+             UnitsOfLength(*model_, options_.max_length)) {}
 
 Engine::~Engine() = default;
 
@@ -99,17 +99,19 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
   const int64_t prompt_units = CeilDivide(prompt_length, length);
   sequence->prompt_begin = prompt_units * length - prompt_length;
   sequence->tokens.assign(static_cast<size_t>(sequence->prompt_begin),
-                          static_cast<int32_t>(model_->config().pad_token_id));
+                          static_cast<int32_t>(model_->config().PromptPadId()));
   sequence->tokens.insert(sequence->tokens.end(), request.prompt.begin(), request.prompt.end());
+  sequence->prompt_mask.assign(static_cast<size_t>(prompt_units * length), 1);
+  std::fill_n(sequence->prompt_mask.begin(), sequence->prompt_begin, 0);
+  std::copy(request.prompt_mask.begin(), request.prompt_mask.end(),
+            sequence->prompt_mask.begin() + sequence->prompt_begin);
   const int64_t total_units = prompt_units + CeilDivide(request.max_tokens, length);
   if (!request.prompt_mask.empty()) {
     sequence->unit_mask.assign(static_cast<size_t>(total_units), 1);
     for (int64_t unit = 0; unit < prompt_units; ++unit) {
-      const int64_t begin = std::max<int64_t>(0, unit * length - sequence->prompt_begin);
-      const int64_t end = (unit + 1) * length - sequence->prompt_begin;
-      const auto mask = request.prompt_mask.begin();
+      const auto mask = sequence->prompt_mask.begin() + unit * length;
       sequence->unit_mask[static_cast<size_t>(unit)] =
-          std::any_of(mask + begin, mask + end, [](uint8_t value) { return value != 0; });
+          std::any_of(mask, mask + length, [](uint8_t value) { return value != 0; });
     }
   }
   sequence->request = std::move(request);
@@ -161,6 +163,7 @@ void Engine::RunDecoder(const std::vector<StepItem>& step) {
   const int64_t width = model_->config().decoder.hidden_size;
   rows_.clear();
   unit_ids_.clear();
+  unit_mask_.clear();
   std::vector<int64_t> last_rows;
   for (const StepItem& item : step) {
     Sequence& sequence = *sequences_.at(item.id);
@@ -174,11 +177,18 @@ void Engine::RunDecoder(const std::vector<StepItem>& step) {
     const auto tokens = sequence.tokens.begin();
     unit_ids_.insert(unit_ids_.end(), tokens + sequence.computed_units * length,
                      tokens + end * length);
+    const int64_t prompt_length = static_cast<int64_t>(sequence.prompt_mask.size());
+    const auto mask = sequence.prompt_mask.begin();
+    unit_mask_.insert(unit_mask_.end(),
+                      mask + std::min(sequence.computed_units * length, prompt_length),
+                      mask + std::min(end * length, prompt_length));
+    unit_mask_.resize(unit_ids_.size(), 1);  // what was generated is no padding
     sequence.computed_units = end;
     if (item.generates) last_rows.push_back(static_cast<int64_t>(rows_.size()) - 1);
   }
   hidden_.resize(rows_.size() * static_cast<size_t>(width));
-  model_->embedder().Embed(unit_ids_.data(), static_cast<int64_t>(rows_.size()), hidden_.data());
+  model_->embedder().Embed(unit_ids_.data(), unit_mask_.data(), static_cast<int64_t>(rows_.size()),
+                           &embedder_state_, hidden_.data());
   model_->decoder().Forward(rows_, hidden_.data(), &stack_);
   contexts_.resize(last_rows.size() * static_cast<size_t>(width));
   for (size_t i = 0; i < last_rows.size(); ++i) {

@@ -78,16 +78,18 @@ class Engine {
   std::shared_ptr<const Model> model_;
   EngineOptions options_;
   Scheduler scheduler_;
+  EmbedderState embedder_state_;
   StackState stack_;
   TokenDecoderState token_state_;
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;
   int64_t next_id_ = 0;
   // Scratch of one step.
   std::vector<AttentionRow> rows_;
-  std::vector<int32_t> unit_ids_;
-  std::vector<float> hidden_;    // [rows, hidden]
-  std::vector<float> contexts_;  // [generating sequences, hidden]
-  std::vector<float> logits_;    // [generating sequences, vocab], vanilla models
+  std::vector<int32_t> unit_ids_;   // [rows, L]
+  std::vector<uint8_t> unit_mask_;  // [rows, L]; 0 on padding
+  std::vector<float> hidden_;       // [rows, hidden]
+  std::vector<float> contexts_;     // [generating sequences, hidden]
+  std::vector<float> logits_;       // [generating sequences, vocab], vanilla models
   std::vector<int32_t> new_ids_;
 };
 

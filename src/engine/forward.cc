@@ -66,7 +66,7 @@ void ScoreBlocks(const Model& model, const ForwardInput& input, ForwardOutput* o
   }
   const int64_t blocks = input.batch * predicted;
   output->logits.resize(static_cast<size_t>(blocks * length * model.config().vocab_size));
-  TokenDecoderState state(model.config());
+  TokenDecoderState state;
   model.token_decoder().Score(contexts.data(), blocks, ids.data(), mask.data(), &state,
                               output->logits.data());
 }
@@ -85,7 +85,9 @@ ForwardOutput Forward(const Model& model, const ForwardInput& input) {
   const int64_t rows = input.batch * input.units;
   ForwardOutput output;
   output.embeds.resize(static_cast<size_t>(rows * model.config().decoder.hidden_size));
-  model.embedder().Embed(input.ids.data(), rows, output.embeds.data());
+  EmbedderState embedder_state;
+  model.embedder().Embed(input.ids.data(), input.mask.data(), rows, &embedder_state,
+                         output.embeds.data());
   RunDecoder(model, input, &output);
   if (model.is_block()) {
     ScoreBlocks(model, input, &output);

@@ -7,30 +7,36 @@
 namespace blockformer {
 namespace {
 
+constexpr int64_t kPageMultiple = 8;
+
 // Floats of one page of one layer.
-int64_t KeyFloats(const TransformerConfig& config, int64_t page_size) {
-  return config.num_heads * config.HeadSize() * page_size;
+int64_t KeyFloats(const KvShape& shape, int64_t page_size) {
+  return shape.num_heads * shape.head_size * page_size;
 }
 
-int64_t ValueFloats(const TransformerConfig& config, int64_t page_size) {
-  return config.num_heads * PaddedHeadSize(config.HeadSize()) * page_size;
+int64_t ValueFloats(const KvShape& shape, int64_t page_size) {
+  return shape.num_heads * PaddedHeadSize(shape.head_size) * page_size;
 }
 
 }  // namespace
 
-void KvCache::FreeMemory::operator()(float* memory) const { std::free(memory); }
-
-int64_t KvCache::BytesPerPage(const TransformerConfig& config, int64_t page_size) {
-  return config.num_layers * static_cast<int64_t>(sizeof(float)) *
-         (KeyFloats(config, page_size) + ValueFloats(config, page_size));
+int64_t PageSizeFor(int64_t positions) {
+  return (positions + kPageMultiple - 1) / kPageMultiple * kPageMultiple;
 }
 
-KvCache::KvCache(const TransformerConfig& config, int64_t num_pages, int64_t page_size)
+void KvCache::FreeMemory::operator()(float* memory) const { std::free(memory); }
+
+int64_t KvCache::BytesPerPage(const KvShape& shape, int64_t page_size) {
+  return shape.num_layers * static_cast<int64_t>(sizeof(float)) *
+         (KeyFloats(shape, page_size) + ValueFloats(shape, page_size));
+}
+
+KvCache::KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size)
     : page_size_(page_size) {
   int64_t bytes = 0;
   Require(
       num_pages <= INT32_MAX &&
-          !__builtin_mul_overflow(num_pages, BytesPerPage(config, page_size), &bytes),
+          !__builtin_mul_overflow(num_pages, BytesPerPage(shape, page_size), &bytes),
       ErrorCode::kExhausted,
       "a KV cache of {} pages is more than any machine holds; a smaller --batch or --max-length "
       "takes less",
@@ -41,16 +47,16 @@ KvCache::KvCache(const TransformerConfig& config, int64_t num_pages, int64_t pag
           "{} MB for the KV cache cannot be had; a smaller --batch or --max-length takes less",
           bytes / 1'000'000);
   float* next = memory_.get();
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
     KvPages pages;
     pages.page_size = page_size;
-    pages.num_heads = config.num_heads;
-    pages.head_size = config.HeadSize();
-    pages.padded_head_size = PaddedHeadSize(config.HeadSize());
+    pages.num_heads = shape.num_heads;
+    pages.head_size = shape.head_size;
+    pages.padded_head_size = PaddedHeadSize(shape.head_size);
     pages.keys = next;
-    next += num_pages * KeyFloats(config, page_size);
+    next += num_pages * KeyFloats(shape, page_size);
     pages.values = next;
-    next += num_pages * ValueFloats(config, page_size);
+    next += num_pages * ValueFloats(shape, page_size);
     layers_.push_back(pages);
   }
   for (int64_t page = num_pages; page > 0; --page) {

@@ -5,17 +5,27 @@
 #include <memory>
 #include <vector>
 
-#include "config/model_config.h"
 #include "kernels/attention.h"
 
 namespace blockformer {
+
+// What the size of a cache depends on.
+struct KvShape {
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t head_size = 0;
+};
+
+// The smallest size of a page that holds `positions` positions, of which attention wants whole
+// vectors.
+int64_t PageSizeFor(int64_t positions);
 
 // The keys and values of all layers of a stack, in pages that sequences take and give back. All
 // memory is reserved at construction and touched at first use. Not thread-safe.
 class KvCache {
  public:
   // Throws Error(kExhausted) if the memory cannot be had.
-  KvCache(const TransformerConfig& config, int64_t num_pages, int64_t page_size);
+  KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size);
 
   const KvPages& Layer(int64_t layer) const { return layers_[static_cast<size_t>(layer)]; }
   int64_t page_size() const { return page_size_; }
@@ -26,7 +36,7 @@ class KvCache {
   // Returns all pages and empties the list.
   void GiveBack(std::vector<int32_t>* pages);
 
-  static int64_t BytesPerPage(const TransformerConfig& config, int64_t page_size);
+  static int64_t BytesPerPage(const KvShape& shape, int64_t page_size);
 
  private:
   struct FreeMemory {

@@ -1,6 +1,7 @@
 #include "engine/neox_stack.h"
 
-#include "base/error.h"
+#include <fmt/format.h>
+
 #include "kernels/layer_norm.h"
 
 namespace blockformer {
@@ -8,9 +9,7 @@ namespace blockformer {
 NeoxStack::NeoxStack(const TransformerConfig& config, const std::string& prefix,
                      const ReadWeights& read)
     : config_(config), final_norm_(ReadNorm(read, prefix + ".final_layer_norm")) {
-  Require(config.HeadSize() <= kMaxHeadSize, ErrorCode::kUnsupported,
-          "{}: heads of {} dimensions are not supported; at most {} are", prefix, config.HeadSize(),
-          kMaxHeadSize);
+  CheckHeadSize(prefix, config.HeadSize());
   const int64_t width = config.hidden_size;
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const std::string name = fmt::format("{}.layers.{}.", prefix, i);
@@ -35,14 +34,15 @@ void NeoxStack::Forward(const std::vector<AttentionRow>& rows, float* x, StackSt
   float* qkv = state->qkv.data();
   float* attention = state->attention.data();
   float* inner = state->inner.data();
+  const AttentionRule rule = ScaledAttention(config_.HeadSize());
 
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const KvPages& cache = state->cache.Layer(static_cast<int64_t>(i));
     Norm(layer.attention_norm, x, count, normed);
     layer.qkv.Apply(normed, count, Epilogue::kStore, qkv);
-    StoreKeysAndValues(cache, state->rotary, rows.data(), count, qkv);
-    Attend(cache, rows.data(), count, qkv, attention);
+    StoreKeysAndValues(cache, &state->rotary, rows.data(), count, qkv);
+    Attend(cache, rule, rows.data(), count, qkv, attention);
     // Parallel: x + attention(norm(x)) + mlp(norm(x)); sequential: the MLP sees attention's sum.
     if (config_.parallel_residual) Norm(layer.mlp_norm, x, count, normed);
     layer.dense.Apply(attention, count, Epilogue::kAdd, x);

@@ -18,7 +18,7 @@ namespace blockformer {
 struct StackState {
   StackState(const TransformerConfig& config, int64_t num_pages, int64_t page_size,
              int64_t num_positions)
-      : cache(config, num_pages, page_size),
+      : cache({config.num_layers, config.num_heads, config.HeadSize()}, num_pages, page_size),
         rotary(num_positions, config.RotarySize(), config.rotary_base) {}
 
   KvCache cache;
@@ -30,7 +30,8 @@ struct StackState {
 };
 
 // A stack of GPT-NeoX layers with packed weights: the vanilla decoder, the block decoder, and the
-// body of the token decoder. Immutable; safe to use from several threads, each with its own state.
+// stack of most token decoders. Immutable; safe to use from several threads, each with its own
+// state.
 class NeoxStack {
  public:
   // `prefix` is what the names of its parameters begin with. Throws Error(kUnsupported) for heads

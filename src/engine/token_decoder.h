@@ -8,6 +8,7 @@
 
 #include "config/model_config.h"
 #include "engine/neox_stack.h"
+#include "engine/t5_stack.h"
 #include "engine/weights.h"
 
 namespace blockformer {
@@ -27,27 +28,25 @@ using ChooseTokens = std::function<void(int64_t step, float* logits, int32_t* id
 // The cache of the blocks in flight and scratch memory; grows with the number of blocks. Not
 // thread-safe.
 class TokenDecoderState {
- public:
-  explicit TokenDecoderState(const ModelConfig& config) : config_(config) {}
-
  private:
   friend class TokenDecoder;
 
-  // Makes room for `blocks` blocks of at most prefix + L - 1 positions, a page each.
-  void Reserve(int64_t blocks);
-
-  ModelConfig config_;
-  std::optional<StackState> stack_;
+  // One of them, as the decoder's stack. They hold a page for each block.
+  std::optional<StackState> neox_;
+  std::optional<T5State> t5_;
   std::vector<int32_t> pages_;  // page i belongs to block i
   std::vector<AttentionRow> rows_;
+  std::vector<float> vectors_;  // that the context embeddings were expanded to
   std::vector<float> x_;
-  std::vector<float> last_;  // the last position of each block
+  std::vector<float> hidden_;  // of the positions that predict
   std::vector<float> logits_;
 };
 
-// Generates the tokens of a block from its context embedding alone: the embedding is expanded to
-// prefix vectors, after which the tokens follow. Immutable; safe to use from several threads, each
-// with its own state.
+// Generates the tokens of a block from its context embedding alone, which is expanded to several
+// vectors. The inputs are a lead and the tokens before the one to predict; the last position of the
+// lead predicts the first token. With a prefix, the lead is the vectors; otherwise it is the begin
+// token, and either each input has its vector added or all attend to the vectors. Immutable; safe
+// to use from several threads, each with its own state.
 class TokenDecoder {
  public:
   TokenDecoder(const ModelConfig& config, const ReadWeights& read);
@@ -58,21 +57,33 @@ class TokenDecoder {
 
   // Scores given tokens: logits [blocks, L, vocab] of each token of ids [blocks, L] given its
   // context and the tokens before it. mask [blocks, L] is 0 on padding, which no token sees, but
-  // which itself attends to the prefix: the token behind it is predicted from there.
+  // which itself attends to the lead: the token behind it is predicted from there.
   void Score(const float* contexts, int64_t blocks, const int32_t* ids, const uint8_t* mask,
              TokenDecoderState* state, float* logits) const;
 
  private:
-  // Expands contexts to prefix vectors, prefix [blocks, prefix_length, hidden].
-  void Expand(const float* contexts, int64_t blocks, float* prefix) const;
-  const float* Row(int32_t id) const { return table_.data() + id * width_; }
+  int64_t num_positions() const { return lead_ + config_.block_length - 1; }
+  // Makes room for the blocks' positions, and tells the stack their contexts.
+  void Begin(const float* contexts, int64_t blocks, TokenDecoderState* state) const;
+  // Expands contexts to vectors [blocks, prefix_length, hidden].
+  void Expand(const float* contexts, int64_t blocks, float* vectors) const;
+  // Writes the input at a position, `token` being what stands there behind the lead; `vectors` are
+  // those of its block.
+  void WriteInput(const float* vectors, int64_t position, int32_t token, float* x) const;
+  // Runs state->rows_ and state->x_ through the stack.
+  void RunStack(TokenDecoderState* state) const;
+  // logits [rows, vocab] of the first `rows` of state->hidden_, which it normalises.
+  void ComputeLogits(int64_t rows, TokenDecoderState* state, float* logits) const;
   int64_t RotaryPosition(int64_t position, PositionRule rule) const;
 
   ModelConfig config_;
   int64_t width_;
+  int64_t lead_;                           // inputs before the first token
   std::optional<PackedLinear> expansion_;  // [prefix_length * hidden, decoder hidden]
   std::vector<float> table_;               // [vocab, hidden]
-  NeoxStack stack_;
+  // One of them.
+  std::optional<NeoxStack> neox_;
+  std::optional<T5Stack> t5_;
   PackedLinear head_;  // [vocab, hidden]
 };
 

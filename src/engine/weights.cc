@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "checkpoint/model_directory.h"
 #include "config/parameters.h"
+#include "kernels/attention.h"
 
 namespace blockformer {
 
@@ -41,6 +42,38 @@ PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_
   const std::vector<float> biases =
       bias == Bias::kPresent ? read(name + ".bias") : std::vector<float>();
   return PackedLinear(weights.data(), bias == Bias::kPresent ? biases.data() : nullptr, out, in);
+}
+
+PackedLinear PackHeads(const ReadWeights& read, const std::vector<std::string>& names,
+                       int64_t num_heads, int64_t head_size, int64_t in, Bias bias) {
+  std::vector<std::vector<float>> weights;
+  std::vector<std::vector<float>> biases;
+  for (const std::string& name : names) {
+    weights.push_back(read(name + ".weight"));
+    if (bias == Bias::kPresent) biases.push_back(read(name + ".bias"));
+  }
+  const auto interleave = [&](const std::vector<std::vector<float>>& layers, int64_t row) {
+    const int64_t size = head_size * row;  // values of one head
+    std::vector<float> packed;
+    for (int64_t head = 0; head < num_heads; ++head) {
+      for (const std::vector<float>& layer : layers) {
+        const auto begin = layer.begin() + head * size;
+        packed.insert(packed.end(), begin, begin + size);
+      }
+    }
+    return packed;
+  };
+  const std::vector<float> packed_weights = interleave(weights, in);
+  const std::vector<float> packed_biases = interleave(biases, 1);
+  return PackedLinear(packed_weights.data(),
+                      bias == Bias::kPresent ? packed_biases.data() : nullptr,
+                      static_cast<int64_t>(names.size()) * num_heads * head_size, in);
+}
+
+void CheckHeadSize(const std::string& part, int64_t head_size) {
+  Require(head_size <= kMaxHeadSize, ErrorCode::kUnsupported,
+          "{}: heads of {} dimensions are not supported; at most {} are", part, head_size,
+          kMaxHeadSize);
 }
 
 NormWeights ReadNorm(const ReadWeights& read, const std::string& name) {

@@ -24,6 +24,15 @@ enum class Bias { kPresent, kAbsent };
 PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,
                         Bias bias = Bias::kPresent);
 
+// Packs several layers [num_heads * head_size, in] as one, whose outputs lie head by head: for each
+// head those of the first layer, then of the second, and so on.
+PackedLinear PackHeads(const ReadWeights& read, const std::vector<std::string>& names,
+                       int64_t num_heads, int64_t head_size, int64_t in,
+                       Bias bias = Bias::kPresent);
+
+// Throws Error(kUnsupported) that names `part` if the attention kernels do not take its heads.
+void CheckHeadSize(const std::string& part, int64_t head_size);
+
 // The gain and bias of a layer normalisation.
 struct NormWeights {
   std::vector<float> gain;

@@ -91,9 +91,10 @@ void AddValues(Tag tag, const float* weights, const float* values, int64_t count
   }
 }
 
+// `bias` holds what is added to the score of each key, from position 0 on; null for nothing.
 template <class Tag>
 void AttendWith(Tag tag, const KvPages& cache, const AttentionRow& row, int64_t head,
-                const float* query, float scale, float* out) {
+                const float* query, float scale, const float* bias, float* out) {
   HWY_ALIGN float scores[kMaxPageSize];
   HWY_ALIGN float result[kMaxHeadSize] = {};
   RunningSoftmax softmax;
@@ -101,6 +102,9 @@ void AttendWith(Tag tag, const KvPages& cache, const AttentionRow& row, int64_t 
     const int64_t page = row.pages[first / cache.page_size];
     const int64_t count = std::min(cache.page_size, row.position + 1 - first);
     ScorePage(tag, query, cache.Keys(page, head), cache, scale, scores);
+    if (bias != nullptr) {
+      for (int64_t i = 0; i < count; ++i) scores[i] += bias[first + i];
+    }
     for (int64_t i = count; i < cache.page_size; ++i) scores[i] = kNotVisible;
     if (row.key_mask != nullptr) {
       for (int64_t i = 0; i < count; ++i) {
@@ -116,11 +120,11 @@ void AttendWith(Tag tag, const KvPages& cache, const AttentionRow& row, int64_t 
 }
 
 void AttendHead(const KvPages& cache, const AttentionRow& row, int64_t head, const float* query,
-                float scale, float* out) {
+                float scale, const float* bias, float* out) {
   if (cache.page_size % 16 == 0) {
-    AttendWith(hn::CappedTag<float, 16>(), cache, row, head, query, scale, out);
+    AttendWith(hn::CappedTag<float, 16>(), cache, row, head, query, scale, bias, out);
   } else {
-    AttendWith(hn::CappedTag<float, 8>(), cache, row, head, query, scale, out);
+    AttendWith(hn::CappedTag<float, 8>(), cache, row, head, query, scale, bias, out);
   }
 }
 
@@ -136,21 +140,33 @@ HWY_EXPORT(AttendHead);
 constexpr int64_t kVectorFloats = 16;  // the widest vector in use
 constexpr int64_t kMinOperationsPerThread = 1 << 15;
 
-void StoreRow(const KvPages& cache, const RotaryTable& rotary, const AttentionRow& row,
-              float* qkv) {
+// Writes one head's key, and its value behind that, into the cache.
+void StoreHead(const KvPages& cache, const AttentionRow& row, int64_t head, const float* key) {
   const int64_t page = row.pages[row.position / cache.page_size];
   const int64_t slot = row.position % cache.page_size;
+  float* keys = cache.Keys(page, head);
+  for (int64_t d = 0; d < cache.head_size; ++d) keys[d * cache.page_size + slot] = key[d];
+  std::memcpy(cache.Values(page, head) + slot * cache.padded_head_size, key + cache.head_size,
+              static_cast<size_t>(cache.head_size) * sizeof(float));
+}
+
+void StoreRow(const KvPages& cache, const RotaryTable* rotary, const AttentionRow& row,
+              float* qkv) {
   for (int64_t head = 0; head < cache.num_heads; ++head) {
     float* query = qkv + head * 3 * cache.head_size;
     float* key = query + cache.head_size;
-    const float* value = key + cache.head_size;
-    Rotate(rotary, row.rotary_position, query);
-    Rotate(rotary, row.rotary_position, key);
-    float* keys = cache.Keys(page, head);
-    for (int64_t d = 0; d < cache.head_size; ++d) keys[d * cache.page_size + slot] = key[d];
-    std::memcpy(cache.Values(page, head) + slot * cache.padded_head_size, value,
-                static_cast<size_t>(cache.head_size) * sizeof(float));
+    if (rotary != nullptr) {
+      Rotate(*rotary, row.rotary_position, query);
+      Rotate(*rotary, row.rotary_position, key);
+    }
+    StoreHead(cache, row, head, key);
   }
+}
+
+// What `rule` adds to the scores of a row's keys, from position 0 on.
+const float* BiasOf(const AttentionRule& rule, const AttentionRow& row, int64_t head) {
+  if (rule.bias == nullptr) return nullptr;
+  return rule.bias + (head + 1) * rule.bias_positions - 1 - row.position;
 }
 
 bool IsPadding(const AttentionRow& row) {
@@ -163,7 +179,11 @@ int64_t PaddedHeadSize(int64_t head_size) {
   return (head_size + kVectorFloats - 1) / kVectorFloats * kVectorFloats;
 }
 
-void StoreKeysAndValues(const KvPages& cache, const RotaryTable& rotary, const AttentionRow* rows,
+AttentionRule ScaledAttention(int64_t head_size) {
+  return {3 * head_size, 1.0f / std::sqrt(static_cast<float>(head_size)), nullptr, 0};
+}
+
+void StoreKeysAndValues(const KvPages& cache, const RotaryTable* rotary, const AttentionRow* rows,
                         int64_t num_rows, float* qkv) {
   const int64_t width = cache.num_heads * 3 * cache.head_size;
   ParallelFor(num_rows, kMinOperationsPerThread / width + 1, [&](int64_t begin, int64_t end) {
@@ -171,10 +191,21 @@ void StoreKeysAndValues(const KvPages& cache, const RotaryTable& rotary, const A
   });
 }
 
-void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
-            float* out) {
+void StoreKeysAndValues(const KvPages& cache, const AttentionRow* rows, int64_t num_rows,
+                        const float* kv) {
+  const int64_t width = cache.num_heads * 2 * cache.head_size;
+  ParallelFor(num_rows, kMinOperationsPerThread / width + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t head = 0; head < cache.num_heads; ++head) {
+        StoreHead(cache, rows[i], head, kv + i * width + head * 2 * cache.head_size);
+      }
+    }
+  });
+}
+
+void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
+            int64_t num_rows, const float* queries, float* out) {
   const auto attend_head = HWY_DYNAMIC_DISPATCH(AttendHead);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(cache.head_size));
   int64_t most_keys = 1;
   for (int64_t i = 0; i < num_rows; ++i) most_keys = std::max(most_keys, rows[i].position + 1);
   // Head by head, so that neighbouring rows of one sequence find its keys in the cache.
@@ -189,8 +220,8 @@ void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, co
         std::fill_n(target, cache.head_size, 0.0f);
         continue;
       }
-      const float* query = qkv + (index * cache.num_heads + head) * 3 * cache.head_size;
-      attend_head(cache, row, head, query, scale, target);
+      const float* query = queries + (index * cache.num_heads + head) * rule.query_stride;
+      attend_head(cache, row, head, query, rule.scale, BiasOf(rule, row, head), target);
     }
   });
 }

@@ -31,7 +31,7 @@ struct KvPages {
 // Head size rounded up so that rows of values fill whole vectors.
 int64_t PaddedHeadSize(int64_t head_size);
 
-// One query position of one sequence.
+// One position of one sequence: where its key and value are stored, or what its query sees.
 struct AttentionRow {
   const int32_t* pages = nullptr;  // the sequence's pages, in order of position
   int64_t position = 0;            // index in the cache; keys 0..position are visible
@@ -43,15 +43,34 @@ struct AttentionRow {
   bool attends_if_masked = false;
 };
 
-// Turns queries and keys of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key,
-// value) by their rotary positions, in place, and writes keys and values into the cache.
-void StoreKeysAndValues(const KvPages& cache, const RotaryTable& rotary, const AttentionRow* rows,
+// Where queries lie, and what is made of their dot products with keys.
+struct AttentionRule {
+  int64_t query_stride = 0;  // floats from one head's query to that of the next head
+  float scale = 1;           // of the dot products
+  // Added to the score of a key that lies d < bias_positions before its query:
+  // bias[head * bias_positions + bias_positions - 1 - d]. Null for none.
+  const float* bias = nullptr;
+  int64_t bias_positions = 0;
+};
+
+// Scaled dot-product attention (Vaswani et al., arXiv 1706.03762) of the queries in `qkv`.
+AttentionRule ScaledAttention(int64_t head_size);
+
+// Writes keys and values of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key,
+// value) into the cache. Unless `rotary` is null, it first turns queries and keys by their rotary
+// positions, in place.
+void StoreKeysAndValues(const KvPages& cache, const RotaryTable* rotary, const AttentionRow* rows,
                         int64_t num_rows, float* qkv);
 
-// Causal attention of every row's queries over the cache: out [rows, num_heads * head_size]. Scores
-// are scaled by 1 / sqrt(head_size). Results do not depend on the number of threads or other rows.
-void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
-            float* out);
+// Writes `kv` [rows, num_heads * 2 * head_size] (for each head key, value) into the cache.
+void StoreKeysAndValues(const KvPages& cache, const AttentionRow* rows, int64_t num_rows,
+                        const float* kv);
+
+// Attention of every row's queries over the cache: out [rows, num_heads * head_size]. It is causal
+// if each row's position is its own, and bidirectional if it is that of the last key. Results do
+// not depend on the number of threads or other rows.
+void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
+            int64_t num_rows, const float* queries, float* out);
 
 }  // namespace blockformer
 

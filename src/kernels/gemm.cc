@@ -29,6 +29,8 @@ dnnl::primitive_attr Attributes(Epilogue epilogue) {
   dnnl::post_ops operations;
   if (epilogue == Epilogue::kGelu) {
     operations.append_eltwise(1.0f, dnnl::algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
+  } else if (epilogue == Epilogue::kRelu) {
+    operations.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
   } else if (epilogue == Epilogue::kAdd) {
     operations.append_sum(1.0f);
   }

@@ -10,6 +10,7 @@ namespace blockformer {
 enum class Epilogue {
   kStore,  // y = z
   kGelu,   // y = GELU(z), the exact form with erf
+  kRelu,   // y = max(z, 0)
   kAdd,    // y += z
 };
 

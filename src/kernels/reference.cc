@@ -1,5 +1,6 @@
 #include "kernels/reference.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -14,6 +15,7 @@ void Linear(const float* x, const float* weights, const float* bias, int64_t row
         z += static_cast<double>(x[row * in + i]) * weights[o * in + i];
       }
       if (epilogue == Epilogue::kGelu) z = 0.5 * z * (1.0 + std::erf(z / std::sqrt(2.0)));
+      if (epilogue == Epilogue::kRelu) z = std::max(z, 0.0);
       if (epilogue == Epilogue::kAdd) z += y[row * out + o];
       y[row * out + o] = static_cast<float>(z);
     }
@@ -35,10 +37,20 @@ void LayerNorm(const float* x, int64_t rows, int64_t width, const float* gain, c
   }
 }
 
+void RmsNorm(const float* x, int64_t rows, int64_t width, const float* gain, float epsilon,
+             float* y) {
+  for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
+    double square = 0;
+    for (int64_t i = 0; i < width; ++i) square += static_cast<double>(x[i]) * x[i];
+    const double scale = 1 / std::sqrt(square / static_cast<double>(width) + epsilon);
+    for (int64_t i = 0; i < width; ++i) y[i] = static_cast<float>(x[i] * scale * gain[i]);
+  }
+}
+
 namespace {
 
-void AttendHead(const KvPages& cache, const AttentionRow& row, int64_t head, const float* query,
-                float* out) {
+void AttendHead(const KvPages& cache, const AttentionRule& rule, const AttentionRow& row,
+                int64_t head, const float* query, float* out) {
   const int64_t size = cache.head_size;
   std::vector<double> result(static_cast<size_t>(size), 0.0);
   double sum = 0;
@@ -53,7 +65,12 @@ void AttendHead(const KvPages& cache, const AttentionRow& row, int64_t head, con
       for (int64_t d = 0; d < size; ++d) {
         score += static_cast<double>(query[d]) * keys[d * cache.page_size + slot];
       }
-      const double weight = std::exp(score / std::sqrt(static_cast<double>(size)));
+      score *= rule.scale;
+      if (rule.bias != nullptr) {
+        const int64_t distance = row.position - j;
+        score += rule.bias[head * rule.bias_positions + rule.bias_positions - 1 - distance];
+      }
+      const double weight = std::exp(score);
       sum += weight;
       for (int64_t d = 0; d < size; ++d) result[static_cast<size_t>(d)] += weight * values[d];
     }
@@ -65,12 +82,12 @@ void AttendHead(const KvPages& cache, const AttentionRow& row, int64_t head, con
 
 }  // namespace
 
-void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
-            float* out) {
+void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
+            int64_t num_rows, const float* queries, float* out) {
   for (int64_t i = 0; i < num_rows; ++i) {
     for (int64_t head = 0; head < cache.num_heads; ++head) {
       const int64_t index = i * cache.num_heads + head;
-      AttendHead(cache, rows[i], head, qkv + index * 3 * cache.head_size,
+      AttendHead(cache, rule, rows[i], head, queries + index * rule.query_stride,
                  out + index * cache.head_size);
     }
   }

@@ -15,9 +15,12 @@ void Linear(const float* x, const float* weights, const float* bias, int64_t row
 void LayerNorm(const float* x, int64_t rows, int64_t width, const float* gain, const float* bias,
                float epsilon, float* y);
 
+void RmsNorm(const float* x, int64_t rows, int64_t width, const float* gain, float epsilon,
+             float* y);
+
 // Attends as blockformer::Attend does, reading the same cache.
-void Attend(const KvPages& cache, const AttentionRow* rows, int64_t num_rows, const float* qkv,
-            float* out);
+void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
+            int64_t num_rows, const float* queries, float* out);
 
 }  // namespace blockformer::reference
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/random.h"
 #include "engine/forward.h"
 #include "kernels/argmax.h"
@@ -29,12 +30,10 @@ GenerationRequest Request(std::vector<int32_t> prompt, int64_t max_tokens) {
   return request;
 }
 
-// Both kinds of model.
-class EngineTest : public testing::TestWithParam<ModelKind> {
+// All kinds of model, by their names in TinyConfigs.
+class EngineTest : public testing::TestWithParam<std::string> {
  protected:
-  EngineTest()
-      : model_(MakeTinyModel(GetParam() == ModelKind::kBlock ? TinyBlockConfig()
-                                                             : TinyVanillaConfig())) {}
+  EngineTest() : model_(MakeTinyModel(TinyConfigs().at(GetParam()))) {}
 
   std::vector<int32_t> Alone(GenerationRequest request, EngineOptions options = {}) const {
     Engine engine(model_, options);
@@ -48,7 +47,8 @@ class EngineTest : public testing::TestWithParam<ModelKind> {
 int32_t RecomputedNextToken(const Model& model, std::vector<int32_t> tokens, int64_t prompt) {
   const int64_t length = model.unit_length();
   const int64_t padding = (length - prompt % length) % length;
-  tokens.insert(tokens.begin(), static_cast<size_t>(padding), 0);
+  tokens.insert(tokens.begin(), static_cast<size_t>(padding),
+                static_cast<int32_t>(model.config().PromptPadId()));
   const int64_t next = static_cast<int64_t>(tokens.size());
   tokens.resize(static_cast<size_t>((next / length + 1) * length), 0);
   ForwardInput input;
@@ -56,6 +56,7 @@ int32_t RecomputedNextToken(const Model& model, std::vector<int32_t> tokens, int
   input.units = static_cast<int64_t>(tokens.size()) / length;
   input.ids = tokens;
   input.mask.assign(tokens.size(), 1);
+  std::fill_n(input.mask.begin(), padding, 0);
   input.unit_mask.assign(static_cast<size_t>(input.units), 1);
   const ForwardOutput output = Forward(model, input);
   const int64_t row = model.is_block() ? next - length : next - 1;
@@ -97,6 +98,35 @@ TEST_P(EngineTest, BatchMatesChunksAndPlacesChangeNothing) {
     different.insert(together[i]);
   }
   EXPECT_GT(different.size(), 10U) << "the model's texts are too alike to tell anything";
+}
+
+TEST_P(EngineTest, ThreadsChangeNothing) {
+  std::vector<GenerationRequest> requests;
+  for (int64_t i = 0; i < 4; ++i) {
+    requests.push_back(Request(RandomPrompt(1 + 5 * i, static_cast<uint64_t>(i)), 20));
+  }
+  const int threads = NumThreads();
+  std::vector<std::vector<std::vector<int32_t>>> results;
+  for (const int count : {1, 3}) {
+    SetNumThreads(count);
+    Engine engine(model_, {});
+    results.push_back(GenerateAll(&engine, requests));
+  }
+  SetNumThreads(threads);
+  EXPECT_EQ(results[0], results[1]);
+}
+
+// Padding that the caller brings counts as the engine's own, which fills up a block.
+TEST_P(EngineTest, PaddingOfThePromptIsTheEnginesOwn) {
+  if (!model_->is_block()) return;
+  const std::vector<int32_t> prompt = RandomPrompt(model_->unit_length() + 1, 4);
+  GenerationRequest padded = Request(prompt, 9);
+  const size_t padding = static_cast<size_t>(model_->unit_length() - 1);
+  padded.prompt.insert(padded.prompt.begin(), padding,
+                       static_cast<int32_t>(model_->config().PromptPadId()));
+  padded.prompt_mask.assign(padded.prompt.size(), 1);
+  std::fill_n(padded.prompt_mask.begin(), padding, 0);
+  EXPECT_EQ(Alone(padded), Alone(Request(prompt, 9)));
 }
 
 TEST_P(EngineTest, PagesAreGivenBack) {
@@ -184,10 +214,70 @@ TEST_P(EngineTest, RefusesImpossibleRequests) {
   EXPECT_THROW(Engine(model_, options), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, testing::Values(ModelKind::kBlock, ModelKind::kVanilla),
-                         [](const auto& kind) {
-                           return kind.param == ModelKind::kBlock ? "Block" : "Vanilla";
-                         });
+std::vector<std::string> TinyNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, config] : TinyConfigs()) names.push_back(name);
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, testing::ValuesIn(TinyNames()),
+                         [](const auto& kind) { return kind.param; });
+
+// Block lengths that fill vectors and pages, and those beside them.
+class BlockLengthTest : public testing::TestWithParam<int64_t> {};
+
+TEST_P(BlockLengthTest, CachedDecodingEqualsRecomputationAndEndsInsideABlock) {
+  const int64_t length = GetParam();
+  for (auto& [name, config] : TinyConfigs()) {
+    if (config.kind == ModelKind::kVanilla) continue;
+    SCOPED_TRACE(name);
+    ModelConfig changed = config;
+    changed.block_length = length;
+    changed.max_length = 4 * length;
+    if (changed.embedder.projection == EmbedderProjection::kConcat) {
+      changed.decoder.hidden_size = 2 * length;
+      changed.decoder.num_heads = 1;
+      changed.decoder.rotary_pct = 1;
+      changed.embedder.hidden_size = 2;
+    }
+    if (changed.token_decoder_type != TokenDecoderType::kPrefix) changed.prefix_length = length;
+    ValidateModelConfig(changed, name);
+    const auto model = MakeTinyModel(changed);
+    const int64_t prompt_length = length + 1;
+    std::vector<int32_t> tokens = RandomPrompt(prompt_length, 3);
+    Engine engine(model, {});
+    const int64_t count = length + (length + 1) / 2;
+    const std::vector<int32_t> generated = GenerateAll(&engine, {Request(tokens, count)})[0];
+    ASSERT_EQ(static_cast<int64_t>(generated.size()), count);
+    tokens.insert(tokens.end(), generated.begin(), generated.end() - 1);
+    EXPECT_EQ(RecomputedNextToken(*model, tokens, prompt_length), generated.back());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Lengths, BlockLengthTest,
+                         testing::Values(1, 2, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64));
+
+TEST(ModelTest, RefusesHeadsThatAttentionDoesNotTake) {
+  const auto expect_refused = [](const ModelConfig& config, const std::string& part) {
+    try {
+      MakeTinyModel(config);
+      ADD_FAILURE() << part << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+      EXPECT_THAT(error.what(), testing::HasSubstr(part + ": heads of"));
+    }
+  };
+  ModelConfig config = TinyT5Config();
+  config.t5.head_size = kMaxHeadSize;
+  MakeTinyModel(config);
+  config.t5.head_size = kMaxHeadSize + 1;
+  expect_refused(config, "token_decoder");
+  config = TinyRobertaConfig();
+  config.embedder.hidden_size = 2 * kMaxHeadSize;
+  MakeTinyModel(config);
+  config.embedder.hidden_size = 2 * kMaxHeadSize + 2;
+  expect_refused(config, "embedder");
+}
 
 TEST(ForwardTest, RefusesContradictingInputs) {
   const auto model = MakeTinyModel(TinyBlockConfig());

@@ -13,6 +13,7 @@
 #include "kernels/gemm.h"
 #include "kernels/layer_norm.h"
 #include "kernels/reference.h"
+#include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 
 namespace blockformer {
@@ -52,7 +53,8 @@ TEST_P(GemmTest, MatchesTheReference) {
   for (const bool has_bias : {true, false}) {
     const float* b = has_bias ? bias.data() : nullptr;
     const PackedLinear linear(weights.data(), b, out, in);
-    for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kGelu, Epilogue::kAdd}) {
+    for (const Epilogue epilogue :
+         {Epilogue::kStore, Epilogue::kGelu, Epilogue::kRelu, Epilogue::kAdd}) {
       std::vector<float> actual = RandomVector(rows * out, 4);
       std::vector<float> expected = actual;
       linear.Apply(x.data(), rows, epilogue, actual.data());
@@ -103,6 +105,24 @@ TEST(LayerNormTest, MatchesTheReference) {
   }
 }
 
+TEST(RmsNormTest, MatchesTheReference) {
+  for (const int64_t width : {1, 5, 16, 48, 100, 768}) {
+    std::vector<float> x = RandomVector(3 * width, 1);
+    std::fill_n(x.begin(), width, 0.0f);  // epsilon keeps a row of zeros finite
+    const std::vector<float> gain = RandomVector(width, 2);
+    std::vector<float> actual(x.size());
+    std::vector<float> expected(x.size());
+    RmsNorm(x.data(), 3, width, gain.data(), 1e-6f, actual.data());
+    reference::RmsNorm(x.data(), 3, width, gain.data(), 1e-6f, expected.data());
+    // Outputs below 2, with a relative error of half that of a sum of squares, of width / 4
+    // roundoffs, and of a few more operations.
+    EXPECT_LE(MaxDifference(actual, expected), static_cast<double>(width + 16) * kRoundoff)
+        << "width " << width;
+    RmsNorm(x.data(), 3, width, gain.data(), 1e-6f, x.data());
+    EXPECT_EQ(x, actual) << "in place, width " << width;
+  }
+}
+
 TEST(RotaryTest, TurnsPairsByTheirAngle) {
   const RotaryTable table(10, 4, 10000);
   std::vector<float> head = {1, 2, 3, 4, 5};  // the fifth dimension is not rotated
@@ -147,10 +167,22 @@ class AttentionTest : public testing::TestWithParam<AttentionShape> {
     qkv_ = RandomVector(static_cast<int64_t>(rows_.size()) * num_heads * 3 * head_size, 5);
   }
 
-  std::vector<float> Run() {
+  int64_t NumRows() const { return static_cast<int64_t>(rows_.size()); }
+
+  std::vector<float> Run(const AttentionRule& rule) {
     std::vector<float> out(rows_.size() * static_cast<size_t>(cache_.num_heads * cache_.head_size));
-    Attend(cache_, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data(), out.data());
+    Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), out.data());
     return out;
+  }
+
+  void ExpectReference(const AttentionRule& rule) {
+    const std::vector<float> actual = Run(rule);
+    std::vector<float> expected(actual.size());
+    reference::Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), expected.data());
+    // Averages of numbers up to 1; the vector exp errs by a few roundoffs. A score of head_size
+    // products, unless it is divided by their root, has its own error, which exp makes relative.
+    const double score_error = rule.scale == 1 ? static_cast<double>(cache_.head_size) : 0;
+    EXPECT_LE(MaxDifference(actual, expected), (64 + score_error) * kRoundoff);
   }
 
   KvPages cache_;
@@ -164,23 +196,45 @@ class AttentionTest : public testing::TestWithParam<AttentionShape> {
 
 TEST_P(AttentionTest, MatchesTheReferenceWithMasksAndPages) {
   const RotaryTable rotary(GetParam().positions + 1, cache_.head_size / 4 * 2, 10000);
-  StoreKeysAndValues(cache_, rotary, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data());
-  const std::vector<float> actual = Run();
-  std::vector<float> expected(actual.size());
-  reference::Attend(cache_, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data(),
-                    expected.data());
-  // Averages of numbers up to 1; the vector exp errs by a few roundoffs.
-  EXPECT_LE(MaxDifference(actual, expected), 64 * kRoundoff);
+  StoreKeysAndValues(cache_, &rotary, rows_.data(), NumRows(), qkv_.data());
+  ExpectReference(ScaledAttention(cache_.head_size));
+}
+
+TEST_P(AttentionTest, MatchesTheReferenceWithPositionBiases) {
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  const int64_t distances = GetParam().positions;
+  const std::vector<float> bias = RandomVector(cache_.num_heads * distances, 6);
+  ExpectReference({3 * cache_.head_size, 1, bias.data(), distances});
+}
+
+TEST_P(AttentionTest, MatchesTheReferenceInBothDirections) {
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  for (AttentionRow& row : rows_) row.position = GetParam().positions - 1;
+  ExpectReference(ScaledAttention(cache_.head_size));
+}
+
+TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
+  const std::vector<float> kv =
+      RandomVector(NumRows() * cache_.num_heads * 2 * cache_.head_size, 7);
+  StoreKeysAndValues(cache_, rows_.data(), NumRows(), kv.data());
+  for (AttentionRow& row : rows_) row.position = GetParam().positions - 1;
+  // The first position's key lies in the first slot of its page, value by value.
+  const KvPages& cache = cache_;
+  for (int64_t d = 0; d < cache.head_size; ++d) {
+    EXPECT_EQ(cache.Keys(pages_[0][0], 0)[d * cache.page_size], kv[static_cast<size_t>(d)]);
+    EXPECT_EQ(cache.Values(pages_[0][0], 0)[d], kv[static_cast<size_t>(cache.head_size + d)]);
+  }
+  ExpectReference({cache_.head_size, 1, nullptr, 0});
 }
 
 TEST_P(AttentionTest, DoesNotDependOnTheNumberOfThreads) {
-  const RotaryTable rotary(GetParam().positions + 1, 0, 10000);
-  StoreKeysAndValues(cache_, rotary, rows_.data(), static_cast<int64_t>(rows_.size()), qkv_.data());
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  const AttentionRule rule = ScaledAttention(cache_.head_size);
   const int threads = NumThreads();
   SetNumThreads(1);
-  const std::vector<float> one = Run();
+  const std::vector<float> one = Run(rule);
   SetNumThreads(3);
-  const std::vector<float> three = Run();
+  const std::vector<float> three = Run(rule);
   SetNumThreads(threads);
   EXPECT_EQ(one, three);
 }
