@@ -26,7 +26,9 @@ FOLDERS = {
     "eval": ["base", "config", "text", "checkpoint", "data", "kernels", "engine"],
     "server": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data"],
-    "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval", "server"],
+    "sweep": ["base", "config"],
+    "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval", "server",
+            "sweep"],
 }
 
 # Headers that a folder may not include although they lie in an allowed one.

@@ -21,6 +21,7 @@ build_packages=(
   libtorch-dev            # the trainer
   libgloo-dev             # its processes' exchange
   libopenblas-openmp-dev  # its matrix products; this flavour shares OpenMP's threads
+  gnuplot-nox             # plots of sweeps
   libgtest-dev libgmock-dev
 )
 lint_packages=(

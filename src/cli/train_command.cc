@@ -1,4 +1,5 @@
-// Starts blockformer-train, which is a program of its own because it needs libtorch.
+// Starts blockformer-train, which is a program of its own because it needs libtorch: once, or once
+// for each run of a sweep.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/sweep.h"
 
 namespace blockformer {
 namespace {
@@ -50,7 +52,11 @@ void AddTrainCommand(CLI::App& app) {
   // Everything, --help too, is the trainer's to read.
   command->prefix_command();
   command->set_help_flag();
-  command->callback([command] { ExecuteTrainer(command->remaining()); });
+  command->callback([command] {
+    const std::vector<std::string> arguments = command->remaining();
+    if (IsSweep(arguments)) return TrainSweep(FindTrainer(), arguments);
+    ExecuteTrainer(arguments);
+  });
 }
 
 }  // namespace blockformer

@@ -172,14 +172,27 @@ EncoderConfig ReadEncoder(const ObjectReader& reader, const EmbedderConfig& embe
   return config;
 }
 
-EmbedderConfig ReadEmbedder(const ObjectReader& reader, Sizes sizes) {
+// In recipes a lookup table's width may be left out or be "auto": it follows from the block
+// decoder's.
+int64_t ReadTableWidth(const ObjectReader& reader, const ModelConfig& model,
+                       EmbedderProjection projection, Sizes sizes) {
+  constexpr char kKey[] = "hidden_size";
+  const bool automatic = !reader.Has(kKey) || reader.Raw(kKey) == "auto";
+  if (sizes == Sizes::kRequired || !automatic) return reader.Int(kKey, 1, kMaxWidth);
+  return model.decoder.hidden_size /
+         (projection == EmbedderProjection::kConcat ? model.block_length : 1);
+}
+
+// `model` has its block length and block decoder already.
+EmbedderConfig ReadEmbedder(const ObjectReader& reader, const ModelConfig& model, Sizes sizes) {
   EmbedderConfig config;
   config.type = reader.Choice<EmbedderType>("type", kEmbedderTypes);
-  config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
   if (config.type == EmbedderType::kLookup) {
     config.projection = reader.Choice<EmbedderProjection>("projection", kProjections);
+    config.hidden_size = ReadTableWidth(reader, model, config.projection, sizes);
   } else {
     config.projection = EmbedderProjection::kConv1d;
+    config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
     config.encoder = ReadEncoder(reader, config, sizes);
   }
   reader.RejectUnknown();
@@ -231,7 +244,7 @@ ModelConfig ReadBlock(const ObjectReader& reader, Sizes sizes) {
   config.decoder = ReadTransformer(block_decoder, sizes);
   block_decoder.RejectUnknown();
 
-  config.embedder = ReadEmbedder(reader.Object("embedder"), sizes);
+  config.embedder = ReadEmbedder(reader.Object("embedder"), config, sizes);
   ReadTokenDecoder(reader.Object("token_decoder"), sizes, &config);
   ReadPadding(reader, &config.padding);
   return config;
@@ -402,6 +415,22 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
           {"block_decoder", WriteTransformer(config.decoder)},
           {"token_decoder", WriteTokenDecoder(config)},
           {"padding", WritePadding(config.padding)}};
+}
+
+OrderedJson ModelConfigToRecipe(const ModelConfig& config) {
+  if (config.kind == ModelKind::kVanilla) {
+    return {{"type", "vanilla"},
+            {"vocab_size", config.vocab_size},
+            {"max_length", config.max_length},
+            {"eos_token_id", config.eos_token_id},
+            {"pad_token_id", config.pad_token_id},
+            {"decoder", WriteTransformer(config.decoder)}};
+  }
+  OrderedJson model = {{"type", "block"}};
+  model.update(ModelConfigToJson(config));
+  model.erase("architectures");
+  model.erase("model_type");
+  return model;
 }
 
 }  // namespace blockformer

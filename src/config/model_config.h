@@ -157,8 +157,9 @@ OrderedJson ModelConfigToJson(const ModelConfig& config);
 // The `model` section of a recipe: the fields of config.json, where unknown fields are errors, and
 // heads and feed-forward sizes may be left to the defaults of the published implementation: heads
 // of 32 dimensions up to a width of 256, of 64 up to 1536, of 128 above; feed-forward 4 times the
-// width.
+// width. A lookup embedder's width may be left out too, or be "auto": what the projection needs.
 ModelConfig ModelConfigFromRecipe(const ObjectReader& model);
+OrderedJson ModelConfigToRecipe(const ModelConfig& config);
 
 }  // namespace blockformer
 

@@ -1,15 +1,19 @@
 #include "config/train_recipe.h"
 
+#include <cmath>
 #include <string_view>
 
 #include "base/error.h"
+#include "config/parameters.h"
 
 namespace blockformer {
 namespace {
 
 constexpr int64_t kMaxSteps = int64_t{1} << 40;
+constexpr double kMaxFlops = 1e30;
 constexpr int64_t kMaxBatchSize = 1 << 20;
 constexpr int64_t kMaxThreads = 1024;
+constexpr double kMaxLossWeight = 1e6;
 constexpr int64_t kMaxKeptCheckpoints = 1 << 20;
 
 DataRecipe ReadData(const ObjectReader& reader) {
@@ -36,11 +40,59 @@ void ReadOptimizer(const ObjectReader& reader, TrainingRecipe* training) {
   training->clip_norm = reader.Number("clip_norm", 0, 1e9, training->clip_norm);
 }
 
-TrainingRecipe ReadTraining(const ObjectReader& reader) {
+double FlopsPerStep(const ModelConfig& model, const TrainingRecipe& training) {
+  // A multiply-add is two operations, and a backward pass costs two forward passes.
+  return 6 * MultiplyAddsPerToken(model, model.max_length) *
+         static_cast<double>(training.batch_size * model.max_length);
+}
+
+// The steps that are nearest to the budget.
+int64_t StepsOfBudget(const ObjectReader& reader, double flops, double flops_per_step) {
+  const double steps = std::round(flops / flops_per_step);
+  if (!(steps >= 1 && steps <= static_cast<double>(kMaxSteps))) {
+    reader.FailField("flops",
+                     fmt::format("{:g} is worth {:g} steps of {:g} FLOPs; 1 to {} steps "
+                                 "are wanted",
+                                 flops, flops / flops_per_step, flops_per_step, kMaxSteps));
+  }
+  return static_cast<int64_t>(steps);
+}
+
+void ReadLength(const ObjectReader& reader, const ModelConfig& model, TrainingRecipe* training) {
+  const bool has_budget = reader.Has("flops");
+  if (has_budget && reader.Has("steps")) {
+    reader.FailField("flops",
+                     "stands beside steps; one of the two is wanted (steps=null on the "
+                     "command line removes the other)");
+  }
+  if (has_budget) {
+    training->flops = reader.Number("flops", 0, kMaxFlops);
+    training->steps = StepsOfBudget(reader, training->flops, FlopsPerStep(model, *training));
+  } else {
+    training->steps = reader.Int("steps", 1, kMaxSteps);
+  }
+  training->stop_steps = reader.Int("stop_steps", 1, training->steps, training->steps);
+}
+
+AuxiliaryLosses ReadAuxiliaryLosses(const ObjectReader& reader) {
+  AuxiliaryLosses losses;
+  if (reader.Has("block_decoding_loss")) {
+    losses.block_decoding = reader.Choice<BlockDecodingLoss>(
+        "block_decoding_loss", {{"none", BlockDecodingLoss::kNone},
+                                {"mse", BlockDecodingLoss::kMse},
+                                {"contrastive", BlockDecodingLoss::kContrastive}});
+  }
+  losses.block_decoding_weight =
+      reader.Number("block_decoding_loss_weight", 0, kMaxLossWeight, losses.block_decoding_weight);
+  losses.auto_encoding_weight =
+      reader.Number("auto_encoding_loss_weight", 0, kMaxLossWeight, losses.auto_encoding_weight);
+  return losses;
+}
+
+TrainingRecipe ReadTraining(const ObjectReader& reader, const ModelConfig& model) {
   TrainingRecipe training;
-  training.steps = reader.Int("steps", 1, kMaxSteps);
-  training.stop_steps = reader.Int("stop_steps", 1, training.steps, training.steps);
   training.batch_size = reader.Int("batch_size", 1, kMaxBatchSize);
+  ReadLength(reader, model, &training);
   training.micro_batch_size = reader.Int("micro_batch_size", 1, training.batch_size, 0);
   ReadOptimizer(reader, &training);
   training.seed =
@@ -49,6 +101,7 @@ TrainingRecipe ReadTraining(const ObjectReader& reader) {
     training.loss_average = reader.Choice<LossAverage>(
         "loss_average", {{"tokens", LossAverage::kTokens}, {"published", LossAverage::kPublished}});
   }
+  training.auxiliary = ReadAuxiliaryLosses(reader);
   if (reader.Has("dtype")) {
     training.bfloat16 = reader.Choice<bool>("dtype", {{"f32", false}, {"bf16", true}});
   }
@@ -97,6 +150,13 @@ void CheckRecipe(const TrainRecipe& recipe, const ObjectReader& reader) {
                      fmt::format("{} is not below training.steps {}", recipe.training.warmup_steps,
                                  recipe.training.steps));
   }
+  if (recipe.model.kind == ModelKind::kVanilla && recipe.training.auxiliary.Any()) {
+    const bool block_decoding =
+        recipe.training.auxiliary.block_decoding != BlockDecodingLoss::kNone;
+    reader.FailField(
+        block_decoding ? "training.block_decoding_loss" : "training.auto_encoding_loss_weight",
+        "is of block models, but model.type is vanilla");
+  }
   if (recipe.validation.interval > 0 && recipe.data.validation.empty()) {
     reader.FailField("validation.interval", "needs data.validation, which is not set");
   }
@@ -108,35 +168,41 @@ void ApplyOverride(const std::string& text, Json* document) {
   Require(equals != std::string::npos && equals > 0, ErrorCode::kInvalidArgument,
           "\"{}\" is not an override; section.key=value is wanted, for example training.steps=100",
           text);
-  const std::string_view path = std::string_view(text).substr(0, equals);
-  Json* field = document;
-  for (size_t begin = 0; begin <= path.size();) {
-    const size_t end = std::min(path.find('.', begin), path.size());
-    Require(field->is_null() || field->is_object(), ErrorCode::kInvalidArgument,
-            "\"{}\": {} is a value and has no fields", text, path.substr(0, begin - 1));
-    field = &(*field)[std::string(path.substr(begin, end - begin))];
-    begin = end + 1;
-  }
-  *field = ParseYaml(std::string_view(text).substr(equals + 1), "\"" + text + "\"");
+  const std::string quoted = "\"" + text + "\"";
+  SetRecipeField(text.substr(0, equals),
+                 ParseYaml(std::string_view(text).substr(equals + 1), quoted), quoted, document);
 }
 
 // An absent section is read as an empty one, so that its defaults and required fields apply.
-template <typename Section>
-Section ReadSection(const ObjectReader& reader, const char* name,
-                    Section (*read)(const ObjectReader&)) {
+template <typename Read>
+auto ReadSection(const ObjectReader& reader, const char* name, const Read& read) {
   static const Json empty = Json::object();
   return reader.Has(name) ? read(reader.Object(name))
                           : read(ObjectReader(empty, reader.source(), name));
 }
 
+// The document with the model of `init_from`, if it names one and has no model of its own: a
+// checkpoint's recipe must not need that directory any more.
+Json WithModel(Json document, const std::string& source) {
+  const ObjectReader reader(document, source);
+  if (reader.Has("model") || !reader.Has("init_from")) return document;
+  const std::string path = reader.String("init_from") + "/config.json";
+  document["model"] = ModelConfigToRecipe(ModelConfigFromJson(ReadJsonFile(path), path));
+  return document;
+}
+
 }  // namespace
 
-TrainRecipe TrainRecipeFromJson(const Json& document, const std::string& source) {
+TrainRecipe TrainRecipeFromJson(const Json& given, const std::string& source) {
+  const Json document = WithModel(given, source);
   const ObjectReader reader(document, source);
   TrainRecipe recipe;
+  recipe.init_from = reader.String("init_from", "");
   recipe.model = ModelConfigFromRecipe(reader.Object("model"));
   recipe.data = ReadSection(reader, "data", ReadData);
-  recipe.training = ReadSection(reader, "training", ReadTraining);
+  recipe.training = ReadSection(reader, "training", [&](const ObjectReader& training) {
+    return ReadTraining(training, recipe.model);
+  });
   recipe.validation = ReadSection(reader, "validation", ReadValidation);
   recipe.checkpoint = ReadSection(reader, "checkpoint", ReadCheckpoint);
   recipe.output = reader.String("output");
@@ -146,14 +212,35 @@ TrainRecipe TrainRecipeFromJson(const Json& document, const std::string& source)
   return recipe;
 }
 
-TrainRecipe ReadTrainRecipe(const std::string& path, const std::vector<std::string>& overrides) {
+void SetRecipeField(const std::string& path, Json value, const std::string& source,
+                    Json* document) {
+  Json* field = document;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('.', begin), path.size());
+    Require(field->is_null() || field->is_object(), ErrorCode::kInvalidArgument,
+            "{}: {} is a value and has no fields", source, path.substr(0, begin - 1));
+    field = &(*field)[path.substr(begin, end - begin)];
+    begin = end + 1;
+  }
+  *field = std::move(value);
+}
+
+Json ReadRecipeDocument(const std::string& path, const std::vector<std::string>& overrides) {
   Json document = ReadYamlFile(path);
   for (const std::string& text : overrides) ApplyOverride(text, &document);
-  return TrainRecipeFromJson(document, path);
+  return document;
+}
+
+TrainRecipe ReadTrainRecipe(const std::string& path, const std::vector<std::string>& overrides) {
+  return TrainRecipeFromJson(ReadRecipeDocument(path, overrides), path);
+}
+
+double TrainingFlops(const TrainRecipe& recipe, int64_t steps) {
+  return FlopsPerStep(recipe.model, recipe.training) * static_cast<double>(steps);
 }
 
 ModelConfig ReadRecipeModel(const std::string& path) {
-  const Json document = ReadYamlFile(path);
+  const Json document = WithModel(ReadYamlFile(path), path);
   return ModelConfigFromRecipe(ObjectReader(document, path).Object("model"));
 }
 

@@ -18,6 +18,21 @@ enum class LossAverage {
   kPublished,  // the mean of the micro-batches' means, as the published implementation has it
 };
 
+// The loss of a context embedding against the embedding of the block that it predicts.
+enum class BlockDecodingLoss { kNone, kMse, kContrastive };
+
+// Losses of a block model that are added to the token loss, each the mean of a micro-batch times
+// its weight.
+struct AuxiliaryLosses {
+  BlockDecodingLoss block_decoding = BlockDecodingLoss::kNone;
+  double block_decoding_weight = 1;
+  double auto_encoding_weight = 0;  // of the token decoder's loss on a block given its embedding
+
+  bool Any() const {
+    return block_decoding != BlockDecodingLoss::kNone || auto_encoding_weight > 0;
+  }
+};
+
 // Paths are relative to the working directory.
 struct DataRecipe {
   std::string train;       // prefix of a token file pair
@@ -28,6 +43,7 @@ struct DataRecipe {
 
 struct TrainingRecipe {
   int64_t steps = 0;       // length of the learning-rate schedule
+  double flops = 0;        // the budget that `steps` was computed from; 0: steps were given
   int64_t stop_steps = 0;  // ends earlier, with the schedule as it is; equal to steps if not set
   int64_t batch_size = 0;  // sequences a step, over all processes
   int64_t micro_batch_size =
@@ -42,6 +58,7 @@ struct TrainingRecipe {
   double clip_norm = 1.0;  // of all gradients together; 0: no clipping
   uint64_t seed = 42;      // of the initial weights and of the order of samples
   LossAverage loss_average = LossAverage::kTokens;
+  AuxiliaryLosses auxiliary;
   bool bfloat16 = false;  // matrix products in bf16
   DeviceChoice device = DeviceChoice::kAuto;
   int threads = 0;  // of all processes on this machine together; 0: as many as processors
@@ -68,6 +85,8 @@ struct TrainRecipe {
   ValidationRecipe validation;
   CheckpointRecipe checkpoint;
   std::string output;  // directory
+  // A model directory whose weights a run begins with, unless it continues; empty: drawn anew.
+  std::string init_from;
 
   Json document;  // the file with the overrides applied: itself a recipe
 };
@@ -77,8 +96,20 @@ struct TrainRecipe {
 // Error(kInvalidArgument) that names the field.
 TrainRecipe ReadTrainRecipe(const std::string& path, const std::vector<std::string>& overrides);
 
-// The same from a parsed document; `source` opens every message.
-TrainRecipe TrainRecipeFromJson(const Json& document, const std::string& source);
+// The same from a parsed document; `source` opens every message. Without a `model` section the
+// model is that of `init_from`, and is written into `TrainRecipe::document`.
+TrainRecipe TrainRecipeFromJson(const Json& given, const std::string& source);
+
+// Sets the field "section.key" of a recipe's document, and makes its section if there is none.
+// Throws Error(kInvalidArgument) that opens with `source` if a part of the path is a value.
+void SetRecipeField(const std::string& path, Json value, const std::string& source, Json* document);
+
+// Reads a recipe's document, of which the fields may still be changed, and applies the overrides.
+Json ReadRecipeDocument(const std::string& path, const std::vector<std::string>& overrides);
+
+// FLOPs of training for `steps` steps: 6 for each multiply-add that a token takes in the forward
+// pass.
+double TrainingFlops(const TrainRecipe& recipe, int64_t steps);
 
 // Reads and checks the `model` section alone, for commands that need no more of a recipe.
 ModelConfig ReadRecipeModel(const std::string& path);

@@ -1,0 +1,78 @@
+#include "cli/sweep.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "sweep/sweep_config.h"
+#include "sweep/sweep_report.h"
+#include "sweep/sweep_runner.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kFooter[] =
+    "Overrides name a field of the base recipe: data.train=data/books/train; output=DIR is the "
+    "sweep's. The same command continues a sweep that was stopped; a finished run is not repeated.";
+
+constexpr int kMaxProcesses = 1024;
+
+struct Flags {
+  std::string sweep;
+  std::vector<std::string> overrides;
+  int processes = 1;
+  bool report_only = false;
+};
+
+void AddFlags(CLI::App* app, Flags* flags) {
+  app->footer(kFooter);
+  app->add_option("--sweep", flags->sweep, "YAML file such as recipes/ablations/sweep.yaml")
+      ->required()
+      ->type_name("FILE");
+  app->add_option("overrides", flags->overrides, "section.key=value, any number");
+  app->add_option("--nproc", flags->processes, "Processes of each training")
+      ->check(CLI::Range(1, kMaxProcesses))
+      ->capture_default_str();
+  app->add_flag("--report-only", flags->report_only,
+                "Train nothing; write the table and the plots of what is there");
+}
+
+void Train(const std::string& trainer, const Flags& flags) {
+  const Sweep sweep = ReadSweep(flags.sweep, flags.overrides);
+  if (flags.report_only) return WriteReport(sweep);
+  SweepPrograms programs;
+  programs.trainer = trainer;
+  programs.engine = std::filesystem::read_symlink("/proc/self/exe").string();
+  programs.processes = flags.processes;
+  const std::vector<std::string> failed = RunSweep(sweep, programs);
+  WriteReport(sweep);
+  Require(failed.empty(), ErrorCode::kInternal, "{} of {} runs failed: {}", failed.size(),
+          sweep.runs.size(), fmt::join(failed, ", "));
+}
+
+}  // namespace
+
+bool IsSweep(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(), [](const std::string& argument) {
+    return argument == "--sweep" || argument.starts_with("--sweep=");
+  });
+}
+
+void TrainSweep(const std::string& trainer, const std::vector<std::string>& arguments) {
+  CLI::App app("Trains a grid of recipes one after another and compares them.",
+               "blockformer train");
+  Flags flags;
+  AddFlags(&app, &flags);
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& error) {
+    throw CLI::RuntimeError(app.exit(error) == 0 ? 0 : 2);
+  }
+  Train(trainer, flags);
+}
+
+}  // namespace blockformer

@@ -1,0 +1,111 @@
+#include "sweep/run_record.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string_view>
+
+#include "base/file.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kMaxStep = int64_t{1} << 40;
+constexpr double kMaxValue = 1e30;
+constexpr std::streamoff kTailBytes = 1
+                                      << 14;  // holds a line of metrics, a sample of text included
+
+// Calls `visit` with each whole line; a line that is being written ends the text.
+template <typename Visit>
+void ForEachLine(std::string_view text, const Visit& visit) {
+  for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
+    visit(text.substr(0, end));
+    text.remove_prefix(end + 1);
+  }
+}
+
+std::vector<double> ReadPositions(const ObjectReader& line) {
+  std::vector<double> losses;
+  const Json& values = line.Raw("validation_loss_by_position");
+  for (const Json& value : values.is_array() ? values : Json::array()) {
+    losses.push_back(value.is_number() ? value.get<double>()
+                                       : std::numeric_limits<double>::quiet_NaN());
+  }
+  return losses;
+}
+
+void ReadMetrics(const std::string& path, RunRecord* record) {
+  if (!FileExists(path)) return;
+  ForEachLine(ReadFile(path), [&](std::string_view text) {
+    // Most lines are steps, of which nothing is needed here.
+    if (text.find("\"validation_loss\"") == std::string_view::npos) return;
+    const Json json = ParseJson(text, path);
+    const ObjectReader line(json, path);
+    record->curve.push_back(
+        {line.Int("step", 0, kMaxStep), line.Number("validation_loss", 0, kMaxValue)});
+    record->bits_per_byte.reset();
+    if (line.Has("validation_bits_per_byte")) {
+      record->bits_per_byte = line.Number("validation_bits_per_byte", 0, kMaxValue);
+    }
+    record->loss_by_position = ReadPositions(line);
+  });
+}
+
+// A checkpoint's state.json names the step and holds the recipe.
+void ReadState(const std::string& path, const TrainRecipe& recipe, RunRecord* record) {
+  if (!FileExists(path)) return;
+  const Json json = ReadJsonFile(path);
+  const ObjectReader state(json, path);
+  record->steps_done = state.Int("step", 0, kMaxStep);
+  record->finished =
+      record->steps_done == recipe.training.stop_steps && state.Raw("recipe") == recipe.document;
+}
+
+// Counts only if it was measured with the settings of the sweep.
+void ReadThroughputFile(const std::string& path, const SweepThroughput& wanted, RunRecord* record) {
+  if (!FileExists(path) || wanted.batch == 0) return;
+  const Json json = ReadJsonFile(path);
+  const Json& results = ObjectReader(json, path).Raw("results");
+  for (const Json& result : results.is_array() ? results : Json::array()) {
+    const ObjectReader fields(result, path, "results");
+    if (fields.Int("batch", 1, kMaxStep) == wanted.batch &&
+        fields.Int("prompt", 1, kMaxStep) == wanted.prompt &&
+        fields.Int("generate", 1, kMaxStep) == wanted.generate) {
+      record->tokens_per_second = fields.Number("total_tokens_per_s", 0, kMaxValue);
+    }
+  }
+}
+
+}  // namespace
+
+std::string ThroughputPath(const Sweep& sweep, const SweepRun& run) {
+  return sweep.RunDirectory(run) + "/throughput.json";
+}
+
+RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run) {
+  RunRecord record;
+  const std::string directory = sweep.RunDirectory(run);
+  ReadState(directory + "/latest/state.json", run.recipe, &record);
+  ReadMetrics(directory + "/metrics.jsonl", &record);
+  ReadThroughputFile(ThroughputPath(sweep, run), sweep.throughput, &record);
+  return record;
+}
+
+int64_t ReadLastStep(const std::string& run_directory) {
+  std::ifstream file(run_directory + "/metrics.jsonl", std::ios::binary | std::ios::ate);
+  if (!file) return 0;
+  const std::streamoff size = file.tellg();
+  file.seekg(std::max<std::streamoff>(0, size - kTailBytes));
+  std::string tail(std::istreambuf_iterator<char>(file), {});
+  int64_t step = 0;
+  ForEachLine(tail, [&](std::string_view text) {
+    const Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (line.is_object() && line.contains("step") && line["step"].is_number_integer()) {
+      step = line["step"].get<int64_t>();
+    }
+  });
+  return step;
+}
+
+}  // namespace blockformer

@@ -1,0 +1,231 @@
+#include "sweep/sweep_report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "config/parameters.h"
+#include "sweep/sweep_plots.h"
+
+namespace blockformer {
+namespace {
+
+std::string Changes(const Sweep& sweep, size_t run) {
+  std::vector<std::string> changes;
+  for (const SweepGroup& group : sweep.groups) {
+    const auto found = std::find(group.runs.begin(), group.runs.end(), run);
+    if (found == group.runs.end()) continue;
+    const std::string& label = group.labels[static_cast<size_t>(found - group.runs.begin())];
+    changes.push_back(group.is_axis ? group.title + " " + label : label);
+  }
+  return fmt::format("{}", fmt::join(changes, ", "));
+}
+
+ReportRow MakeRow(const Sweep& sweep, size_t index, const RunRecord& record) {
+  const SweepRun& run = sweep.runs[index];
+  const ParameterCounts counts = CountParameters(run.recipe.model);
+  ReportRow row;
+  row.name = run.name;
+  row.changes = Changes(sweep, index);
+  row.status = record.finished         ? "finished"
+               : record.steps_done > 0 ? "not finished"
+                                       : "not started";
+  row.parameters = counts.used;
+  row.non_embedding = counts.non_embedding;
+  row.flops = TrainingFlops(run.recipe, record.steps_done);
+  row.tokens = record.steps_done * run.recipe.training.batch_size * run.recipe.model.max_length;
+  if (!record.curve.empty()) row.loss = record.curve.back().loss;
+  row.bits_per_byte = record.bits_per_byte;
+  row.loss_by_position = record.loss_by_position;
+  row.tokens_per_second = record.tokens_per_second;
+  return row;
+}
+
+// The loss after `step` steps, which may lie between two validations.
+std::optional<double> LossAt(const std::vector<LossPoint>& curve, double step) {
+  const auto next = std::find_if(curve.begin(), curve.end(), [&](const LossPoint& point) {
+    return static_cast<double>(point.step) >= step;
+  });
+  if (next == curve.end()) {
+    return curve.empty() ? std::nullopt : std::optional<double>(curve.back().loss);
+  }
+  if (static_cast<double>(next->step) == step) return next->loss;
+  if (next == curve.begin()) return std::nullopt;
+  const LossPoint& last = *std::prev(next);
+  const double share =
+      (step - static_cast<double>(last.step)) / static_cast<double>(next->step - last.step);
+  return last.loss + share * (next->loss - last.loss);
+}
+
+// Budgets that differ by less are called equal: steps are whole.
+constexpr double kEqualShare = 0.01;
+
+void CompareAtEqualFlops(const Sweep& sweep, SweepReport* report) {
+  double fewest = std::numeric_limits<double>::infinity();
+  for (const ReportRow& row : report->rows) {
+    if (row.status == "finished") fewest = std::min(fewest, row.flops);
+  }
+  if (!std::isfinite(fewest)) return;
+  report->equal_flops = fewest;
+  for (size_t i = 0; i < report->rows.size(); ++i) {
+    ReportRow& row = report->rows[i];
+    if (row.flops < fewest) continue;
+    if (row.flops <= fewest * (1 + kEqualShare)) {
+      row.loss_at_equal_flops = row.loss;
+    } else {
+      const double step = fewest / TrainingFlops(sweep.runs[i].recipe, 1);
+      row.loss_at_equal_flops = LossAt(report->records[i].curve, step);
+    }
+  }
+}
+
+bool IsComparable(const ReportRow& row) {
+  return row.status == "finished" && row.loss && row.tokens_per_second;
+}
+
+void MarkFrontier(std::vector<ReportRow>* rows) {
+  for (ReportRow& row : *rows) {
+    row.on_frontier =
+        IsComparable(row) && std::none_of(rows->begin(), rows->end(), [&](const ReportRow& other) {
+          return IsComparable(other) &&
+                 *other.loss<*row.loss&& * other.tokens_per_second> * row.tokens_per_second;
+        });
+  }
+}
+
+std::string Optional(const std::optional<double>& value, int digits, const char* absent) {
+  return value ? fmt::format("{:.{}f}", *value, digits) : absent;
+}
+
+std::string Positions(const std::vector<double>& losses) {
+  std::vector<std::string> texts;
+  for (const double loss : losses) texts.push_back(fmt::format("{:.2f}", loss));
+  return fmt::format("{}", fmt::join(texts, " "));
+}
+
+std::string Millions(int64_t count) {
+  return fmt::format("{:.2f}M", static_cast<double>(count) * 1e-6);
+}
+
+OrderedJson OrNull(const std::optional<double>& value) {
+  return value ? OrderedJson(*value) : OrderedJson();
+}
+
+OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const SweepRun& run) {
+  OrderedJson curve = OrderedJson::array();
+  for (const LossPoint& point : record.curve) {
+    curve.push_back(
+        {{"step", point.step},
+         {"tokens", point.step * run.recipe.training.batch_size * run.recipe.model.max_length},
+         {"validation_loss", point.loss}});
+  }
+  OrderedJson positions = OrderedJson::array();
+  for (const double loss : row.loss_by_position) {
+    positions.push_back(std::isnan(loss) ? OrderedJson() : OrderedJson(loss));
+  }
+  return {{"run", row.name},
+          {"changes", row.changes},
+          {"status", row.status},
+          {"parameters", row.parameters},
+          {"non_embedding", row.non_embedding},
+          {"training_flops", row.flops},
+          {"tokens", row.tokens},
+          {"validation_loss", OrNull(row.loss)},
+          {"bits_per_byte", OrNull(row.bits_per_byte)},
+          {"loss_at_equal_flops", OrNull(row.loss_at_equal_flops)},
+          {"loss_by_position", positions},
+          {"tokens_per_s", OrNull(row.tokens_per_second)},
+          {"on_frontier", row.on_frontier},
+          {"curve", curve}};
+}
+
+std::string PlotLinks() {
+  std::string text;
+  for (const SweepPlot& plot : SweepPlots()) {
+    text += fmt::format("\n![{}]({}.svg)\n", plot.title, plot.name);
+  }
+  return text;
+}
+
+}  // namespace
+
+SweepReport MakeReport(const Sweep& sweep) {
+  SweepReport report;
+  for (size_t i = 0; i < sweep.runs.size(); ++i) {
+    report.records.push_back(ReadRunRecord(sweep, sweep.runs[i]));
+    report.rows.push_back(MakeRow(sweep, i, report.records.back()));
+  }
+  CompareAtEqualFlops(sweep, &report);
+  MarkFrontier(&report.rows);
+  return report;
+}
+
+std::string ReportAsMarkdown(const Sweep& sweep, const SweepReport& report) {
+  std::string text = fmt::format(
+      "# {}\n\n"
+      "Losses are of the validation file, in nats a token; \"at equal FLOPs\" is the loss when "
+      "{:.3g} "
+      "FLOPs of training were spent; tokens/s are generated at batch {} after prompts of {} "
+      "tokens, "
+      "{} tokens each, the prompts included in the time. A run on the frontier (*) is beaten by "
+      "no other in both loss and speed.\n\n"
+      "| run | what | parameters | non-emb. | training FLOPs | tokens | loss | bits/byte | loss at "
+      "equal FLOPs | loss by position in the block | tokens/s | frontier |\n"
+      "|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|:-:|\n",
+      sweep.output, report.equal_flops, sweep.throughput.batch, sweep.throughput.prompt,
+      sweep.throughput.generate);
+  for (const ReportRow& row : report.rows) {
+    const std::string status = row.status == "finished" ? "" : " (" + row.status + ")";
+    text += fmt::format("| {}{} | {} | {} | {} | {:.3g} | {} | {} | {} | {} | {} | {} | {} |\n",
+                        row.name, status, row.changes, Millions(row.parameters),
+                        Millions(row.non_embedding), row.flops, Millions(row.tokens),
+                        Optional(row.loss, 3, "-"), Optional(row.bits_per_byte, 3, "-"),
+                        Optional(row.loss_at_equal_flops, 3, "-"), Positions(row.loss_by_position),
+                        Optional(row.tokens_per_second, 0, "-"), row.on_frontier ? "*" : "");
+  }
+  return text;
+}
+
+std::string ReportAsCsv(const SweepReport& report) {
+  std::string text =
+      "run,changes,status,parameters,non_embedding,training_flops,tokens,validation_loss,"
+      "bits_per_byte,loss_at_equal_flops,loss_by_position,tokens_per_s,on_frontier\n";
+  for (const ReportRow& row : report.rows) {
+    text += fmt::format("{},\"{}\",{},{},{},{:.6g},{},{},{},{},{},{},{}\n", row.name, row.changes,
+                        row.status, row.parameters, row.non_embedding, row.flops, row.tokens,
+                        Optional(row.loss, 6, ""), Optional(row.bits_per_byte, 6, ""),
+                        Optional(row.loss_at_equal_flops, 6, ""), Positions(row.loss_by_position),
+                        Optional(row.tokens_per_second, 1, ""), row.on_frontier);
+  }
+  return text;
+}
+
+OrderedJson ReportAsJson(const Sweep& sweep, const SweepReport& report) {
+  OrderedJson runs = OrderedJson::array();
+  for (size_t i = 0; i < report.rows.size(); ++i) {
+    runs.push_back(RowAsJson(report.rows[i], report.records[i], sweep.runs[i]));
+  }
+  return {{"equal_flops", report.equal_flops},
+          {"throughput",
+           {{"prompt", sweep.throughput.prompt},
+            {"generate", sweep.throughput.generate},
+            {"batch", sweep.throughput.batch}}},
+          {"runs", runs}};
+}
+
+void WriteReport(const Sweep& sweep) {
+  const SweepReport report = MakeReport(sweep);
+  WriteFileAtomically(sweep.output + "/report.csv", ReportAsCsv(report));
+  WriteFileAtomically(sweep.output + "/report.json", ReportAsJson(sweep, report).dump(2) + "\n");
+  const bool plotted = WritePlots(sweep, report);
+  WriteFileAtomically(sweep.output + "/report.md",
+                      ReportAsMarkdown(sweep, report) + (plotted ? PlotLinks() : ""));
+  LogInfo("the table is in {0}/report.md (.csv, .json)", sweep.output);
+}
+
+}  // namespace blockformer

@@ -1,0 +1,206 @@
+#include "sweep/sweep_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "sweep/child_process.h"
+#include "sweep/run_record.h"
+
+namespace blockformer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRefreshMilliseconds = 1000;
+constexpr double kProgressUnit = 1e9;  // of FLOPs
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// What a program said last, without a progress bar's carriage returns.
+std::string LastLine(const std::string& path) {
+  std::string text = ReadFile(path);
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  return text.substr(text.find_last_of("\n\r") + 1);
+}
+
+void RequireData(const std::string& prefix, const char* field) {
+  if (prefix.empty()) return;
+  Require(FileExists(prefix + ".idx") && FileExists(prefix + ".bin"), ErrorCode::kNotFound,
+          "{}: {}.bin and {}.idx are not there; {}=PREFIX on the command line names others", field,
+          prefix, prefix, field);
+}
+
+class SweepRunner {
+ public:
+  SweepRunner(const Sweep& sweep, const SweepPrograms& programs);
+
+  std::vector<std::string> Run();
+
+ private:
+  void Train(size_t index);
+  // Follows the trainer until it ends; returns its exit code.
+  int Follow(const SweepRun& run, double flops_before, ChildProcess* trainer);
+  void ShowProgress(double flops, const std::string& note);
+  void MeasureThroughput(const SweepRun& run);
+
+  std::string LogPath(const SweepRun& run) const {
+    return sweep_.output + "/logs/" + run.name + ".log";
+  }
+  std::string TimeLeft() const;
+  void ReportFailure(const SweepRun& run, const std::string& what);
+  void EndIfAsked() const;
+
+  const Sweep& sweep_;
+  const SweepPrograms& programs_;
+  double total_flops_ = 0;
+  double earlier_flops_ = 0;  // what earlier calls have done
+  double done_flops_ = 0;     // that, and the rest of the runs that have ended
+  const Clock::time_point begin_ = Clock::now();
+  ProgressBar progress_;
+  std::vector<std::string> failed_;
+};
+
+double TotalFlops(const Sweep& sweep) {
+  double total = 0;
+  for (const SweepRun& run : sweep.runs) {
+    total += TrainingFlops(run.recipe, run.recipe.training.stop_steps);
+  }
+  return total;
+}
+
+double EarlierFlops(const Sweep& sweep, const SweepRun& run) {
+  const int64_t steps = ReadRunRecord(sweep, run).steps_done;
+  return TrainingFlops(run.recipe, std::min(steps, run.recipe.training.stop_steps));
+}
+
+int64_t ProgressUnits(double flops) { return static_cast<int64_t>(flops / kProgressUnit); }
+
+SweepRunner::SweepRunner(const Sweep& sweep, const SweepPrograms& programs)
+    : sweep_(sweep),
+      programs_(programs),
+      total_flops_(TotalFlops(sweep)),
+      progress_("sweep", ProgressUnits(total_flops_), "GFLOP") {
+  for (const SweepRun& run : sweep.runs) earlier_flops_ += EarlierFlops(sweep, run);
+  done_flops_ = earlier_flops_;
+  progress_.StartAt(ProgressUnits(earlier_flops_));
+}
+
+void SweepRunner::ShowProgress(double flops, const std::string& note) {
+  progress_.Update(ProgressUnits(flops), note);
+}
+
+std::string SweepRunner::TimeLeft() const {
+  const double here = done_flops_ - earlier_flops_;
+  if (here <= 0) return "";
+  const double seconds = (total_flops_ - done_flops_) / here * SecondsSince(begin_);
+  return fmt::format("; {} left of the sweep", FormatDuration(seconds));
+}
+
+void SweepRunner::ReportFailure(const SweepRun& run, const std::string& what) {
+  progress_.Clear();
+  LogWarning("run {}: {}: {} (all of it is in {})", run.name, what, LastLine(LogPath(run)),
+             LogPath(run));
+  failed_.push_back(run.name);
+}
+
+void SweepRunner::EndIfAsked() const {
+  Require(!StopRequested(), ErrorCode::kInterrupted,
+          "the sweep is stopped; the same command "
+          "continues it");
+}
+
+int SweepRunner::Follow(const SweepRun& run, double flops_before, ChildProcess* trainer) {
+  const std::string directory = sweep_.RunDirectory(run);
+  while (!trainer->WaitFor(kRefreshMilliseconds)) {
+    if (StopRequested()) trainer->Stop();
+    const int64_t step = ReadLastStep(directory);
+    ShowProgress(done_flops_ + std::max(0.0, TrainingFlops(run.recipe, step) - flops_before),
+                 fmt::format("{}: step {} of {}", run.name, step, run.recipe.training.stop_steps));
+  }
+  return trainer->exit_code();
+}
+
+void SweepRunner::Train(size_t index) {
+  const SweepRun& run = sweep_.runs[index];
+  const int64_t steps = run.recipe.training.stop_steps;
+  if (ReadRunRecord(sweep_, run).finished) {
+    LogInfo("run {} of {}, {}: was finished", index + 1, sweep_.runs.size(), run.name);
+    return;
+  }
+  const Clock::time_point begin = Clock::now();
+  const double flops_before = EarlierFlops(sweep_, run);
+  const std::string recipe_path = sweep_.output + "/recipes/" + run.name + ".yaml";
+  WriteFileAtomically(recipe_path, run.recipe.document.dump(2) + "\n");  // JSON is YAML too
+  std::vector<std::string> arguments = {programs_.trainer, "train", recipe_path};
+  if (programs_.processes > 1) {
+    arguments.insert(arguments.end(), {"--nproc", std::to_string(programs_.processes)});
+  }
+  ChildProcess trainer(arguments, LogPath(run));
+  const int exit_code = Follow(run, flops_before, &trainer);
+  EndIfAsked();
+  done_flops_ += TrainingFlops(run.recipe, steps) - flops_before;
+  if (exit_code != 0) {
+    return ReportFailure(run, fmt::format("training ended with exit code {}", exit_code));
+  }
+  const RunRecord record = ReadRunRecord(sweep_, run);
+  progress_.Clear();
+  LogInfo(
+      "run {} of {}, {}: {} steps in {}{}{}", index + 1, sweep_.runs.size(), run.name, steps,
+      FormatDuration(SecondsSince(begin)),
+      record.curve.empty() ? "" : fmt::format(", validation loss {:.4f}", record.curve.back().loss),
+      TimeLeft());
+}
+
+void SweepRunner::MeasureThroughput(const SweepRun& run) {
+  const RunRecord record = ReadRunRecord(sweep_, run);
+  if (!record.finished || record.tokens_per_second) return;
+  const SweepThroughput& setting = sweep_.throughput;
+  const int exit_code =
+      RunProcess({programs_.engine, "bench", "throughput", sweep_.RunDirectory(run), "--batch",
+                  std::to_string(setting.batch), "--prompt", std::to_string(setting.prompt),
+                  "--generate", std::to_string(setting.generate), "--repetitions",
+                  std::to_string(setting.repetitions), "--json", ThroughputPath(sweep_, run)},
+                 LogPath(run));
+  EndIfAsked();
+  if (exit_code != 0) {
+    return ReportFailure(run, fmt::format("bench throughput ended with exit code {}", exit_code));
+  }
+  LogInfo("run {}: {:.0f} tokens/s generated at batch {}", run.name,
+          ReadRunRecord(sweep_, run).tokens_per_second.value_or(0), setting.batch);
+}
+
+std::vector<std::string> SweepRunner::Run() {
+  for (const SweepRun& run : sweep_.runs) {
+    RequireData(run.recipe.data.train, "data.train");
+    RequireData(run.recipe.data.validation, "data.validation");
+  }
+  for (const char* folder : {"/recipes", "/logs", "/runs"}) MakeDirectories(sweep_.output + folder);
+  LogInfo("{} runs, {:.3g} FLOPs of training; in {}", sweep_.runs.size(), total_flops_,
+          sweep_.output);
+  for (size_t i = 0; i < sweep_.runs.size(); ++i) Train(i);
+  progress_.Finish();
+  // Afterwards, and in one go: the models are compared by what is measured here.
+  if (sweep_.throughput.batch > 0) {
+    for (const SweepRun& run : sweep_.runs) MeasureThroughput(run);
+  }
+  return failed_;
+}
+
+}  // namespace
+
+std::vector<std::string> RunSweep(const Sweep& sweep, const SweepPrograms& programs) {
+  CatchStopSignals();
+  return SweepRunner(sweep, programs).Run();
+}
+
+}  // namespace blockformer
