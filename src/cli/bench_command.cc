@@ -195,10 +195,10 @@ void BenchThroughput(const Flags& flags) {
                               {"compiler", __VERSION__},
                               {"results", results}};
   if (flags.json == "-") {
-    fmt::print("{}\n", report.dump(2));
+    fmt::print("{}\n", ToText(report, 2));
     return PrintTable(results, stderr);
   }
-  if (!flags.json.empty()) WriteFileAtomically(flags.json, report.dump(2) + "\n");
+  if (!flags.json.empty()) WriteFileAtomically(flags.json, ToText(report, 2) + "\n");
   PrintTable(results, stdout);
   fmt::print("\nOf this machine, measured now: {:.0f} GFLOP/s of f32, {:.1f} GB/s of memory.\n",
              machine.f32_gflops, machine.memory_gbps);

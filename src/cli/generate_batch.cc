@@ -72,7 +72,7 @@ std::string SettingsKey(const InputSummary& input, const TextOptions& options, i
                            {"seed", options.seed},
                            {"stop", options.stop},
                            {"ignore_eos", options.ignore_end_of_text}};
-  return key.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  return ToText(key) + "\n";
 }
 
 // The output of a run that may be interrupted: lines that are done, appended in order.
@@ -143,7 +143,7 @@ std::string ToLine(OrderedJson record, const GeneratedText& result, int64_t samp
   record["text"] = result.text;
   record["tokens"] = result.tokens.size();
   record["finish_reason"] = FinishReasonName(result.reason);
-  return record.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  return ToText(record);
 }
 
 }  // namespace

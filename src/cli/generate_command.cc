@@ -52,7 +52,7 @@ void PrintJson(const std::string& prompt, int64_t sample, const GeneratedText& r
                             {"finish_reason", FinishReasonName(result.reason)},
                             {"seconds", seconds},
                             {"tokens_per_s", static_cast<double>(result.tokens.size()) / seconds}};
-  fmt::print("{}\n", line.dump());
+  fmt::print("{}\n", ToText(line));
 }
 
 void PrintPiece(std::string_view piece) {

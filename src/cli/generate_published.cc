@@ -35,7 +35,7 @@ void GeneratePublishedText(const std::string& model_directory, const std::string
   const OrderedJson line = {{"prompt", prompt},
                             {"text", text},
                             {"ids", std::vector<int32_t>(generated.begin(), generated.end())}};
-  fmt::print("{}\n", line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+  fmt::print("{}\n", ToText(line));
 }
 
 }  // namespace blockformer

@@ -66,7 +66,7 @@ void PrintJson(const PrepareOptions& options, const PrepareSummary& summary, dou
                             {"vocab_size", total.vocab_size},
                             {"seconds", seconds},
                             {"splits", splits}};
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", ToText(json, 2));
 }
 
 void PrintText(const PrepareOptions& options, const PrepareSummary& summary) {

@@ -73,6 +73,14 @@ Json ParseJson(std::string_view text, const std::string& source) {
   return result;
 }
 
+std::string ToText(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ToText(const OrderedJson& json, int indent) {
+  return json.dump(indent, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
 Json ReadJsonFile(const std::string& path) { return ParseJson(ReadFile(path), path); }
 
 ObjectReader::ObjectReader(const Json& object, std::string source, std::string path)

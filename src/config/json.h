@@ -17,6 +17,10 @@ namespace blockformer {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;  // keeps the order of insertion; for writing
 
+// Writes JSON text, on one line or indented. What is not valid UTF-8 becomes U+FFFD.
+std::string ToText(const Json& json, int indent = -1);
+std::string ToText(const OrderedJson& json, int indent = -1);
+
 // Parses JSON text; `source` (a path, or what the text is) opens every message. Throws
 // Error(kCorrupt) for a syntax error (with line and column), a key that stands twice in one object,
 // or nesting deeper than 64 levels.
@@ -25,7 +29,8 @@ Json ReadJsonFile(const std::string& path);
 
 // Reads YAML into the same form as JSON, so that one reader checks both. Plain scalars become
 // booleans, integers, floating-point numbers or null as YAML 1.2's core schema has them. Throws as
-// ParseJson does; also for tags, and for anchors and aliases, which recipes do not need.
+// ParseJson does; also for bytes that are not valid UTF-8, for tags, and for anchors and aliases,
+// which recipes do not need.
 Json ParseYaml(std::string_view text, const std::string& source);
 Json ReadYamlFile(const std::string& path);
 

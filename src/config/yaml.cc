@@ -37,6 +37,16 @@ Json ToScalar(const std::string& text) {
   return text;
 }
 
+// yaml-cpp passes on bytes that are no characters.
+bool IsUtf8(const std::string& text) {
+  try {
+    Json(text).dump();
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
 class JsonBuilder : public YAML::EventHandler {
  public:
   explicit JsonBuilder(const std::string& source) : source_(source) {}
@@ -54,6 +64,7 @@ class JsonBuilder : public YAML::EventHandler {
                 const std::string& value) override {
     RejectAnchor(mark, anchor);
     RejectTag(mark, tag);
+    if (!IsUtf8(value)) FailAt(mark, "a text is not valid UTF-8");
     if (ExpectsKey()) {
       keys_.back() = value;
       has_key_.back() = true;

@@ -28,7 +28,7 @@ void WriteTokenFileInfo(const std::string& prefix, const TokenFileInfo& info) {
       {"documents", info.documents},   {"tokens", info.tokens},
       {"text_bytes", info.text_bytes}, {"vocab_size", info.vocab_size},
       {"tokenizer", info.tokenizer},   {"tokenizer_fingerprint", info.tokenizer_fingerprint}};
-  WriteFileAtomically(TokenFileInfoPath(prefix), json.dump(2) + "\n");
+  WriteFileAtomically(TokenFileInfoPath(prefix), ToText(json, 2) + "\n");
 }
 
 std::optional<TokenFileInfo> ReadTokenFileInfo(const TokenFile& tokens) {

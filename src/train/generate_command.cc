@@ -90,7 +90,7 @@ std::string ToLines(const std::vector<std::string>& prompts,
   for (size_t i = 0; i < prompts.size(); ++i) {
     const OrderedJson line = {{"prompt", prompts[i]}, {"text", texts[i]}};
     // A text may end inside a character.
-    lines += line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+    lines += ToText(line) + "\n";
   }
   return lines;
 }

@@ -43,7 +43,7 @@ MetricsLog::~MetricsLog() { close(descriptor_); }
 
 void MetricsLog::Append(const OrderedJson& entry) {
   // A text sample may end inside a character.
-  std::string line = entry.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  std::string line = ToText(entry) + "\n";
   for (std::string_view rest = line; !rest.empty();) {
     const ssize_t count = write(descriptor_, rest.data(), rest.size());
     if (count < 0 && errno == EINTR) continue;

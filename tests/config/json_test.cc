@@ -62,6 +62,7 @@ TEST(ParseYamlTest, RefusesDuplicatesAnchorsAndBrokenText) {
   EXPECT_THAT(MessageOf([] { ParseYaml("a: [1, 2\nb: 3", "r.yaml"); }),
               HasSubstr("not valid YAML"));
   EXPECT_THAT(MessageOf([] { ParseYaml("[a]: 1\n", "r.yaml"); }), HasSubstr("a key must be"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: 9\xBC\n", "r.yaml"); }), HasSubstr("not valid UTF-8"));
 }
 
 TEST(ObjectReaderTest, NamesTheFieldTheValueAndWhatIsWanted) {
