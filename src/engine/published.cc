@@ -52,6 +52,16 @@ int64_t NewTokens(int64_t prompt_length, int64_t block_length, int64_t max_lengt
   return std::min(max_length - prompt_length, std::max(block_length, blocks_end));
 }
 
+// Without a mask, the published generate() takes an encoder's padding id in a prompt for padding.
+std::vector<uint8_t> MaskOfPrompt(const ModelConfig& config, const std::vector<int32_t>& prompt) {
+  std::vector<uint8_t> mask;
+  if (config.kind == ModelKind::kVanilla || config.embedder.type == EmbedderType::kLookup) {
+    return mask;
+  }
+  for (const int32_t id : prompt) mask.push_back(id != config.embedder.encoder.pad_token_id);
+  return mask;
+}
+
 }  // namespace
 
 std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model> model,
@@ -74,7 +84,8 @@ std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model>
   for (size_t i = 0; i < batch.prompts.size(); ++i) {
     GenerationRequest request;
     request.prompt = batch.prompts[i];
-    if (!batch.masks.empty()) request.prompt_mask = batch.masks[i];
+    request.prompt_mask =
+        batch.masks.empty() ? MaskOfPrompt(model->config(), batch.prompts[i]) : batch.masks[i];
     if (!model->is_block() && !batch.masks.empty()) {
       // Hugging Face's generate() starts positions at the first token that is not masked, which is
       // the same as leaving the padding out.

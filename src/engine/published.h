@@ -28,7 +28,8 @@ struct PublishedBatch {
 // Greedy generation exactly as the published implementation does it, its quirks included, to
 // compare with it: the token decoder's positions differ from those of training when there is more
 // than one prefix vector; an unaligned prompt ends early, because its padding counts towards
-// max_length; and fill ids stand behind the end of text. Returns rows of equal length, prompts
+// max_length; fill ids stand behind the end of text; and the padding id of a RoBERTa embedder is
+// padding where it stands in a prompt without a mask. Returns rows of equal length, prompts
 // included. Throws Error(kInvalidArgument) if max_length leaves no tokens to generate, or too many.
 std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model> model,
                                                     const PublishedBatch& batch);
