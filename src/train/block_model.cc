@@ -1,39 +1,20 @@
 #include "train/block_model.h"
 
 #include "base/error.h"
+#include "train/auxiliary_losses.h"
 #include "train/loss.h"
 
 namespace blockformer {
 
-LookupEmbedder::LookupEmbedder(const ModelConfig& config, ComputeType compute)
-    : projection_(config.embedder.projection) {
-  const int64_t width = config.embedder.hidden_size;
-  embeddings_ =
-      register_module("embeddings", std::make_shared<EmbeddingTable>(config.vocab_size, width));
-  if (projection_ == EmbedderProjection::kConv1d) {
-    projection_layer_ =
-        register_module("projection_layer",
-                        std::make_shared<LinearLayer>(width, config.decoder.hidden_size,
-                                                      /*bias=*/true, config.block_length, compute));
-  }
-}
+// The blocks that are predicted.
+struct BlockModel::Blocks {
+  torch::Tensor index;    // i64 [blocks]: their place in [batch, N - 1], the first block left out
+  torch::Tensor context;  // f32 [blocks, width]: what predicts each
+  torch::Tensor ids;      // i64 [blocks, L]
+  torch::Tensor mask;     // bool [blocks, L]
+};
 
-torch::Tensor LookupEmbedder::Forward(const torch::Tensor& ids) const {
-  const torch::Tensor tokens = embeddings_->Forward(ids);  // [..., L, width]
-  switch (projection_) {
-    case EmbedderProjection::kConcat:
-      return tokens.flatten(-2);
-    case EmbedderProjection::kSum:
-      return tokens.sum(-2);
-    case EmbedderProjection::kMean:
-      return tokens.mean(-2);
-    case EmbedderProjection::kConv1d:
-      return projection_layer_->Forward(tokens.transpose(-2, -1).flatten(-2));
-  }
-  Fail(ErrorCode::kInternal, "unknown embedder projection");
-}
-
-// The blocks that are predicted, and the tokens of them that count.
+// The tokens of them that count.
 struct BlockModel::Targets {
   torch::Tensor hidden;  // f32 [kept tokens, width]: what predicts each token
   torch::Tensor index;   // i64 [kept tokens]: its place in [batch, N - 1, L]
@@ -41,48 +22,60 @@ struct BlockModel::Targets {
 
 BlockModel::BlockModel(const ModelConfig& config, ComputeType compute)
     : LanguageModel(config), compute_(compute) {
-  embedder_ = register_module("embedder", std::make_shared<LookupEmbedder>(config, compute));
+  embedder_ = register_module("embedder", MakeEmbedder(config, compute));
   block_decoder_ =
       register_module("block_decoder", std::make_shared<torch::nn::Module>())
           ->register_module("gpt_neox", std::make_shared<NeoxStack>(config.decoder, compute));
-  token_decoder_ =
-      register_module("token_decoder", std::make_shared<TokenDecoder>(config, compute));
+  token_decoder_ = register_module("token_decoder", MakeTokenDecoder(config, compute));
 }
 
-torch::Tensor BlockModel::DecodeBlocks(const torch::Tensor& ids, const torch::Tensor& mask) const {
+torch::Tensor BlockModel::EmbedBlocks(const torch::Tensor& ids, const torch::Tensor& mask) const {
+  return embedder_->Forward(ids.flatten(0, 1), mask.flatten(0, 1))
+      .unflatten(0, {ids.size(0), ids.size(1)});
+}
+
+torch::Tensor BlockModel::DecodeBlocks(const torch::Tensor& embeddings,
+                                       const torch::Tensor& mask) const {
   StackContext context;
-  context.positions = torch::arange(ids.size(1), ids.options().dtype(torch::kInt64));
+  context.positions = torch::arange(mask.size(1), mask.options().dtype(torch::kInt64));
   context.mask = mask.any(-1);
   context.padding_queries = padding_queries();
-  return block_decoder_->Forward(EmbedBlocks(ids), context);
+  return block_decoder_->Forward(embeddings, context);
 }
 
-BlockModel::Targets BlockModel::DecodeTargets(const torch::Tensor& ids, const torch::Tensor& mask,
-                                              bool keep_empty_blocks) const {
+// The last block predicts nothing, so that its embedding may be left out.
+BlockModel::Blocks BlockModel::PredictBlocks(const torch::Tensor& embeddings,
+                                             const torch::Tensor& ids, const torch::Tensor& mask,
+                                             bool keep_empty_blocks) const {
   const int64_t blocks = ids.size(1) - 1;
-  const int64_t length = ids.size(2);
-  // The last block predicts nothing.
   const torch::Tensor context =
-      DecodeBlocks(ids.narrow(1, 0, blocks), mask.narrow(1, 0, blocks)).flatten(0, 1);
-  const torch::Tensor target_ids = ids.narrow(1, 1, blocks).reshape({-1, length});
-  const torch::Tensor target_mask = mask.narrow(1, 1, blocks).reshape({-1, length});
+      DecodeBlocks(embeddings.narrow(1, 0, blocks), mask.narrow(1, 0, blocks)).flatten(0, 1);
+  const torch::Tensor target_mask = mask.narrow(1, 1, blocks).reshape({-1, mask.size(2)});
   const torch::Tensor predicted =
       keep_empty_blocks ? torch::ones_like(target_mask.select(1, 0)) : target_mask.any(-1);
-  const torch::Tensor selected = predicted.nonzero().squeeze(1);
-  const torch::Tensor hidden = token_decoder_->Forward(context.index_select(0, selected),
-                                                       target_ids.index_select(0, selected),
-                                                       target_mask.index_select(0, selected));
-  const torch::Tensor kept =
-      ((target_ids != config().pad_token_id) | target_mask).index_select(0, selected);
+  const torch::Tensor index = predicted.nonzero().squeeze(1);
+  const torch::Tensor target_ids = ids.narrow(1, 1, blocks).reshape({-1, ids.size(2)});
+  return {index, context.index_select(0, index), target_ids.index_select(0, index),
+          target_mask.index_select(0, index)};
+}
+
+// `context` f32 [blocks, width] is what the token decoder is told of each block.
+BlockModel::Targets BlockModel::DecodeTargets(const torch::Tensor& context,
+                                              const Blocks& blocks) const {
+  const int64_t length = blocks.ids.size(1);
+  const torch::Tensor hidden = token_decoder_->Forward(context, blocks.ids, blocks.mask);
+  const torch::Tensor kept = (blocks.ids != config().pad_token_id) | blocks.mask;
   const torch::Tensor kept_rows = kept.flatten().nonzero().squeeze(1);
   const torch::Tensor index =
-      (selected.unsqueeze(1) * length + torch::arange(length, selected.options())).flatten();
+      (blocks.index.unsqueeze(1) * length + torch::arange(length, blocks.index.options()))
+          .flatten();
   return {hidden.flatten(0, 1).index_select(0, kept_rows), index.index_select(0, kept_rows)};
 }
 
 torch::Tensor BlockModel::Logits(const torch::Tensor& ids, const torch::Tensor& mask,
                                  bool keep_empty_blocks) const {
-  const Targets targets = DecodeTargets(ids, mask, keep_empty_blocks);
+  const Blocks predicted = PredictBlocks(EmbedBlocks(ids, mask), ids, mask, keep_empty_blocks);
+  const Targets targets = DecodeTargets(predicted.context, predicted);
   const torch::Tensor kept = token_decoder_->Logits(targets.hidden);
   const int64_t blocks = ids.size(1) - 1;
   const torch::Tensor all =
@@ -99,7 +92,12 @@ TokenLoss BlockModel::Loss(const TokenBatch& batch) {
           batch.ids.size(-1), length);
   const torch::Tensor ids = batch.ids.unflatten(1, {-1, length});
   const torch::Tensor mask = batch.mask.to(torch::kBool).unflatten(1, {-1, length});
-  const Targets targets = DecodeTargets(ids, mask, /*keep_empty_blocks=*/false);
+  const bool compare = is_training() && auxiliary_losses().Any();  // with the blocks' embeddings
+  const int64_t embedded = ids.size(1) - (compare ? 0 : 1);
+  const torch::Tensor embeddings =
+      EmbedBlocks(ids.narrow(1, 0, embedded), mask.narrow(1, 0, embedded));
+  const Blocks blocks = PredictBlocks(embeddings, ids, mask, /*keep_empty_blocks=*/false);
+  const Targets targets = DecodeTargets(blocks.context, blocks);
   const torch::Tensor labels = batch.labels.slice(1, length).flatten();
   const HeadLoss loss = SoftmaxHeadLoss(targets.hidden, token_decoder_->head(),
                                         labels.index_select(0, targets.index), compute_);
@@ -114,7 +112,25 @@ TokenLoss BlockModel::Loss(const TokenBatch& batch) {
                                .view({-1, length})
                                .sum(0);
   result.count_by_position = counts.index_fill(0, targets.index, 1).view({-1, length}).sum(0);
+  if (compare) AddAuxiliaryLosses(embeddings, blocks, labels, &result);
   return result;
+}
+
+void BlockModel::AddAuxiliaryLosses(const torch::Tensor& embeddings, const Blocks& blocks,
+                                    const torch::Tensor& labels, TokenLoss* result) const {
+  const AuxiliaryLosses& wanted = auxiliary_losses();
+  const torch::Tensor predicted_embeddings =
+      embeddings.slice(1, 1).flatten(0, 1).index_select(0, blocks.index);
+  if (wanted.block_decoding != BlockDecodingLoss::kNone) {
+    result->block_decoding = BlockLoss(blocks.context, predicted_embeddings, wanted.block_decoding);
+  }
+  if (wanted.auto_encoding_weight > 0) {
+    // The block itself in place of its prediction.
+    const Targets targets = DecodeTargets(predicted_embeddings, blocks);
+    const HeadLoss loss = SoftmaxHeadLoss(targets.hidden, token_decoder_->head(),
+                                          labels.index_select(0, targets.index), compute_);
+    result->auto_encoding = loss.sum / result->count.clamp_min(1);
+  }
 }
 
 }  // namespace blockformer

@@ -3,27 +3,13 @@
 
 #include <memory>
 
+#include "train/embedder.h"
 #include "train/language_model.h"
-#include "train/layers.h"
 #include "train/neox_stack.h"
 #include "train/token_decoder.h"
 #include "train/torch.h"
 
 namespace blockformer {
-
-// Makes one vector of the token embeddings of a block.
-class LookupEmbedder : public torch::nn::Module {
- public:
-  LookupEmbedder(const ModelConfig& config, ComputeType compute);
-
-  // ids i64 [..., block_length] give f32 [..., decoder width]. Padding is embedded like any token.
-  torch::Tensor Forward(const torch::Tensor& ids) const;
-
- private:
-  EmbedderProjection projection_;
-  std::shared_ptr<EmbeddingTable> embeddings_;
-  std::shared_ptr<LinearLayer> projection_layer_;  // kConv1d only
-};
 
 // The Block Transformer (Ho et al., 2024, arXiv 2406.02657): embedder, block decoder over block
 // embeddings, token decoder within a block. N blocks of L tokens below.
@@ -35,14 +21,14 @@ class BlockModel : public LanguageModel {
   TokenLoss Loss(const TokenBatch& batch) override;
 
   // The parts of the model, for generation, evaluation and tests.
-  // ids i64 [..., L] give block embeddings f32 [..., width].
-  torch::Tensor EmbedBlocks(const torch::Tensor& ids) const { return embedder_->Forward(ids); }
+  // ids i64 and mask bool [batch, N, L] give block embeddings f32 [batch, N, width].
+  torch::Tensor EmbedBlocks(const torch::Tensor& ids, const torch::Tensor& mask) const;
   const NeoxStack& block_decoder() const { return *block_decoder_; }
   const TokenDecoder& token_decoder() const { return *token_decoder_; }
 
-  // Context embeddings f32 [batch, N, width] of all blocks. ids i64, mask bool [batch, N, L]; a
-  // block without any token is not attended to.
-  torch::Tensor DecodeBlocks(const torch::Tensor& ids, const torch::Tensor& mask) const;
+  // Context embeddings f32 [batch, N, width] of block embeddings of that shape. mask bool
+  // [batch, N, L]; a block without any token is not attended to.
+  torch::Tensor DecodeBlocks(const torch::Tensor& embeddings, const torch::Tensor& mask) const;
 
   // Logits f32 [batch, N - 1, L, vocab_size] of all blocks but the first. They are 0 where the loss
   // drops a token, and in blocks without any token unless `keep_empty_blocks`.
@@ -50,13 +36,17 @@ class BlockModel : public LanguageModel {
                        bool keep_empty_blocks) const;
 
  private:
+  struct Blocks;
   struct Targets;
 
-  Targets DecodeTargets(const torch::Tensor& ids, const torch::Tensor& mask,
-                        bool keep_empty_blocks) const;
+  Blocks PredictBlocks(const torch::Tensor& embeddings, const torch::Tensor& ids,
+                       const torch::Tensor& mask, bool keep_empty_blocks) const;
+  Targets DecodeTargets(const torch::Tensor& context, const Blocks& blocks) const;
+  void AddAuxiliaryLosses(const torch::Tensor& embeddings, const Blocks& blocks,
+                          const torch::Tensor& labels, TokenLoss* result) const;
 
   ComputeType compute_;
-  std::shared_ptr<LookupEmbedder> embedder_;
+  std::shared_ptr<Embedder> embedder_;
   std::shared_ptr<NeoxStack> block_decoder_;
   std::shared_ptr<TokenDecoder> token_decoder_;
 };

@@ -34,11 +34,12 @@ struct PromptBatch {
   torch::Tensor block_mask;  // bool, the same shape
 };
 
-PromptBatch PadPrompts(const TokenRows& prompts, int64_t block_length, torch::Device device) {
+PromptBatch PadPrompts(const TokenRows& prompts, const ModelConfig& config, torch::Device device) {
+  const int64_t block_length = config.block_length;  // 1 in a vanilla model
   const int64_t length = RoundUp(LongestPrompt(prompts), block_length);
   const auto batch = static_cast<int64_t>(prompts.size());
   PromptBatch result;
-  result.ids = torch::zeros({batch, length}, torch::kInt64);
+  result.ids = torch::full({batch, length}, config.PromptPadId(), torch::kInt64);
   result.mask = torch::zeros({batch, length}, torch::kBool);
   for (int64_t i = 0; i < batch; ++i) {
     const auto& prompt = prompts[static_cast<size_t>(i)];
@@ -109,9 +110,8 @@ class Decoder {
 TokenRows GenerateVanilla(const VanillaModel& model, const TokenRows& prompts, int64_t new_tokens,
                           const GenerateOptions& options) {
   Decoder decoder(model, options, prompts.size());
-  const PromptBatch batch = PadPrompts(prompts, 1, decoder.device());
-  KvCache cache(model.config().decoder, batch.ids.size(0), batch.ids.size(1) + new_tokens,
-                decoder.device());
+  const PromptBatch batch = PadPrompts(prompts, model.config(), decoder.device());
+  KvCache cache = model.MakeCache(batch.ids.size(0), batch.ids.size(1) + new_tokens);
   StackContext context;
   context.cache = &cache;
   context.mask = batch.mask;
@@ -129,23 +129,13 @@ TokenRows GenerateVanilla(const VanillaModel& model, const TokenRows& prompts, i
 
 // Draws the `count` tokens of the block that follows the context embeddings [batch, width].
 torch::Tensor GenerateBlock(const TokenDecoder& model, const torch::Tensor& context_embedding,
-                            int64_t count, bool published, KvCache& cache, Decoder& decoder) {
-  torch::Tensor input = model.Prefix(context_embedding);
-  const int64_t prefix_length = input.size(1);
-  const auto i64 = torch::TensorOptions(torch::kInt64).device(input.device());
-  cache.Clear();
-  StackContext context;
-  context.cache = &cache;
-  context.first_output = prefix_length - 1;
-  context.positions =
-      published ? torch::zeros({prefix_length}, i64) : torch::arange(prefix_length, i64);
+                            int64_t count, bool published, Decoder& decoder) {
+  const std::unique_ptr<BlockDecoding> decoding = model.Begin(context_embedding, published);
   std::vector<torch::Tensor> tokens;
+  torch::Tensor token;
   for (int64_t i = 0; i < count; ++i) {
-    const torch::Tensor hidden = model.stack().Forward(input, context).squeeze(1);
-    tokens.push_back(decoder.Draw(model.Logits(hidden)));
-    input = model.Embed(tokens.back()).unsqueeze(1);
-    context.first_output = 0;
-    context.positions = context.positions.slice(0, -1) + 1;
+    token = decoder.Draw(model.Logits(decoding->Next(token)));
+    tokens.push_back(token);
   }
   return torch::stack(tokens, 1);
 }
@@ -155,26 +145,24 @@ TokenRows GenerateBlocks(const BlockModel& model, const TokenRows& prompts, int6
   const ModelConfig& config = model.config();
   const int64_t length = config.block_length;
   Decoder decoder(model, options, prompts.size());
-  const PromptBatch batch = PadPrompts(prompts, length, decoder.device());
-  const int64_t sequences = batch.ids.size(0);
-  KvCache block_cache(config.decoder, sequences,
-                      batch.block_mask.size(1) + RoundUp(new_tokens, length) / length,
-                      decoder.device());
-  KvCache token_cache(config.token_decoder, sequences, config.prefix_length + length,
-                      decoder.device());
+  const PromptBatch batch = PadPrompts(prompts, config, decoder.device());
+  KvCache cache = model.block_decoder().MakeCache(
+      batch.ids.size(0), batch.block_mask.size(1) + RoundUp(new_tokens, length) / length,
+      decoder.device());
   StackContext context;
-  context.cache = &block_cache;
+  context.cache = &cache;
   context.mask = batch.block_mask;
   context.positions = batch.positions;
   torch::Tensor ids = batch.ids.unflatten(1, {-1, length});
+  torch::Tensor mask = batch.mask.unflatten(1, {-1, length});
   for (int64_t done = 0; done < new_tokens && !decoder.AllFinished(); done += length) {
     context.first_output = ids.size(1) - 1;
     const torch::Tensor embedding =
-        model.block_decoder().Forward(model.EmbedBlocks(ids), context).squeeze(1);
+        model.block_decoder().Forward(model.EmbedBlocks(ids, mask), context).squeeze(1);
     const int64_t count = std::min(length, new_tokens - done);
-    ids = GenerateBlock(model.token_decoder(), embedding, count, options.published, token_cache,
-                        decoder)
+    ids = GenerateBlock(model.token_decoder(), embedding, count, options.published, decoder)
               .unsqueeze(1);
+    mask = torch::ones_like(ids, mask.options());
     context.positions = context.positions.slice(1, -1) + 1;
     context.mask = torch::cat({context.mask, torch::ones_like(context.mask.slice(1, -1))}, 1);
   }

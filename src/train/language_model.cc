@@ -54,6 +54,7 @@ std::shared_ptr<LanguageModel> MakeLanguageModel(const ModelConfig& config, Comp
     model = std::make_shared<BlockModel>(config, compute);
   }
   InitializeParameters(*model, seed);
+  model->eval();
   return model;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "config/model_config.h"
+#include "config/train_recipe.h"
 #include "train/attention.h"
 #include "train/torch.h"
 
@@ -23,13 +24,17 @@ struct TokenLoss {
   // By position in the block, [block_length]; a vanilla model has one position. No gradient.
   torch::Tensor sum_by_position;    // f64
   torch::Tensor count_by_position;  // i64
+  // Means of the micro-batch, scalar f32 with a gradient; undefined unless they are wanted.
+  torch::Tensor block_decoding;
+  torch::Tensor auto_encoding;
 };
 
 // The dtype of matrix products; parameters, residuals, norms and losses are always f32.
 enum class ComputeType { kFloat32, kBFloat16 };
 
 // A vanilla or block model as libtorch modules. named_parameters() are the names of
-// ListParameters(config) that are used. Not thread-safe.
+// ListParameters(config) that are used. In training mode, train(), there is dropout, and Loss adds
+// the auxiliary losses. Not thread-safe.
 class LanguageModel : public torch::nn::Module {
  public:
   virtual TokenLoss Loss(const TokenBatch& batch) = 0;
@@ -41,16 +46,21 @@ class LanguageModel : public torch::nn::Module {
   void set_padding_queries(PaddingQueries value) { padding_queries_ = value; }
   PaddingQueries padding_queries() const { return padding_queries_; }
 
+  // Losses of block models that training adds; none unless this is called.
+  void set_auxiliary_losses(const AuxiliaryLosses& losses) { auxiliary_losses_ = losses; }
+  const AuxiliaryLosses& auxiliary_losses() const { return auxiliary_losses_; }
+
  protected:
   explicit LanguageModel(const ModelConfig& config) : config_(config) {}
 
  private:
   ModelConfig config_;
   PaddingQueries padding_queries_ = PaddingQueries::kZero;
+  AuxiliaryLosses auxiliary_losses_;
 };
 
 // Makes the model with parameters drawn as ListParameters says, from a generator with this seed:
-// equal on every machine.
+// equal on every machine. It is in evaluation mode.
 std::shared_ptr<LanguageModel> MakeLanguageModel(const ModelConfig& config, ComputeType compute,
                                                  uint64_t seed);
 

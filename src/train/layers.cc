@@ -80,12 +80,21 @@ torch::Tensor LayerNorm::Forward(const torch::Tensor& x) const {
   return torch::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_);
 }
 
-EmbeddingTable::EmbeddingTable(int64_t entries, int64_t width) {
+RmsNorm::RmsNorm(int64_t width, double epsilon) : epsilon_(epsilon) {
+  weight_ = register_parameter("weight", torch::empty({width}));
+}
+
+torch::Tensor RmsNorm::Forward(const torch::Tensor& x) const {
+  return x * torch::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon_) * weight_;
+}
+
+EmbeddingTable::EmbeddingTable(int64_t entries, int64_t width, int64_t padding_row)
+    : padding_row_(padding_row) {
   weight_ = register_parameter("weight", torch::empty({entries, width}));
 }
 
 torch::Tensor EmbeddingTable::Forward(const torch::Tensor& ids) const {
-  return torch::embedding(weight_, ids);
+  return torch::embedding(weight_, ids, padding_row_);
 }
 
 }  // namespace blockformer

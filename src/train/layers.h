@@ -44,16 +44,32 @@ class LayerNorm : public torch::nn::Module {
   double epsilon_;
 };
 
+// Root mean square normalisation over the last dimension (Zhang and Sennrich, 2019), with gain.
+class RmsNorm : public torch::nn::Module {
+ public:
+  RmsNorm(int64_t width, double epsilon);
+
+  torch::Tensor Forward(const torch::Tensor& x) const;
+
+ private:
+  torch::Tensor weight_;
+  double epsilon_;
+};
+
 // A table of embeddings, [entries, width].
 class EmbeddingTable : public torch::nn::Module {
  public:
-  EmbeddingTable(int64_t entries, int64_t width);
+  // The row `padding_row`, unless it is -1, gets no gradient.
+  EmbeddingTable(int64_t entries, int64_t width, int64_t padding_row = -1);
 
   // ids i64 [...] give f32 [..., width].
   torch::Tensor Forward(const torch::Tensor& ids) const;
 
+  const torch::Tensor& weight() const { return weight_; }
+
  private:
   torch::Tensor weight_;
+  int64_t padding_row_;
 };
 
 }  // namespace blockformer

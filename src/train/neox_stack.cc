@@ -93,26 +93,6 @@ class NeoxStack::Layer : public torch::nn::Module {
   std::shared_ptr<FeedForward> mlp_;
 };
 
-KvCache::KvCache(const TransformerConfig& config, int64_t batch, int64_t capacity,
-                 torch::Device device) {
-  const auto options = torch::TensorOptions().device(device);
-  const std::vector<int64_t> shape = {batch, capacity, config.num_heads, config.HeadSize()};
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    keys_.push_back(torch::empty(shape, options));
-    values_.push_back(torch::empty(shape, options));
-  }
-}
-
-std::pair<torch::Tensor, torch::Tensor> KvCache::Append(int64_t layer, const torch::Tensor& key,
-                                                        const torch::Tensor& value) {
-  const int64_t rows = key.size(1);
-  torch::Tensor& keys = keys_[static_cast<size_t>(layer)];
-  torch::Tensor& values = values_[static_cast<size_t>(layer)];
-  keys.narrow(1, length_, rows).copy_(key);
-  values.narrow(1, length_, rows).copy_(value);
-  return {keys.narrow(1, 0, length_ + rows), values.narrow(1, 0, length_ + rows)};
-}
-
 NeoxStack::NeoxStack(const TransformerConfig& config, ComputeType compute) : config_(config) {
   const auto list = register_module("layers", std::make_shared<torch::nn::Module>());
   for (int64_t i = 0; i < config.num_layers; ++i) {
@@ -121,6 +101,11 @@ NeoxStack::NeoxStack(const TransformerConfig& config, ComputeType compute) : con
   }
   final_layer_norm_ = register_module(
       "final_layer_norm", std::make_shared<LayerNorm>(config.hidden_size, config.layer_norm_eps));
+}
+
+KvCache NeoxStack::MakeCache(int64_t batch, int64_t capacity, torch::Device device) const {
+  return KvCache({config_.num_layers, batch, capacity, config_.num_heads, config_.HeadSize()},
+                 device);
 }
 
 torch::Tensor NeoxStack::Forward(const torch::Tensor& x, const StackContext& context) const {

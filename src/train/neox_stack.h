@@ -5,33 +5,12 @@
 #include <vector>
 
 #include "train/attention.h"
+#include "train/kv_cache.h"
 #include "train/language_model.h"
 #include "train/layers.h"
 #include "train/torch.h"
 
 namespace blockformer {
-
-// Rotated keys and values of the positions decoded so far, a pair for each layer.
-class KvCache {
- public:
-  // Room for `capacity` positions of `batch` sequences.
-  KvCache(const TransformerConfig& config, int64_t batch, int64_t capacity, torch::Device device);
-
-  int64_t length() const { return length_; }
-  // Forgets everything.
-  void Clear() { length_ = 0; }
-
-  // Writes [batch, rows, heads, head_size] after what is there and returns all keys and values,
-  // with `rows` more positions than length(); Advance() makes them part of it.
-  std::pair<torch::Tensor, torch::Tensor> Append(int64_t layer, const torch::Tensor& key,
-                                                 const torch::Tensor& value);
-  void Advance(int64_t rows) { length_ += rows; }
-
- private:
-  std::vector<torch::Tensor> keys_;  // [batch, capacity, heads, head_size]
-  std::vector<torch::Tensor> values_;
-  int64_t length_ = 0;
-};
 
 // What a pass through a stack needs beside its input of [batch, rows, hidden_size].
 struct StackContext {
@@ -47,6 +26,9 @@ struct StackContext {
 class NeoxStack : public torch::nn::Module {
  public:
   NeoxStack(const TransformerConfig& config, ComputeType compute);
+
+  // Room for `capacity` positions of `batch` sequences.
+  KvCache MakeCache(int64_t batch, int64_t capacity, torch::Device device) const;
 
   // Returns f32 [batch, rows - first_output, hidden_size].
   torch::Tensor Forward(const torch::Tensor& x, const StackContext& context) const;

@@ -5,35 +5,104 @@
 
 #include "train/layers.h"
 #include "train/neox_stack.h"
+#include "train/t5_decoder.h"
 #include "train/torch.h"
 
 namespace blockformer {
 
-// The local decoder of a block: from a context embedding, which becomes `prefix_length` prefix
-// vectors, and the tokens of the block so far to the next token (section 2.4 of the paper).
+// Where a block stands that is decoded token by token. Begin() of a TokenDecoder makes it.
+class BlockDecoding {
+ public:
+  virtual ~BlockDecoding() = default;
+
+  // The hidden states f32 [blocks, width] that predict the next token of each block. `previous`,
+  // i64 [blocks], are the tokens before it; undefined for the first.
+  virtual torch::Tensor Next(const torch::Tensor& previous) = 0;
+};
+
+// The local decoder of a block: from a context embedding, which is expanded to several vectors, and
+// the tokens of the block so far to the next token (section 2.4 of the paper).
 class TokenDecoder : public torch::nn::Module {
  public:
-  TokenDecoder(const ModelConfig& config, ComputeType compute);
-
   // Teacher forcing: context f32 [blocks, decoder width], ids i64 and mask bool [blocks, L].
   // Returns the hidden states [blocks, L, width] that predict the L tokens.
-  torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
-                        const torch::Tensor& mask) const;
+  virtual torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
+                                const torch::Tensor& mask) const = 0;
 
-  // The parts of that, for decoding token by token.
-  torch::Tensor Prefix(const torch::Tensor& context) const;  // [blocks, prefix_length, width]
-  torch::Tensor Embed(const torch::Tensor& ids) const { return embed_in_->Forward(ids); }
-  const NeoxStack& stack() const { return *stack_; }
-  torch::Tensor Logits(const torch::Tensor& hidden) const { return embed_out_->Forward(hidden); }
-  const torch::Tensor& head() const { return embed_out_->weight(); }  // [vocab_size, width]
+  // Token by token. `published_positions`: those that the published generate() gives prefix
+  // vectors, all of them 0. The decoder must outlive the result.
+  virtual std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
+                                               bool published_positions) const = 0;
+
+  // The output head, [vocab_size, width].
+  virtual const torch::Tensor& head() const = 0;
+  torch::Tensor Logits(const torch::Tensor& hidden) const {
+    return Linear(hidden, head(), {}, compute_);
+  }
+
+ protected:
+  TokenDecoder(const ModelConfig& config, ComputeType compute);
+
+  // The vectors of a context embedding, f32 [blocks, prefix_length, width].
+  torch::Tensor Expand(const torch::Tensor& context) const;
 
  private:
-  int64_t prefix_length_;
+  ComputeType compute_;
+  int64_t num_vectors_;
   std::shared_ptr<LinearLayer> expansion_layer_;  // null: the context embedding is repeated
+};
+
+// GPT-NeoX layers over the vectors and the tokens behind them, or over their sums.
+class NeoxTokenDecoder : public TokenDecoder {
+ public:
+  NeoxTokenDecoder(const ModelConfig& config, ComputeType compute);
+
+  torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
+                        const torch::Tensor& mask) const override;
+  std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
+                                       bool published_positions) const override;
+  const torch::Tensor& head() const override { return embed_out_->weight(); }
+
+ private:
+  class PrefixDecoding;
+  class SummationDecoding;
+
+  torch::Tensor ForwardPrefix(const torch::Tensor& context, const torch::Tensor& ids,
+                              const torch::Tensor& mask) const;
+  torch::Tensor ForwardSummation(const torch::Tensor& context, const torch::Tensor& ids,
+                                 const torch::Tensor& mask) const;
+
+  TokenDecoderType type_;
+  int64_t block_length_;
+  int64_t begin_token_id_;
   std::shared_ptr<NeoxStack> stack_;
   std::shared_ptr<EmbeddingTable> embed_in_;
   std::shared_ptr<LinearLayer> embed_out_;
 };
+
+// A T5 decoder, whose tokens attend to the vectors.
+class T5TokenDecoder : public TokenDecoder {
+ public:
+  T5TokenDecoder(const ModelConfig& config, ComputeType compute);
+
+  torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
+                        const torch::Tensor& mask) const override;
+  std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
+                                       bool published_positions) const override;
+  const torch::Tensor& head() const override { return shared_->weight(); }
+
+ private:
+  class Decoding;
+
+  int64_t block_length_;
+  int64_t begin_token_id_;
+  double head_scale_;  // of hidden states: the table serves as embeddings and as head
+  std::shared_ptr<EmbeddingTable> shared_;
+  std::shared_ptr<T5Decoder> decoder_;
+};
+
+// The token decoder that the configuration describes.
+std::shared_ptr<TokenDecoder> MakeTokenDecoder(const ModelConfig& config, ComputeType compute);
 
 }  // namespace blockformer
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
+#include "base/random.h"
 #include "config/parameters.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_store.h"
@@ -23,6 +24,7 @@
 #include "train/metrics_log.h"
 #include "train/optimizer.h"
 #include "train/training_data.h"
+#include "train/weights.h"
 
 namespace blockformer {
 namespace {
@@ -39,8 +41,12 @@ double SecondsSince(Clock::time_point begin) {
 struct LossTotals {
   double loss = 0;
   double weight = 0;
+  // Of the auxiliary losses, with the same weight.
+  double block_decoding = 0;
+  double auto_encoding = 0;
 
-  double Mean() const { return weight > 0 ? loss / weight : 0; }
+  double Mean() const { return MeanOf(loss); }
+  double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
 };
 
 class Trainer {
@@ -52,11 +58,14 @@ class Trainer {
  private:
   void PrepareOutput();
   void Resume();
+  void LoadGivenWeights();
   void ShareState();
   void LogSetup() const;
 
   bool TrainStep();
   LossTotals AccumulateGradients();
+  torch::Tensor AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
+                                   LossTotals* totals) const;
   void SumGradients();
   // Adds up over the processes; returns whether any of them was asked to stop.
   bool SumTotals(LossTotals* totals);
@@ -65,11 +74,13 @@ class Trainer {
   bool ParametersAreFinite() const;
   bool IsDue(int64_t interval) const;
   bool Validate();
-  void ReportValidation();
+  // `by_position` is f64 [2, block_length]: sums of token losses, and their numbers.
+  void ReportValidation(const torch::Tensor& by_position);
   std::string MakeSample() const;
   void SaveCheckpoint();
 
-  TokenBatch ReadTrainingBatch(int64_t micro_batch);
+  int64_t FirstSequence(int64_t micro_batch) const;
+  TokenBatch ReadTrainingBatch(int64_t first_sequence);
   double TokensPerStep() const {
     return static_cast<double>(recipe_.training.batch_size * recipe_.model.max_length);
   }
@@ -132,7 +143,7 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
   state_.data = data_.Fingerprint();
-  torch::manual_seed(recipe.training.seed);
+  model_->set_auxiliary_losses(recipe.training.auxiliary);
   if (group_.IsMain()) PrepareOutput();
   ShareState();
   const torch::Tensor peak =
@@ -155,7 +166,7 @@ void Trainer::PrepareOutput() {
 // before it is taken; where none is left the run ends, rather than begin anew unasked.
 void Trainer::Resume() {
   std::vector<int64_t> steps = store_->Steps();
-  if (steps.empty()) return;
+  if (steps.empty()) return LoadGivenWeights();
   const DataFingerprint data = data_.Fingerprint();
   for (; !steps.empty(); steps.pop_back()) {
     const std::string path = store_->PathOf(steps.back());
@@ -177,6 +188,12 @@ void Trainer::Resume() {
   }
   Fail(ErrorCode::kCorrupt, "{}: none of its checkpoints can be read; begin anew with --restart",
        recipe_.output);
+}
+
+void Trainer::LoadGivenWeights() {
+  if (recipe_.init_from.empty()) return;
+  LoadInitialWeights(recipe_.init_from, *model_);
+  LogInfo("the weights are those of {}", recipe_.init_from);
 }
 
 // Gives all processes what the main one has read.
@@ -204,6 +221,10 @@ void Trainer::LogSetup() const {
           static_cast<double>(recipe_.training.stop_steps * recipe_.training.batch_size) /
               static_cast<double>(data_.train.NumSamples()),
           micro_batch_);
+  if (recipe_.training.flops > 0) {
+    LogInfo("training.flops {:g}: {} steps of {:.3g} FLOPs", recipe_.training.flops,
+            recipe_.training.steps, TrainingFlops(recipe_, 1));
+  }
 }
 
 void Trainer::Run() {
@@ -249,42 +270,76 @@ bool Trainer::TrainStep() {
   const double tokens_per_second = TokensPerStep() / SecondsSince(begin);
   // Three passes' worth of multiply-adds, 2 FLOPs each: the backward pass costs twice the forward.
   const double flops = 6 * MultiplyAddsPerToken(recipe_.model, recipe_.model.max_length);
-  metrics_->Append({{"step", state_.step},
-                    {"tokens", static_cast<int64_t>(TokensPerStep()) * state_.step},
-                    {"loss", totals.Mean()},
-                    {"learning_rate", learning_rate},
-                    {"grad_norm", norm},
-                    {"tokens_per_s", tokens_per_second},
-                    {"mfu", flops * tokens_per_second / peak_flops_}});
+  OrderedJson entry = {{"step", state_.step},
+                       {"tokens", static_cast<int64_t>(TokensPerStep()) * state_.step},
+                       {"loss", totals.Mean()}};
+  const AuxiliaryLosses& auxiliary = recipe_.training.auxiliary;
+  if (auxiliary.block_decoding != BlockDecodingLoss::kNone) {
+    entry["block_decoding_loss"] = totals.MeanOf(totals.block_decoding);
+  }
+  if (auxiliary.auto_encoding_weight > 0) {
+    entry["auto_encoding_loss"] = totals.MeanOf(totals.auto_encoding);
+  }
+  entry.update(OrderedJson{{"learning_rate", learning_rate},
+                           {"grad_norm", norm},
+                           {"tokens_per_s", tokens_per_second},
+                           {"mfu", flops * tokens_per_second / peak_flops_}});
+  metrics_->Append(entry);
   progress_->Update(state_.step,
                     fmt::format("loss {:.3f}, {:.0f} tokens/s", totals.Mean(), tokens_per_second));
   return stop;
 }
 
 // Sequences are numbered over the whole run; each process takes its part of the step's.
-TokenBatch Trainer::ReadTrainingBatch(int64_t micro_batch) {
-  const int64_t first = state_.step * recipe_.training.batch_size + group_.rank() * share_ +
-                        micro_batch * micro_batch_;
+int64_t Trainer::FirstSequence(int64_t micro_batch) const {
+  return state_.step * recipe_.training.batch_size + group_.rank() * share_ +
+         micro_batch * micro_batch_;
+}
+
+TokenBatch Trainer::ReadTrainingBatch(int64_t first_sequence) {
   std::vector<int64_t> samples;
-  for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first + i));
+  for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first_sequence + i));
   return data_.train.Read(samples, device_);
 }
 
 // Gradients of the summed losses; the optimiser divides them by the weight of the whole step, which
 // is known only when every process has counted.
 LossTotals Trainer::AccumulateGradients() {
+  model_->train();
   LossTotals totals;
   for (int64_t i = 0; i < share_ / micro_batch_; ++i) {
-    const TokenLoss loss = model_->Loss(ReadTrainingBatch(i));
+    const int64_t first_sequence = FirstSequence(i);
+    // What dropout removes follows from the place in the run, in whatever process and after any
+    // number of interruptions.
+    torch::manual_seed(
+        MixBits(recipe_.training.seed + MixBits(static_cast<uint64_t>(first_sequence))));
+    const TokenLoss loss = model_->Loss(ReadTrainingBatch(first_sequence));
     const double count = static_cast<double>(loss.count.item<int64_t>());
     if (count == 0) continue;  // nothing but padding
     const bool by_tokens = recipe_.training.loss_average == LossAverage::kTokens;
+    const double weight = by_tokens ? count : 1;
     const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
-    value.backward();
     totals.loss += value.item<double>();
-    totals.weight += by_tokens ? count : 1;
+    totals.weight += weight;
+    AddAuxiliaryLosses(loss, value, weight, &totals).backward();
   }
+  model_->eval();
   return totals;
+}
+
+// The token loss `value` and the auxiliary losses of a micro-batch with this weight.
+torch::Tensor Trainer::AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
+                                          LossTotals* totals) const {
+  const AuxiliaryLosses& auxiliary = recipe_.training.auxiliary;
+  if (loss.block_decoding.defined()) {
+    value = value + loss.block_decoding * (weight * auxiliary.block_decoding_weight);
+    totals->block_decoding += weight * loss.block_decoding.item<double>();
+  }
+  if (loss.auto_encoding.defined()) {
+    value = value + loss.auto_encoding * (weight * auxiliary.auto_encoding_weight);
+    totals->auto_encoding += weight * loss.auto_encoding.item<double>();
+  }
+  return value;
 }
 
 void Trainer::SumGradients() {
@@ -298,13 +353,15 @@ void Trainer::SumGradients() {
 
 bool Trainer::SumTotals(LossTotals* totals) {
   const double stop = StopRequested() ? 1 : 0;
-  const torch::Tensor sums =
-      torch::tensor({totals->loss, totals->weight, stop}, torch::kFloat64).to(device_);
+  const torch::Tensor sums = torch::tensor({totals->loss, totals->weight, totals->block_decoding,
+                                            totals->auto_encoding, stop},
+                                           torch::kFloat64)
+                                 .to(device_);
   group_.Sum({sums});
   const torch::Tensor result = sums.cpu();
   const auto values = result.accessor<double, 1>();
-  *totals = {values[0], values[1]};
-  return values[2] > 0;
+  *totals = {values[0], values[1], values[2], values[3]};
+  return values[4] > 0;
 }
 
 // Ends a run that has diverged before it saves what no run can continue from.
@@ -327,6 +384,16 @@ bool Trainer::IsDue(int64_t interval) const {
          (interval > 0 && state_.step % interval == 0);
 }
 
+// The mean loss at each position; null at a position where nothing was predicted.
+OrderedJson LossByPosition(const torch::Tensor& by_position) {
+  OrderedJson losses = OrderedJson::array();
+  const auto values = by_position.accessor<double, 2>();
+  for (int64_t i = 0; i < values.size(1); ++i) {
+    losses.push_back(values[1][i] > 0 ? OrderedJson(values[0][i] / values[1][i]) : OrderedJson());
+  }
+  return losses;
+}
+
 // Measures the loss on the validation file. Returns whether a checkpoint of it is wanted: it is the
 // lowest so far, and the best is kept.
 bool Trainer::Validate() {
@@ -339,13 +406,18 @@ bool Trainer::Validate() {
     samples.push_back(i * available / wanted);
   }
   LossTotals totals;
+  const torch::Tensor by_position = torch::zeros(
+      {2, recipe_.model.block_length}, torch::TensorOptions(device_).dtype(torch::kFloat64));
   for (std::span<const int64_t> rest = samples; !rest.empty();) {
     const size_t count = std::min(rest.size(), static_cast<size_t>(micro_batch_));
     const TokenLoss loss = model_->Loss(data_.validation->Read(rest.first(count), device_));
     totals.loss += loss.sum.item<double>();
     totals.weight += static_cast<double>(loss.count.item<int64_t>());
+    by_position[0].add_(loss.sum_by_position);
+    by_position[1].add_(loss.count_by_position);
     rest = rest.subspan(count);
   }
+  group_.Sum({by_position});
   SumTotals(&totals);
   if (totals.weight == 0) return false;  // nothing but padding
   RequireFinite(std::isfinite(totals.loss), "validation loss", state_.step);
@@ -355,11 +427,11 @@ bool Trainer::Validate() {
     state_.best_loss = totals.Mean();
     state_.best_step = state_.step;
   }
-  if (group_.IsMain()) ReportValidation();
+  if (group_.IsMain()) ReportValidation(by_position.cpu());
   return is_best && recipe_.checkpoint.keep_best;
 }
 
-void Trainer::ReportValidation() {
+void Trainer::ReportValidation(const torch::Tensor& by_position) {
   OrderedJson entry = {{"step", state_.step}, {"validation_loss", *state_.validation_loss}};
   std::string text =
       fmt::format("step {}: validation loss {:.4f}", state_.step, *state_.validation_loss);
@@ -369,6 +441,7 @@ void Trainer::ReportValidation() {
     entry["validation_bits_per_byte"] = bits;
     text += fmt::format(", {:.4f} bits a byte", bits);
   }
+  entry["validation_loss_by_position"] = LossByPosition(by_position);
   progress_->Clear();
   const std::string sample = MakeSample();
   if (!sample.empty()) {

@@ -22,6 +22,9 @@ class VanillaModel : public LanguageModel {
   torch::Tensor Forward(const torch::Tensor& ids, const StackContext& context) const {
     return stack_->Forward(embed_in_->Forward(ids), context);
   }
+  KvCache MakeCache(int64_t batch, int64_t capacity) const {
+    return stack_->MakeCache(batch, capacity, embed_out_->weight().device());
+  }
   // f32 [..., vocab_size].
   torch::Tensor Logits(const torch::Tensor& hidden) const { return embed_out_->Forward(hidden); }
 

@@ -147,6 +147,27 @@ TEST(TrainRecipe, ImpossibleValuesNameTheField) {
   }
 }
 
+TEST(TrainRecipe, AuxiliaryLossesAreOffUnlessSetAndOfBlockModels) {
+  EXPECT_FALSE(ReadTrainRecipe(kRecipe, {}).training.auxiliary.Any());
+  const TrainRecipe recipe = ReadTrainRecipe(
+      kRecipe, {"training.block_decoding_loss=contrastive",
+                "training.block_decoding_loss_weight=0.5", "training.auto_encoding_loss_weight=2"});
+  EXPECT_EQ(recipe.training.auxiliary.block_decoding, BlockDecodingLoss::kContrastive);
+  EXPECT_EQ(recipe.training.auxiliary.block_decoding_weight, 0.5);
+  EXPECT_EQ(recipe.training.auxiliary.auto_encoding_weight, 2);
+  EXPECT_THAT(ErrorOf({"training.block_decoding_loss=cosine"}),
+              AllOf(HasSubstr("training.block_decoding_loss"), HasSubstr("contrastive")));
+  EXPECT_THAT(ErrorOf({"training.auto_encoding_loss_weight=-1"}),
+              HasSubstr("training.auto_encoding_loss_weight"));
+  const std::string vanilla =
+      "model={type: vanilla, vocab_size: 64, max_length: 32, decoder: {hidden_size: 32, "
+      "num_hidden_layers: 1}}";
+  EXPECT_THAT(ErrorOf({vanilla, "training.block_decoding_loss=mse"}),
+              AllOf(HasSubstr("training.block_decoding_loss"), HasSubstr("vanilla")));
+  EXPECT_THAT(ErrorOf({vanilla, "training.auto_encoding_loss_weight=1"}),
+              AllOf(HasSubstr("training.auto_encoding_loss_weight"), HasSubstr("vanilla")));
+}
+
 TEST(TrainRecipe, MalformedOverridesAreErrors) {
   EXPECT_THAT(ErrorOf({"training.steps"}), HasSubstr("is not an override"));
   EXPECT_THAT(ErrorOf({"=3"}), HasSubstr("is not an override"));

@@ -37,11 +37,51 @@ ModelConfig SmallModel(ModelKind kind, EmbedderProjection projection, Expansion 
   return config;
 }
 
+// A RoBERTa embedder; with CLS tokens if there are any.
+ModelConfig WithRoberta(ModelConfig config, int64_t num_cls_tokens) {
+  config.embedder.type = num_cls_tokens > 0 ? EmbedderType::kRobertaCls : EmbedderType::kRoberta;
+  config.embedder.projection = EmbedderProjection::kConv1d;
+  config.embedder.hidden_size = 16;
+  config.embedder.encoder.num_layers = 2;
+  config.embedder.encoder.num_heads = 2;
+  config.embedder.encoder.intermediate_size = 20;
+  config.embedder.encoder.max_positions = 30;
+  config.embedder.encoder.num_cls_tokens = num_cls_tokens;
+  return config;
+}
+
+// Summation, with a token decoder narrower than the block decoder, as in MEGABYTE.
+ModelConfig WithSummation(ModelConfig config) {
+  config.token_decoder_type = TokenDecoderType::kSummation;
+  config.prefix_length = config.block_length;
+  config.token_decoder.hidden_size = 18;
+  return config;
+}
+
+// T5, with heads that are together wider than the model.
+ModelConfig WithCrossAttention(ModelConfig config) {
+  config.token_decoder_type = TokenDecoderType::kCrossAttention;
+  config.prefix_length = config.block_length;
+  config.begin_token_id = 1;
+  config.t5.hidden_size = 16;
+  config.t5.num_layers = 2;
+  config.t5.num_heads = 3;
+  config.t5.head_size = 6;
+  config.t5.intermediate_size = 20;
+  return config;
+}
+
 std::vector<ModelConfig> AllModels() {
+  const ModelConfig block =
+      SmallModel(ModelKind::kBlock, EmbedderProjection::kConcat, Expansion::kLayer);
   return {SmallModel(ModelKind::kVanilla, EmbedderProjection::kConcat, Expansion::kLayer),
-          SmallModel(ModelKind::kBlock, EmbedderProjection::kConcat, Expansion::kLayer),
+          block,
           SmallModel(ModelKind::kBlock, EmbedderProjection::kSum, Expansion::kRepeat),
-          SmallModel(ModelKind::kBlock, EmbedderProjection::kConv1d, Expansion::kLayer)};
+          SmallModel(ModelKind::kBlock, EmbedderProjection::kConv1d, Expansion::kLayer),
+          SmallModel(ModelKind::kBlock, EmbedderProjection::kMean, Expansion::kLayer),
+          WithRoberta(block, /*num_cls_tokens=*/0),
+          WithSummation(WithRoberta(block, /*num_cls_tokens=*/2)),
+          WithCrossAttention(block)};
 }
 
 // Larger weights than at the start of training, so that greedy choices are far from ties.
@@ -59,7 +99,8 @@ class LanguageModelTest : public ::testing::TestWithParam<int> {
   ModelConfig config_ = AllModels()[static_cast<size_t>(GetParam())];
 };
 
-INSTANTIATE_TEST_SUITE_P(Models, LanguageModelTest, ::testing::Range(0, 4));
+INSTANTIATE_TEST_SUITE_P(Models, LanguageModelTest,
+                         ::testing::Range(0, static_cast<int>(AllModels().size())));
 
 TEST_P(LanguageModelTest, HasTheUsedParametersOfTheConfig) {
   std::map<std::string, std::vector<int64_t>> expected;

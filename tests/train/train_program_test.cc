@@ -51,6 +51,18 @@ TEST(TrainProgram, TwoProcessesGiveTheLossesOfOne) {
   ExpectNearLosses(folder.Path("one"), folder.Path("run"));
 }
 
+TEST(TrainProgram, TwoProcessesGiveTheLossesOfOneWithEncoderAndT5) {
+  const TrainingFolder folder;
+  const auto train = [&](std::vector<std::string> arguments) {
+    const std::vector<std::string> model = TrainingFolder::EncoderAndT5(0);
+    arguments.insert(arguments.end(), model.begin(), model.end());
+    return StartAndWait(folder, arguments);
+  };
+  ASSERT_EQ(train({"output=" + folder.Path("one")}), 0);
+  ASSERT_EQ(train({"--nproc", "2"}), 0);
+  ExpectNearLosses(folder.Path("one"), folder.Path("run"));
+}
+
 TEST(TrainProgram, TwoProcessesResumeBitForBit) {
   const TrainingFolder folder;
   ASSERT_EQ(StartAndWait(folder, {"--nproc", "2", "output=" + folder.Path("whole")}), 0);

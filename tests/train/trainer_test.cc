@@ -87,6 +87,48 @@ TEST(Trainer, ResumesBitForBit) {
   EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
 }
 
+TEST(Trainer, ResumesBitForBitWithDropout) {
+  const TrainingFolder folder;
+  const auto train = [&](const std::string& output, const std::string& setting) {
+    std::vector<std::string> overrides = TrainingFolder::EncoderAndT5(0.2);
+    overrides.insert(overrides.end(), {setting, "output=" + folder.Path(output)});
+    TrainModel(folder.Read(overrides));
+  };
+  train("whole", "training.stop_steps=15");
+  // At a step where no validation was due.
+  train("run", "training.stop_steps=7");
+  train("run", "training.stop_steps=15");
+  ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  EXPECT_LT(FinalLoss(folder.Path("run")), std::log(64) - 0.5);
+}
+
+TEST(Trainer, DropoutActsInTrainingOnly) {
+  const TrainingFolder folder;
+  const auto losses = [&](const std::string& output, double rate) {
+    std::vector<std::string> overrides = TrainingFolder::EncoderAndT5(rate);
+    overrides.insert(overrides.end(), {"training.stop_steps=1", "training.learning_rate=0",
+                                       "output=" + folder.Path(output)});
+    TrainModel(folder.Read(overrides));
+    const std::vector<Json> metrics = ReadMetrics(folder.Path(output));
+    return std::pair(metrics[0]["loss"].get<double>(), metrics[1]["validation_loss"].get<double>());
+  };
+  const auto without = losses("without", 0);
+  const auto with = losses("with", 0.3);
+  EXPECT_NE(with.first, without.first);
+  EXPECT_EQ(with.second, without.second);
+}
+
+TEST(Trainer, AuxiliaryLossesAreLoggedAndFall) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read(
+      {"training.block_decoding_loss=contrastive", "training.auto_encoding_loss_weight=0.5"}));
+  const std::vector<Json> metrics = ReadMetrics(folder.Path("run"));
+  for (const char* name : {"block_decoding_loss", "auto_encoding_loss"}) {
+    EXPECT_LT(metrics[22][name].get<double>(), metrics[0][name].get<double>()) << name;
+  }
+  EXPECT_LT(FinalLoss(folder.Path("run")), 2.8);
+}
+
 TEST(Trainer, StepsAfterTheCheckpointAreWrittenOnce) {
   const TrainingFolder folder;
   TrainModel(folder.Read({"output=" + folder.Path("whole")}));

@@ -40,6 +40,18 @@ class TrainingFolder {
     return ReadTrainRecipe(recipe_path(), overrides);
   }
 
+  // Overrides that give the model an encoder and a T5 decoder; with dropout if `rate` is not 0.
+  static std::vector<std::string> EncoderAndT5(double rate) {
+    const std::string dropout = ", dropout: " + std::to_string(rate) + "}";
+    return {
+        "model.embedder={type: roberta_cls, n_cls_tokens: 2, hidden_size: 16, "
+        "num_hidden_layers: 1, num_attention_heads: 2" +
+            dropout,
+        "model.token_decoder={type: cross_attention, expansion: expansion_layer, "
+        "hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, head_size: 8" +
+            dropout};
+  }
+
   void WriteTokens(const std::string& name, int documents, uint64_t seed) const {
     TokenFileWriter writer(Path(name), 64);
     Random random(seed);

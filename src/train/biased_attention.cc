@@ -1,0 +1,41 @@
+#include "train/biased_attention.h"
+
+#include "train/dropout.h"
+
+namespace blockformer {
+namespace {
+
+constexpr double kHiddenScore = -1e30;  // next to it any score is 0
+
+}  // namespace
+
+torch::Tensor BiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
+                              const torch::Tensor& value, const AttentionRules& rules) {
+  return GenericBiasedAttention(query, key, value, rules);
+}
+
+torch::Tensor GenericBiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
+                                     const torch::Tensor& value, const AttentionRules& rules) {
+  const int64_t rows = query.size(1);
+  const int64_t keys = key.size(1);
+  torch::Tensor scores =
+      torch::matmul(query.transpose(1, 2) * rules.scale, key.permute({0, 2, 3, 1}));
+  if (rules.position.defined()) scores = scores + rules.position;
+  if (rules.mask.defined()) {
+    const torch::Tensor hidden =
+        torch::zeros_like(rules.mask, query.options()).masked_fill(~rules.mask, kHiddenScore);
+    scores = scores + hidden.unsqueeze(1).unsqueeze(1);
+  }
+  if (rules.causal) {
+    const torch::Tensor earlier =
+        torch::ones({rows, keys}, query.options().dtype(torch::kBool)).tril(keys - rows);
+    scores = scores.masked_fill(~earlier, 2 * kHiddenScore);
+  }
+  torch::Tensor probabilities = scores.softmax(-1);
+  if (rules.dropout > 0) {
+    probabilities = DropElements(probabilities, rules.dropout, DrawDropoutKey());
+  }
+  return torch::matmul(probabilities, value.transpose(1, 2)).transpose(1, 2).flatten(2);
+}
+
+}  // namespace blockformer

@@ -1,0 +1,67 @@
+#include "train/dropout.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "base/parallel.h"
+#include "train/dropout_mask.h"
+#include "train/simd.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;
+
+BLOCKFORMER_SIMD
+void MultiplyByMask(const float* in, const DropoutMask& mask, int64_t begin, int64_t end,
+                    float* out) {
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) out[i] = in[i] * mask.Factor(i);
+}
+
+torch::Tensor Masked(const torch::Tensor& x, double rate, int64_t key) {
+  const torch::Tensor input = x.contiguous();
+  const torch::Tensor output = torch::empty_like(input);
+  const DropoutMask mask(rate, static_cast<uint64_t>(key));
+  const float* const in = input.data_ptr<float>();
+  float* const out = output.data_ptr<float>();
+  ParallelFor(input.numel(), kGrain,
+              [&](int64_t begin, int64_t end) { MultiplyByMask(in, mask, begin, end, out); });
+  return output;
+}
+
+class DropoutFunction : public torch::autograd::Function<DropoutFunction> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               double rate, int64_t key) {
+    context->saved_data["rate"] = rate;
+    context->saved_data["key"] = key;
+    return Masked(x, rate, key);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    return {Masked(gradients[0], context->saved_data["rate"].toDouble(),
+                   context->saved_data["key"].toInt()),
+            {},
+            {}};
+  }
+};
+
+}  // namespace
+
+uint64_t DrawDropoutKey() {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
+}
+
+torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key) {
+  return DropoutFunction::apply(x, rate, static_cast<int64_t>(key));
+}
+
+torch::Tensor Dropout::Forward(const torch::Tensor& x) const {
+  const double rate = ActiveRate();
+  if (rate == 0) return x;
+  return x.is_cpu() ? DropElements(x, rate, DrawDropoutKey()) : torch::dropout(x, rate, true);
+}
+
+}  // namespace blockformer

@@ -1,0 +1,35 @@
+#ifndef BLOCKFORMER_TRAIN_DROPOUT_H_
+#define BLOCKFORMER_TRAIN_DROPOUT_H_
+
+#include <cstdint>
+
+#include "train/torch.h"
+
+namespace blockformer {
+
+// Dropout (Srivastava et al., 2014) in training mode, the identity in evaluation mode. Each call
+// draws a key from libtorch's default generator, which fixes all elements: who seeds the generator
+// decides what is dropped.
+class Dropout : public torch::nn::Module {
+ public:
+  // `rate` is the share of elements that is removed, in [0, 1).
+  explicit Dropout(double rate) : rate_(rate) {}
+
+  torch::Tensor Forward(const torch::Tensor& x) const;
+
+  // The rate in training mode, 0 in evaluation mode.
+  double ActiveRate() const { return is_training() ? rate_ : 0; }
+
+ private:
+  double rate_;
+};
+
+// 64 bits from libtorch's default generator.
+uint64_t DrawDropoutKey();
+
+// x with the elements of DropoutMask(rate, key) removed. x is f32 of any shape, on the CPU.
+torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TRAIN_DROPOUT_H_
