@@ -220,7 +220,10 @@ TEST_P(EngineGolden, ForwardAndLoss) {
   EXPECT_GT(groups, 0) << "the file holds no forward pass";
 }
 
-TEST_P(EngineGolden, Generation) {
+// Files that hold generations.
+class EngineGenerationGolden : public EngineGolden {};
+
+TEST_P(EngineGenerationGolden, MatchesTheFile) {
   int cases = 0;
   for (const char letter : std::string("abcdefghijklmnopqrstuvwxyz")) {
     const std::string prefix = std::string("io.gen_") + letter + ".";
@@ -251,13 +254,16 @@ TEST_P(EngineGolden, Generation) {
       EXPECT_EQ(GenerateConsistently(batch), ToRows(*golden_, prefix + "output_consistent"));
     }
   }
-  if (cases == 0) GTEST_SKIP() << GetParam() << " holds no generation";
+  EXPECT_GT(cases, 0) << "the file holds no generation";
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, EngineGolden,
-                         testing::ValuesIn(GoldenNames({"io.full.", "io.pad.", "io.gen_"})),
+                         testing::ValuesIn(GoldenNames({"io.full.", "io.pad."})),
+                         [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Files, EngineGenerationGolden, testing::ValuesIn(GoldenNames({"io.gen_"})),
                          [](const auto& name) { return name.param; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EngineGolden);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EngineGenerationGolden);
 
 }  // namespace
 }  // namespace blockformer
