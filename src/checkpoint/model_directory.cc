@@ -1,7 +1,7 @@
 #include "checkpoint/model_directory.h"
 
 #include <algorithm>
-#include <set>
+#include <filesystem>
 
 #include "base/error.h"
 
@@ -16,17 +16,38 @@ bool IsOldBuffer(const std::string& name) {
          name.ends_with(".rotary_emb.inv_freq");
 }
 
-std::vector<std::string> WeightFiles(const std::string& directory) {
+bool IsPickled(const std::string& name) {
+  return name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth");
+}
+
+// Unpickling a file runs whatever code its author put there, so it is left to its owner.
+[[noreturn]] void FailPickled(const std::string& path) {
+  Fail(ErrorCode::kUnsupported,
+       "{0}: PyTorch's pickled files are not read; convert it first: python3 -c \"import torch, "
+       "safetensors.torch as s; s.save_file({{k: v.clone() for k, v in torch.load('{0}', "
+       "map_location='cpu').items()}}, '{1}')\"",
+       path, kWeightsFile);
+}
+
+[[noreturn]] void FailWithoutWeights(const std::string& directory) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    if (IsPickled(entry.path().string())) FailPickled(entry.path().string());
+  }
+  Fail(ErrorCode::kNotFound, "{}: there is neither {} nor {}", directory, kWeightsFile,
+       kWeightsIndexFile);
+}
+
+std::vector<std::string> WeightFiles(const std::string& path) {
+  if (!IsDirectory(path)) {
+    if (IsPickled(path)) FailPickled(path);
+    return {path};
+  }
+  const std::string& directory = path;
   const std::string single = directory + "/" + kWeightsFile;
   if (FileExists(single)) return {single};
   const std::string index = directory + "/" + kWeightsIndexFile;
-  if (!FileExists(index)) {
-    Require(!FileExists(directory + "/pytorch_model.bin"), ErrorCode::kUnsupported,
-            "{}: pytorch_model.bin is not read; convert it to {} with the safetensors package",
-            directory, kWeightsFile);
-    Fail(ErrorCode::kNotFound, "{}: there is neither {} nor {}", directory, kWeightsFile,
-         kWeightsIndexFile);
-  }
+  if (!FileExists(index)) FailWithoutWeights(directory);
   const Json json = ReadJsonFile(index);
   const ObjectReader reader(json, index);
   const Json& weight_map = reader.Raw("weight_map");
@@ -45,7 +66,7 @@ std::vector<std::string> WeightFiles(const std::string& directory) {
 // An index must name the shard that really holds each tensor.
 void CheckIndex(const std::string& directory, const std::vector<SafetensorsFile>& files) {
   const std::string index = directory + "/" + kWeightsIndexFile;
-  if (files.size() == 1 && files[0].path() == directory + "/" + kWeightsFile) return;
+  if (!IsDirectory(directory) || FileExists(directory + "/" + kWeightsFile)) return;
   const Json json = ReadJsonFile(index);
   for (const auto& [tensor, shard] : json.at("weight_map").items()) {
     const std::string path = directory + "/" + shard.get<std::string>();
@@ -69,52 +90,68 @@ std::string ListOf(const std::vector<std::string>& names) {
 
 }  // namespace
 
-ModelWeights::ModelWeights(const std::string& directory, const ModelConfig& config) {
-  for (const std::string& path : WeightFiles(directory)) files_.emplace_back(path);
-  CheckIndex(directory, files_);
+ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config) {
+  for (const std::string& file : WeightFiles(path)) files_.emplace_back(file);
+  CheckIndex(path, files_);
   for (const SafetensorsFile& file : files_) {
     for (const auto& [name, tensor] : file.tensors()) {
       Require(tensors_.emplace(name, &tensor).second, ErrorCode::kCorrupt,
               "{}: tensor {} also stands in another shard", file.path(), name);
     }
   }
+  num_tensors_ = tensors_.size();
   std::vector<std::string> missing;
   std::set<std::string> known;
   for (const ParameterSpec& spec : ListParameters(config)) {
     known.insert(spec.name);
     known.insert(spec.aliases.begin(), spec.aliases.end());
-    ResolveAliases(directory, spec);
-    const auto found = tensors_.find(spec.name);
-    if (found == tensors_.end()) {
-      if (spec.is_used) missing.push_back(spec.name);
-      continue;
+    ResolveAliases(path, spec);
+    if (tensors_.contains(spec.name)) {
+      CheckTensor(path, spec);
+      if (!spec.is_used) skipped_[spec.name] = "nothing reads it";
+    } else if (spec.is_used) {
+      missing.push_back(spec.name);
     }
-    const TensorView& tensor = *found->second;
-    Require(tensor.shape == spec.shape, ErrorCode::kCorrupt,
-            "{}: tensor {} has shape [{}]; {} asks for [{}]", directory, spec.name,
-            fmt::join(tensor.shape, ", "), kConfigFile, fmt::join(spec.shape, ", "));
-    Require(IsFloatingPoint(tensor.type), ErrorCode::kCorrupt,
-            "{}: tensor {} is {}; F32, F16 or BF16 is wanted", directory, spec.name,
-            DataTypeName(tensor.type));
   }
-  Require(missing.empty(), ErrorCode::kCorrupt, "{}: tensors are missing: {}", directory,
+  Require(missing.empty(), ErrorCode::kCorrupt, "{}: tensors are missing: {}", path,
           ListOf(missing));
+  SkipUnknown(path, known);
+}
+
+void ModelWeights::CheckTensor(const std::string& path, const ParameterSpec& spec) const {
+  const TensorView& tensor = *tensors_.at(spec.name);
+  Require(tensor.shape == spec.shape, ErrorCode::kCorrupt,
+          "{}: tensor {} has shape [{}]; its configuration asks for [{}]", path, spec.name,
+          fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", "));
+  Require(IsFloatingPoint(tensor.type), ErrorCode::kCorrupt,
+          "{}: tensor {} is {}; F32, F16 or BF16 is wanted", path, spec.name,
+          DataTypeName(tensor.type));
+}
+
+void ModelWeights::SkipUnknown(const std::string& path, const std::set<std::string>& known) {
   std::vector<std::string> extra;
   for (const auto& [name, tensor] : tensors_) {
-    if (known.count(name) == 0 && !IsOldBuffer(name)) extra.push_back(name);
+    if (known.contains(name)) continue;
+    if (IsOldBuffer(name)) {
+      skipped_[name] = "a buffer of an older version, not a weight";
+    } else {
+      extra.push_back(name);
+    }
   }
-  Require(extra.empty(), ErrorCode::kCorrupt, "{}: tensors that {} does not ask for: {}", directory,
-          kConfigFile, ListOf(extra));
+  Require(extra.empty(), ErrorCode::kCorrupt,
+          "{}: tensors that its configuration does not ask for: {}", path, ListOf(extra));
 }
 
 // A tensor may stand under any of its names; under several, all must hold the same.
-void ModelWeights::ResolveAliases(const std::string& directory, const ParameterSpec& spec) {
+void ModelWeights::ResolveAliases(const std::string& path, const ParameterSpec& spec) {
   for (const std::string& alias : spec.aliases) {
     const auto found = tensors_.find(alias);
     if (found == tensors_.end()) continue;
-    const TensorView* tensor = tensors_.emplace(spec.name, found->second).first->second;
-    Require(std::ranges::equal(tensor->bytes, found->second->bytes), ErrorCode::kCorrupt,
-            "{}: tensor {} differs from {}, with which it is tied", directory, alias, spec.name);
+    const auto [tensor, is_first] = tensors_.emplace(spec.name, found->second);
+    if (is_first) continue;
+    Require(std::ranges::equal(tensor->second->bytes, found->second->bytes), ErrorCode::kCorrupt,
+            "{}: tensor {} differs from {}, with which it is tied", path, alias, spec.name);
+    skipped_[alias] = "the same as " + spec.name;
   }
 }
 
@@ -132,8 +169,21 @@ ModelConfig ReadModelConfig(const std::string& directory) {
   return ModelConfigFromJson(ReadJsonFile(path), path);
 }
 
-void WriteModelConfig(const std::string& directory, const ModelConfig& config) {
-  WriteFileAtomically(directory + "/" + kConfigFile, ModelConfigToJson(config).dump(2) + "\n");
+const char* TorchDataTypeName(DataType type) {
+  switch (type) {
+    case DataType::kF16:
+      return "float16";
+    case DataType::kBF16:
+      return "bfloat16";
+    default:
+      return "float32";
+  }
+}
+
+void WriteModelConfig(const std::string& directory, const ModelConfig& config, DataType type) {
+  OrderedJson json = ModelConfigToJson(config);
+  json["torch_dtype"] = TorchDataTypeName(type);
+  WriteFileAtomically(directory + "/" + kConfigFile, json.dump(2) + "\n");
   const OrderedJson generation = {{"bos_token_id", config.eos_token_id},
                                   {"eos_token_id", config.eos_token_id},
                                   {"pad_token_id", config.pad_token_id}};

@@ -1,5 +1,6 @@
 #include "checkpoint/safetensors.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -51,6 +52,42 @@ float HalfToFloat(uint16_t half) {
 
 float BFloat16ToFloat(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
+
+// Rounds to nearest even in the last bits that stay; NaN stays NaN.
+uint16_t FloatToBFloat16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+uint16_t FloatToHalf(float value) {
+  constexpr float kSmallestNormal = 0x1p-14f;
+  constexpr float kSubnormalUnit = 0x1p-24f;
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
+  const uint32_t magnitude = bits & 0x7fffffff;
+  if (std::isnan(value)) return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
+  if (std::isinf(value)) return sign | 0x7c00;
+  if (std::fabs(value) < kSmallestNormal) {  // a multiple of 2^-24; 1024 of them are normal again
+    return sign | static_cast<uint16_t>(std::nearbyint(std::fabs(value) / kSubnormalUnit));
+  }
+  // The exponent's bias is 112 less; a carry out of the fraction raises the exponent.
+  const uint32_t rounded = (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+  return static_cast<uint16_t>(sign | std::min(rounded, 0x7c00u));
+}
+
+// Stores elements at any address; returns whether all that were finite still are.
+template <typename Convert>
+bool StoreAll(std::span<const float> values, uint16_t infinity, Convert convert,
+              std::span<std::byte> out) {
+  bool fits = true;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t bits = convert(values[i]);
+    std::memcpy(out.data() + i * sizeof(bits), &bits, sizeof(bits));
+    fits = fits && ((bits & 0x7fff) != infinity || std::isinf(values[i]));
+  }
+  return fits;
 }
 
 // Converts elements that may lie at any address: safetensors does not promise alignment.
@@ -235,6 +272,23 @@ void ConvertToInt64(const TensorView& tensor, const std::string& name, std::span
   }
 }
 
+bool ConvertFromFloat(std::span<const float> values, DataType type, std::span<std::byte> out) {
+  Require(out.size() == values.size() * static_cast<size_t>(ElementBytes(type)),
+          ErrorCode::kInternal, "{} bytes are not the room for {} values of {}", out.size(),
+          values.size(), DataTypeName(type));
+  switch (type) {
+    case DataType::kF32:
+      if (!values.empty()) std::memcpy(out.data(), values.data(), out.size());
+      return true;
+    case DataType::kF16:
+      return StoreAll(values, 0x7c00, FloatToHalf, out);
+    case DataType::kBF16:
+      return StoreAll(values, 0x7f80, FloatToBFloat16, out);
+    default:
+      Fail(ErrorCode::kInternal, "values are not written as {}", DataTypeName(type));
+  }
+}
+
 std::vector<float> ToFloats(const TensorView& tensor, const std::string& name) {
   std::vector<float> values(static_cast<size_t>(tensor.NumElements()));
   ConvertToFloat(tensor, name, values);
@@ -281,33 +335,54 @@ const TensorView& SafetensorsFile::Get(const std::string& name) const {
   return found->second;
 }
 
-void WriteSafetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+uint64_t TensorHeader::NumBytes() const {
+  auto bytes = static_cast<uint64_t>(ElementBytes(type));
+  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+  return bytes;
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::string& path,
+                                     const std::vector<TensorHeader>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path) {
   OrderedJson header = OrderedJson::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::unordered_set<std::string> names;
   uint64_t offset = 0;
-  for (const NamedTensor& tensor : tensors) {
+  for (const TensorHeader& tensor : tensors) {
     Require(names.insert(tensor.name).second, ErrorCode::kInternal,
             "{}: tensor {} is to be written twice", path, tensor.name);
-    const uint64_t end = offset + tensor.view.bytes.size();
+    const uint64_t end = offset + tensor.NumBytes();
     header.push_back({tensor.name,
-                      {{"dtype", DataTypeName(tensor.view.type)},
-                       {"shape", tensor.view.shape},
+                      {{"dtype", DataTypeName(tensor.type)},
+                       {"shape", tensor.shape},
                        {"data_offsets", {offset, end}}}});
     offset = end;
   }
   std::string text = header.dump();
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
   const uint64_t header_size = text.size();
+  file_.Write(&header_size, sizeof(header_size));
+  file_.Write(text);
+  expected_bytes_ = file_.bytes_written() + offset;
+}
 
-  AtomicFile file(path);
-  file.Write(&header_size, sizeof(header_size));
-  file.Write(text);
+void SafetensorsWriter::Commit() {
+  Require(file_.bytes_written() == expected_bytes_, ErrorCode::kInternal,
+          "{} bytes of a safetensors file were written; its header asks for {}",
+          file_.bytes_written(), expected_bytes_);
+  file_.Commit();
+}
+
+void WriteSafetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorHeader> headers;
   for (const NamedTensor& tensor : tensors) {
-    file.Write(tensor.view.bytes.data(), tensor.view.bytes.size());
+    headers.push_back({tensor.name, tensor.view.type, tensor.view.shape});
   }
-  file.Commit();
+  SafetensorsWriter writer(path, headers, metadata);
+  for (const NamedTensor& tensor : tensors) writer.Write(tensor.view.bytes);
+  writer.Commit();
 }
 
 }  // namespace blockformer

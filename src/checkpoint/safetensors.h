@@ -33,6 +33,11 @@ void ConvertToInt64(const TensorView& tensor, const std::string& name, std::span
 std::vector<float> ToFloats(const TensorView& tensor, const std::string& name);
 std::vector<int64_t> ToInt64s(const TensorView& tensor, const std::string& name);
 
+// Writes the values as F32, F16 or BF16, rounded to nearest even; `out` holds as many elements.
+// Returns false if a finite value is too large for the type and became infinite. Throws
+// Error(kInternal) for any other type.
+bool ConvertFromFloat(std::span<const float> values, DataType type, std::span<std::byte> out);
+
 // A mapped safetensors file. Construction checks the whole header: sizes, types, shapes, offsets
 // that lie in the file, tile its data without gap or overlap and fit their shapes. Throws
 // Error(kCorrupt) that names the file, the tensor and the value. Immutable; safe to read from
@@ -52,6 +57,32 @@ class SafetensorsFile {
   MappedFile file_;
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
+};
+
+// A tensor that is to be written: what the header says of it.
+struct TensorHeader {
+  std::string name;
+  DataType type = DataType::kF32;
+  std::vector<int64_t> shape;
+
+  uint64_t NumBytes() const;
+};
+
+// Writes a safetensors file whose data come piece by piece, so that they need not be in memory at
+// once. The file appears when Commit() is called. Not thread-safe.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::string& path, const std::vector<TensorHeader>& tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+
+  // Appends data; the tensors' data follow each other in the order of the headers.
+  void Write(std::span<const std::byte> bytes) { file_.Write(bytes.data(), bytes.size()); }
+  // Throws Error(kInternal) unless as many bytes were written as the headers ask for.
+  void Commit();
+
+ private:
+  AtomicFile file_;
+  uint64_t expected_bytes_ = 0;
 };
 
 // A tensor to write.

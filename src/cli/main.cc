@@ -19,6 +19,7 @@ int Main(int argc, char** argv) {
   AddTrainCommand(app);
   AddGenerateCommand(app);
   AddInspectCommand(app);
+  AddConvertCommand(app);
   AddBenchCommand(app);
   AddDoctorCommand(app);
   try {

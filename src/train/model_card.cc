@@ -33,6 +33,7 @@ std::string ModelCard(const TrainRecipe& recipe, const TrainingState& state,
   row("context", fmt::format("{} tokens", recipe.model.max_length));
   row("training data", fmt::format("`{}`: {} documents, {} tokens", recipe.data.train,
                                    state.data.documents, state.data.tokens));
+  if (!recipe.init_from.empty()) row("initial weights", fmt::format("`{}`", recipe.init_from));
   row("trained for",
       fmt::format("{} of {} steps, {} tokens", state.step, recipe.training.steps,
                   state.step * recipe.training.batch_size * recipe.model.max_length));

@@ -44,7 +44,7 @@ void WriteTensors(const std::string& path, const NamedTensors& tensors) {
     buffers.push_back(tensor.detach().cpu().contiguous());
     views.push_back({name, ViewOf(buffers.back(), name)});
   }
-  WriteSafetensors(path, views);
+  WriteSafetensors(path, views, {{"format", "pt"}});  // transformers asks for this
 }
 
 void ReadTensors(const std::string& path, const NamedTensors& tensors) {
@@ -76,6 +76,24 @@ void LoadWeights(const std::string& directory, LanguageModel& model) {
   for (const auto& parameter : model.named_parameters()) {
     Fill(parameter.value(), weights.Get(parameter.key()), parameter.key());
   }
+}
+
+void LoadInitialWeights(const std::string& directory, LanguageModel& model) {
+  ModelConfig found = ReadModelConfig(directory);
+  found.max_length = model.config().max_length;
+  found.padding = model.config().padding;
+  const Json wanted_json = ModelConfigToJson(model.config());
+  const Json found_json = ModelConfigToJson(found);
+  for (const Json& difference : Json::diff(wanted_json, found_json)) {
+    const Json::json_pointer path(difference.at("path").get<std::string>());
+    const auto value = [&](const Json& json) {
+      return json.contains(path) ? json.at(path).dump() : "nothing";
+    };
+    Fail(ErrorCode::kInvalidArgument,
+         "init_from: {}: has {} at {} of its config.json, and the recipe's model {}", directory,
+         value(found_json), path.to_string(), value(wanted_json));
+  }
+  LoadWeights(directory, model);
 }
 
 }  // namespace blockformer

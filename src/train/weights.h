@@ -27,6 +27,11 @@ void SaveWeights(const LanguageModel& model, const std::string& directory);
 // Error(kCorrupt) as ModelWeights does.
 void LoadWeights(const std::string& directory, LanguageModel& model);
 
+// The same from a directory that another run or program made. Throws Error(kInvalidArgument) that
+// names the first field of its config.json that the model does not agree with; the context and the
+// padding may differ, since no weight depends on them.
+void LoadInitialWeights(const std::string& directory, LanguageModel& model);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_TRAIN_WEIGHTS_H_

@@ -32,6 +32,8 @@ class GoldenFile {
 
   bool Has(const std::string& tensor) const { return file_.Contains(tensor); }
   bool HasPrefix(const std::string& prefix) const;
+  // All tensors, and the strings beside them.
+  const SafetensorsFile& file() const { return file_; }
 
   // Throws Error if the tensor is not there.
   bool IsInteger(const std::string& tensor) const;

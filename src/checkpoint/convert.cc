@@ -1,0 +1,304 @@
+#include "checkpoint/convert.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/model_directory.h"
+#include "checkpoint/published_block.h"
+#include "checkpoint/staged_directory.h"
+#include "checkpoint/weight_writer.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kTrainerYamlFile[] = "trainer.yaml";
+constexpr uint64_t kMaxTokenizerBytes = uint64_t{1} << 28;
+
+// What programs need to tokenise as the model was trained.
+constexpr const char* kTokenizerFiles[] = {kTokenizerFile,
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "encoder.json",
+                                           "vocab.bpe"};
+
+// Where a checkpoint lies and what it is.
+struct Source {
+  CheckpointFormat format = CheckpointFormat::kBlockformer;
+  ModelConfig config;
+};
+
+std::string DirectoryOf(const std::string& path) {
+  if (IsDirectory(path)) return path;
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+std::vector<std::string> YamlFilesIn(const std::string& directory) {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().string();
+    if (name.ends_with(".yaml") || name.ends_with(".yml")) files.push_back(name);
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+bool HasPublishedYaml(const std::string& directory) {
+  return std::ranges::any_of(YamlFilesIn(directory), [](const std::string& file) {
+    try {
+      return IsPublishedConfig(ReadYamlFile(file));
+    } catch (const Error&) {
+      return false;  // some other program's file
+    }
+  });
+}
+
+std::string TrainerYaml(const ConvertOptions& options) {
+  if (!options.trainer_yaml.empty()) return options.trainer_yaml;
+  const std::string directory = DirectoryOf(options.source);
+  const std::vector<std::string> files = YamlFilesIn(directory);
+  Require(!files.empty(), ErrorCode::kNotFound,
+          "{}: there is no trainer YAML beside the weights; name it with --config", directory);
+  Require(files.size() == 1, ErrorCode::kInvalidArgument,
+          "{}: there are several YAML files, {} and {} among them; name the trainer's with "
+          "--config",
+          directory, files[0], files[1]);
+  return files[0];
+}
+
+CheckpointFormat FormatOfConfigFile(const std::string& path) {
+  const Json json = ReadJsonFile(path);
+  const std::string type = ObjectReader(json, path).String("model_type", "");
+  const bool ours = type == "block_transformer" || json.contains("blockformer");
+  return ours ? CheckpointFormat::kBlockformer : CheckpointFormat::kHfGptNeox;
+}
+
+CheckpointFormat RecogniseFormat(const ConvertOptions& options) {
+  const std::string& source = options.source;
+  if (!options.trainer_yaml.empty() || !IsDirectory(source)) {
+    return CheckpointFormat::kPublishedBlock;
+  }
+  const std::string config = source + "/" + kConfigFile;
+  const bool published = HasPublishedYaml(source);
+  if (!FileExists(config)) {
+    Require(published, ErrorCode::kNotFound,
+            "{}: is not recognised: there is neither {} nor the trainer YAML of a published "
+            "checkpoint",
+            source, kConfigFile);
+    return CheckpointFormat::kPublishedBlock;
+  }
+  const CheckpointFormat format = FormatOfConfigFile(config);
+  Require(!published, ErrorCode::kInvalidArgument,
+          "{}: holds both {} and the trainer YAML of a published checkpoint; say which is meant "
+          "with --from {} or --from {}",
+          source, kConfigFile, FormatName(format), FormatName(CheckpointFormat::kPublishedBlock));
+  return format;
+}
+
+Source ReadSource(const ConvertOptions& options) {
+  Require(FileExists(options.source), ErrorCode::kNotFound, "{}: there is no such checkpoint",
+          options.source);
+  Source source;
+  source.format = options.from ? *options.from : RecogniseFormat(options);
+  if (source.format == CheckpointFormat::kPublishedBlock) {
+    const std::string yaml = TrainerYaml(options);
+    source.config = PublishedConfigFromYaml(ReadYamlFile(yaml), yaml);
+  } else {
+    Require(IsDirectory(options.source), ErrorCode::kInvalidArgument,
+            "{}: is not a directory, as {} is", options.source, FormatName(source.format));
+    const std::string path = options.source + "/" + kConfigFile;
+    source.config = source.format == CheckpointFormat::kHfGptNeox
+                        ? HfGptNeoxConfigFromJson(ReadJsonFile(path), path)
+                        : ReadModelConfig(options.source);
+  }
+  if (options.without_padding) source.config.padding = {false, false};
+  return source;
+}
+
+// The weights of a model as they are, those that nothing reads as zeros.
+std::vector<WeightSource> UnchangedWeights(const ModelConfig& config, const ModelWeights& weights,
+                                           DataType type) {
+  std::vector<WeightSource> result;
+  for (const ParameterSpec& spec : ListParameters(config)) {
+    WeightSource weight;
+    weight.name = spec.name;
+    weight.shape = spec.shape;
+    weight.type = type;
+    weight.in_checksum = spec.is_used;
+    if (spec.is_used) {
+      weight.stored = weights.Get(spec.name);
+      weight.type = weight.stored.type;
+    } else {
+      weight.value = [](int64_t) { return 0.0f; };
+    }
+    result.push_back(std::move(weight));
+  }
+  return result;
+}
+
+// Adds the other names of tied tensors.
+void AddAliases(const ModelConfig& config, std::vector<WeightSource>* weights) {
+  std::vector<WeightSource> copies;
+  for (const ParameterSpec& spec : ListParameters(config)) {
+    for (const std::string& alias : spec.aliases) {
+      WeightSource copy = *std::ranges::find(*weights, spec.name, &WeightSource::name);
+      copy.name = alias;
+      copy.in_checksum = false;
+      copies.push_back(std::move(copy));
+    }
+  }
+  std::ranges::move(copies, std::back_inserter(*weights));
+}
+
+class Converter {
+ public:
+  Converter(const ConvertOptions& options, const ConvertCallbacks& callbacks)
+      : options_(options), callbacks_(callbacks) {}
+
+  ConvertReport Run() {
+    const Source source = ReadSource(options_);
+    report_.from = source.format;
+    report_.config =
+        options_.uptrain ? UptrainedConfig(source.config, *options_.uptrain) : source.config;
+    RequireExpressible();
+    const ModelWeights stored(options_.source, source.config);
+    report_.tensors_skipped = stored.skipped();
+    report_.tensors_read = stored.num_tensors() - stored.skipped().size();
+    const std::vector<WeightSource> weights = MakeWeights(source.config, stored);
+
+    StagedDirectory directory(options_.destination, options_.replace);
+    WriteFiles(directory.path(), weights);
+    if (callbacks_.check) callbacks_.check(directory.path(), report_);
+    directory.Commit();
+    return report_;
+  }
+
+ private:
+  void RequireExpressible() const {
+    const bool is_block = report_.config.kind == ModelKind::kBlock;
+    Require(!is_block || options_.to != CheckpointFormat::kHfGptNeox, ErrorCode::kUnsupported,
+            "hf-gpt-neox holds vanilla models only; for a block model, published-block is wanted");
+    // Made here as well, so that what cannot be written is known before anything is.
+    if (options_.to == CheckpointFormat::kPublishedBlock) {
+      PublishedYaml(report_.config, "model", "fp32");
+    }
+  }
+
+  std::vector<WeightSource> MakeWeights(const ModelConfig& source_config,
+                                        const ModelWeights& stored) {
+    const DataType type = stored.Get(ListParameters(source_config).front().name).type;
+    std::vector<WeightSource> weights =
+        options_.uptrain ? UptrainedWeights(report_.config, options_.uptrain->method, stored, type)
+                         : UnchangedWeights(source_config, stored, type);
+    if (options_.to == CheckpointFormat::kPublishedBlock) {
+      AddAliases(report_.config, &weights);
+    } else {
+      std::erase_if(weights, [](const WeightSource& weight) { return !weight.in_checksum; });
+    }
+    type_ = options_.type.value_or(type);
+    if (options_.type) {
+      for (WeightSource& weight : weights) weight.type = *options_.type;
+    }
+    report_.tensors_written = weights.size();
+    return weights;
+  }
+
+  void WriteFiles(const std::string& directory, const std::vector<WeightSource>& weights) {
+    uint64_t total = 0;
+    for (const WeightSource& weight : weights) total += weight.Header().NumBytes();
+    const auto progress = [&](uint64_t done) {
+      if (callbacks_.progress) callbacks_.progress(done, total);
+    };
+    WrittenWeights written = WriteWeights(directory, weights, options_.max_shard_bytes, progress);
+    report_.files = std::move(written.files);
+    report_.bytes = written.bytes;
+    report_.checksum = written.checksum;
+    WriteConfig(directory);
+    CopyTokenizer(directory);
+    WriteFileAtomically(directory + "/" + kModelCardFile, ModelCard());
+  }
+
+  void WriteConfig(const std::string& directory) const {
+    switch (options_.to) {
+      case CheckpointFormat::kBlockformer:
+        return WriteModelConfig(directory, report_.config, type_);
+      case CheckpointFormat::kHfGptNeox:
+        return WriteHfGptNeoxConfig(directory, report_.config, type_);
+      case CheckpointFormat::kPublishedBlock: {
+        const char* precision = type_ == DataType::kF32    ? "fp32"
+                                : type_ == DataType::kBF16 ? "bf16"
+                                                           : "fp16";
+        return WriteFileAtomically(directory + "/" + kTrainerYamlFile,
+                                   PublishedYaml(report_.config, Name(), precision));
+      }
+    }
+  }
+
+  void CopyTokenizer(const std::string& directory) {
+    const std::string& given = options_.tokenizer;
+    if (!given.empty() && !IsDirectory(given)) {
+      WriteFileAtomically(directory + "/" + kTokenizerFile, ReadFile(given, kMaxTokenizerBytes));
+      report_.tokenizer_files.push_back(kTokenizerFile);
+      return;
+    }
+    const std::string from = given.empty() ? DirectoryOf(options_.source) : given;
+    for (const char* name : kTokenizerFiles) {
+      const std::string path = from + "/" + name;
+      if (!FileExists(path)) continue;
+      WriteFileAtomically(directory + "/" + name, ReadFile(path, kMaxTokenizerBytes));
+      report_.tokenizer_files.emplace_back(name);
+    }
+    Require(given.empty() || !report_.tokenizer_files.empty(), ErrorCode::kNotFound,
+            "{}: there is no tokenizer in it", given);
+  }
+
+  // The destination's last part, without slashes at the end.
+  std::string Name() const {
+    const std::filesystem::path path =
+        std::filesystem::path(options_.destination + "/").lexically_normal();
+    return path.parent_path().filename().string();
+  }
+
+  std::string ModelCard() const {
+    const bool is_block = report_.config.kind == ModelKind::kBlock;
+    return fmt::format(
+        "---\npipeline_tag: text-generation\n---\n\n# {}\n\nA {} of {} parameters, {} by "
+        "blockformer from `{}` ({}). Checksum of the weights (FNV-1a of names and data): "
+        "{:016x}\n",
+        Name(), is_block ? "Block Transformer (arXiv 2406.02657)" : "vanilla GPT-NeoX model",
+        CountParameters(report_.config).used,
+        options_.uptrain ? "made for uptraining" : "converted", options_.source,
+        FormatName(report_.from), report_.checksum);
+  }
+
+  const ConvertOptions& options_;
+  const ConvertCallbacks& callbacks_;
+  ConvertReport report_;
+  DataType type_ = DataType::kF32;  // of most of the weights written
+};
+
+}  // namespace
+
+const char* FormatName(CheckpointFormat format) {
+  switch (format) {
+    case CheckpointFormat::kBlockformer:
+      return "blockformer";
+    case CheckpointFormat::kHfGptNeox:
+      return "hf-gpt-neox";
+    case CheckpointFormat::kPublishedBlock:
+      return "published-block";
+  }
+  return "";
+}
+
+ConvertReport ConvertCheckpoint(const ConvertOptions& options, const ConvertCallbacks& callbacks) {
+  return Converter(options, callbacks).Run();
+}
+
+}  // namespace blockformer

@@ -1,0 +1,66 @@
+#ifndef BLOCKFORMER_CHECKPOINT_CONVERT_H_
+#define BLOCKFORMER_CHECKPOINT_CONVERT_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+#include "checkpoint/uptrain.h"
+#include "config/model_config.h"
+
+namespace blockformer {
+
+enum class CheckpointFormat {
+  kBlockformer,     // our model directory
+  kHfGptNeox,       // Hugging Face's directory of a GPTNeoXForCausalLM
+  kPublishedBlock,  // model.safetensors and trainer YAML of the published implementation
+};
+
+const char* FormatName(CheckpointFormat format);
+
+struct ConvertOptions {
+  std::string source;  // a directory, or a safetensors file of a published checkpoint
+  std::string destination;
+  std::optional<CheckpointFormat> from;  // recognised if not set
+  CheckpointFormat to = CheckpointFormat::kBlockformer;
+  std::string trainer_yaml;      // of kPublishedBlock; empty: the only one beside the weights
+  std::string tokenizer;         // file or directory; empty: that of the source, if it has one
+  std::optional<DataType> type;  // kF32, kBF16 or kF16; each tensor keeps its own if not set
+  uint64_t max_shard_bytes = 5'000'000'000;
+  bool replace = false;          // a model directory at `destination`
+  bool without_padding = false;  // the block model was trained without padding of documents
+  std::optional<UptrainOptions> uptrain;
+};
+
+struct ConvertReport {
+  CheckpointFormat from = CheckpointFormat::kBlockformer;
+  ModelConfig config;  // of the result
+  size_t tensors_read = 0;
+  std::map<std::string, std::string> tensors_skipped;  // name -> reason
+  size_t tensors_written = 0;
+  std::vector<std::string> files;            // with weights
+  std::vector<std::string> tokenizer_files;  // copied
+  uint64_t bytes = 0;                        // of weights written
+  uint64_t checksum = 0;                     // as WrittenWeights says
+};
+
+struct ConvertCallbacks {
+  // Bytes written so far, and in all; may throw to end the conversion.
+  std::function<void(uint64_t done, uint64_t total)> progress;
+  // Looks at the complete directory before it gets its name; may throw.
+  std::function<void(const std::string& directory, const ConvertReport& report)> check;
+};
+
+// Reads a checkpoint of any format, checks all of it, turns a vanilla model into a block model if
+// asked to, and writes it in any format. Weights go through piece by piece: source files are mapped
+// and no tensor is ever whole in memory. `destination` appears when it is complete, or not at all.
+// Throws Error that names the file, field or tensor.
+ConvertReport ConvertCheckpoint(const ConvertOptions& options, const ConvertCallbacks& callbacks);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_CHECKPOINT_CONVERT_H_

@@ -1,0 +1,157 @@
+#include "checkpoint/uptrain.h"
+
+#include <string_view>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kVanillaPrefix[] = "gpt_neox";
+
+int64_t BlockLayers(const ModelConfig& vanilla, const UptrainOptions& options) {
+  const int64_t layers = vanilla.decoder.num_layers;
+  Require(options.block_layers == 0 || options.method == UptrainMethod::kPartition,
+          ErrorCode::kInvalidArgument, "block layers can be chosen with the method partition only");
+  switch (options.method) {
+    case UptrainMethod::kPartition: {
+      const int64_t count = options.block_layers > 0 ? options.block_layers : (layers + 1) / 2;
+      Require(count < layers, ErrorCode::kInvalidArgument,
+              "{} of the vanilla model's {} layers for the block decoder leave the token decoder "
+              "none",
+              count, layers);
+      return count;
+    }
+    case UptrainMethod::kSkip:
+      Require(layers % 2 == 0, ErrorCode::kInvalidArgument,
+              "the method skip needs an even number of layers; the vanilla model has {}", layers);
+      return layers / 2;
+    case UptrainMethod::kDuplicate:
+      return layers;
+  }
+  return layers;
+}
+
+// The vanilla model's layer that becomes layer `index` of the block decoder, or, counted from
+// `first` on, of the token decoder.
+int64_t VanillaLayer(UptrainMethod method, int64_t index, int64_t first) {
+  switch (method) {
+    case UptrainMethod::kPartition:
+      return first + index;
+    case UptrainMethod::kSkip:
+      return 2 * index;
+    case UptrainMethod::kDuplicate:
+      return index;
+  }
+  return index;
+}
+
+class Uptrainer {
+ public:
+  Uptrainer(const ModelConfig& block, UptrainMethod method) : block_(block), method_(method) {}
+
+  // The name of the vanilla parameter that a parameter of the block model is a copy of; empty if it
+  // is made.
+  std::string Origin(const std::string& name) const {
+    if (name == "embedder.embeddings.weight")
+      return std::string(kVanillaPrefix) + ".embed_in.weight";
+    if (name == "token_decoder.embed_out.weight") return "embed_out.weight";
+    if (const std::string rest = After(name, DecoderPrefix(block_)); !rest.empty()) {
+      return rest.starts_with(kLayers) ? LayerName(rest, 0) : "";
+    }
+    if (const std::string rest = After(name, kTokenDecoderPrefix); !rest.empty()) {
+      return rest.starts_with(kLayers) ? LayerName(rest, block_.decoder.num_layers)
+                                       : std::string(kVanillaPrefix) + rest;
+    }
+    return "";
+  }
+
+  // The value of a parameter that is no copy.
+  std::function<float(int64_t)> Value(const ParameterSpec& spec) const {
+    if (spec.name == "embedder.projection_layer.weight") return MeanProjection();
+    if (spec.name == "token_decoder.expansion_layer.weight") return IdentityExpansion();
+    const bool is_gain = spec.name.ends_with("final_layer_norm.weight");
+    return [value = is_gain ? 1.0f : 0.0f](int64_t) { return value; };
+  }
+
+ private:
+  static constexpr std::string_view kLayers = ".layers.";
+
+  static std::string After(const std::string& name, const std::string& prefix) {
+    return name.starts_with(prefix) ? name.substr(prefix.size()) : "";
+  }
+
+  // `rest` is ".layers.INDEX.FIELD".
+  std::string LayerName(const std::string& rest, int64_t first) const {
+    const std::string digits_on = rest.substr(kLayers.size());
+    const size_t dot = digits_on.find('.');
+    const int64_t index = std::stoll(digits_on.substr(0, dot));
+    return fmt::format("{}{}{}{}", kVanillaPrefix, kLayers, VanillaLayer(method_, index, first),
+                       digits_on.substr(dot));
+  }
+
+  // [width, width, block_length]: 1 / block_length where both widths' indices agree.
+  std::function<float(int64_t)> MeanProjection() const {
+    const int64_t length = block_.block_length;
+    const int64_t width = block_.decoder.hidden_size;
+    return [length, width](int64_t index) {
+      const int64_t position = index / length;
+      return position / width == position % width
+                 ? static_cast<float>(1.0 / static_cast<double>(length))
+                 : 0.0f;
+    };
+  }
+
+  // [prefix_length * width, width, 1]: an identity matrix for each prefix vector.
+  std::function<float(int64_t)> IdentityExpansion() const {
+    const int64_t width = block_.decoder.hidden_size;
+    return
+        [width](int64_t index) { return (index / width) % width == index % width ? 1.0f : 0.0f; };
+  }
+
+  const ModelConfig& block_;
+  UptrainMethod method_;
+};
+
+}  // namespace
+
+ModelConfig UptrainedConfig(const ModelConfig& vanilla, const UptrainOptions& options) {
+  Require(vanilla.kind == ModelKind::kVanilla, ErrorCode::kInvalidArgument,
+          "only a vanilla model can be uptrained; the source is a block model");
+  ModelConfig block = vanilla;
+  block.kind = ModelKind::kBlock;
+  block.block_length = options.block_length;
+  block.prefix_length = options.prefix_length;
+  block.embedder.projection = EmbedderProjection::kConv1d;
+  block.embedder.hidden_size = vanilla.decoder.hidden_size;
+  block.token_decoder = vanilla.decoder;
+  block.decoder.num_layers = BlockLayers(vanilla, options);
+  block.token_decoder.num_layers = options.method == UptrainMethod::kPartition
+                                       ? vanilla.decoder.num_layers - block.decoder.num_layers
+                                       : block.decoder.num_layers;
+  return ModelConfigFromJson(Json(ModelConfigToJson(block)), "the uptrained model");
+}
+
+std::vector<WeightSource> UptrainedWeights(const ModelConfig& block, UptrainMethod method,
+                                           const ModelWeights& vanilla, DataType type) {
+  const Uptrainer uptrainer(block, method);
+  std::vector<WeightSource> weights;
+  for (const ParameterSpec& spec : ListParameters(block)) {
+    WeightSource weight;
+    weight.name = spec.name;
+    weight.shape = spec.shape;
+    weight.in_checksum = spec.is_used;
+    const std::string origin = uptrainer.Origin(spec.name);
+    if (origin.empty()) {
+      weight.type = type;
+      weight.value = uptrainer.Value(spec);
+    } else {
+      weight.stored = vanilla.Get(origin);
+      weight.type = weight.stored.type;
+    }
+    weights.push_back(std::move(weight));
+  }
+  return weights;
+}
+
+}  // namespace blockformer

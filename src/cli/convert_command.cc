@@ -1,0 +1,254 @@
+// `blockformer convert`: checkpoints in and out, and vanilla models to block models.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "checkpoint/convert.h"
+#include "checkpoint/model_directory.h"
+#include "cli/commands.h"
+#include "cli/model_argument.h"
+#include "cli/sanity_check.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kDescription[] =
+    "Reads a checkpoint of any format and writes it in any other; with --uptrain, turns a vanilla "
+    "model into a block model to be trained further.";
+
+constexpr char kFooter[] =
+    "Formats: blockformer, a model directory; hf-gpt-neox, a Hugging Face directory of a "
+    "GPTNeoXForCausalLM such as Pythia's; published-block, model.safetensors and the trainer YAML "
+    "of "
+    "the published Block Transformers.\n\n"
+    "Examples:\n"
+    "  blockformer convert pythia-70m models/pythia-70m\n"
+    "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
+    "  blockformer convert --uptrain partition --block-length 4 models/pythia-70m models/block-70m";
+
+// Above this many parameters the engine's copy for the sanity check would take most of the memory
+// of a small machine, so it has to be asked for.
+constexpr int64_t kMaxCheckedParameters = 150'000'000;
+
+enum class Check { kIfSmall, kAlways, kNever };
+
+struct Flags {
+  ConvertOptions options;
+  UptrainOptions uptrain;
+  CLI::Option* method = nullptr;
+  Check check = Check::kIfSmall;
+  bool json = false;
+};
+
+// What became of the sanity check.
+struct CheckOutcome {
+  std::optional<SanityCheck> result;
+  std::string skipped;  // why there is no result
+};
+
+CheckOutcome RunCheck(const Flags& flags, const std::string& directory,
+                      const ConvertReport& report) {
+  const int64_t parameters = CountParameters(report.config).used;
+  if (flags.check == Check::kNever) return {{}, "not wanted"};
+  if (report.tokenizer_files.empty()) return {{}, "there is no tokenizer"};
+  if (flags.check == Check::kIfSmall && parameters > kMaxCheckedParameters) {
+    return {{},
+            fmt::format("it would take {:.1f} GB of memory; --check always does it",
+                        static_cast<double>(parameters) * sizeof(float) / 1e9)};
+  }
+  return {CheckLoss(directory, report.config), ""};
+}
+
+OrderedJson ToJson(const ConvertOptions& options, const ConvertReport& report,
+                   const CheckOutcome& check) {
+  OrderedJson json = {{"source", options.source},
+                      {"destination", options.destination},
+                      {"from", FormatName(report.from)},
+                      {"to", FormatName(options.to)},
+                      {"kind", KindName(report.config)},
+                      {"parameters", CountParameters(report.config).used},
+                      {"tensors_read", report.tensors_read},
+                      {"tensors_skipped", report.tensors_skipped},
+                      {"tensors_written", report.tensors_written},
+                      {"bytes", report.bytes},
+                      {"files", report.files},
+                      {"tokenizer_files", report.tokenizer_files},
+                      {"checksum", fmt::format("{:016x}", report.checksum)}};
+  if (check.result) {
+    json["check"] = {{"loss", check.result->loss},
+                     {"uniform_loss", check.result->uniform_loss},
+                     {"tokens", check.result->tokens}};
+  } else {
+    json["check"] = {{"skipped", check.skipped}};
+  }
+  return json;
+}
+
+void PrintRow(const char* name, const std::string& text) { fmt::print("{:<14}{}\n", name, text); }
+
+// Skipped tensors with the same reason go into one line: old buffers stand in every layer.
+void PrintSkipped(const ConvertReport& report) {
+  std::map<std::string, std::vector<std::string>> by_reason;
+  for (const auto& [name, reason] : report.tensors_skipped) by_reason[reason].push_back(name);
+  for (const auto& [reason, names] : by_reason) {
+    const std::string more =
+        names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : std::string();
+    PrintRow("skipped", fmt::format("{}{}: {}", names.front(), more, reason));
+  }
+}
+
+void PrintText(const ConvertOptions& options, const ConvertReport& report,
+               const CheckOutcome& check) {
+  PrintRow("from", fmt::format("{} ({})", options.source, FormatName(report.from)));
+  PrintRow("to", fmt::format("{} ({})", options.destination, FormatName(options.to)));
+  PrintRow("model", fmt::format("{}, {} parameters", KindName(report.config),
+                                CountParameters(report.config).used));
+  PrintRow("tensors", fmt::format("{} read, {} skipped, {} written", report.tensors_read,
+                                  report.tensors_skipped.size(), report.tensors_written));
+  PrintSkipped(report);
+  PrintRow("weights", fmt::format("{} bytes in {}", report.bytes, fmt::join(report.files, ", ")));
+  PrintRow("tokenizer", report.tokenizer_files.empty()
+                            ? "none"
+                            : fmt::format("{}", fmt::join(report.tokenizer_files, ", ")));
+  PrintRow("checksum",
+           fmt::format("{:016x} (FNV-1a of the weights' names and data)", report.checksum));
+  PrintRow("check", check.result
+                        ? fmt::format("loss {:.3f} on a short text; a uniform guess has {:.3f}",
+                                      check.result->loss, check.result->uniform_loss)
+                        : "skipped: " + check.skipped);
+}
+
+// A bad loss is no error: the model may be untrained. One made for uptraining always is.
+void WarnOfLoss(const ConvertOptions& options, const CheckOutcome& check) {
+  if (!check.result || options.uptrain || check.result->loss < check.result->uniform_loss) return;
+  LogWarning(
+      "the loss {:.3f} is not below that of a uniform guess, {:.3f}: the model is untrained, "
+      "or the weights, the configuration and the tokenizer do not belong together",
+      check.result->loss, check.result->uniform_loss);
+}
+
+void Convert(Flags flags) {
+  if (flags.method->count() > 0) flags.options.uptrain = flags.uptrain;
+  CatchStopSignals();
+  std::optional<ProgressBar> bar;
+  CheckOutcome check;
+  ConvertCallbacks callbacks;
+  callbacks.progress = [&](uint64_t done, uint64_t total) {
+    if (!bar) bar.emplace("convert", static_cast<int64_t>(total), "bytes");
+    bar->Update(static_cast<int64_t>(done));
+    Require(!StopRequested(), ErrorCode::kInterrupted, "convert: interrupted; nothing was written");
+  };
+  callbacks.check = [&](const std::string& directory, const ConvertReport& report) {
+    bar.reset();
+    check = RunCheck(flags, directory, report);
+  };
+  const ConvertReport report = ConvertCheckpoint(flags.options, callbacks);
+  if (flags.json) {
+    fmt::print("{}\n", ToJson(flags.options, report, check).dump(2));
+  } else {
+    PrintText(flags.options, report, check);
+  }
+  WarnOfLoss(flags.options, check);
+}
+
+template <typename Enum>
+using Choices = std::map<std::string, Enum>;
+
+// `value` is an Enum or an optional one.
+template <typename Value, typename Enum>
+CLI::Option* AddChoice(CLI::App* command, const std::string& name, Value& value,
+                       const Choices<Enum>& choices, const std::string& description,
+                       const std::string& type_name) {
+  return command->add_option(name, value, description)
+      ->transform(CLI::CheckedTransformer(choices).description(""))
+      ->type_name(type_name);
+}
+
+void AddUptrainFlags(CLI::App* command, Flags* flags) {
+  flags->method = AddChoice(command, "--uptrain", flags->uptrain.method,
+                            Choices<UptrainMethod>{{"partition", UptrainMethod::kPartition},
+                                                   {"skip", UptrainMethod::kSkip},
+                                                   {"duplicate", UptrainMethod::kDuplicate}},
+                            "Make a block model of a vanilla one: its decoders share the layers "
+                            "out, take every second, or take all",
+                            "partition|skip|duplicate");
+  CLI::Option* length = command->add_option("--block-length", flags->uptrain.block_length,
+                                            "Tokens a block of the uptrained model");
+  length->check(CLI::Range(1, 64))->needs(flags->method);
+  flags->method->needs(length);
+  command
+      ->add_option("--prefix-length", flags->uptrain.prefix_length,
+                   "Prefix vectors of its token decoder")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str()
+      ->needs(flags->method);
+  command
+      ->add_option("--block-layers", flags->uptrain.block_layers,
+                   "Layers of its block decoder with partition; by default half, and the odd one")
+      ->check(CLI::Range(1, 1024))
+      ->needs(flags->method);
+}
+
+}  // namespace
+
+void AddConvertCommand(CLI::App& app) {
+  const auto flags = std::make_shared<Flags>();
+  ConvertOptions& options = flags->options;
+  CLI::App* command = app.add_subcommand("convert", kDescription);
+  command->footer(kFooter);
+  const Choices<CheckpointFormat> formats = {
+      {"blockformer", CheckpointFormat::kBlockformer},
+      {"hf-gpt-neox", CheckpointFormat::kHfGptNeox},
+      {"published-block", CheckpointFormat::kPublishedBlock}};
+  const Choices<DataType> types = {
+      {"f32", DataType::kF32}, {"bf16", DataType::kBF16}, {"f16", DataType::kF16}};
+  command->add_option("source", options.source, "A checkpoint's directory, or its safetensors file")
+      ->type_name("SOURCE")
+      ->required();
+  command->add_option("destination", options.destination, "The directory to make")
+      ->type_name("DEST")
+      ->required();
+  AddChoice(command, "--from", options.from, formats, "Format of SOURCE; recognised if not given",
+            "FORMAT");
+  AddChoice(command, "--to", options.to, formats, "Format of DEST; blockformer if not given",
+            "FORMAT");
+  AddChoice(command, "--dtype", options.type, types, "Type of the weights; kept if not given",
+            "f32|bf16|f16");
+  command
+      ->add_option("--config", options.trainer_yaml,
+                   "Trainer YAML of a published checkpoint; by default the one beside the weights")
+      ->type_name("YAML");
+  command
+      ->add_option("--tokenizer", options.tokenizer,
+                   "tokenizer.json, or a directory with one; by default that of SOURCE")
+      ->type_name("FILE|DIR");
+  command->add_flag("--no-padding", options.without_padding,
+                    "The model was trained without padding of documents, as the released block "
+                    "models of 300M parameters and more were, though their YAMLs do not say so");
+  AddUptrainFlags(command, flags.get());
+  command
+      ->add_option("--max-shard-size", options.max_shard_bytes,
+                   "Weights that are larger are divided into files of this size")
+      ->transform(CLI::AsSizeValue(true))
+      ->default_str("5GB")
+      ->type_name("SIZE");
+  AddChoice(command, "--check", flags->check,
+            Choices<Check>{
+                {"auto", Check::kIfSmall}, {"always", Check::kAlways}, {"never", Check::kNever}},
+            "Measure the loss on a short text: unless the model is large, always or never",
+            "auto|always|never");
+  command->add_flag("--force", options.replace, "Replace the model in DEST");
+  command->add_flag("--json", flags->json, "Print the report as JSON");
+  command->callback([flags] { Convert(*flags); });
+}
+
+}  // namespace blockformer

@@ -1,0 +1,368 @@
+#include "checkpoint/convert.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "base/error.h"
+#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/model_directory.h"
+
+namespace blockformer {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+ModelConfig VanillaConfig() {
+  ModelConfig config;
+  config.kind = ModelKind::kVanilla;
+  config.vocab_size = 32;
+  config.max_length = 64;
+  config.decoder = {8, 4, 2, 20, 0.5};
+  return config;
+}
+
+ModelConfig BlockConfig() {
+  ModelConfig config;
+  config.vocab_size = 32;
+  config.max_length = 64;
+  config.block_length = 4;
+  config.embedder.hidden_size = 4;
+  config.decoder = {16, 2, 2, 24, 0.5};
+  config.token_decoder = {16, 1, 2, 24, 0.5};
+  config.prefix_length = 2;
+  return config;
+}
+
+class ConvertTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/convert-test-" + std::to_string(getpid());
+    std::filesystem::create_directories(directory_);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+
+  // Values that differ everywhere and that every type holds.
+  static std::vector<WeightSource> Weights(const ModelConfig& config, DataType type) {
+    std::vector<WeightSource> weights;
+    for (const ParameterSpec& spec : ListParameters(config)) {
+      WeightSource weight;
+      weight.name = spec.name;
+      weight.shape = spec.shape;
+      weight.type = type;
+      const auto first = static_cast<int64_t>(weights.size());
+      weight.value = [first](int64_t i) {
+        return static_cast<float>((first * 31 + i * 7) % 255 - 127) / 128;
+      };
+      weights.push_back(std::move(weight));
+    }
+    return weights;
+  }
+  void WriteModel(const std::string& name, const ModelConfig& config,
+                  DataType type = DataType::kF32) const {
+    std::filesystem::create_directories(Path(name));
+    WriteModelConfig(Path(name), config, type);
+    WriteWeights(Path(name), Weights(config, type), UINT64_MAX, [](uint64_t) {});
+  }
+
+  ConvertOptions Options(const std::string& source, const std::string& destination) const {
+    ConvertOptions options;
+    options.source = Path(source);
+    options.destination = Path(destination);
+    return options;
+  }
+  static ConvertReport Convert(const ConvertOptions& options) {
+    return ConvertCheckpoint(options, ConvertCallbacks());
+  }
+  // The message, after checking that nothing was left behind.
+  std::string ErrorOf(const ConvertOptions& options) const {
+    const bool existed = FileExists(options.destination);
+    try {
+      Convert(options);
+    } catch (const Error& error) {
+      EXPECT_EQ(FileExists(options.destination), existed);
+      for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+        EXPECT_THAT(entry.path().string(), testing::Not(HasSubstr(".tmp.")));
+      }
+      return error.what();
+    }
+    return "no error";
+  }
+
+  void ExpectSameWeights(const std::string& left, const std::string& right,
+                         const ModelConfig& config) const {
+    const ModelWeights a(Path(left), config);
+    const ModelWeights b(Path(right), config);
+    for (const ParameterSpec& spec : ListParameters(config)) {
+      if (!spec.is_used) continue;
+      EXPECT_EQ(a.Get(spec.name).type, b.Get(spec.name).type) << spec.name;
+      EXPECT_TRUE(std::ranges::equal(a.Get(spec.name).bytes, b.Get(spec.name).bytes)) << spec.name;
+    }
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ConvertTest, RoundTripsKeepEveryBitOfEveryType) {
+  for (const DataType type : {DataType::kF32, DataType::kBF16, DataType::kF16}) {
+    WriteModel("vanilla", VanillaConfig(), type);
+    ConvertOptions out = Options("vanilla", "hf");
+    out.to = CheckpointFormat::kHfGptNeox;
+    const ConvertReport there = Convert(out);
+    EXPECT_EQ(there.from, CheckpointFormat::kBlockformer);
+    EXPECT_EQ(there.tensors_skipped.size(), 0u);
+    const ConvertReport back = Convert(Options("hf", "again"));
+    EXPECT_EQ(back.from, CheckpointFormat::kHfGptNeox);
+    EXPECT_EQ(back.checksum, there.checksum);
+    EXPECT_EQ(back.config, VanillaConfig());
+    ExpectSameWeights("vanilla", "again", VanillaConfig());
+    std::filesystem::remove_all(directory_);
+  }
+}
+
+TEST_F(ConvertTest, PublishedRoundTripWritesWhatNothingReadsAsZeros) {
+  WriteModel("block", BlockConfig(), DataType::kBF16);
+  ConvertOptions out = Options("block", "published");
+  out.to = CheckpointFormat::kPublishedBlock;
+  const ConvertReport there = Convert(out);
+  EXPECT_THAT(there.tensors_skipped,
+              testing::Contains(testing::Key("block_decoder.gpt_neox.embed_in.weight")));
+  const SafetensorsFile file(Path("published/model.safetensors"));
+  const TensorView& unused = file.Get("block_decoder.gpt_neox.embed_in.weight");
+  EXPECT_TRUE(std::ranges::all_of(unused.bytes, [](std::byte b) { return b == std::byte{0}; }));
+  const ConvertReport back = Convert(Options("published", "again"));
+  EXPECT_EQ(back.from, CheckpointFormat::kPublishedBlock);
+  EXPECT_EQ(back.checksum, there.checksum);
+  EXPECT_EQ(back.config, BlockConfig());
+  ExpectSameWeights("block", "again", BlockConfig());
+}
+
+TEST_F(ConvertTest, ShardsAreBoundedAndReadBack) {
+  WriteModel("vanilla", VanillaConfig());
+  ConvertOptions options = Options("vanilla", "shards");
+  options.max_shard_bytes = 2000;
+  const ConvertReport report = Convert(options);
+  EXPECT_GT(report.files.size(), 3u);
+  for (const std::string& name : report.files) {
+    const SafetensorsFile file(Path("shards/" + name));
+    uint64_t bytes = 0;
+    for (const auto& [tensor, view] : file.tensors()) bytes += view.bytes.size();
+    EXPECT_TRUE(bytes <= 2000 || file.tensors().size() == 1) << name;
+  }
+  const Json index = ReadJsonFile(Path("shards/model.safetensors.index.json"));
+  EXPECT_EQ(index["metadata"]["total_size"], report.bytes);
+  ExpectSameWeights("vanilla", "shards", VanillaConfig());
+  EXPECT_EQ(Convert(Options("shards", "whole")).checksum, report.checksum);
+}
+
+TEST_F(ConvertTest, ChangesTheTypeWithRounding) {
+  WriteModel("vanilla", VanillaConfig());
+  ConvertOptions options = Options("vanilla", "half");
+  options.type = DataType::kBF16;
+  Convert(options);
+  const ModelWeights half(Path("half"), VanillaConfig());
+  EXPECT_EQ(half.Get("embed_out.weight").type, DataType::kBF16);
+  EXPECT_EQ(ReadJsonFile(Path("half/config.json"))["torch_dtype"], "bfloat16");
+  const ModelWeights full(Path("vanilla"), VanillaConfig());
+  EXPECT_EQ(ToFloats(half.Get("embed_out.weight"), ""), ToFloats(full.Get("embed_out.weight"), ""));
+}
+
+TEST_F(ConvertTest, NamesATensorThatATypeCannotHold) {
+  std::vector<WeightSource> weights = Weights(VanillaConfig(), DataType::kF32);
+  weights[1].value = [](int64_t) { return 70000.0f; };
+  std::filesystem::create_directories(Path("large"));
+  WriteModelConfig(Path("large"), VanillaConfig());
+  WriteWeights(Path("large"), weights, UINT64_MAX, [](uint64_t) {});
+  ConvertOptions options = Options("large", "half");
+  options.type = DataType::kF16;
+  EXPECT_THAT(ErrorOf(options), AllOf(HasSubstr(weights[1].name), HasSubstr("F16")));
+}
+
+TEST_F(ConvertTest, DestinationIsReplacedOnlyWithForceAndOnlyIfItIsAModel) {
+  WriteModel("vanilla", VanillaConfig());
+  WriteModel("there", VanillaConfig());
+  WriteFileAtomically(Path("there/old"), "");
+  EXPECT_THAT(ErrorOf(Options("vanilla", "there")), HasSubstr("--force"));
+  ConvertOptions options = Options("vanilla", "there");
+  options.replace = true;
+  Convert(options);
+  EXPECT_FALSE(FileExists(Path("there/old")));
+  std::filesystem::create_directories(Path("there/checkpoints"));
+  EXPECT_THAT(ErrorOf(options), HasSubstr("replaces nothing else"));
+  std::filesystem::create_directories(Path("other"));
+  options.destination = Path("other");
+  EXPECT_THAT(ErrorOf(options), HasSubstr("replaces nothing else"));
+}
+
+TEST_F(ConvertTest, AFailedCheckLeavesNothing) {
+  WriteModel("vanilla", VanillaConfig());
+  ConvertCallbacks callbacks;
+  callbacks.check = [](const std::string& directory, const ConvertReport&) {
+    EXPECT_TRUE(FileExists(directory + "/model.safetensors"));
+    Fail(ErrorCode::kCorrupt, "no good");
+  };
+  EXPECT_THROW(ConvertCheckpoint(Options("vanilla", "model"), callbacks), Error);
+  EXPECT_FALSE(FileExists(Path("model")));
+}
+
+TEST_F(ConvertTest, CopiesTheTokenizer) {
+  WriteModel("vanilla", VanillaConfig());
+  WriteFileAtomically(Path("vanilla/tokenizer.json"), "{}");
+  WriteFileAtomically(Path("vanilla/tokenizer_config.json"), "{}");
+  WriteFileAtomically(Path("given.json"), "[]");
+  EXPECT_EQ(Convert(Options("vanilla", "a")).tokenizer_files.size(), 2u);
+  ConvertOptions options = Options("vanilla", "b");
+  options.tokenizer = Path("given.json");
+  Convert(options);
+  EXPECT_EQ(ReadFile(Path("b/tokenizer.json")), "[]");
+}
+
+TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
+  std::filesystem::create_directories(Path("empty"));
+  EXPECT_THAT(ErrorOf(Options("empty", "x")), HasSubstr("not recognised"));
+  EXPECT_THAT(ErrorOf(Options("none", "x")), HasSubstr("no such checkpoint"));
+  WriteModel("block", BlockConfig());
+  ConvertOptions out = Options("block", "both");
+  out.to = CheckpointFormat::kPublishedBlock;
+  Convert(out);
+  WriteModelConfig(Path("both"), BlockConfig());
+  EXPECT_THAT(ErrorOf(Options("both", "x")), HasSubstr("--from"));
+  out.to = CheckpointFormat::kHfGptNeox;
+  out.destination = Path("x");
+  EXPECT_THAT(ErrorOf(out), HasSubstr("published-block is wanted"));
+  for (const char* name : {"pytorch_model-00001-of-00002.bin", "model.pt", "model.pth"}) {
+    WriteModel("pickled", VanillaConfig());
+    std::filesystem::remove(Path("pickled/model.safetensors"));
+    WriteFileAtomically(Path("pickled/") + name, "x");
+    EXPECT_THAT(ErrorOf(Options("pickled", "x")), AllOf(HasSubstr(name), HasSubstr("save_file")));
+    std::filesystem::remove_all(Path("pickled"));
+  }
+  WriteFileAtomically(Path("weights.bin"), "x");
+  ConvertOptions file = Options("weights.bin", "x");
+  file.trainer_yaml = Path("both/trainer.yaml");
+  EXPECT_THAT(ErrorOf(file), HasSubstr("save_file"));
+}
+
+TEST_F(ConvertTest, ConfigurationsThatContradictTheirWeights) {
+  ModelConfig wrong = VanillaConfig();
+  WriteModel("vanilla", VanillaConfig());
+  wrong.decoder.num_layers = 5;
+  WriteModelConfig(Path("vanilla"), wrong);
+  EXPECT_THAT(ErrorOf(Options("vanilla", "x")),
+              AllOf(HasSubstr("missing"), HasSubstr("gpt_neox.layers.4")));
+  wrong.decoder.num_layers = 3;
+  WriteModelConfig(Path("vanilla"), wrong);
+  EXPECT_THAT(ErrorOf(Options("vanilla", "x")), HasSubstr("gpt_neox.layers.3"));
+  wrong = VanillaConfig();
+  wrong.vocab_size = 33;
+  WriteModelConfig(Path("vanilla"), wrong);
+  EXPECT_THAT(ErrorOf(Options("vanilla", "x")), AllOf(HasSubstr("[32, 8]"), HasSubstr("[33, 8]")));
+}
+
+TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
+  const auto read = [](Json json) { return HfGptNeoxConfigFromJson(json, "config.json"); };
+  const ModelConfig largest = read({{"model_type", "gpt_neox"}});  // all defaults: GPT-NeoX-20B
+  EXPECT_EQ(largest.decoder, (TransformerConfig{6144, 44, 64, 24576}));
+  EXPECT_EQ(largest.eos_token_id, 2);
+  Json json = {{"model_type", "gpt_neox"},
+               {"rope_parameters",
+                {{"rope_type", "default"}, {"rope_theta", 500}, {"partial_rotary_factor", 0.5}}}};
+  EXPECT_EQ(read(json).decoder.rotary_base, 500);
+  EXPECT_EQ(read(json).decoder.rotary_pct, 0.5);
+  json["rope_parameters"]["rope_type"] = "yarn";
+  EXPECT_THROW(read(json), Error);
+  EXPECT_THROW(read({{"model_type", "gpt_neo"}}), Error);
+  EXPECT_THROW(read({{"model_type", "gpt_neox"}, {"hidden_size", int64_t{1} << 40}}), Error);
+  EXPECT_THROW(read(Json::array()), Error);
+}
+
+TEST_F(ConvertTest, UptrainedModelsTakeTheLayersOfTheirMethod) {
+  WriteModel("vanilla", VanillaConfig());
+  const ModelWeights vanilla(Path("vanilla"), VanillaConfig());
+  struct Case {
+    UptrainMethod method;
+    int64_t block_layers, token_layers;
+    int block_last, token_last;  // the vanilla layers that the last ones come from
+  };
+  for (const Case& expected :
+       {Case{UptrainMethod::kPartition, 2, 2, 1, 3}, Case{UptrainMethod::kSkip, 2, 2, 2, 2},
+        Case{UptrainMethod::kDuplicate, 4, 4, 3, 3}}) {
+    ConvertOptions options = Options("vanilla", "block");
+    options.replace = true;
+    options.uptrain = UptrainOptions{.method = expected.method, .block_length = 5};
+    const ConvertReport report = Convert(options);
+    EXPECT_EQ(report.config.decoder.num_layers, expected.block_layers);
+    EXPECT_EQ(report.config.token_decoder.num_layers, expected.token_layers);
+    const ModelWeights block(Path("block"), report.config);
+    const auto same = [&](const char* prefix, int64_t layer, int origin) {
+      const std::string field = ".attention.dense.weight";
+      EXPECT_TRUE(std::ranges::equal(
+          block.Get(fmt::format("{}.layers.{}{}", prefix, layer, field)).bytes,
+          vanilla.Get(fmt::format("gpt_neox.layers.{}{}", origin, field)).bytes));
+    };
+    same("block_decoder.gpt_neox", expected.block_layers - 1, expected.block_last);
+    same("token_decoder.gpt_neox", expected.token_layers - 1, expected.token_last);
+    const std::vector<float> projection =
+        ToFloats(block.Get("embedder.projection_layer.weight"), "projection");
+    EXPECT_EQ(projection[0], 1.0f / 5);
+    EXPECT_EQ(projection[5], 0.0f);
+    EXPECT_EQ(std::ranges::count(projection, 1.0f / 5), 8 * 5);
+  }
+}
+
+TEST_F(ConvertTest, UptrainingSaysWhatCannotBe) {
+  ModelConfig odd = VanillaConfig();
+  odd.decoder.num_layers = 3;
+  WriteModel("odd", odd);
+  ConvertOptions options = Options("odd", "x");
+  options.uptrain = UptrainOptions{.method = UptrainMethod::kSkip, .block_length = 4};
+  EXPECT_THAT(ErrorOf(options), HasSubstr("even number"));
+  options.uptrain = UptrainOptions{.block_length = 4, .block_layers = 3};
+  EXPECT_THAT(ErrorOf(options), HasSubstr("leave the token decoder"));
+  options.uptrain->block_layers = 0;
+  EXPECT_EQ(Convert(options).config.decoder.num_layers, 2);  // the odd one
+  options = Options("x", "y");
+  options.uptrain = UptrainOptions{.block_length = 4};
+  EXPECT_THAT(ErrorOf(options), HasSubstr("only a vanilla model"));
+}
+
+int64_t AnonymousKilobytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::stoll(line.substr(8));
+  }
+  return -1;
+}
+
+// One tensor of 64 MB in f32, in and out of bf16: pieces of a few MB must do.
+TEST_F(ConvertTest, MemoryDoesNotGrowWithTensors) {
+  ModelConfig config = VanillaConfig();
+  config.vocab_size = 1 << 21;
+  config.decoder.num_layers = 1;
+  std::vector<WeightSource> weights = Weights(config, DataType::kF32);
+  std::filesystem::create_directories(Path("large"));
+  WriteModelConfig(Path("large"), config);
+  const int64_t before = AnonymousKilobytes();
+  ASSERT_GT(before, 0);
+  WriteWeights(Path("large"), weights, UINT64_MAX, [](uint64_t) {});
+  ConvertOptions options = Options("large", "half");
+  options.type = DataType::kBF16;
+  int64_t most = 0;
+  ConvertCallbacks callbacks;
+  callbacks.progress = [&](uint64_t, uint64_t) { most = std::max(most, AnonymousKilobytes()); };
+  ConvertCheckpoint(options, callbacks);
+  EXPECT_LT(most - before, 24 << 10);
+}
+
+}  // namespace
+}  // namespace blockformer
