@@ -11,11 +11,6 @@ constexpr double kHiddenScore = -1e30;  // next to it any score is 0
 
 torch::Tensor BiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
                               const torch::Tensor& value, const AttentionRules& rules) {
-  return GenericBiasedAttention(query, key, value, rules);
-}
-
-torch::Tensor GenericBiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
-                                     const torch::Tensor& value, const AttentionRules& rules) {
   const int64_t rows = query.size(1);
   const int64_t keys = key.size(1);
   torch::Tensor scores =
@@ -31,10 +26,7 @@ torch::Tensor GenericBiasedAttention(const torch::Tensor& query, const torch::Te
         torch::ones({rows, keys}, query.options().dtype(torch::kBool)).tril(keys - rows);
     scores = scores.masked_fill(~earlier, 2 * kHiddenScore);
   }
-  torch::Tensor probabilities = scores.softmax(-1);
-  if (rules.dropout > 0) {
-    probabilities = DropElements(probabilities, rules.dropout, DrawDropoutKey());
-  }
+  const torch::Tensor probabilities = Dropout(rules.dropout).Forward(scores.softmax(-1));
   return torch::matmul(probabilities, value.transpose(1, 2)).transpose(1, 2).flatten(2);
 }
 

@@ -21,10 +21,6 @@ struct AttentionRules {
 torch::Tensor BiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
                               const torch::Tensor& value, const AttentionRules& rules);
 
-// The same from libtorch's operations, which is what other devices than the CPU use.
-torch::Tensor GenericBiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
-                                     const torch::Tensor& value, const AttentionRules& rules);
-
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_TRAIN_BIASED_ATTENTION_H_

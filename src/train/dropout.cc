@@ -47,12 +47,12 @@ class DropoutFunction : public torch::autograd::Function<DropoutFunction> {
   }
 };
 
-}  // namespace
-
-uint64_t DrawDropoutKey() {
+uint64_t DrawKey() {
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
 }
+
+}  // namespace
 
 torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key) {
   return DropoutFunction::apply(x, rate, static_cast<int64_t>(key));
@@ -61,7 +61,7 @@ torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key) {
 torch::Tensor Dropout::Forward(const torch::Tensor& x) const {
   const double rate = ActiveRate();
   if (rate == 0) return x;
-  return x.is_cpu() ? DropElements(x, rate, DrawDropoutKey()) : torch::dropout(x, rate, true);
+  return x.is_cpu() ? DropElements(x, rate, DrawKey()) : torch::dropout(x, rate, true);
 }
 
 }  // namespace blockformer

@@ -24,9 +24,6 @@ class Dropout : public torch::nn::Module {
   double rate_;
 };
 
-// 64 bits from libtorch's default generator.
-uint64_t DrawDropoutKey();
-
 // x with the elements of DropoutMask(rate, key) removed. x is f32 of any shape, on the CPU.
 torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key);
 
