@@ -1,0 +1,143 @@
+// The runner with shell scripts in place of the programs that it starts.
+#include "sweep/sweep_runner.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <csignal>
+#include <thread>
+
+#include "base/error.h"
+#include "sweep/child_process.h"
+#include "sweep/run_record.h"
+#include "sweep/sweep_report.h"
+#include "tests/sweep/sweep_folder.h"
+
+namespace blockformer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Notes its call, and leaves what a trainer leaves: the recipe's own text goes into the state.
+constexpr char kTrainer[] = R"sh(
+recipe=$2
+output=$(sed -n 's/^  "output": "\(.*\)",$/\1/p' "$recipe")
+steps=$(sed -n 's/^    "steps": \([0-9]*\),*$/\1/p' "$recipe")
+basename "$output" >>"$0.calls"
+case $output in *bad*) echo "cannot do this" >&2; exit 3 ;; esac
+mkdir -p "$output/latest"
+printf '{"step": %s, "validation_loss": 5.5, "validation_bits_per_byte": 2.0, "validation_loss_by_position": [6, null]}\n' "$steps" >"$output/metrics.jsonl"
+{ printf '{"step": %s, "recipe": ' "$steps"; cat "$recipe"; echo '}'; } >"$output/latest/state.json"
+)sh";
+
+constexpr char kEngine[] = R"(
+echo "$3" >>"$0.calls"
+while [ $# -gt 1 ]; do
+  if [ "$1" = --json ]; then json=$2; fi
+  shift
+done
+echo '{"results": [{"batch": 4, "prompt": 8, "generate": 16, "total_tokens_per_s": 123}]}' >"$json"
+)";
+
+constexpr char kRuns[] =
+    "runs: [{name: one}, {name: bad, set: {training.steps: 7}},\n"
+    "       {name: two, set: {training.steps: 9}}]\n"
+    "throughput: {batch: 4, prompt: 8, generate: 16}\n";
+
+class SweepRunnerTest :
+public
+testing::Test {
+ protected:
+  std::vector<std::string> Calls(const std::string& program) const {
+    std::vector<std::string> lines;
+    const std::string path = folder_.Path(program) + ".calls";
+    if (!FileExists(path)) return lines;
+    std::istringstream text(ReadFile(path));
+    for (std::string line; std::getline(text, line);) {
+      lines.push_back(std::filesystem::path(line).filename());
+    }
+    return lines;
+  }
+
+  SweepFolder folder_;
+  SweepPrograms programs_ = {folder_.WriteProgram("trainer", kTrainer),
+                             folder_.WriteProgram("engine", kEngine)};
+};
+
+TEST_F(SweepRunnerTest, AFailedRunIsReportedAndTheOthersGoOn) {
+  const Sweep sweep = folder_.Read(kRuns);
+  EXPECT_THAT(RunSweep(sweep, programs_), ElementsAre("bad"));
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two"));
+  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two"));
+  EXPECT_THAT(ReadFile(folder_.Path("out/logs/bad.log")), HasSubstr("cannot do this"));
+  const RunRecord record = ReadRunRecord(sweep, sweep.runs[2]);
+  EXPECT_TRUE(record.finished);
+  EXPECT_EQ(record.steps_done, 9);
+  EXPECT_EQ(record.tokens_per_second, 123);
+}
+
+TEST_F(SweepRunnerTest, WhatIsFinishedIsNotRepeated) {
+  RunSweep(folder_.Read(kRuns), programs_);
+  RunSweep(folder_.Read(kRuns), programs_);
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
+  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two"));
+}
+
+TEST_F(SweepRunnerTest, AnInterruptedOrChangedRunGoesToTheTrainerAgain) {
+  const Sweep sweep = folder_.Read(kRuns);
+  RunSweep(sweep, programs_);
+  Json state = ReadJsonFile(folder_.Path("out/runs/one/latest/state.json"));
+  state["step"] = 4;
+  WriteFileAtomically(folder_.Path("out/runs/one/latest/state.json"), state.dump());
+  EXPECT_FALSE(ReadRunRecord(sweep, sweep.runs[0]).finished);
+  RunSweep(folder_.Read(kRuns, {"training.seed=3"}), programs_);
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "one", "bad", "two"));
+}
+
+TEST_F(SweepRunnerTest, OtherSettingsOfThroughputAreMeasuredAnew) {
+  RunSweep(folder_.Read("runs: [{name: one}]\nthroughput: {batch: 4, prompt: 8, generate: 16}"),
+           programs_);
+  const Sweep other =
+      folder_.Read("runs: [{name: one}]\nthroughput: {batch: 5, prompt: 8, generate: 16}");
+  EXPECT_FALSE(ReadRunRecord(other, other.runs[0]).tokens_per_second);
+  RunSweep(folder_.Read("runs: [{name: one}]\nthroughput: {batch: 0}"), programs_);
+  EXPECT_THAT(Calls("engine"), ElementsAre("one"));
+}
+
+TEST_F(SweepRunnerTest, MissingDataIsAnErrorBeforeAnythingRuns) {
+  const Sweep sweep = folder_.Read(kRuns, {"data.train=/nowhere/tokens"});
+  try {
+    RunSweep(sweep, programs_);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("data.train: /nowhere/tokens.bin"));
+  }
+  EXPECT_TRUE(Calls("trainer").empty());
+}
+
+TEST_F(SweepRunnerTest, AProgramThatIsMissingFailsTheRun) {
+  programs_.trainer = folder_.Path("none");
+  EXPECT_THAT(RunSweep(folder_.Read("runs: [{name: one}]"), programs_), ElementsAre("one"));
+}
+
+TEST(ChildProcess, StopsWhenAsked) {
+  const SweepFolder folder;
+  const std::string program = folder.WriteProgram(
+      "patient", "trap 'exit 130' TERM\necho ready\nwhile :; do sleep 0.05; done\n");
+  ChildProcess process({program}, folder.Path("log"));
+  while (ReadFile(folder.Path("log")).empty()) EXPECT_FALSE(process.WaitFor(20));
+  process.Stop();
+  ASSERT_TRUE(process.WaitFor(20000));
+  EXPECT_EQ(process.exit_code(), 130);
+}
+
+TEST(ChildProcess, ASignalIsAnExitCode) {
+  const SweepFolder folder;
+  EXPECT_EQ(RunProcess({"sh", "-c", "kill -9 $$"}, folder.Path("log")), 128 + SIGKILL);
+  EXPECT_EQ(RunProcess({"sh", "-c", "pwd"}, folder.Path("log"), "/"), 0);
+  EXPECT_EQ(ReadFile(folder.Path("log")), "/\n");
+}
+
+}  // namespace
+}  // namespace blockformer
