@@ -23,6 +23,7 @@ constexpr char kFooter[] =
     "Several machines: start one process on each with RANK, WORLD_SIZE, MASTER_ADDR and "
     "MASTER_PORT set, or use torchrun --no-python. GLOO_SOCKET_IFNAME names the network interface "
     "to use.\n\n"
+    "blockformer train --sweep FILE trains a grid of recipes, see docs/training.md.\n\n"
     "Example: blockformer train recipes/small/block_5m.yaml training.steps=1000 --nproc 2";
 
 constexpr int kMaxLocalProcesses = 1024;
