@@ -98,35 +98,55 @@ void WriteIndex(const std::string& directory, const std::vector<Shard>& shards, 
   WriteFileAtomically(directory + "/" + kWeightsIndexFile, index.dump(2) + "\n");
 }
 
+class WeightWriter {
+ public:
+  explicit WeightWriter(const WriteProgress& progress) : progress_(progress) {}
+
+  void WriteShard(const std::string& path, Shard shard) {
+    std::vector<TensorHeader> headers;
+    for (const WeightSource& weight : shard) headers.push_back(weight.Header());
+    SafetensorsWriter file(path, headers, kMetadata);
+    for (const WeightSource& weight : shard) WriteTensor(weight, &file);
+    file.Commit();
+  }
+
+  uint64_t bytes() const { return bytes_; }
+  uint64_t checksum() const { return checksum_.value(); }
+
+ private:
+  void WriteTensor(const WeightSource& weight, SafetensorsWriter* file) {
+    if (weight.in_checksum) checksum_.Add(std::as_bytes(std::span(weight.name)));
+    int64_t elements = 1;
+    for (const int64_t size : weight.shape) elements *= size;
+    for (int64_t begin = 0; begin < elements; begin += kPieceElements) {
+      const auto piece = reader_.Read(weight, begin, std::min(elements, begin + kPieceElements));
+      file->Write(piece);
+      if (weight.in_checksum) checksum_.Add(piece);
+      bytes_ += piece.size();
+      progress_(bytes_);
+    }
+  }
+
+  const WriteProgress& progress_;
+  PieceReader reader_;
+  Fnv1a checksum_;
+  uint64_t bytes_ = 0;
+};
+
 }  // namespace
 
 WrittenWeights WriteWeights(const std::string& directory, const std::vector<WeightSource>& weights,
                             uint64_t max_shard_bytes, const WriteProgress& progress) {
   const std::vector<Shard> shards = DivideIntoShards(weights, max_shard_bytes);
   WrittenWeights written;
-  Fnv1a checksum;
-  PieceReader reader;
+  WeightWriter writer(progress);
   for (size_t i = 0; i < shards.size(); ++i) {
-    std::vector<TensorHeader> headers;
-    for (const WeightSource& weight : shards[i]) headers.push_back(weight.Header());
     written.files.push_back(ShardName(i, shards.size()));
-    SafetensorsWriter writer(directory + "/" + written.files.back(), headers, kMetadata);
-    for (const WeightSource& weight : shards[i]) {
-      if (weight.in_checksum) checksum.Add(std::as_bytes(std::span(weight.name)));
-      int64_t elements = 1;
-      for (const int64_t size : weight.shape) elements *= size;
-      for (int64_t begin = 0; begin < elements; begin += kPieceElements) {
-        const auto piece = reader.Read(weight, begin, std::min(elements, begin + kPieceElements));
-        writer.Write(piece);
-        if (weight.in_checksum) checksum.Add(piece);
-        written.bytes += piece.size();
-        progress(written.bytes);
-      }
-    }
-    writer.Commit();
+    writer.WriteShard(directory + "/" + written.files.back(), shards[i]);
   }
+  written.bytes = writer.bytes();
+  written.checksum = writer.checksum();
   if (shards.size() > 1) WriteIndex(directory, shards, written.bytes);
-  written.checksum = checksum.value();
   return written;
 }
 

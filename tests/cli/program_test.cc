@@ -64,7 +64,7 @@ TEST_F(ProgramTest, ExplainsItself) {
   const Outcome help = Run("--help");
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command :
-       {"bench", "doctor", "generate", "inspect", "prepare", "tokenizer", "train"}) {
+       {"bench", "convert", "doctor", "generate", "inspect", "prepare", "tokenizer", "train"}) {
     EXPECT_THAT(help.output, HasSubstr(command));
   }
   EXPECT_EQ(Run("").exit_code, 2);

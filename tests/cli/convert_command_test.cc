@@ -1,0 +1,89 @@
+// `blockformer convert` in the process, on tiny models with random weights.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <limits>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/sanity_check.h"
+#include "tests/engine/tiny_model_directory.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class ConvertCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/convert-command-" + std::to_string(getpid());
+    ModelConfig vanilla = TinyTextConfig();
+    vanilla.kind = ModelKind::kVanilla;
+    vanilla.decoder.num_layers = 2;
+    WriteTinyModel(Path("vanilla"), vanilla);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+
+  // What the command prints.
+  std::string Run(const std::vector<std::string>& arguments) const {
+    CLI::App app;
+    AddConvertCommand(app);
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    reversed.emplace_back("convert");
+    testing::internal::CaptureStdout();
+    try {
+      app.parse(reversed);
+    } catch (...) {
+      testing::internal::GetCapturedStdout();
+      throw;
+    }
+    fflush(stdout);
+    return testing::internal::GetCapturedStdout();
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ConvertCommand, ReportsAndChecksTheResult) {
+  const Json report =
+      ParseJson(Run({"--json", "--to", "hf-gpt-neox", Path("vanilla"), Path("hf")}), "report");
+  EXPECT_EQ(report["from"], "blockformer");
+  EXPECT_EQ(report["tokenizer_files"], Json({"tokenizer.json"}));
+  const double uniform = report["check"]["uniform_loss"];
+  EXPECT_NEAR(report["check"]["loss"].get<double>(), uniform, 0.5);  // it is untrained
+  EXPECT_THAT(Run({"--check", "never", Path("hf"), Path("again")}),
+              AllOf(HasSubstr(report["checksum"]), HasSubstr("not wanted")));
+}
+
+TEST_F(ConvertCommand, UptrainsToAModelThatRuns) {
+  Run({"--uptrain", "partition", "--block-length", "3", Path("vanilla"), Path("block")});
+  const ModelConfig config = ReadModelConfig(Path("block"));
+  EXPECT_EQ(config.block_length, 3);
+  EXPECT_GT(CheckLoss(Path("block"), config).tokens, 20);
+  EXPECT_THROW(Run({"--block-length", "3", Path("vanilla"), Path("x")}), CLI::ParseError);
+  EXPECT_THROW(Run({"--uptrain", "skip", Path("vanilla"), Path("x")}), CLI::ParseError);
+}
+
+TEST_F(ConvertCommand, WeightsThatAreNotNumbersLeaveNothing) {
+  const ModelConfig config = ReadModelConfig(Path("vanilla"));
+  std::vector<std::vector<float>> values;
+  std::vector<NamedTensor> tensors;
+  for (const ParameterSpec& spec : ListParameters(config)) {
+    values.emplace_back(static_cast<size_t>(spec.NumElements()),
+                        std::numeric_limits<float>::quiet_NaN());
+    tensors.push_back(
+        {spec.name, {DataType::kF32, spec.shape, std::as_bytes(std::span(values.back()))}});
+  }
+  WriteSafetensors(Path("vanilla/model.safetensors"), tensors);
+  EXPECT_THROW(Run({Path("vanilla"), Path("x")}), Error);
+  EXPECT_FALSE(FileExists(Path("x")));
+}
+
+}  // namespace
+}  // namespace blockformer
