@@ -45,9 +45,7 @@ constexpr char kRuns[] =
     "       {name: two, set: {training.steps: 9}}]\n"
     "throughput: {batch: 4, prompt: 8, generate: 16}\n";
 
-class SweepRunnerTest :
-public
-testing::Test {
+class SweepRunnerTest : public testing::Test {
  protected:
   std::vector<std::string> Calls(const std::string& program) const {
     std::vector<std::string> lines;
