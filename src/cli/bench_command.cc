@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "base/statistics.h"
 #include "blockformer/version.h"
 #include "cli/bench_throughput.h"
 #include "cli/commands.h"
@@ -46,12 +47,6 @@ struct Machine {
   double memory_gbps = 0;
 };
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 std::vector<Contestant> LoadModels(const std::vector<std::string>& paths) {
   std::vector<Contestant> contestants;
   for (const std::string& path : paths) {
@@ -79,7 +74,6 @@ OrderedJson Summarise(const Contestant& contestant, const ThroughputSetting& set
     total.push_back(run.total);
   }
   const double total_rate = batch * static_cast<double>(setting.generate) / Median(total);
-  const auto [fastest, slowest] = std::minmax_element(total.begin(), total.end());
   OrderedJson result = {
       {"model", contestant.name},
       {"kind", KindName(config)},
@@ -96,7 +90,7 @@ OrderedJson Summarise(const Contestant& contestant, const ThroughputSetting& set
       {"bytes_per_sequence", KvBytesPerToken(config, kFloatBytes) *
                                  static_cast<double>(setting.prompt + setting.generate)},
       {"repetitions", runs.size()},
-      {"spread", *slowest / *fastest - 1}};
+      {"spread", Spread(total)}};
   return result;
 }
 

@@ -15,21 +15,20 @@
 namespace blockformer {
 namespace {
 
-constexpr int kNotStarted = 127;  // the exit code that shells use
 constexpr int kPollMilliseconds = 20;
 
 // In the child, between fork and exec: nothing here may allocate.
 [[noreturn]] void Become(char* const* argv, int log, const char* directory, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != parent) _exit(kNotStarted);
+  if (getppid() != parent) _exit(ChildProcess::kNotStarted);
   setpgid(0, 0);
   const int nothing = open("/dev/null", O_RDONLY);
   if (dup2(nothing, STDIN_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
       dup2(log, STDERR_FILENO) < 0 || (directory[0] != '\0' && chdir(directory) != 0)) {
-    _exit(kNotStarted);
+    _exit(ChildProcess::kNotStarted);
   }
   execvp(argv[0], argv);
-  _exit(kNotStarted);
+  _exit(ChildProcess::kNotStarted);
 }
 
 }  // namespace

@@ -13,9 +13,11 @@ namespace blockformer {
 // stop when this process dies. Not thread-safe.
 class ChildProcess {
  public:
+  static constexpr int kNotStarted = 127;  // exit code of a program that is not there, as of shells
+
   // `arguments[0]` is the program, looked up in PATH unless it has a slash. `directory` is where it
   // starts; empty: here. Throws Error(kIo) if the log cannot be opened or no process be made; a
-  // program that is not there ends with exit code 127.
+  // program that is not there ends with exit code kNotStarted.
   ChildProcess(const std::vector<std::string>& arguments, const std::string& log_path,
                const std::string& directory = "");
   ChildProcess(const ChildProcess&) = delete;

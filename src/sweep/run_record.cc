@@ -1,7 +1,8 @@
 #include "sweep/run_record.h"
 
-#include <cmath>
-#include <filesystem>
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <fstream>
 #include <limits>
 #include <string_view>
@@ -13,8 +14,9 @@ namespace {
 
 constexpr int64_t kMaxStep = int64_t{1} << 40;
 constexpr double kMaxValue = 1e30;
-constexpr std::streamoff kTailBytes = 1
-                                      << 14;  // holds a line of metrics, a sample of text included
+constexpr double kMinSpeed = 1e-6;
+// Holds a line of metrics, a sample of text included.
+constexpr std::streamoff kTailBytes = 1 << 14;
 
 // Calls `visit` with each whole line; a line that is being written ends the text.
 template <typename Visit>
@@ -63,24 +65,30 @@ void ReadState(const std::string& path, const TrainRecipe& recipe, RunRecord* re
 }
 
 // Counts only if it was measured with the settings of the sweep.
-void ReadThroughputFile(const std::string& path, const SweepThroughput& wanted, RunRecord* record) {
-  if (!FileExists(path) || wanted.batch == 0) return;
+std::optional<SpeedMeasurement> ReadSpeed(const std::string& path, const SweepThroughput& wanted) {
+  if (!FileExists(path)) return std::nullopt;
   const Json json = ReadJsonFile(path);
-  const Json& results = ObjectReader(json, path).Raw("results");
+  const ObjectReader report(json, path);
+  const Json& results = report.Raw("results");
   for (const Json& result : results.is_array() ? results : Json::array()) {
     const ObjectReader fields(result, path, "results");
-    if (fields.Int("batch", 1, kMaxStep) == wanted.batch &&
-        fields.Int("prompt", 1, kMaxStep) == wanted.prompt &&
-        fields.Int("generate", 1, kMaxStep) == wanted.generate) {
-      record->tokens_per_second = fields.Number("total_tokens_per_s", 0, kMaxValue);
+    if (fields.Int("batch", 1, kMaxStep) != wanted.batch ||
+        fields.Int("prompt", 1, kMaxStep) != wanted.prompt ||
+        fields.Int("generate", 1, kMaxStep) != wanted.generate) {
+      continue;
     }
+    const ObjectReader machine = report.Object("machine");
+    return SpeedMeasurement{fields.Number("total_tokens_per_s", kMinSpeed, kMaxValue),
+                            fmt::format("{}, {} threads", machine.String("processor"),
+                                        machine.Int("threads", 1, kMaxStep))};
   }
+  return std::nullopt;
 }
 
 }  // namespace
 
-std::string ThroughputPath(const Sweep& sweep, const SweepRun& run) {
-  return sweep.RunDirectory(run) + "/throughput.json";
+std::string ThroughputPath(const Sweep& sweep, const SweepRun& run, size_t round) {
+  return fmt::format("{}/throughput-{}.json", sweep.RunDirectory(run), round + 1);
 }
 
 RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run) {
@@ -88,7 +96,9 @@ RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run) {
   const std::string directory = sweep.RunDirectory(run);
   ReadState(directory + "/latest/state.json", run.recipe, &record);
   ReadMetrics(directory + "/metrics.jsonl", &record);
-  ReadThroughputFile(ThroughputPath(sweep, run), sweep.throughput, &record);
+  for (size_t round = 0; round < sweep.throughput.Rounds(); ++round) {
+    record.speeds.push_back(ReadSpeed(ThroughputPath(sweep, run, round), sweep.throughput));
+  }
   return record;
 }
 

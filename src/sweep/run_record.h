@@ -16,6 +16,12 @@ struct LossPoint {
   double loss = 0;  // nats a token
 };
 
+// How fast a model generated in a round of measurements, prompts included in the time.
+struct SpeedMeasurement {
+  double tokens_per_second = 0;
+  std::string machine;  // processor and threads
+};
+
 // What a run has left in its directory.
 struct RunRecord {
   int64_t steps_done = 0;
@@ -23,7 +29,8 @@ struct RunRecord {
   std::vector<LossPoint> curve;  // validations, by rising step
   std::optional<double> bits_per_byte;
   std::vector<double> loss_by_position;  // of the last validation; NaN where nothing was predicted
-  std::optional<double> tokens_per_second;  // measured generation, prompts included in the time
+  // One a round; none for a round that is missing or was measured with other settings.
+  std::vector<std::optional<SpeedMeasurement>> speeds;
 };
 
 // Reads a run's directory; what is not there is left out. Throws Error(kCorrupt) for files that are
@@ -33,7 +40,8 @@ RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run);
 // The step that a run under way has reached, from the end of its metrics; 0 if there is none.
 int64_t ReadLastStep(const std::string& run_directory);
 
-std::string ThroughputPath(const Sweep& sweep, const SweepRun& run);
+// Where the result of a round, from 0, is kept.
+std::string ThroughputPath(const Sweep& sweep, const SweepRun& run, size_t round);
 
 }  // namespace blockformer
 

@@ -23,12 +23,15 @@ struct SweepGroup {
   std::vector<std::string> labels;  // one a run: what distinguishes it in this group
 };
 
-// How fast each trained model generates is measured with `blockformer bench throughput`.
+// How fast the trained models generate is measured with `blockformer bench throughput` in rounds,
+// in each of which every model has its turn, so that a machine whose speed drifts treats all alike.
 struct SweepThroughput {
   int64_t prompt = 128;  // tokens
   int64_t generate = 128;
-  int64_t batch = 32;  // sequences; 0: speed is not measured
-  int64_t repetitions = 3;
+  int64_t batch = 32;       // sequences; 0: speed is not measured
+  int64_t repetitions = 3;  // rounds
+
+  size_t Rounds() const { return batch > 0 ? static_cast<size_t>(repetitions) : 0; }
 };
 
 struct Sweep {

@@ -208,7 +208,6 @@ std::string PlotScript(const SweepPlot& plot, const Sweep& sweep, const SweepRep
 }
 
 bool WritePlots(const Sweep& sweep, const SweepReport& report) {
-  constexpr int kProgramIsMissing = 127;
   bool all = true;
   for (const SweepPlot& plot : SweepPlots()) {
     const std::string script = PlotScript(plot, sweep, report);
@@ -217,7 +216,7 @@ bool WritePlots(const Sweep& sweep, const SweepReport& report) {
     WriteFileAtomically(sweep.output + "/" + file, script);
     const std::string log = sweep.output + "/logs/gnuplot.log";
     const int exit_code = RunProcess({"gnuplot", file}, log, sweep.output);
-    if (exit_code == kProgramIsMissing) {
+    if (exit_code == ChildProcess::kNotStarted) {
       LogWarning(
           "no plots: gnuplot is not here (Debian's package is gnuplot-nox); then `gnuplot "
           "*.gp` in {} draws them",

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/statistics.h"
 #include "config/parameters.h"
 #include "sweep/sweep_plots.h"
 
@@ -42,7 +43,14 @@ ReportRow MakeRow(const Sweep& sweep, size_t index, const RunRecord& record) {
   if (!record.curve.empty()) row.loss = record.curve.back().loss;
   row.bits_per_byte = record.bits_per_byte;
   row.loss_by_position = record.loss_by_position;
-  row.tokens_per_second = record.tokens_per_second;
+  std::vector<double> speeds;
+  for (const auto& speed : record.speeds) {
+    if (speed) speeds.push_back(speed->tokens_per_second);
+  }
+  if (!speeds.empty()) {
+    row.tokens_per_second = Median(speeds);
+    row.speed_spread = Spread(speeds);
+  }
   return row;
 }
 
@@ -61,6 +69,9 @@ std::optional<double> LossAt(const std::vector<LossPoint>& curve, double step) {
       (step - static_cast<double>(last.step)) / static_cast<double>(next->step - last.step);
   return last.loss + share * (next->loss - last.loss);
 }
+
+// Of speeds, from which on the report warns.
+constexpr double kLargeSpread = 0.2;
 
 // Budgets that differ by less are called equal: steps are whole.
 constexpr double kEqualShare = 0.01;
@@ -88,13 +99,16 @@ bool IsComparable(const ReportRow& row) {
   return row.status == "finished" && row.loss && row.tokens_per_second;
 }
 
+bool Beats(const ReportRow& row, const ReportRow& other) {
+  return IsComparable(row) &&
+         *row.loss<*other.loss&& * row.tokens_per_second> * other.tokens_per_second;
+}
+
 void MarkFrontier(std::vector<ReportRow>* rows) {
   for (ReportRow& row : *rows) {
-    row.on_frontier =
-        IsComparable(row) && std::none_of(rows->begin(), rows->end(), [&](const ReportRow& other) {
-          return IsComparable(other) &&
-                 *other.loss<*row.loss&& * other.tokens_per_second> * row.tokens_per_second;
-        });
+    row.on_frontier = IsComparable(row) &&
+                      std::none_of(rows->begin(), rows->end(),
+                                   [&](const ReportRow& other) { return Beats(other, row); });
   }
 }
 
@@ -128,6 +142,10 @@ OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const Sweep
   for (const double loss : row.loss_by_position) {
     positions.push_back(std::isnan(loss) ? OrderedJson() : OrderedJson(loss));
   }
+  OrderedJson speeds = OrderedJson::array();
+  for (const auto& speed : record.speeds) {
+    speeds.push_back(speed ? OrderedJson(speed->tokens_per_second) : OrderedJson());
+  }
   return {{"run", row.name},
           {"changes", row.changes},
           {"status", row.status},
@@ -140,8 +158,44 @@ OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const Sweep
           {"loss_at_equal_flops", OrNull(row.loss_at_equal_flops)},
           {"loss_by_position", positions},
           {"tokens_per_s", OrNull(row.tokens_per_second)},
+          {"tokens_per_s_by_round", speeds},
           {"on_frontier", row.on_frontier},
           {"curve", curve}};
+}
+
+std::string SpreadText(const ReportRow& row) {
+  return row.tokens_per_second ? fmt::format("{:.0f} %", row.speed_spread * 100) : "-";
+}
+
+std::string Explanation(const Sweep& sweep, const SweepReport& report) {
+  std::string text = "Losses are of the validation file, in nats a token.";
+  if (report.equal_flops > 0) {
+    text += fmt::format(" \"At equal FLOPs\" is the loss when {:.3g} FLOPs of training were spent.",
+                        report.equal_flops);
+  }
+  if (!report.machines.empty()) {
+    text += fmt::format(
+        " tokens/s are generated at batch {} after prompts of {} tokens, {} tokens each, the "
+        "prompts included in the time: the median of {} rounds, in each of which every model was "
+        "measured once, and by how much the fastest round exceeds the slowest. Measured on {}.",
+        sweep.throughput.batch, sweep.throughput.prompt, sweep.throughput.generate,
+        sweep.throughput.Rounds(), fmt::join(report.machines, "; "));
+  }
+  return text + " A run on the frontier (*) is beaten by no other in both loss and speed.\n\n";
+}
+
+// Says which speeds a busy machine has spoilt; empty if none.
+std::string SpreadNote(const SweepReport& report) {
+  std::vector<std::string> names;
+  for (const ReportRow& row : report.rows) {
+    if (row.speed_spread > kLargeSpread) names.push_back(row.name);
+  }
+  if (names.empty()) return "";
+  return fmt::format(
+      "\nThe speed of {} differs between rounds by more than {:.0f} %: the machine was doing "
+      "something else, so such a speed is a rough one. Remove `runs/*/throughput-*.json` and run "
+      "the sweep again to measure anew.\n",
+      fmt::join(names, ", "), kLargeSpread * 100);
 }
 
 std::string PlotLinks() {
@@ -159,6 +213,9 @@ SweepReport MakeReport(const Sweep& sweep) {
   for (size_t i = 0; i < sweep.runs.size(); ++i) {
     report.records.push_back(ReadRunRecord(sweep, sweep.runs[i]));
     report.rows.push_back(MakeRow(sweep, i, report.records.back()));
+    for (const auto& speed : report.records.back().speeds) {
+      if (speed) report.machines.insert(speed->machine);
+    }
   }
   CompareAtEqualFlops(sweep, &report);
   MarkFrontier(&report.rows);
@@ -166,41 +223,34 @@ SweepReport MakeReport(const Sweep& sweep) {
 }
 
 std::string ReportAsMarkdown(const Sweep& sweep, const SweepReport& report) {
-  std::string text = fmt::format(
-      "# {}\n\n"
-      "Losses are of the validation file, in nats a token; \"at equal FLOPs\" is the loss when "
-      "{:.3g} "
-      "FLOPs of training were spent; tokens/s are generated at batch {} after prompts of {} "
-      "tokens, "
-      "{} tokens each, the prompts included in the time. A run on the frontier (*) is beaten by "
-      "no other in both loss and speed.\n\n"
+  std::string text = fmt::format("# {}\n\n{}", sweep.output, Explanation(sweep, report));
+  text +=
       "| run | what | parameters | non-emb. | training FLOPs | tokens | loss | bits/byte | loss at "
-      "equal FLOPs | loss by position in the block | tokens/s | frontier |\n"
-      "|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|:-:|\n",
-      sweep.output, report.equal_flops, sweep.throughput.batch, sweep.throughput.prompt,
-      sweep.throughput.generate);
+      "equal FLOPs | loss by position in the block | tokens/s | spread | frontier |\n"
+      "|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|:-:|\n";
   for (const ReportRow& row : report.rows) {
     const std::string status = row.status == "finished" ? "" : " (" + row.status + ")";
-    text += fmt::format("| {}{} | {} | {} | {} | {:.3g} | {} | {} | {} | {} | {} | {} | {} |\n",
-                        row.name, status, row.changes, Millions(row.parameters),
-                        Millions(row.non_embedding), row.flops, Millions(row.tokens),
-                        Optional(row.loss, 3, "-"), Optional(row.bits_per_byte, 3, "-"),
-                        Optional(row.loss_at_equal_flops, 3, "-"), Positions(row.loss_by_position),
-                        Optional(row.tokens_per_second, 0, "-"), row.on_frontier ? "*" : "");
+    text += fmt::format(
+        "| {}{} | {} | {} | {} | {:.3g} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row.name,
+        status, row.changes, Millions(row.parameters), Millions(row.non_embedding), row.flops,
+        Millions(row.tokens), Optional(row.loss, 3, "-"), Optional(row.bits_per_byte, 3, "-"),
+        Optional(row.loss_at_equal_flops, 3, "-"), Positions(row.loss_by_position),
+        Optional(row.tokens_per_second, 0, "-"), SpreadText(row), row.on_frontier ? "*" : "");
   }
-  return text;
+  return text + SpreadNote(report);
 }
 
 std::string ReportAsCsv(const SweepReport& report) {
   std::string text =
       "run,changes,status,parameters,non_embedding,training_flops,tokens,validation_loss,"
-      "bits_per_byte,loss_at_equal_flops,loss_by_position,tokens_per_s,on_frontier\n";
+      "bits_per_byte,loss_at_equal_flops,loss_by_position,tokens_per_s,spread,on_frontier\n";
   for (const ReportRow& row : report.rows) {
-    text += fmt::format("{},\"{}\",{},{},{},{:.6g},{},{},{},{},{},{},{}\n", row.name, row.changes,
-                        row.status, row.parameters, row.non_embedding, row.flops, row.tokens,
-                        Optional(row.loss, 6, ""), Optional(row.bits_per_byte, 6, ""),
-                        Optional(row.loss_at_equal_flops, 6, ""), Positions(row.loss_by_position),
-                        Optional(row.tokens_per_second, 1, ""), row.on_frontier);
+    text += fmt::format(
+        "{},\"{}\",{},{},{},{:.6g},{},{},{},{},{},{},{},{}\n", row.name, row.changes, row.status,
+        row.parameters, row.non_embedding, row.flops, row.tokens, Optional(row.loss, 6, ""),
+        Optional(row.bits_per_byte, 6, ""), Optional(row.loss_at_equal_flops, 6, ""),
+        Positions(row.loss_by_position), Optional(row.tokens_per_second, 1, ""),
+        row.tokens_per_second ? fmt::format("{:.3f}", row.speed_spread) : "", row.on_frontier);
   }
   return text;
 }
@@ -214,7 +264,8 @@ OrderedJson ReportAsJson(const Sweep& sweep, const SweepReport& report) {
           {"throughput",
            {{"prompt", sweep.throughput.prompt},
             {"generate", sweep.throughput.generate},
-            {"batch", sweep.throughput.batch}}},
+            {"batch", sweep.throughput.batch},
+            {"machines", report.machines}}},
           {"runs", runs}};
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct ReportRow {
   // be; none if that is before the first validation.
   std::optional<double> loss_at_equal_flops;
   std::vector<double> loss_by_position;
-  std::optional<double> tokens_per_second;
+  std::optional<double> tokens_per_second;  // median of the rounds measured so far
+  double speed_spread = 0;                  // by what share the fastest exceeds the slowest
   // No other run has both a lower loss and a higher speed.
   bool on_frontier = false;
 };
@@ -36,6 +38,7 @@ struct SweepReport {
   std::vector<ReportRow> rows;     // as Sweep::runs
   std::vector<RunRecord> records;  // the same
   double equal_flops = 0;          // what ReportRow::loss_at_equal_flops is at
+  std::set<std::string> machines;  // that measured the speeds
 };
 
 SweepReport MakeReport(const Sweep& sweep);

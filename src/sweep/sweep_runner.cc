@@ -51,7 +51,9 @@ class SweepRunner {
   // Follows the trainer until it ends; returns its exit code.
   int Follow(const SweepRun& run, double flops_before, ChildProcess* trainer);
   void ShowProgress(double flops, const std::string& note);
-  void MeasureThroughput(const SweepRun& run);
+  void MeasureRounds();
+  // Measures a model once; returns whether that worked.
+  bool MeasureThroughput(const SweepRun& run, size_t round);
 
   std::string LogPath(const SweepRun& run) const {
     return sweep_.output + "/logs/" + run.name + ".log";
@@ -115,8 +117,7 @@ void SweepRunner::ReportFailure(const SweepRun& run, const std::string& what) {
 
 void SweepRunner::EndIfAsked() const {
   Require(!StopRequested(), ErrorCode::kInterrupted,
-          "the sweep is stopped; the same command "
-          "continues it");
+          "the sweep is stopped; the same command continues it");
 }
 
 int SweepRunner::Follow(const SweepRun& run, double flops_before, ChildProcess* trainer) {
@@ -148,7 +149,12 @@ void SweepRunner::Train(size_t index) {
   ChildProcess trainer(arguments, LogPath(run));
   const int exit_code = Follow(run, flops_before, &trainer);
   EndIfAsked();
+  Require(exit_code != ChildProcess::kNotStarted, ErrorCode::kUnsupported,
+          "{} cannot be started; it is wanted beside blockformer or in PATH, and is built with "
+          "-DBLOCKFORMER_TRAIN=ON, which needs libtorch-dev",
+          programs_.trainer);
   done_flops_ += TrainingFlops(run.recipe, steps) - flops_before;
+  ShowProgress(done_flops_, "");
   if (exit_code != 0) {
     return ReportFailure(run, fmt::format("training ended with exit code {}", exit_code));
   }
@@ -161,22 +167,40 @@ void SweepRunner::Train(size_t index) {
       TimeLeft());
 }
 
-void SweepRunner::MeasureThroughput(const SweepRun& run) {
-  const RunRecord record = ReadRunRecord(sweep_, run);
-  if (!record.finished || record.tokens_per_second) return;
+// After all training, so that nothing of the sweep's own runs beside it. A model that fails once is
+// not tried again.
+void SweepRunner::MeasureRounds() {
+  std::vector<const SweepRun*> trained;
+  for (const SweepRun& run : sweep_.runs) {
+    if (ReadRunRecord(sweep_, run).finished) trained.push_back(&run);
+  }
+  const size_t rounds = sweep_.throughput.Rounds();
+  if (rounds == 0 || trained.empty()) return;
+  ProgressBar progress("throughput", static_cast<int64_t>(rounds * trained.size()), "models");
+  int64_t done = 0;
+  for (size_t round = 0; round < rounds; ++round) {
+    for (const SweepRun* run : trained) {
+      progress.Update(done++, fmt::format("round {} of {}: {}", round + 1, rounds, run->name));
+      const bool has_failed = std::find(failed_.begin(), failed_.end(), run->name) != failed_.end();
+      if (has_failed || ReadRunRecord(sweep_, *run).speeds[round]) continue;
+      if (MeasureThroughput(*run, round)) continue;
+      progress.Clear();
+      ReportFailure(*run, "bench throughput failed");
+    }
+  }
+  progress.Update(done);
+}
+
+bool SweepRunner::MeasureThroughput(const SweepRun& run, size_t round) {
   const SweepThroughput& setting = sweep_.throughput;
   const int exit_code =
       RunProcess({programs_.engine, "bench", "throughput", sweep_.RunDirectory(run), "--batch",
                   std::to_string(setting.batch), "--prompt", std::to_string(setting.prompt),
-                  "--generate", std::to_string(setting.generate), "--repetitions",
-                  std::to_string(setting.repetitions), "--json", ThroughputPath(sweep_, run)},
+                  "--generate", std::to_string(setting.generate), "--repetitions", "1", "--json",
+                  ThroughputPath(sweep_, run, round)},
                  LogPath(run));
   EndIfAsked();
-  if (exit_code != 0) {
-    return ReportFailure(run, fmt::format("bench throughput ended with exit code {}", exit_code));
-  }
-  LogInfo("run {}: {:.0f} tokens/s generated at batch {}", run.name,
-          ReadRunRecord(sweep_, run).tokens_per_second.value_or(0), setting.batch);
+  return exit_code == 0;
 }
 
 std::vector<std::string> SweepRunner::Run() {
@@ -189,10 +213,7 @@ std::vector<std::string> SweepRunner::Run() {
           sweep_.output);
   for (size_t i = 0; i < sweep_.runs.size(); ++i) Train(i);
   progress_.Finish();
-  // Afterwards, and in one go: the models are compared by what is measured here.
-  if (sweep_.throughput.batch > 0) {
-    for (const SweepRun& run : sweep_.runs) MeasureThroughput(run);
-  }
+  MeasureRounds();
   return failed_;
 }
 

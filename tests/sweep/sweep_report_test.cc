@@ -19,7 +19,7 @@ using ::testing::Not;
 constexpr char kFields[] =
     "axes: {prefix_length: [1, 2, 4]}\n"
     "runs: [{name: long, set: {training.steps: 40}}]\n"
-    "throughput: {batch: 4, prompt: 8, generate: 16}\n";
+    "throughput: {batch: 4, prompt: 8, generate: 16, repetitions: 3}\n";
 
 class SweepReportTest : public testing::Test {
  protected:
@@ -34,9 +34,15 @@ class SweepReportTest : public testing::Test {
     const Json state = {{"step", step}, {"recipe", found->recipe.document}};
     WriteFileAtomically(directory + "/latest/state.json", state.dump());
     WriteFileAtomically(directory + "/metrics.jsonl", metrics);
+    for (size_t round = 0; round < 3; ++round) RecordSpeed(*found, round, speed);
+  }
+
+  void RecordSpeed(const SweepRun& run, size_t round, double speed) {
     const Json result = {
         {"batch", 4}, {"prompt", 8}, {"generate", 16}, {"total_tokens_per_s", speed}};
-    WriteFileAtomically(ThroughputPath(sweep_, *found), Json{{"results", {result}}}.dump());
+    const Json report = {{"machine", {{"processor", "x86"}, {"threads", 2}}},
+                         {"results", {result}}};
+    WriteFileAtomically(ThroughputPath(sweep_, run, round), report.dump());
   }
 
   void RecordAll() {
@@ -77,6 +83,25 @@ TEST_F(SweepReportTest, RowsHaveLossesFlopsAndSpeeds) {
   EXPECT_EQ(report.records[0].curve.size(), 2u);
 }
 
+TEST_F(SweepReportTest, TheSpeedIsTheMedianOfTheRounds) {
+  RecordAll();
+  RecordSpeed(sweep_.runs[0], 1, 1300);
+  RecordSpeed(sweep_.runs[0], 2, 1100);
+  const SweepReport report = MakeReport(sweep_);
+  EXPECT_EQ(report.rows[0].tokens_per_second, 1100);
+  EXPECT_NEAR(report.rows[0].speed_spread, 0.3, 1e-12);
+  const std::string text = ReportAsMarkdown(sweep_, report);
+  EXPECT_THAT(text, HasSubstr("Measured on x86, 2 threads."));
+  EXPECT_THAT(text, HasSubstr("| 1100 | 30 % |"));
+  EXPECT_THAT(text, HasSubstr("The speed of base differs between rounds by more than 20 %"));
+  EXPECT_EQ(ReportAsJson(sweep_, report)["runs"][0]["tokens_per_s_by_round"][1], 1300);
+}
+
+TEST_F(SweepReportTest, SteadySpeedsNeedNoNote) {
+  RecordAll();
+  EXPECT_THAT(ReportAsMarkdown(sweep_, MakeReport(sweep_)), Not(HasSubstr("differs between")));
+}
+
 TEST_F(SweepReportTest, TheFrontierIsWhatNothingBeatsInBoth) {
   RecordAll();
   std::vector<std::string> frontier;
@@ -113,7 +138,7 @@ TEST_F(SweepReportTest, AllFormsAreWritten) {
   WriteReport(sweep_);
   EXPECT_THAT(ReadFile(sweep_.output + "/report.md"), HasSubstr("| base | prefix_length 2 |"));
   EXPECT_THAT(ReadFile(sweep_.output + "/report.csv"),
-              HasSubstr("5.000000,1.500000,5.301942,5.50 5.00 nan 4.50,1000.0,true"));
+              HasSubstr("5.000000,1.500000,5.301942,5.50 5.00 nan 4.50,1000.0,0.000,true"));
   const Json json = ReadJsonFile(sweep_.output + "/report.json");
   EXPECT_EQ(json["runs"][0]["curve"][1]["tokens"], 20 * 8 * 32);
   EXPECT_TRUE(json["runs"][0]["loss_by_position"][2].is_null());

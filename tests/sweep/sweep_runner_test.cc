@@ -33,17 +33,19 @@ printf '{"step": %s, "validation_loss": 5.5, "validation_bits_per_byte": 2.0, "v
 
 constexpr char kEngine[] = R"(
 echo "$3" >>"$0.calls"
+case $3 in *broken*) echo "no such model" >&2; exit 1 ;; esac
 while [ $# -gt 1 ]; do
   if [ "$1" = --json ]; then json=$2; fi
   shift
 done
-echo '{"results": [{"batch": 4, "prompt": 8, "generate": 16, "total_tokens_per_s": 123}]}' >"$json"
+echo '{"machine": {"processor": "x86", "threads": 2},
+       "results": [{"batch": 4, "prompt": 8, "generate": 16, "total_tokens_per_s": 123}]}' >"$json"
 )";
 
 constexpr char kRuns[] =
     "runs: [{name: one}, {name: bad, set: {training.steps: 7}},\n"
     "       {name: two, set: {training.steps: 9}}]\n"
-    "throughput: {batch: 4, prompt: 8, generate: 16}\n";
+    "throughput: {batch: 4, prompt: 8, generate: 16, repetitions: 2}\n";
 
 class SweepRunnerTest : public testing::Test {
  protected:
@@ -67,19 +69,38 @@ TEST_F(SweepRunnerTest, AFailedRunIsReportedAndTheOthersGoOn) {
   const Sweep sweep = folder_.Read(kRuns);
   EXPECT_THAT(RunSweep(sweep, programs_), ElementsAre("bad"));
   EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two"));
-  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two"));
+  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two", "one", "two"));  // in turn
   EXPECT_THAT(ReadFile(folder_.Path("out/logs/bad.log")), HasSubstr("cannot do this"));
   const RunRecord record = ReadRunRecord(sweep, sweep.runs[2]);
   EXPECT_TRUE(record.finished);
   EXPECT_EQ(record.steps_done, 9);
-  EXPECT_EQ(record.tokens_per_second, 123);
+  ASSERT_EQ(record.speeds.size(), 2u);
+  EXPECT_EQ(record.speeds[1]->tokens_per_second, 123);
+  EXPECT_EQ(record.speeds[1]->machine, "x86, 2 threads");
 }
 
 TEST_F(SweepRunnerTest, WhatIsFinishedIsNotRepeated) {
   RunSweep(folder_.Read(kRuns), programs_);
   RunSweep(folder_.Read(kRuns), programs_);
   EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
-  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two"));
+  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two", "one", "two"));
+}
+
+TEST_F(SweepRunnerTest, ARoundThatIsMissingIsMeasured) {
+  const Sweep sweep = folder_.Read(kRuns);
+  RunSweep(sweep, programs_);
+  std::filesystem::remove(ThroughputPath(sweep, sweep.runs[2], 1));
+  RunSweep(sweep, programs_);
+  EXPECT_THAT(Calls("engine"), ElementsAre("one", "two", "one", "two", "two"));
+}
+
+TEST_F(SweepRunnerTest, AModelThatCannotBeMeasuredIsLeftOutOfTheOtherRounds) {
+  const Sweep sweep = folder_.Read(
+      "runs: [{name: one}, {name: broken, set: {training.steps: 7}},\n"
+      "       {name: two, set: {training.steps: 9}}]\n"
+      "throughput: {batch: 4, prompt: 8, generate: 16, repetitions: 2}\n");
+  EXPECT_THAT(RunSweep(sweep, programs_), ElementsAre("broken"));
+  EXPECT_THAT(Calls("engine"), ElementsAre("one", "broken", "two", "one", "two"));
 }
 
 TEST_F(SweepRunnerTest, AnInterruptedOrChangedRunGoesToTheTrainerAgain) {
@@ -94,11 +115,12 @@ TEST_F(SweepRunnerTest, AnInterruptedOrChangedRunGoesToTheTrainerAgain) {
 }
 
 TEST_F(SweepRunnerTest, OtherSettingsOfThroughputAreMeasuredAnew) {
-  RunSweep(folder_.Read("runs: [{name: one}]\nthroughput: {batch: 4, prompt: 8, generate: 16}"),
+  RunSweep(folder_.Read("runs: [{name: one}]\n"
+                        "throughput: {batch: 4, prompt: 8, generate: 16, repetitions: 1}"),
            programs_);
   const Sweep other =
       folder_.Read("runs: [{name: one}]\nthroughput: {batch: 5, prompt: 8, generate: 16}");
-  EXPECT_FALSE(ReadRunRecord(other, other.runs[0]).tokens_per_second);
+  EXPECT_FALSE(ReadRunRecord(other, other.runs[0]).speeds[0]);
   RunSweep(folder_.Read("runs: [{name: one}]\nthroughput: {batch: 0}"), programs_);
   EXPECT_THAT(Calls("engine"), ElementsAre("one"));
 }
@@ -114,9 +136,14 @@ TEST_F(SweepRunnerTest, MissingDataIsAnErrorBeforeAnythingRuns) {
   EXPECT_TRUE(Calls("trainer").empty());
 }
 
-TEST_F(SweepRunnerTest, AProgramThatIsMissingFailsTheRun) {
+TEST_F(SweepRunnerTest, ATrainerThatIsMissingEndsTheSweep) {
   programs_.trainer = folder_.Path("none");
-  EXPECT_THAT(RunSweep(folder_.Read("runs: [{name: one}]"), programs_), ElementsAre("one"));
+  try {
+    RunSweep(folder_.Read(kRuns), programs_);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("none cannot be started"));
+  }
 }
 
 TEST(ChildProcess, StopsWhenAsked) {
