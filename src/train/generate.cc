@@ -34,7 +34,9 @@ struct PromptBatch {
   torch::Tensor block_mask;  // bool, the same shape
 };
 
-PromptBatch PadPrompts(const TokenRows& prompts, const ModelConfig& config, torch::Device device) {
+// With `published`, an encoder's padding id in a prompt is taken for padding, but keeps its place.
+PromptBatch PadPrompts(const TokenRows& prompts, const ModelConfig& config, bool published,
+                       torch::Device device) {
   const int64_t block_length = config.block_length;  // 1 in a vanilla model
   const int64_t length = RoundUp(LongestPrompt(prompts), block_length);
   const auto batch = static_cast<int64_t>(prompts.size());
@@ -49,8 +51,14 @@ PromptBatch PadPrompts(const TokenRows& prompts, const ModelConfig& config, torc
   }
   result.ids = result.ids.to(device);
   result.mask = result.mask.to(device);
-  result.block_mask = result.mask.unflatten(1, {-1, block_length}).any(-1);
-  result.positions = (result.block_mask.to(torch::kInt64).cumsum(1) - 1).clamp_min(0);
+  const auto blocks_with_tokens = [&] {
+    return result.mask.unflatten(1, {-1, block_length}).any(-1);
+  };
+  result.positions = (blocks_with_tokens().to(torch::kInt64).cumsum(1) - 1).clamp_min(0);
+  if (published && config.embedder.type != EmbedderType::kLookup) {
+    result.mask.logical_and_(result.ids != config.embedder.encoder.pad_token_id);
+  }
+  result.block_mask = blocks_with_tokens();
   return result;
 }
 
@@ -110,7 +118,8 @@ class Decoder {
 TokenRows GenerateVanilla(const VanillaModel& model, const TokenRows& prompts, int64_t new_tokens,
                           const GenerateOptions& options) {
   Decoder decoder(model, options, prompts.size());
-  const PromptBatch batch = PadPrompts(prompts, model.config(), decoder.device());
+  const PromptBatch batch =
+      PadPrompts(prompts, model.config(), options.published, decoder.device());
   KvCache cache = model.MakeCache(batch.ids.size(0), batch.ids.size(1) + new_tokens);
   StackContext context;
   context.cache = &cache;
@@ -145,7 +154,7 @@ TokenRows GenerateBlocks(const BlockModel& model, const TokenRows& prompts, int6
   const ModelConfig& config = model.config();
   const int64_t length = config.block_length;
   Decoder decoder(model, options, prompts.size());
-  const PromptBatch batch = PadPrompts(prompts, config, decoder.device());
+  const PromptBatch batch = PadPrompts(prompts, config, options.published, decoder.device());
   KvCache cache = model.block_decoder().MakeCache(
       batch.ids.size(0), batch.block_mask.size(1) + RoundUp(new_tokens, length) / length,
       decoder.device());

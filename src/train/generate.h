@@ -19,8 +19,9 @@ struct GenerateOptions {
   std::optional<int32_t> eos_id;      // ends a sequence
 
   // Reproduces the published generate(): positions that training never saw when there are several
-  // prefix vectors, an early end after a prompt that is not whole blocks, and these ids behind the
-  // end of text: in the rest of its block as long as another sequence generates there, and later.
+  // prefix vectors, an encoder's padding id in a prompt taken for padding, an early end after a
+  // prompt that is not whole blocks, and these ids behind the end of text: in the rest of its block
+  // as long as another sequence generates there, and later.
   bool published = false;
   int32_t block_fill_id = 1;
   int32_t later_fill_id = 0;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "config/parameters.h"
+#include "train/block_model.h"
 #include "train/generate.h"
 
 namespace blockformer {
@@ -216,6 +217,31 @@ TEST_P(LanguageModelTest, BatchMatesDoNotChangeASequence) {
       EXPECT_EQ(GenerateTokens(*model, {prompts[i]}, options).front(), together[i]);
     }
   }
+}
+
+// Blocks of padding ids keep their positions.
+TEST(PublishedGenerationTest, TakesTheEncodersPaddingIdForPadding) {
+  const ModelConfig config =
+      WithRoberta(SmallModel(ModelKind::kBlock, EmbedderProjection::kConcat, Expansion::kLayer), 0);
+  const auto model = MakeTestModel(config, ComputeType::kFloat32);
+  const auto& block_model = dynamic_cast<const BlockModel&>(*model);
+  const std::vector<int32_t> prompt = {5, 6, 7, 1, 1, 1, 8, 1, 10};
+  GenerateOptions options;
+  options.max_tokens = 1;
+  options.published = true;
+  const auto generated = GenerateTokens(*model, {prompt}, options);
+
+  torch::NoGradGuard no_gradients;
+  const torch::Tensor ids = torch::tensor(prompt, torch::kInt64).view({1, 3, 3});
+  const auto predicted = [&](const torch::Tensor& mask) {
+    const torch::Tensor contexts =
+        block_model.DecodeBlocks(block_model.EmbedBlocks(ids, mask), mask);
+    const TokenDecoder& decoder = block_model.token_decoder();
+    const auto block = decoder.Begin(contexts.select(1, -1), /*published_positions=*/true);
+    return decoder.Logits(block->Next({})).argmax().item<int32_t>();
+  };
+  EXPECT_THAT(generated, testing::ElementsAre(testing::ElementsAre(predicted(ids != 1))));
+  EXPECT_NE(predicted(ids != 1), predicted(torch::ones_like(ids, torch::kBool)));
 }
 
 }  // namespace
