@@ -23,13 +23,50 @@ constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#E69F00",
                                     "#CC79A7", "#56B4E9", "#000000", "#7F7F7F"};
 constexpr const char* kFrontierColour = "#7F7F7F";
 constexpr size_t kNumColours = std::size(kColours);
-constexpr int kPanelWidth = 560;
-constexpr int kPanelHeight = 420;
+constexpr size_t kNumShapes = 12;  // gnuplot's squares, circles, triangles, diamonds, pentagons
+constexpr int kFirstShape = 4;
+
+// Pixels of an SVG.
+constexpr int kCurvesWidth = 490;  // of a panel without its legend
+constexpr int kPanelHeight = 400;
+constexpr int kSpeedWidth = 800;
+constexpr int kSpeedHeight = 560;
+constexpr int kLegendLine = 21;
+constexpr int kLegendSample = 60;
+constexpr int kCharacterWidth = 9;
+constexpr char kLegend[] = "  set key at graph 1.04,1 left top Left reverse samplen 2\n";
+
+std::string PointStyle(size_t shape, size_t colour) {
+  return fmt::format("pt {} lc rgb '{}'", kFirstShape + shape % kNumShapes,
+                     kColours[colour % kNumColours]);
+}
 
 // Curves beyond the number of colours have another dash as well.
-std::string Style(size_t index) {
-  return fmt::format("lw 2 pt {} ps 0.7 dt {} lc rgb '{}'", 4 + index % kNumColours,
-                     1 + index / kNumColours, kColours[index % kNumColours]);
+std::string CurveStyle(size_t index) {
+  return fmt::format("lw 2 ps 0.7 dt {} {}", 1 + index / kNumColours, PointStyle(index, index));
+}
+
+int LongestOf(const std::vector<std::string>& labels) {
+  size_t longest = 0;
+  for (const std::string& label : labels) longest = std::max(longest, label.size());
+  return static_cast<int>(longest);
+}
+
+// Of a legend with labels of up to this many characters.
+int LegendWidth(int longest) { return kLegendSample + kCharacterWidth * longest; }
+
+// Of a panel whose legend has so many lines.
+int LegendHeight(size_t labels) {
+  constexpr int kTitleAndAxis = 140;
+  return kTitleAndAxis + kLegendLine * static_cast<int>(labels);
+}
+
+// Room for the legend at the right. gnuplot's unit is a wide character, of which the letters of a
+// name take four fifths.
+std::string Margins(int longest) {
+  constexpr int kNumbers = 9;
+  constexpr int kSample = 8;
+  return fmt::format("  set lmargin {}\n  set rmargin {}\n", kNumbers, longest * 4 / 5 + kSample);
 }
 
 // Names are letters, digits, "._-:" and such; a quote would end the string.
@@ -50,26 +87,14 @@ std::string Script(const std::string& name, const std::string& data, const std::
       "    set terminal svg noenhanced size {2},{3} font 'sans,13' background '#ffffff'\n"
       "  }} else {{\n"
       "    set terminal pngcairo noenhanced size {4},{5} fontscale 1.5 linewidth 1.5 pointscale "
-      "1.5 "
-      "font 'sans,13' background '#ffffff'\n"
+      "1.5 font 'sans,13' background '#ffffff'\n"
       "  }}\n"
       "  set output '{0}.'.format\n"
-      "  set grid lc rgb '#dddddd'\n"
+      "  set grid lt 1 lw 0.7 lc rgb '#d0d0d0'\n"
       "{6}"
       "  unset output\n"
       "}}\n",
       name, data, width, height, width * 3 / 2, height * 3 / 2, body);
-}
-
-// One panel a group, side by side.
-std::string Panels(const std::string& name, const std::string& data,
-                   const std::vector<std::string>& panels) {
-  const int columns = std::min<int>(static_cast<int>(panels.size()), 3);
-  const int rows = (static_cast<int>(panels.size()) + columns - 1) / columns;
-  std::string body = fmt::format("  set multiplot layout {},{}\n", rows, columns);
-  for (const std::string& panel : panels) body += panel;
-  body += "  unset multiplot\n";
-  return Script(name, data, body, columns * kPanelWidth, rows * kPanelHeight);
 }
 
 struct Point {
@@ -77,41 +102,57 @@ struct Point {
   double y;
 };
 
-// Draws a curve for each run of each group.
+std::string DataBlock(const std::string& name, const std::vector<Point>& points) {
+  std::string text = fmt::format("${} << END\n", name);
+  for (const Point& point : points) text += fmt::format("{} {}\n", point.x, point.y);
+  return text + "END\n";
+}
+
+// Draws a panel for each group, with a curve for each of its runs and the legend beside them.
 class CurvePlot {
  public:
+  // `settings` are those of gnuplot that all panels share.
   CurvePlot(std::string name, std::string settings)
       : name_(std::move(name)), settings_(std::move(settings)) {}
 
   // `curves` has the points of every run of the sweep.
   std::string Draw(const Sweep& sweep, const std::vector<std::vector<Point>>& curves) {
+    std::string data;
     for (size_t run = 0; run < curves.size(); ++run) {
-      if (curves[run].empty()) continue;
-      data_ += fmt::format("$run{} << END\n", run);
-      for (const Point& point : curves[run]) data_ += fmt::format("{} {}\n", point.x, point.y);
-      data_ += "END\n";
+      if (!curves[run].empty()) data += DataBlock(fmt::format("run{}", run), curves[run]);
     }
     for (const SweepGroup& group : sweep.groups) AddPanel(group, curves);
-    return panels_.empty() ? "" : Panels(name_, data_, panels_);
+    if (panels_.empty()) return "";
+    const int columns = std::min<int>(static_cast<int>(panels_.size()), kMaxColumns);
+    const int rows = (static_cast<int>(panels_.size()) + columns - 1) / columns;
+    return Script(name_, data,
+                  fmt::format("{}  set multiplot layout {},{}\n{}  unset multiplot\n",
+                              Margins(longest_), rows, columns, fmt::join(panels_, "")),
+                  columns * (kCurvesWidth + LegendWidth(longest_)), rows * height_);
   }
 
  private:
+  static constexpr int kMaxColumns = 3;
+
   void AddPanel(const SweepGroup& group, const std::vector<std::vector<Point>>& curves) {
     std::vector<std::string> plots;
     for (size_t i = 0; i < group.runs.size(); ++i) {
       if (curves[group.runs[i]].empty()) continue;
       plots.push_back(fmt::format("$run{} using 1:2 with linespoints {} title {}", group.runs[i],
-                                  Style(i), Quoted(group.labels[i])));
+                                  CurveStyle(i), Quoted(group.labels[i])));
     }
     if (plots.empty()) return;
-    panels_.push_back(fmt::format("{}  set title {}\n  plot {}\n", settings_, Quoted(group.title),
-                                  fmt::join(plots, ", \\\n    ")));
+    longest_ = std::max(longest_, LongestOf(group.labels));
+    height_ = std::max(height_, LegendHeight(plots.size()));
+    panels_.push_back(fmt::format("{}{}  set title {}\n  plot {}\n", settings_, kLegend,
+                                  Quoted(group.title), fmt::join(plots, ", \\\n    ")));
   }
 
   std::string name_;
   std::string settings_;
-  std::string data_;
   std::vector<std::string> panels_;
+  int longest_ = 0;  // label
+  int height_ = kPanelHeight;
 };
 
 std::string DrawLossByTokens(const Sweep& sweep, const SweepReport& report) {
@@ -127,67 +168,96 @@ std::string DrawLossByTokens(const Sweep& sweep, const SweepReport& report) {
   }
   return CurvePlot(kLossByTokens,
                    "  set xlabel 'training tokens (millions)'\n"
-                   "  set ylabel 'validation loss (nats a token)'\n"
-                   "  set key top right\n")
+                   "  set ylabel 'validation loss (nats a token)'\n")
       .Draw(sweep, curves);
 }
 
 std::string DrawLossByPosition(const Sweep& sweep, const SweepReport& report) {
+  constexpr size_t kMaxTics = 16;
   std::vector<std::vector<Point>> curves;
+  size_t longest = 0;
   for (const ReportRow& row : report.rows) {
     std::vector<Point>& curve = curves.emplace_back();
     for (size_t i = 0; i < row.loss_by_position.size(); ++i) {
       const double loss = row.loss_by_position[i];
       if (!std::isnan(loss)) curve.push_back({static_cast<double>(i + 1), loss});
     }
+    longest = std::max(longest, row.loss_by_position.size());
   }
   return CurvePlot(kLossByPosition,
-                   "  set xlabel 'position in the block (token)'\n"
-                   "  set ylabel 'validation loss (nats a token)'\n"
-                   "  set xtics 1\n  set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05\n"
-                   "  set key top right\n")
+                   fmt::format("  set xlabel 'position in the block (token)'\n"
+                               "  set ylabel 'validation loss (nats a token)'\n"
+                               "  set xrange [0.5:*]\n  set autoscale xfixmax\n  set xtics {}\n"
+                               "  set offsets 0, 0.5, graph 0.05, graph 0.05\n",
+                               longest <= kMaxTics ? "1" : "auto"))
       .Draw(sweep, curves);
 }
 
-// Each run is a point of the colour of the first group that has it; a step line joins the frontier.
+// The speeds 1, 2 and 5 times a power of ten from `low` to `high`, for a logarithmic axis.
+std::vector<double> SpeedTics(double low, double high) {
+  std::vector<double> tics;
+  for (double decade = std::pow(10, std::floor(std::log10(low))); decade <= high; decade *= 10) {
+    for (const double tic : {decade, 2 * decade, 5 * decade}) {
+      if (tic >= low && tic <= high) tics.push_back(tic);
+    }
+  }
+  return tics;
+}
+
+// A logarithmic axis where the speeds differ enough for its tics.
+std::string SpeedAxis(const std::vector<Point>& points, int64_t batch) {
+  constexpr double kMinRatio = 3;
+  constexpr double kMargin = 1.15;
+  const auto [slowest, fastest] = std::minmax_element(
+      points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });
+  const double low = slowest->x / kMargin, high = fastest->x * kMargin;
+  const bool is_log = high > kMinRatio * low;
+  return fmt::format(
+      "  set xlabel 'measured throughput (generated tokens/s, batch {}{})'\n"
+      "  set xrange [{:g}:{:g}]\n{}",
+      batch, is_log ? ", log scale" : "", low, high,
+      is_log ? fmt::format("  set logscale x\n  set xtics ({:g})\n",
+                           fmt::join(SpeedTics(low, high), ", "))
+             : "");
+}
+
+// Each run is a point with an entry of the legend, in the first group that has it: names beside the
+// points would cover each other. A line joins the frontier.
 std::string DrawLossBySpeed(const Sweep& sweep, const SweepReport& report) {
-  std::string data;
-  std::vector<std::string> plots;
-  std::vector<Point> frontier;
+  std::vector<std::string> plots, names;
+  std::vector<Point> points, frontier;
   std::vector<bool> drawn(report.rows.size(), false);
+  std::string data;
   for (size_t g = 0; g < sweep.groups.size(); ++g) {
-    std::string points;
-    for (const size_t run : sweep.groups[g].runs) {
+    for (size_t i = 0; i < sweep.groups[g].runs.size(); ++i) {
+      const size_t run = sweep.groups[g].runs[i];
       const ReportRow& row = report.rows[run];
       if (!row.loss || !row.tokens_per_second || drawn[run]) continue;
       drawn[run] = true;
-      points += fmt::format("{} {} {}\n", *row.tokens_per_second, *row.loss, row.name);
-      if (row.on_frontier) frontier.push_back({*row.tokens_per_second, *row.loss});
+      points.push_back({*row.tokens_per_second, *row.loss});
+      names.push_back(row.name);
+      if (row.on_frontier) frontier.push_back(points.back());
+      data += DataBlock(fmt::format("run{}", run), {points.back()});
+      const size_t colour = sweep.groups.size() > 1 ? g : i;
+      plots.push_back(fmt::format("$run{} using 1:2 with points ps 1.3 lw 2 {} title {}", run,
+                                  PointStyle(i, colour), Quoted(row.name)));
     }
-    if (points.empty()) continue;
-    data += fmt::format("$group{} << END\n{}END\n", g, points);
-    plots.push_back(fmt::format(
-        "$group{0} using 1:2 with points pt {1} ps 1.3 lc rgb '{2}' title {3}, \\\n"
-        "    $group{0} using 1:2:3 with labels font ',9' offset 0,0.8 notitle",
-        g, 4 + g % kNumColours, kColours[g % kNumColours], Quoted(sweep.groups[g].title)));
   }
   if (plots.empty()) return "";
   std::sort(frontier.begin(), frontier.end(),
             [](const Point& a, const Point& b) { return a.x < b.x; });
-  data += "$frontier << END\n";
-  for (const Point& point : frontier) data += fmt::format("{} {}\n", point.x, point.y);
-  data += "END\n";
-  plots.insert(plots.begin(),
-               fmt::format("$frontier using 1:2 with lines dt 2 lw 2 lc rgb '{}' title 'frontier'",
-                           kFrontierColour));
+  if (!frontier.empty()) {
+    data += DataBlock("frontier", frontier);
+    plots.push_back(fmt::format("$frontier using 1:2 with lines dt 2 lw 2 lc rgb '{}' title {}",
+                                kFrontierColour, "'frontier'"));
+  }
   const std::string body = fmt::format(
-      "  set logscale x\n  set xlabel 'measured throughput (generated tokens/s, batch {}, log "
-      "scale)'\n"
-      "  set ylabel 'validation loss (nats a token)'\n"
-      "  set offsets graph 0.08, graph 0.08, graph 0.08, graph 0.05\n  set key top left\n"
-      "  plot {}\n",
-      sweep.throughput.batch, fmt::join(plots, ", \\\n    "));
-  return Script(kLossBySpeed, data, body, 2 * kPanelWidth, kPanelHeight * 3 / 2);
+      "{}{}  set ylabel 'validation loss (nats a token)'\n"
+      "  set offsets 0, 0, graph 0.05, graph 0.05\n{}  plot {}\n",
+      Margins(LongestOf(names)), SpeedAxis(points, sweep.throughput.batch), kLegend,
+      fmt::join(plots, ", \\\n    "));
+  return Script(kLossBySpeed, data, body, kSpeedWidth + LegendWidth(LongestOf(names)),
+                std::max(kSpeedHeight, LegendHeight(plots.size())));
 }
 
 }  // namespace

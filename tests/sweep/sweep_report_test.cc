@@ -156,8 +156,17 @@ TEST_F(SweepReportTest, PlotsHaveTitlesUnitsAndEveryRun) {
   EXPECT_THAT(positions, HasSubstr("1 5.5\n2 5\n4 4.5\nEND"));
   EXPECT_THAT(positions, Not(HasSubstr("nan")));
   const std::string speeds = PlotScript(SweepPlots()[2], sweep_, report);
-  EXPECT_THAT(speeds, HasSubstr("set logscale x"));
+  EXPECT_THAT(speeds, HasSubstr("set logscale x\n  set xtics (500, 1000, 2000)"));
+  for (const SweepRun& run : sweep_.runs) EXPECT_THAT(speeds, HasSubstr("'" + run.name + "'"));
   EXPECT_THAT(speeds, HasSubstr("$frontier << END\n500 4.5\n1000 5\n2000 5.5\nEND"));
+}
+
+TEST_F(SweepReportTest, SpeedsThatAreCloseHaveALinearAxis) {
+  RecordAll();
+  for (const SweepRun& run : sweep_.runs) {
+    for (size_t round = 0; round < 3; ++round) RecordSpeed(run, round, 1000);
+  }
+  EXPECT_THAT(PlotScript(SweepPlots()[2], sweep_, MakeReport(sweep_)), Not(HasSubstr("logscale")));
 }
 
 TEST_F(SweepReportTest, ThereIsNothingToPlotOfNothing) {
