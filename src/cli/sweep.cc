@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "sweep/sweep_config.h"
 #include "sweep/sweep_report.h"
 #include "sweep/sweep_runner.h"
@@ -43,7 +44,11 @@ void AddFlags(CLI::App* app, Flags* flags) {
 
 void Train(const std::string& trainer, const Flags& flags) {
   const Sweep sweep = ReadSweep(flags.sweep, flags.overrides);
-  if (flags.report_only) return WriteReport(sweep);
+  if (flags.report_only) {
+    Require(IsDirectory(sweep.output), ErrorCode::kNotFound,
+            "output: {} is not there; without --report-only the sweep begins", sweep.output);
+    return WriteReport(sweep);
+  }
   SweepPrograms programs;
   programs.trainer = trainer;
   programs.engine = std::filesystem::read_symlink("/proc/self/exe").string();

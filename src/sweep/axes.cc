@@ -137,13 +137,15 @@ void ApplyAxis(const std::string& axis, const Json& value, const std::string& so
 }
 
 std::string AxisValueName(const Json& value, const std::string& source) {
-  if (value.is_object() && value.contains("type") && value["type"].is_string()) {
-    return value["type"].get<std::string>();
-  }
+  if (value.is_object() && value.contains("type")) return AxisValueName(value["type"], source);
   Require(value.is_primitive() && !value.is_null(), ErrorCode::kInvalidArgument,
           "{}: {} is not possible; a single value or a section with a type is wanted", source,
           value.dump());
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  std::string name = value.is_string() ? value.get<std::string>() : value.dump();
+  std::replace_if(
+      name.begin(), name.end(),
+      [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '|' || c == '"'; }, '-');
+  return name;
 }
 
 }  // namespace blockformer

@@ -22,7 +22,8 @@ const std::vector<std::string>& ReadyMadeAxes();
 void ApplyAxis(const std::string& axis, const Json& value, const std::string& source,
                Json* document);
 
-// What an axis's value is called: a scalar's text, or the `type` of a section.
+// What an axis's value is called: a scalar's text, or the `type` of a section. Without characters
+// that a table could not hold.
 std::string AxisValueName(const Json& value, const std::string& source);
 
 }  // namespace blockformer

@@ -54,14 +54,33 @@ void ReadMetrics(const std::string& path, RunRecord* record) {
   });
 }
 
+// What is left of a recipe without that which changes nothing in what is learnt.
+Json WhatIsLearnt(Json recipe) {
+  for (const char* section : {"output", "validation", "checkpoint"}) recipe.erase(section);
+  for (const char* key : {"stop_steps", "micro_batch_size", "threads", "device"}) {
+    if (recipe.contains("training")) recipe["training"].erase(key);
+  }
+  return recipe;
+}
+
+std::string FirstDifference(const Json& before, const Json& now) {
+  const Json changes = Json::diff(WhatIsLearnt(before), WhatIsLearnt(now));
+  if (changes.empty()) return "";
+  std::string field = changes[0]["path"].get<std::string>().substr(1);
+  std::replace(field.begin(), field.end(), '/', '.');
+  return field;
+}
+
 // A checkpoint's state.json names the step and holds the recipe.
 void ReadState(const std::string& path, const TrainRecipe& recipe, RunRecord* record) {
   if (!FileExists(path)) return;
   const Json json = ReadJsonFile(path);
   const ObjectReader state(json, path);
   record->steps_done = state.Int("step", 0, kMaxStep);
+  state.Object("recipe");  // must be a mapping
+  record->changed_field = FirstDifference(state.Raw("recipe"), recipe.document);
   record->finished =
-      record->steps_done == recipe.training.stop_steps && state.Raw("recipe") == recipe.document;
+      record->steps_done == recipe.training.stop_steps && record->changed_field.empty();
 }
 
 // Counts only if it was measured with the settings of the sweep.

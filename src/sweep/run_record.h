@@ -25,7 +25,10 @@ struct SpeedMeasurement {
 // What a run has left in its directory.
 struct RunRecord {
   int64_t steps_done = 0;
-  bool finished = false;         // all its steps, with the recipe of the sweep
+  // The first field of the recipe, "section.key", in which what the checkpoint has learnt differs
+  // from what the sweep asks for; empty if none does.
+  std::string changed_field;
+  bool finished = false;         // all its steps, and nothing has changed
   std::vector<LossPoint> curve;  // validations, by rising step
   std::optional<double> bits_per_byte;
   std::vector<double> loss_by_position;  // of the last validation; NaN where nothing was predicted

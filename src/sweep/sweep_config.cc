@@ -172,11 +172,17 @@ void AddList(const ObjectReader& reader, const Json& base, SweepBuilder* builder
     if (entry.Has("set")) {
       entry.Object("set");  // must be a mapping
       for (const auto& [field, value] : entry.Raw("set").items()) {
+        Require(field != "output", ErrorCode::kInvalidArgument,
+                "{}.set.output: cannot be set; every run is in the output of the sweep", source);
         SetRecipeField(field, value, source + ".set", &document);
       }
     }
     entry.RejectUnknown();
-    SweepBuilder::AddToGroup(builder->Add(name, document, source), name, group);
+    const size_t run = builder->Add(name, document, source);
+    Require(std::find(group->runs.begin(), group->runs.end(), run) == group->runs.end(),
+            ErrorCode::kInvalidArgument, "{}: {} is the same recipe as an earlier run", source,
+            name);
+    SweepBuilder::AddToGroup(run, name, group);
   }
 }
 

@@ -32,8 +32,8 @@ constexpr int kPanelHeight = 400;
 constexpr int kSpeedWidth = 800;
 constexpr int kSpeedHeight = 560;
 constexpr int kLegendLine = 21;
-constexpr int kLegendSample = 60;
-constexpr int kCharacterWidth = 9;
+constexpr int kLegendSample = 80;
+constexpr int kCharacterWidth = 10;
 constexpr char kLegend[] = "  set key at graph 1.04,1 left top Left reverse samplen 2\n";
 
 std::string PointStyle(size_t shape, size_t colour) {
@@ -155,8 +155,19 @@ class CurvePlot {
   int height_ = kPanelHeight;
 };
 
+// The smallest of 1, 2 and 5 times a power of ten that divides 0 to `last` into at most five parts.
+double TicStep(double last) {
+  constexpr double kParts = 5;
+  const double decade = std::pow(10, std::floor(std::log10(last / kParts)));
+  for (const double step : {decade, 2 * decade, 5 * decade}) {
+    if (last / step <= kParts) return step;
+  }
+  return 10 * decade;
+}
+
 std::string DrawLossByTokens(const Sweep& sweep, const SweepReport& report) {
   std::vector<std::vector<Point>> curves;
+  double last = 0;
   for (size_t i = 0; i < sweep.runs.size(); ++i) {
     const TrainRecipe& recipe = sweep.runs[i].recipe;
     const double tokens =
@@ -164,11 +175,13 @@ std::string DrawLossByTokens(const Sweep& sweep, const SweepReport& report) {
     std::vector<Point>& curve = curves.emplace_back();
     for (const LossPoint& point : report.records[i].curve) {
       curve.push_back({static_cast<double>(point.step) * tokens, point.loss});
+      last = std::max(last, curve.back().x);
     }
   }
-  return CurvePlot(kLossByTokens,
-                   "  set xlabel 'training tokens (millions)'\n"
-                   "  set ylabel 'validation loss (nats a token)'\n")
+  return CurvePlot(kLossByTokens, fmt::format("  set xlabel 'training tokens (millions)'\n"
+                                              "  set ylabel 'validation loss (nats a token)'\n"
+                                              "  set xrange [0:*]\n  set xtics {:g}\n",
+                                              last > 0 ? TicStep(last) : 1))
       .Draw(sweep, curves);
 }
 
@@ -278,22 +291,26 @@ std::string PlotScript(const SweepPlot& plot, const Sweep& sweep, const SweepRep
 }
 
 bool WritePlots(const Sweep& sweep, const SweepReport& report) {
-  bool all = true;
+  std::vector<std::string> names;
   for (const SweepPlot& plot : SweepPlots()) {
     const std::string script = PlotScript(plot, sweep, report);
     if (script.empty()) continue;
-    const std::string file = fmt::format("{}.gp", plot.name);
-    WriteFileAtomically(sweep.output + "/" + file, script);
-    const std::string log = sweep.output + "/logs/gnuplot.log";
-    const int exit_code = RunProcess({"gnuplot", file}, log, sweep.output);
+    names.push_back(plot.name);
+    WriteFileAtomically(fmt::format("{}/{}.gp", sweep.output, plot.name), script);
+  }
+  const std::string log = sweep.output + "/logs/gnuplot.log";
+  MakeDirectories(sweep.output + "/logs");
+  bool all = true;
+  for (const std::string& name : names) {
+    const int exit_code = RunProcess({"gnuplot", name + ".gp"}, log, sweep.output);
     if (exit_code == ChildProcess::kNotStarted) {
       LogWarning(
-          "no plots: gnuplot is not here (Debian's package is gnuplot-nox); then `gnuplot "
-          "*.gp` in {} draws them",
+          "no plots: gnuplot is not here (Debian's package is gnuplot-nox); then `gnuplot *.gp` "
+          "in {} draws them",
           sweep.output);
       return false;
     }
-    if (exit_code != 0) LogWarning("no plot {}: gnuplot failed, see {}", plot.name, log);
+    if (exit_code != 0) LogWarning("no plot {}: gnuplot failed, see {}", name, log);
     all = all && exit_code == 0;
   }
   return all;

@@ -33,9 +33,10 @@ ReportRow MakeRow(const Sweep& sweep, size_t index, const RunRecord& record) {
   ReportRow row;
   row.name = run.name;
   row.changes = Changes(sweep, index);
-  row.status = record.finished         ? "finished"
-               : record.steps_done > 0 ? "not finished"
-                                       : "not started";
+  row.status = record.finished                 ? "finished"
+               : !record.changed_field.empty() ? "of another recipe"
+               : record.steps_done > 0         ? "not finished"
+                                               : "not started";
   row.parameters = counts.used;
   row.non_embedding = counts.non_embedding;
   row.flops = TrainingFlops(run.recipe, record.steps_done);

@@ -17,7 +17,7 @@ namespace blockformer {
 struct ReportRow {
   std::string name;
   std::string changes;  // from the base: "block_length 8, ..."
-  std::string status;   // "finished", "not finished" or "not started"
+  std::string status;   // "finished", "of another recipe", "not finished" or "not started"
   int64_t parameters = 0;
   int64_t non_embedding = 0;
   double flops = 0;  // of training, done so far

@@ -40,6 +40,15 @@ void RequireData(const std::string& prefix, const char* field) {
           prefix, prefix, field);
 }
 
+// What a sweep needs before it can begin.
+void Prepare(const Sweep& sweep) {
+  for (const SweepRun& run : sweep.runs) {
+    RequireData(run.recipe.data.train, "data.train");
+    RequireData(run.recipe.data.validation, "data.validation");
+  }
+  for (const char* folder : {"/recipes", "/logs", "/runs"}) MakeDirectories(sweep.output + folder);
+}
+
 class SweepRunner {
  public:
   SweepRunner(const Sweep& sweep, const SweepPrograms& programs);
@@ -52,14 +61,15 @@ class SweepRunner {
   int Follow(const SweepRun& run, double flops_before, ChildProcess* trainer);
   void ShowProgress(double flops, const std::string& note);
   void MeasureRounds();
-  // Measures a model once; returns whether that worked.
-  bool MeasureThroughput(const SweepRun& run, size_t round);
+  // Measures a model once; returns the program's exit code.
+  int MeasureThroughput(const SweepRun& run, size_t round);
 
   std::string LogPath(const SweepRun& run) const {
     return sweep_.output + "/logs/" + run.name + ".log";
   }
   std::string TimeLeft() const;
   void ReportFailure(const SweepRun& run, const std::string& what);
+  void ReportExit(const SweepRun& run, const char* program, int exit_code);
   void EndIfAsked() const;
 
   const Sweep& sweep_;
@@ -110,9 +120,14 @@ std::string SweepRunner::TimeLeft() const {
 
 void SweepRunner::ReportFailure(const SweepRun& run, const std::string& what) {
   progress_.Clear();
-  LogWarning("run {}: {}: {} (all of it is in {})", run.name, what, LastLine(LogPath(run)),
-             LogPath(run));
+  LogWarning("run {}: {}", run.name, what);
   failed_.push_back(run.name);
+}
+
+// `program` has failed, whose last words say why.
+void SweepRunner::ReportExit(const SweepRun& run, const char* program, int exit_code) {
+  ReportFailure(run, fmt::format("{} ended with exit code {}: {} (all of it is in {})", program,
+                                 exit_code, LastLine(LogPath(run)), LogPath(run)));
 }
 
 void SweepRunner::EndIfAsked() const {
@@ -134,9 +149,15 @@ int SweepRunner::Follow(const SweepRun& run, double flops_before, ChildProcess* 
 void SweepRunner::Train(size_t index) {
   const SweepRun& run = sweep_.runs[index];
   const int64_t steps = run.recipe.training.stop_steps;
-  if (ReadRunRecord(sweep_, run).finished) {
+  const RunRecord before = ReadRunRecord(sweep_, run);
+  if (before.finished) {
     LogInfo("run {} of {}, {}: was finished", index + 1, sweep_.runs.size(), run.name);
     return;
+  }
+  if (!before.changed_field.empty()) {
+    return ReportFailure(run, fmt::format("{} holds a run with another {}; remove it, or choose "
+                                          "another output",
+                                          sweep_.RunDirectory(run), before.changed_field));
   }
   const Clock::time_point begin = Clock::now();
   const double flops_before = EarlierFlops(sweep_, run);
@@ -156,7 +177,7 @@ void SweepRunner::Train(size_t index) {
   done_flops_ += TrainingFlops(run.recipe, steps) - flops_before;
   ShowProgress(done_flops_, "");
   if (exit_code != 0) {
-    return ReportFailure(run, fmt::format("training ended with exit code {}", exit_code));
+    return ReportExit(run, "training", exit_code);
   }
   const RunRecord record = ReadRunRecord(sweep_, run);
   progress_.Clear();
@@ -183,15 +204,16 @@ void SweepRunner::MeasureRounds() {
       progress.Update(done++, fmt::format("round {} of {}: {}", round + 1, rounds, run->name));
       const bool has_failed = std::find(failed_.begin(), failed_.end(), run->name) != failed_.end();
       if (has_failed || ReadRunRecord(sweep_, *run).speeds[round]) continue;
-      if (MeasureThroughput(*run, round)) continue;
+      const int exit_code = MeasureThroughput(*run, round);
+      if (exit_code == 0) continue;
       progress.Clear();
-      ReportFailure(*run, "bench throughput failed");
+      ReportExit(*run, "bench throughput", exit_code);
     }
   }
   progress.Update(done);
 }
 
-bool SweepRunner::MeasureThroughput(const SweepRun& run, size_t round) {
+int SweepRunner::MeasureThroughput(const SweepRun& run, size_t round) {
   const SweepThroughput& setting = sweep_.throughput;
   const int exit_code =
       RunProcess({programs_.engine, "bench", "throughput", sweep_.RunDirectory(run), "--batch",
@@ -200,15 +222,10 @@ bool SweepRunner::MeasureThroughput(const SweepRun& run, size_t round) {
                   ThroughputPath(sweep_, run, round)},
                  LogPath(run));
   EndIfAsked();
-  return exit_code == 0;
+  return exit_code;
 }
 
 std::vector<std::string> SweepRunner::Run() {
-  for (const SweepRun& run : sweep_.runs) {
-    RequireData(run.recipe.data.train, "data.train");
-    RequireData(run.recipe.data.validation, "data.validation");
-  }
-  for (const char* folder : {"/recipes", "/logs", "/runs"}) MakeDirectories(sweep_.output + folder);
   LogInfo("{} runs, {:.3g} FLOPs of training; in {}", sweep_.runs.size(), total_flops_,
           sweep_.output);
   for (size_t i = 0; i < sweep_.runs.size(); ++i) Train(i);
@@ -221,6 +238,7 @@ std::vector<std::string> SweepRunner::Run() {
 
 std::vector<std::string> RunSweep(const Sweep& sweep, const SweepPrograms& programs) {
   CatchStopSignals();
+  Prepare(sweep);
   return SweepRunner(sweep, programs).Run();
 }
 

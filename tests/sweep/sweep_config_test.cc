@@ -37,6 +37,13 @@ std::string ErrorOf(const std::string& fields, const std::vector<std::string>& o
   return "no error";
 }
 
+TEST(SweepConfig, LabelsFitIntoTables) {
+  const SweepFolder folder;
+  const Sweep sweep = folder.Read("axes: {validation.prompt: ['a|b\"c']}");
+  EXPECT_THAT(sweep.groups[0].labels, ElementsAre("a-b-c"));
+  EXPECT_EQ(sweep.runs[1].recipe.validation.prompt, "a|b\"c");
+}
+
 TEST(SweepConfig, AnAxisVariesAloneAndSharesTheBase) {
   const SweepFolder folder;
   const Sweep sweep = folder.Read("axes: {block_length: [1, 4, 8], prefix_length: [1, 2]}");
@@ -151,6 +158,8 @@ TEST(SweepConfig, MistakesNameTheField) {
       {"runs: [{name: a, sets: {}}]", "runs[0].sets: is not known here"},
       {"runs: [{name: a, set: [1]}]", "runs[0].set: an object is wanted"},
       {"runs: [{name: a, set: {output.x.y: 1}}]", "runs[0].set: output is a value"},
+      {"runs: [{name: a, set: {output: /x}}]", "runs[0].set.output: cannot be set"},
+      {"runs: [{name: a}, {name: b}]", "runs[1]: b is the same recipe as an earlier run"},
       {"runs: [{name: a}, {name: a, set: {training.steps: 9}}]", "another run of the name a"},
       {"runs: [{name: a}]\nthroughput: {batch: -1}", "throughput.batch: -1"},
       {"runs: [{name: a}]\nthroughput: {speed: 1}", "throughput.speed: is not known here"},

@@ -103,15 +103,29 @@ TEST_F(SweepRunnerTest, AModelThatCannotBeMeasuredIsLeftOutOfTheOtherRounds) {
   EXPECT_THAT(Calls("engine"), ElementsAre("one", "broken", "two", "one", "two"));
 }
 
-TEST_F(SweepRunnerTest, AnInterruptedOrChangedRunGoesToTheTrainerAgain) {
+TEST_F(SweepRunnerTest, AnInterruptedRunGoesToTheTrainerAgain) {
   const Sweep sweep = folder_.Read(kRuns);
   RunSweep(sweep, programs_);
   Json state = ReadJsonFile(folder_.Path("out/runs/one/latest/state.json"));
   state["step"] = 4;
   WriteFileAtomically(folder_.Path("out/runs/one/latest/state.json"), state.dump());
   EXPECT_FALSE(ReadRunRecord(sweep, sweep.runs[0]).finished);
-  RunSweep(folder_.Read(kRuns, {"training.seed=3"}), programs_);
-  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "one", "bad", "two"));
+  RunSweep(sweep, programs_);
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "one", "bad"));
+}
+
+TEST_F(SweepRunnerTest, ARunOfAnotherRecipeIsNotTakenForThisOne) {
+  RunSweep(folder_.Read(kRuns), programs_);
+  const Sweep sweep = folder_.Read(kRuns, {"training.learning_rate=3e-3"});
+  EXPECT_EQ(ReadRunRecord(sweep, sweep.runs[0]).changed_field, "training.learning_rate");
+  EXPECT_THAT(RunSweep(sweep, programs_), ElementsAre("one", "bad", "two"));
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
+}
+
+TEST_F(SweepRunnerTest, WhatDoesNotChangeTheResultMayChange) {
+  RunSweep(folder_.Read(kRuns), programs_);
+  RunSweep(folder_.Read(kRuns, {"training.threads=1", "checkpoint.interval=7"}), programs_);
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
 }
 
 TEST_F(SweepRunnerTest, OtherSettingsOfThroughputAreMeasuredAnew) {
