@@ -49,6 +49,37 @@ SchedulerLimits LimitsOf(const Model& model, const EngineOptions& options) {
   return limits;
 }
 
+void CheckRequest(const Model& model, const EngineOptions& options,
+                  const GenerationRequest& request) {
+  ValidateSampling(request.sampling);
+  Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
+          "max_tokens: {} is out of range; 1 or more is wanted", request.max_tokens);
+  for (const int32_t id : request.prompt) {
+    Require(id >= 0 && id < model.config().vocab_size, ErrorCode::kInvalidArgument,
+            "prompt: token id {} is not in [0, {})", id, model.config().vocab_size);
+  }
+  Require(request.prompt_mask.empty() || request.prompt_mask.size() == request.prompt.size(),
+          ErrorCode::kInvalidArgument, "prompt_mask: has {} entries for {} tokens",
+          request.prompt_mask.size(), request.prompt.size());
+  const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
+  Require(request.max_tokens <= options.max_length - prompt_length, ErrorCode::kExhausted,
+          "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
+          request.max_tokens, options.max_length);
+}
+
+// The mask of `units` units: those of the prompt are masked if all of their tokens are.
+std::vector<uint8_t> UnitMask(const std::vector<uint8_t>& prompt_mask, int64_t unit_length,
+                              int64_t units) {
+  std::vector<uint8_t> unit_mask(static_cast<size_t>(units), 1);
+  const int64_t prompt_units = static_cast<int64_t>(prompt_mask.size()) / unit_length;
+  for (int64_t unit = 0; unit < prompt_units; ++unit) {
+    const auto mask = prompt_mask.begin() + unit * unit_length;
+    unit_mask[static_cast<size_t>(unit)] =
+        std::any_of(mask, mask + unit_length, [](uint8_t value) { return value != 0; });
+  }
+  return unit_mask;
+}
+
 }  // namespace
 
 // What the engine knows of one request.
@@ -75,26 +106,14 @@ Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
 Engine::~Engine() = default;
 
 int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
-  ValidateSampling(request.sampling);
-  Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
-          "max_tokens: {} is out of range; 1 or more is wanted", request.max_tokens);
   if (request.prompt.empty()) {
     request.prompt.push_back(static_cast<int32_t>(model_->config().eos_token_id));
     request.prompt_mask.clear();
   }
-  for (const int32_t id : request.prompt) {
-    Require(id >= 0 && id < model_->config().vocab_size, ErrorCode::kInvalidArgument,
-            "prompt: token id {} is not in [0, {})", id, model_->config().vocab_size);
-  }
-  Require(request.prompt_mask.empty() || request.prompt_mask.size() == request.prompt.size(),
-          ErrorCode::kInvalidArgument, "prompt_mask: has {} entries for {} tokens",
-          request.prompt_mask.size(), request.prompt.size());
-  const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
-  Require(request.max_tokens <= options_.max_length - prompt_length, ErrorCode::kExhausted,
-          "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
-          request.max_tokens, options_.max_length);
+  CheckRequest(*model_, options_, request);
 
   const int64_t length = model_->unit_length();
+  const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
   auto sequence = std::make_unique<Sequence>();
   const int64_t prompt_units = CeilDivide(prompt_length, length);
   sequence->prompt_begin = prompt_units * length - prompt_length;
@@ -107,12 +126,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
             sequence->prompt_mask.begin() + sequence->prompt_begin);
   const int64_t total_units = prompt_units + CeilDivide(request.max_tokens, length);
   if (!request.prompt_mask.empty()) {
-    sequence->unit_mask.assign(static_cast<size_t>(total_units), 1);
-    for (int64_t unit = 0; unit < prompt_units; ++unit) {
-      const auto mask = sequence->prompt_mask.begin() + unit * length;
-      sequence->unit_mask[static_cast<size_t>(unit)] =
-          std::any_of(mask, mask + length, [](uint8_t value) { return value != 0; });
-    }
+    sequence->unit_mask = UnitMask(sequence->prompt_mask, length, total_units);
   }
   sequence->request = std::move(request);
   sequence->callback = std::move(callback);

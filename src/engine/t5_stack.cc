@@ -97,43 +97,47 @@ void T5Stack::StoreVectors(const float* vectors, int64_t blocks, const std::vect
 }
 
 void T5Stack::Forward(const std::vector<AttentionRow>& rows, float* x, T5State* state) const {
-  const int64_t count = static_cast<int64_t>(rows.size());
-  const int64_t inner_width = config_.AttentionWidth();
-  state->normed.resize(static_cast<size_t>(count * config_.hidden_size));
-  state->heads.resize(static_cast<size_t>(count * 3 * inner_width));
-  state->attention.resize(static_cast<size_t>(count * inner_width));
-  state->inner.resize(static_cast<size_t>(count * config_.intermediate_size));
+  const size_t count = rows.size();
+  const size_t inner_width = static_cast<size_t>(config_.AttentionWidth());
+  state->normed.resize(count * static_cast<size_t>(config_.hidden_size));
+  state->heads.resize(count * 3 * inner_width);
+  state->attention.resize(count * inner_width);
+  state->inner.resize(count * static_cast<size_t>(config_.intermediate_size));
   state->cross_rows.clear();
   for (const AttentionRow& row : rows) {
     state->cross_rows.push_back({row.pages, length_ - 1, 0, nullptr, true});
   }
+  for (size_t i = 0; i < layers_.size(); ++i) RunLayer(i, rows, x, state);
+}
+
+void T5Stack::RunLayer(size_t index, const std::vector<AttentionRow>& rows, float* x,
+                       T5State* state) const {
+  const Layer& layer = layers_[index];
+  const int64_t count = static_cast<int64_t>(rows.size());
+  const KvPages& self_cache = state->self_cache.Layer(static_cast<int64_t>(index));
+  const KvPages& cross_cache = state->cross_cache.Layer(static_cast<int64_t>(index));
+  // T5 leaves scores unscaled; its initial values of the queries make up for it.
+  const AttentionRule self = {3 * config_.head_size, 1, position_bias_.data(), length_};
+  const AttentionRule cross = {config_.head_size, 1, nullptr, 0};
   float* normed = state->normed.data();
   float* heads = state->heads.data();
   float* attention = state->attention.data();
   float* inner = state->inner.data();
-  // T5 leaves scores unscaled; its initial values of the queries make up for it.
-  const AttentionRule self = {3 * config_.head_size, 1, position_bias_.data(), length_};
-  const AttentionRule cross = {config_.head_size, 1, nullptr, 0};
 
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& layer = layers_[i];
-    const KvPages& self_cache = state->self_cache.Layer(static_cast<int64_t>(i));
-    const KvPages& cross_cache = state->cross_cache.Layer(static_cast<int64_t>(i));
-    Norm(layer.self_norm, x, count, normed);
-    layer.qkv.Apply(normed, count, Epilogue::kStore, heads);
-    StoreKeysAndValues(self_cache, nullptr, rows.data(), count, heads);
-    Attend(self_cache, self, rows.data(), count, heads, attention);
-    layer.self_out.Apply(attention, count, Epilogue::kAdd, x);
+  Norm(layer.self_norm, x, count, normed);
+  layer.qkv.Apply(normed, count, Epilogue::kStore, heads);
+  StoreKeysAndValues(self_cache, nullptr, rows.data(), count, heads);
+  Attend(self_cache, self, rows.data(), count, heads, attention);
+  layer.self_out.Apply(attention, count, Epilogue::kAdd, x);
 
-    Norm(layer.cross_norm, x, count, normed);
-    layer.query.Apply(normed, count, Epilogue::kStore, heads);
-    Attend(cross_cache, cross, state->cross_rows.data(), count, heads, attention);
-    layer.cross_out.Apply(attention, count, Epilogue::kAdd, x);
+  Norm(layer.cross_norm, x, count, normed);
+  layer.query.Apply(normed, count, Epilogue::kStore, heads);
+  Attend(cross_cache, cross, state->cross_rows.data(), count, heads, attention);
+  layer.cross_out.Apply(attention, count, Epilogue::kAdd, x);
 
-    Norm(layer.mlp_norm, x, count, normed);
-    layer.up.Apply(normed, count, Epilogue::kRelu, inner);
-    layer.down.Apply(inner, count, Epilogue::kAdd, x);
-  }
+  Norm(layer.mlp_norm, x, count, normed);
+  layer.up.Apply(normed, count, Epilogue::kRelu, inner);
+  layer.down.Apply(inner, count, Epilogue::kAdd, x);
 }
 
 void T5Stack::FinalNorm(const float* x, int64_t rows, float* y) const {

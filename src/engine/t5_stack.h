@@ -61,6 +61,8 @@ class T5Stack {
   };
 
   void AddLayer(int64_t index, const ReadWeights& read);
+  void RunLayer(size_t index, const std::vector<AttentionRow>& rows, float* x,
+                T5State* state) const;
   void Norm(const std::vector<float>& gain, const float* x, int64_t rows, float* y) const;
 
   T5Config config_;
