@@ -110,7 +110,8 @@ void PrintTokenDecoder(const ModelConfig& config) {
   switch (config.token_decoder_type) {
     case TokenDecoderType::kPrefix:
       PrintStack("token decoder", config.token_decoder);
-      return PrintRow("prefix", fmt::format("{} vectors, {}", config.prefix_length, how));
+      return PrintRow("prefix", fmt::format("{} vector{}, {}", config.prefix_length,
+                                            config.prefix_length == 1 ? "" : "s", how));
     case TokenDecoderType::kSummation:
       PrintStack("token decoder", config.token_decoder);
       return PrintRow("summation", fmt::format("a vector a token, {}", how));
