@@ -30,11 +30,14 @@ ErrorCode CodeOf(int error_number) {
   Fail(CodeOf(error_number), "{}: cannot {}: {}", path, action, SystemErrorText(error_number));
 }
 
-// A descriptor that closes itself.
+// A descriptor that closes itself. Opening a pipe does not wait for somebody to write into it: one
+// without a writer is read as empty.
 class Descriptor {
  public:
-  Descriptor(const std::string& path, int flags) : value_(open(path.c_str(), flags | O_CLOEXEC)) {
+  Descriptor(const std::string& path, int flags)
+      : value_(open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK)) {
     if (value_ < 0) FailSystem("open", path);
+    fcntl(value_, F_SETFL, flags);  // reading does wait
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -45,12 +48,12 @@ class Descriptor {
   int value_;
 };
 
-uint64_t RegularFileSize(const Descriptor& file, const std::string& path) {
+struct stat StatusOf(const Descriptor& file, const std::string& path) {
   struct stat status;
   if (fstat(file.get(), &status) != 0) FailSystem("stat", path);
   Require(!S_ISDIR(status.st_mode), ErrorCode::kInvalidArgument,
           "{}: is a directory; a file is wanted here", path);
-  return static_cast<uint64_t>(status.st_size);
+  return status;
 }
 
 std::string ParentOf(const std::string& path) {
@@ -72,7 +75,7 @@ bool IsDirectory(const std::string& path) {
 
 std::string ReadFile(const std::string& path, uint64_t max_bytes) {
   const Descriptor file(path, O_RDONLY);
-  const uint64_t expected = RegularFileSize(file, path);
+  const auto expected = static_cast<uint64_t>(StatusOf(file, path).st_size);
   std::string contents;
   contents.reserve(static_cast<size_t>(std::min(expected, max_bytes)));
   char buffer[1 << 16];
@@ -113,7 +116,10 @@ void RenameDurably(const std::string& from, const std::string& to) {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   const Descriptor file(path, O_RDONLY);
-  size_ = static_cast<size_t>(RegularFileSize(file, path));
+  const struct stat status = StatusOf(file, path);
+  Require(S_ISREG(status.st_mode), ErrorCode::kInvalidArgument,
+          "{}: is a pipe or a device; a file on disk is wanted here", path);
+  size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;  // mmap refuses an empty range
   void* address = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) FailSystem("map", path);

@@ -31,9 +31,20 @@ void FlushOutput() {
   Require(streams_good && files_good, ErrorCode::kIo, "standard output: cannot write");
 }
 
+// A name in a hostile file may hold line ends and what moves a terminal's cursor.
+std::string WithoutControlCharacters(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_control = byte < 0x20 || byte == 0x7f;
+    result += is_control ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return result;
+}
+
 // One line on standard error. If that cannot be written either, the exit code is all there is.
 void Report(std::string_view name, std::string_view message) {
-  std::fputs(fmt::format("{}: {}\n", name, message).c_str(), stderr);
+  std::fputs(fmt::format("{}: {}\n", name, WithoutControlCharacters(message)).c_str(), stderr);
 }
 
 }  // namespace

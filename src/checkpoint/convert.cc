@@ -9,6 +9,7 @@
 #include "checkpoint/published_block.h"
 #include "checkpoint/staged_directory.h"
 #include "checkpoint/weight_writer.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
 namespace {
@@ -26,99 +27,50 @@ constexpr const char* kTokenizerFiles[] = {kTokenizerFile,
                                            "encoder.json",
                                            "vocab.bpe"};
 
-// Where a checkpoint lies and what it is.
+// Any of them says that there is a tokenizer.
+constexpr const char* kVocabularyFiles[] = {kTokenizerFile, "vocab.json", "encoder.json"};
+
+// What a checkpoint is.
 struct Source {
   CheckpointFormat format = CheckpointFormat::kBlockformer;
   ModelConfig config;
 };
 
-std::string DirectoryOf(const std::string& path) {
-  if (IsDirectory(path)) return path;
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
-}
-
-std::vector<std::string> YamlFilesIn(const std::string& directory) {
-  std::vector<std::string> files;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().string();
-    if (name.ends_with(".yaml") || name.ends_with(".yml")) files.push_back(name);
-  }
-  std::ranges::sort(files);
-  return files;
-}
-
-bool HasPublishedYaml(const std::string& directory) {
-  return std::ranges::any_of(YamlFilesIn(directory), [](const std::string& file) {
-    try {
-      return IsPublishedConfig(ReadYamlFile(file));
-    } catch (const Error&) {
-      return false;  // some other program's file
-    }
-  });
-}
-
-std::string TrainerYaml(const ConvertOptions& options) {
-  if (!options.trainer_yaml.empty()) return options.trainer_yaml;
-  const std::string directory = DirectoryOf(options.source);
-  const std::vector<std::string> files = YamlFilesIn(directory);
-  Require(!files.empty(), ErrorCode::kNotFound,
-          "{}: there is no trainer YAML beside the weights; name it with --config", directory);
-  Require(files.size() == 1, ErrorCode::kInvalidArgument,
-          "{}: there are several YAML files, {} and {} among them; name the trainer's with "
-          "--config",
-          directory, files[0], files[1]);
-  return files[0];
-}
-
-CheckpointFormat FormatOfConfigFile(const std::string& path) {
-  const Json json = ReadJsonFile(path);
-  const std::string type = ObjectReader(json, path).String("model_type", "");
-  const bool ours = type == "block_transformer" || json.contains("blockformer");
-  return ours ? CheckpointFormat::kBlockformer : CheckpointFormat::kHfGptNeox;
-}
-
-CheckpointFormat RecogniseFormat(const ConvertOptions& options) {
-  const std::string& source = options.source;
-  if (!options.trainer_yaml.empty() || !IsDirectory(source)) {
-    return CheckpointFormat::kPublishedBlock;
-  }
-  const std::string config = source + "/" + kConfigFile;
-  const bool published = HasPublishedYaml(source);
-  if (!FileExists(config)) {
-    Require(published, ErrorCode::kNotFound,
-            "{}: is not recognised: there is neither {} nor the trainer YAML of a published "
-            "checkpoint",
-            source, kConfigFile);
-    return CheckpointFormat::kPublishedBlock;
-  }
-  const CheckpointFormat format = FormatOfConfigFile(config);
-  Require(!published, ErrorCode::kInvalidArgument,
-          "{}: holds both {} and the trainer YAML of a published checkpoint; say which is meant "
-          "with --from {} or --from {}",
-          source, kConfigFile, FormatName(format), FormatName(CheckpointFormat::kPublishedBlock));
-  return format;
-}
-
 Source ReadSource(const ConvertOptions& options) {
   Require(FileExists(options.source), ErrorCode::kNotFound, "{}: there is no such checkpoint",
           options.source);
+  RequireNotPickled(options.source);
   Source source;
-  source.format = options.from ? *options.from : RecogniseFormat(options);
+  const bool yaml_given = !options.trainer_yaml.empty();
+  source.format = options.from ? *options.from
+                  : yaml_given ? CheckpointFormat::kPublishedBlock
+                               : RecogniseFormat(options.source);
   if (source.format == CheckpointFormat::kPublishedBlock) {
-    const std::string yaml = TrainerYaml(options);
+    const std::string yaml = yaml_given ? options.trainer_yaml : FindTrainerYaml(options.source);
     source.config = PublishedConfigFromYaml(ReadYamlFile(yaml), yaml);
-  } else {
-    Require(IsDirectory(options.source), ErrorCode::kInvalidArgument,
-            "{}: is not a directory, as {} is", options.source, FormatName(source.format));
-    const std::string path = options.source + "/" + kConfigFile;
-    source.config = source.format == CheckpointFormat::kHfGptNeox
-                        ? HfGptNeoxConfigFromJson(ReadJsonFile(path), path)
-                        : ReadModelConfig(options.source);
+    return source;
   }
-  if (options.without_padding) source.config.padding = {false, false};
+  Require(!yaml_given, ErrorCode::kInvalidArgument,
+          "--config names the trainer YAML of a published checkpoint; with --from {} the "
+          "configuration is that in {}",
+          FormatName(source.format), kConfigFile);
+  Require(IsDirectory(options.source), ErrorCode::kInvalidArgument,
+          "{}: is a file; as {} its directory is wanted", options.source,
+          FormatName(source.format));
+  const std::string path = options.source + "/" + kConfigFile;
+  source.config = source.format == CheckpointFormat::kHfGptNeox
+                      ? HfGptNeoxConfigFromJson(ReadJsonFile(path), path)
+                      : ReadModelConfig(options.source);
   return source;
+}
+
+// What options change in the model that a checkpoint holds.
+ModelConfig ResultConfig(const ModelConfig& source, const ConvertOptions& options) {
+  ModelConfig config = options.uptrain ? UptrainedConfig(source, *options.uptrain) : source;
+  Require(!options.without_padding || config.kind == ModelKind::kBlock, ErrorCode::kInvalidArgument,
+          "--no-padding: a vanilla model is always trained without padding");
+  if (options.without_padding) config.padding = {false, false};
+  return config;
 }
 
 // The weights of a model as they are, those that nothing reads as zeros.
@@ -164,9 +116,9 @@ class Converter {
   ConvertReport Run() {
     const Source source = ReadSource(options_);
     report_.from = source.format;
-    report_.config =
-        options_.uptrain ? UptrainedConfig(source.config, *options_.uptrain) : source.config;
+    report_.config = ResultConfig(source.config, options_);
     RequireExpressible();
+    CheckTokenizer();
     const ModelWeights stored(options_.source, source.config);
     report_.tensors_skipped = stored.skipped();
     report_.tensors_read = stored.num_tensors() - stored.skipped().size();
@@ -188,6 +140,27 @@ class Converter {
     if (options_.to == CheckpointFormat::kPublishedBlock) {
       PublishedYaml(report_.config, "model", "fp32");
     }
+  }
+
+  // Here it still has the name that the user knows, and gigabytes are not yet written.
+  void CheckTokenizer() {
+    const std::string from = TokenizerSource();
+    const bool there = std::ranges::any_of(
+        kVocabularyFiles, [&](const char* name) { return FileExists(from + "/" + name); });
+    if (options_.tokenizer.empty() && !there) return;
+    const Tokenizer tokenizer = IsDirectory(from)
+                                    ? Tokenizer::Load(from)
+                                    : Tokenizer::Parse(ReadFile(from, kMaxTokenizerBytes), from);
+    Require(tokenizer.VocabSize() <= report_.config.vocab_size, ErrorCode::kInvalidArgument,
+            "{}: the tokenizer has {} ids and the model's vocabulary {}; name the model's own with "
+            "--tokenizer",
+            from, tokenizer.VocabSize(), report_.config.vocab_size);
+    report_.has_tokenizer = true;
+  }
+
+  // A directory, or a tokenizer.json.
+  std::string TokenizerSource() const {
+    return options_.tokenizer.empty() ? CheckpointDirectory(options_.source) : options_.tokenizer;
   }
 
   std::vector<WeightSource> MakeWeights(const ModelConfig& source_config,
@@ -241,21 +214,17 @@ class Converter {
   }
 
   void CopyTokenizer(const std::string& directory) {
-    const std::string& given = options_.tokenizer;
-    if (!given.empty() && !IsDirectory(given)) {
-      WriteFileAtomically(directory + "/" + kTokenizerFile, ReadFile(given, kMaxTokenizerBytes));
-      report_.tokenizer_files.push_back(kTokenizerFile);
-      return;
-    }
-    const std::string from = given.empty() ? DirectoryOf(options_.source) : given;
+    const std::string from = TokenizerSource();
+    if (!IsDirectory(from)) return CopyTokenizerFile(from, directory, kTokenizerFile);
     for (const char* name : kTokenizerFiles) {
       const std::string path = from + "/" + name;
-      if (!FileExists(path)) continue;
-      WriteFileAtomically(directory + "/" + name, ReadFile(path, kMaxTokenizerBytes));
-      report_.tokenizer_files.emplace_back(name);
+      if (FileExists(path)) CopyTokenizerFile(path, directory, name);
     }
-    Require(given.empty() || !report_.tokenizer_files.empty(), ErrorCode::kNotFound,
-            "{}: there is no tokenizer in it", given);
+  }
+
+  void CopyTokenizerFile(const std::string& path, const std::string& directory, const char* name) {
+    WriteFileAtomically(directory + "/" + name, ReadFile(path, kMaxTokenizerBytes));
+    report_.tokenizer_files.emplace_back(name);
   }
 
   // The destination's last part, without slashes at the end.
@@ -284,18 +253,6 @@ class Converter {
 };
 
 }  // namespace
-
-const char* FormatName(CheckpointFormat format) {
-  switch (format) {
-    case CheckpointFormat::kBlockformer:
-      return "blockformer";
-    case CheckpointFormat::kHfGptNeox:
-      return "hf-gpt-neox";
-    case CheckpointFormat::kPublishedBlock:
-      return "published-block";
-  }
-  return "";
-}
 
 ConvertReport ConvertCheckpoint(const ConvertOptions& options, const ConvertCallbacks& callbacks) {
   return Converter(options, callbacks).Run();

@@ -8,19 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/checkpoint_format.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/uptrain.h"
 #include "config/model_config.h"
 
 namespace blockformer {
-
-enum class CheckpointFormat {
-  kBlockformer,     // our model directory
-  kHfGptNeox,       // Hugging Face's directory of a GPTNeoXForCausalLM
-  kPublishedBlock,  // model.safetensors and trainer YAML of the published implementation
-};
-
-const char* FormatName(CheckpointFormat format);
 
 struct ConvertOptions {
   std::string source;  // a directory, or a safetensors file of a published checkpoint
@@ -44,6 +37,7 @@ struct ConvertReport {
   size_t tensors_written = 0;
   std::vector<std::string> files;            // with weights
   std::vector<std::string> tokenizer_files;  // copied
+  bool has_tokenizer = false;                // one that tokenises, and fits the model
   uint64_t bytes = 0;                        // of weights written
   uint64_t checksum = 0;                     // as WrittenWeights says
 };

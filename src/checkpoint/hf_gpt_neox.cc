@@ -19,22 +19,36 @@ const Json& ClassDefaults() {
   return defaults;
 }
 
+// Renames a field to the name that ModelConfigFromJson reads; under both, it must hold the same.
+void RenameField(const std::string& source, const char* from, const char* to, Json* config) {
+  const auto found = config->find(from);
+  if (found == config->end()) return;
+  const Json value = *found;
+  config->erase(found);
+  if (value.is_null()) return;
+  if (config->contains(to) && !config->at(to).is_null() && config->at(to) != value) {
+    ObjectReader(*config, source)
+        .FailField(from, fmt::format("{} differs from {}, {}, which is another name of it",
+                                     value.dump(), to, config->at(to).dump()));
+  }
+  (*config)[to] = value;
+}
+
 // transformers 5 keeps the rotary fields in an object of their own.
 void UnfoldRopeParameters(const std::string& source, Json* config) {
   const auto found = config->find("rope_parameters");
   if (found == config->end() || found->is_null()) return;
   const ObjectReader rope(*found, source, "rope_parameters");
   if (const std::string type = rope.String("rope_type", "default"); type != "default") {
-    rope.FailField("rope_type", fmt::format("\"{}\" is not supported; default is", type));
+    rope.FailField("rope_type", fmt::format("\"{}\" is not supported; default is", type),
+                   ErrorCode::kUnsupported);
   }
-  const double base = rope.Number("rope_theta", 1, 1e12, 10000);
-  const double share = rope.Number("partial_rotary_factor", 0, 1, 0.25);
+  const Json base = rope.Raw("rope_theta");
+  const Json share = rope.Raw("partial_rotary_factor");
   rope.RejectUnknown();
   config->erase("rope_parameters");
-  config->erase("rope_theta");
-  config->erase("partial_rotary_factor");
-  (*config)["rotary_emb_base"] = base;
-  (*config)["rotary_pct"] = share;
+  if (!base.is_null()) (*config)["rope_theta"] = base;
+  if (!share.is_null()) (*config)["partial_rotary_factor"] = share;
 }
 
 }  // namespace
@@ -49,12 +63,11 @@ ModelConfig HfGptNeoxConfigFromJson(const Json& json, const std::string& source)
   }
   Json config = json;
   UnfoldRopeParameters(source, &config);
+  // Versions 4.45 to 4.57 of transformers write these fields under both names.
+  RenameField(source, "rope_theta", "rotary_emb_base", &config);
+  RenameField(source, "partial_rotary_factor", "rotary_pct", &config);
   for (const auto& [key, value] : ClassDefaults().items()) {
     if (!config.contains(key)) config[key] = value;
-  }
-  // Both are names of one field; a file that has the newer one would otherwise get both.
-  if (json.contains("rope_theta") && !json.contains("rope_parameters")) {
-    config["rotary_emb_base"] = json["rope_theta"];
   }
   return ModelConfigFromJson(config, source);
 }

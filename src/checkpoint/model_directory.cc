@@ -20,27 +20,52 @@ bool IsPickled(const std::string& name) {
   return name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth");
 }
 
-// Unpickling a file runs whatever code its author put there, so it is left to its owner.
-[[noreturn]] void FailPickled(const std::string& path) {
+// Training leaves other pickled files beside the weights.
+bool HoldsPickledWeights(const std::string& name) {
+  constexpr std::string_view kOthers[] = {"optimizer", "scheduler", "scaler", "rng_state",
+                                          "training_args"};
+  return IsPickled(name) && std::ranges::none_of(kOthers, [&](std::string_view other) {
+           return name.starts_with(other);
+         });
+}
+
+constexpr char kPickledShard[] = "pytorch_model-";
+
+[[noreturn]] void FailPickledFile(const std::string& path) {
   Fail(ErrorCode::kUnsupported,
        "{0}: PyTorch's pickled files are not read; convert it first: python3 -c \"import torch, "
        "safetensors.torch as s; s.save_file({{k: v.clone() for k, v in torch.load('{0}', "
        "map_location='cpu').items()}}, '{1}')\"",
-       path, kWeightsFile);
+       path, (std::filesystem::path(path).parent_path() / kWeightsFile).string());
+}
+
+// One file of several does not hold a whole model.
+[[noreturn]] void FailPickledShards(const std::string& directory) {
+  Fail(ErrorCode::kUnsupported,
+       "{0}/{1}*.bin: PyTorch's pickled files are not read; convert all of them first: python3 -c "
+       "\"import glob, torch, safetensors.torch as s; s.save_file({{k: v.clone() for f in "
+       "glob.glob('{0}/{1}*.bin') for k, v in torch.load(f, map_location='cpu').items()}}, "
+       "'{0}/{2}')\"",
+       directory, kPickledShard, kWeightsFile);
 }
 
 [[noreturn]] void FailWithoutWeights(const std::string& directory) {
+  std::vector<std::string> pickled;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    if (IsPickled(entry.path().string())) FailPickled(entry.path().string());
+    const std::string name = entry.path().filename().string();
+    if (HoldsPickledWeights(name)) pickled.push_back(name);
   }
+  std::ranges::sort(pickled);
+  if (!pickled.empty() && pickled[0].starts_with(kPickledShard)) FailPickledShards(directory);
+  if (!pickled.empty()) FailPickledFile(directory + "/" + pickled[0]);
   Fail(ErrorCode::kNotFound, "{}: there is neither {} nor {}", directory, kWeightsFile,
        kWeightsIndexFile);
 }
 
 std::vector<std::string> WeightFiles(const std::string& path) {
   if (!IsDirectory(path)) {
-    if (IsPickled(path)) FailPickled(path);
+    RequireNotPickled(path);
     return {path};
   }
   const std::string& directory = path;
@@ -89,6 +114,11 @@ std::string ListOf(const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+// Unpickling a file runs whatever code its author put there, so it is left to its owner.
+void RequireNotPickled(const std::string& path) {
+  if (!IsDirectory(path) && IsPickled(path)) FailPickledFile(path);
+}
 
 ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config) {
   for (const std::string& file : WeightFiles(path)) files_.emplace_back(file);

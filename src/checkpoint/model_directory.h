@@ -48,6 +48,9 @@ class ModelWeights {
   size_t num_tensors_ = 0;
 };
 
+// Throws Error(kUnsupported) with the remedy if `path` is a file of PyTorch's pickled weights.
+void RequireNotPickled(const std::string& path);
+
 // What Hugging Face calls a data type in config.json ("torch_dtype"), such as "bfloat16".
 const char* TorchDataTypeName(DataType type);
 

@@ -46,7 +46,8 @@ StagedDirectory::StagedDirectory(std::string destination, bool replace)
     : destination_(WithoutTrailingSlashes(std::move(destination))) {
   Require(!destination_.empty(), ErrorCode::kInvalidArgument,
           "the destination is empty; the name of a directory is wanted");
-  if (FileExists(destination_)) {
+  std::error_code ignored;
+  if (FileExists(destination_) || std::filesystem::is_symlink(destination_, ignored)) {
     Require(replace, ErrorCode::kInvalidArgument,
             "{}: is there already; choose another name, or replace it with --force", destination_);
     Require(IsPlainModelDirectory(destination_), ErrorCode::kInvalidArgument,

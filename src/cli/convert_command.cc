@@ -28,16 +28,15 @@ constexpr char kDescription[] =
 constexpr char kFooter[] =
     "Formats: blockformer, a model directory; hf-gpt-neox, a Hugging Face directory of a "
     "GPTNeoXForCausalLM such as Pythia's; published-block, model.safetensors and the trainer YAML "
-    "of "
-    "the published Block Transformers.\n\n"
+    "of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
     "  blockformer convert --uptrain partition --block-length 4 models/pythia-70m models/block-70m";
 
-// Above this many parameters the engine's copy for the sanity check would take most of the memory
-// of a small machine, so it has to be asked for.
-constexpr int64_t kMaxCheckedParameters = 150'000'000;
+// The sanity check runs in a copy of the weights in F32. A larger one could end the process for
+// want of memory after a long conversion, so it has to be asked for; Pythia-410m has 1.6 GB.
+constexpr int64_t kMaxCheckBytes = 2'000'000'000;
 
 enum class Check { kIfSmall, kAlways, kNever };
 
@@ -57,13 +56,13 @@ struct CheckOutcome {
 
 CheckOutcome RunCheck(const Flags& flags, const std::string& directory,
                       const ConvertReport& report) {
-  const int64_t parameters = CountParameters(report.config).used;
+  const auto bytes = CountParameters(report.config).used * static_cast<int64_t>(sizeof(float));
   if (flags.check == Check::kNever) return {{}, "not wanted"};
-  if (report.tokenizer_files.empty()) return {{}, "there is no tokenizer"};
-  if (flags.check == Check::kIfSmall && parameters > kMaxCheckedParameters) {
+  if (!report.has_tokenizer) return {{}, "there is no tokenizer"};
+  if (flags.check == Check::kIfSmall && bytes > kMaxCheckBytes) {
     return {{},
             fmt::format("it would take {:.1f} GB of memory; --check always does it",
-                        static_cast<double>(parameters) * sizeof(float) / 1e9)};
+                        static_cast<double>(bytes) / 1e9)};
   }
   return {CheckLoss(directory, report.config), ""};
 }
@@ -142,14 +141,18 @@ void Convert(Flags flags) {
   std::optional<ProgressBar> bar;
   CheckOutcome check;
   ConvertCallbacks callbacks;
+  const auto stop_if_requested = [] {
+    Require(!StopRequested(), ErrorCode::kInterrupted, "convert: interrupted; nothing was written");
+  };
   callbacks.progress = [&](uint64_t done, uint64_t total) {
     if (!bar) bar.emplace("convert", static_cast<int64_t>(total), "bytes");
     bar->Update(static_cast<int64_t>(done));
-    Require(!StopRequested(), ErrorCode::kInterrupted, "convert: interrupted; nothing was written");
+    stop_if_requested();
   };
   callbacks.check = [&](const std::string& directory, const ConvertReport& report) {
     bar.reset();
     check = RunCheck(flags, directory, report);
+    stop_if_requested();
   };
   const ConvertReport report = ConvertCheckpoint(flags.options, callbacks);
   if (flags.json) {
@@ -163,15 +166,38 @@ void Convert(Flags flags) {
 template <typename Enum>
 using Choices = std::map<std::string, Enum>;
 
-// `value` is an Enum or an optional one.
+// `value` is an Enum or an optional one. CLI11's own transformer would take the enumerators'
+// numbers as well.
 template <typename Value, typename Enum>
 CLI::Option* AddChoice(CLI::App* command, const std::string& name, Value& value,
                        const Choices<Enum>& choices, const std::string& description,
                        const std::string& type_name) {
+  const auto to_number = [choices, type_name](std::string& text) -> std::string {
+    const auto found = choices.find(text);
+    if (found == choices.end()) {
+      std::vector<std::string> names;
+      for (const auto& choice : choices) names.push_back(choice.first);
+      return fmt::format("\"{}\" is not possible; one of {} is wanted", text,
+                         fmt::join(names, ", "));
+    }
+    text = std::to_string(static_cast<int>(found->second));
+    return "";
+  };
   return command->add_option(name, value, description)
-      ->transform(CLI::CheckedTransformer(choices).description(""))
+      ->transform(CLI::Validator(to_number, "", ""))
       ->type_name(type_name);
 }
+
+// Accepts bytes with a unit, such as 5GB, and leaves their number. CLI11 takes -1 as a huge one.
+std::string ParseSize(std::string& text) {
+  const bool has_digit = text.find_first_of("123456789") != std::string::npos;
+  if (text.starts_with('-') || !has_digit) {
+    return fmt::format("\"{}\" is not possible; a size above 0 is wanted, such as 5GB", text);
+  }
+  return CLI::AsSizeValue(true)(text);
+}
+
+std::string RequireText(const std::string& text) { return text.empty() ? "is empty" : ""; }
 
 void AddUptrainFlags(CLI::App* command, Flags* flags) {
   flags->method = AddChoice(command, "--uptrain", flags->uptrain.method,
@@ -212,9 +238,11 @@ void AddConvertCommand(CLI::App& app) {
   const Choices<DataType> types = {
       {"f32", DataType::kF32}, {"bf16", DataType::kBF16}, {"f16", DataType::kF16}};
   command->add_option("source", options.source, "A checkpoint's directory, or its safetensors file")
+      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("SOURCE")
       ->required();
   command->add_option("destination", options.destination, "The directory to make")
+      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("DEST")
       ->required();
   AddChoice(command, "--from", options.from, formats, "Format of SOURCE; recognised if not given",
@@ -226,10 +254,12 @@ void AddConvertCommand(CLI::App& app) {
   command
       ->add_option("--config", options.trainer_yaml,
                    "Trainer YAML of a published checkpoint; by default the one beside the weights")
+      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("YAML");
   command
       ->add_option("--tokenizer", options.tokenizer,
                    "tokenizer.json, or a directory with one; by default that of SOURCE")
+      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("FILE|DIR");
   command->add_flag("--no-padding", options.without_padding,
                     "The model was trained without padding of documents, as the released block "
@@ -238,13 +268,13 @@ void AddConvertCommand(CLI::App& app) {
   command
       ->add_option("--max-shard-size", options.max_shard_bytes,
                    "Weights that are larger are divided into files of this size")
-      ->transform(CLI::AsSizeValue(true))
+      ->transform(CLI::Validator(ParseSize, "", ""))
       ->default_str("5GB")
       ->type_name("SIZE");
   AddChoice(command, "--check", flags->check,
             Choices<Check>{
                 {"auto", Check::kIfSmall}, {"always", Check::kAlways}, {"never", Check::kNever}},
-            "Measure the loss on a short text: unless the model is large, always or never",
+            "Measure the loss on a short text: unless that takes more than 2 GB, always or never",
             "auto|always|never");
   command->add_flag("--force", options.replace, "Replace the model in DEST");
   command->add_flag("--json", flags->json, "Print the report as JSON");

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/error.h"
 
@@ -92,6 +95,22 @@ TEST_F(FileTest, MapsAFileAndKeepsItsAddressWhenMoved) {
   EXPECT_EQ(static_cast<char>(second.bytes()[0]), 'm');
   WriteFileAtomically(Path("empty"), "");
   EXPECT_EQ(MappedFile(Path("empty")).size(), 0U);
+}
+
+TEST_F(FileTest, PipesAreReadButNotMappedAndOneWithoutAWriterIsEmpty) {
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(ReadFile(Path("pipe")), "");
+  EXPECT_EQ(CodeOf([&] { MappedFile file(Path("pipe")); }), ErrorCode::kInvalidArgument);
+  std::thread writer([&] {
+    std::ofstream pipe(Path("pipe"));  // waits for the reader
+    pipe << "one " << std::flush;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    pipe << "two";
+  });
+  std::string text;
+  while (text.empty()) text = ReadFile(Path("pipe"));  // until the writer is there
+  writer.join();
+  EXPECT_EQ(text, "one two");
 }
 
 TEST_F(FileTest, ErrorsCarryTheirKind) {

@@ -27,6 +27,11 @@ TEST(ProgramDeathTest, ExitCodesFollowFromErrors) {
   EXPECT_EXIT(RunAndExit([] { return 7; }), testing::ExitedWithCode(7), "");
 }
 
+TEST(ProgramDeathTest, AnErrorIsOneLineWhateverItNames) {
+  EXPECT_EXIT(RunAndExit([]() -> int { Fail(ErrorCode::kIo, "a\n\x1b[31mb é"); }),
+              testing::ExitedWithCode(1), R"(program: a\\x0a\\x1b\[31mb é)");
+}
+
 TEST(ProgramDeathTest, OutputThatCannotBeWrittenIsAFailure) {
   const auto fill = [](const std::function<void()>& print) {
     RunAndExit([&] {

@@ -215,16 +215,54 @@ TEST_F(ConvertTest, AFailedCheckLeavesNothing) {
   EXPECT_FALSE(FileExists(Path("model")));
 }
 
+// Of `size` ids, one for a character each.
+std::string TokenizerJson(int size) {
+  Json vocabulary = Json::object();
+  for (int i = 0; i < size; ++i) vocabulary[std::string(1, static_cast<char>('A' + i))] = i;
+  return Json{{"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}},
+              {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+              {"decoder", {{"type", "ByteLevel"}}}}
+      .dump();
+}
+
 TEST_F(ConvertTest, CopiesTheTokenizer) {
   WriteModel("vanilla", VanillaConfig());
-  WriteFileAtomically(Path("vanilla/tokenizer.json"), "{}");
   WriteFileAtomically(Path("vanilla/tokenizer_config.json"), "{}");
-  WriteFileAtomically(Path("given.json"), "[]");
-  EXPECT_EQ(Convert(Options("vanilla", "a")).tokenizer_files.size(), 2u);
-  ConvertOptions options = Options("vanilla", "b");
+  EXPECT_FALSE(Convert(Options("vanilla", "a")).has_tokenizer);  // not one by itself
+  WriteFileAtomically(Path("vanilla/tokenizer.json"), TokenizerJson(20));
+  const ConvertReport report = Convert(Options("vanilla", "b"));
+  EXPECT_TRUE(report.has_tokenizer);
+  EXPECT_EQ(report.tokenizer_files.size(), 2u);
+  WriteFileAtomically(Path("given.json"), TokenizerJson(32));
+  ConvertOptions options = Options("vanilla", "c");
   options.tokenizer = Path("given.json");
   Convert(options);
-  EXPECT_EQ(ReadFile(Path("b/tokenizer.json")), "[]");
+  EXPECT_EQ(ReadFile(Path("c/tokenizer.json")), TokenizerJson(32));
+}
+
+TEST_F(ConvertTest, NamesATokenizerThatIsNotTheModels) {
+  WriteModel("vanilla", VanillaConfig());
+  ConvertOptions options = Options("vanilla", "x");
+  options.tokenizer = Path("given.json");
+  EXPECT_THAT(ErrorOf(options), HasSubstr("given.json: cannot open"));
+  WriteFileAtomically(Path("given.json"), "{}");
+  EXPECT_THAT(ErrorOf(options), HasSubstr("given.json: "));
+  WriteFileAtomically(Path("given.json"), TokenizerJson(33));
+  EXPECT_THAT(ErrorOf(options), HasSubstr("given.json: the tokenizer has 33 ids"));
+}
+
+TEST_F(ConvertTest, RefusesOptionsThatDoNotApply) {
+  WriteModel("vanilla", VanillaConfig());
+  ConvertOptions options = Options("vanilla", "x");
+  options.without_padding = true;
+  EXPECT_THAT(ErrorOf(options), HasSubstr("--no-padding"));
+  options = Options("vanilla", "x");
+  options.from = CheckpointFormat::kBlockformer;
+  options.trainer_yaml = "trainer.yaml";
+  EXPECT_THAT(ErrorOf(options), HasSubstr("--config"));
+  EXPECT_THAT(ErrorOf(Options("vanilla/model.safetensors", "x")), HasSubstr("its directory"));
+  std::filesystem::create_symlink("nowhere", Path("link"));
+  EXPECT_THAT(ErrorOf(Options("vanilla", "link")), HasSubstr("is there already"));
 }
 
 TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
@@ -240,7 +278,7 @@ TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
   out.to = CheckpointFormat::kHfGptNeox;
   out.destination = Path("x");
   EXPECT_THAT(ErrorOf(out), HasSubstr("published-block is wanted"));
-  for (const char* name : {"pytorch_model-00001-of-00002.bin", "model.pt", "model.pth"}) {
+  for (const char* name : {"pytorch_model.bin", "model.pt", "model.pth"}) {
     WriteModel("pickled", VanillaConfig());
     std::filesystem::remove(Path("pickled/model.safetensors"));
     WriteFileAtomically(Path("pickled/") + name, "x");
@@ -248,9 +286,19 @@ TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
     std::filesystem::remove_all(Path("pickled"));
   }
   WriteFileAtomically(Path("weights.bin"), "x");
-  ConvertOptions file = Options("weights.bin", "x");
-  file.trainer_yaml = Path("both/trainer.yaml");
-  EXPECT_THAT(ErrorOf(file), HasSubstr("save_file"));
+  EXPECT_THAT(ErrorOf(Options("weights.bin", "x")), HasSubstr("save_file"));
+}
+
+TEST_F(ConvertTest, OtherPickledFilesOfATrainerAreNotTakenForWeights) {
+  WriteModel("pickled", VanillaConfig());
+  std::filesystem::remove(Path("pickled/model.safetensors"));
+  WriteFileAtomically(Path("pickled/optimizer.pt"), "x");
+  WriteFileAtomically(Path("pickled/training_args.bin"), "x");
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("there is neither"));
+  WriteFileAtomically(Path("pickled/pytorch_model.bin"), "x");
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("torch.load('" + Path("pickled/pyt")));
+  WriteFileAtomically(Path("pickled/pytorch_model-00001-of-00002.bin"), "x");
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("pytorch_model-*.bin"));
 }
 
 TEST_F(ConvertTest, ConfigurationsThatContradictTheirWeights) {
@@ -279,6 +327,14 @@ TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
                 {{"rope_type", "default"}, {"rope_theta", 500}, {"partial_rotary_factor", 0.5}}}};
   EXPECT_EQ(read(json).decoder.rotary_base, 500);
   EXPECT_EQ(read(json).decoder.rotary_pct, 0.5);
+  // Versions 4.45 to 4.57 write both names.
+  const Json both = {{"model_type", "gpt_neox"},     {"rotary_emb_base", 500},
+                     {"rope_theta", 500.0},          {"rotary_pct", 0.5},
+                     {"partial_rotary_factor", 0.5}, {"rope_scaling", nullptr}};
+  EXPECT_EQ(read(both).decoder, read(json).decoder);
+  Json contradiction = both;
+  contradiction["partial_rotary_factor"] = 0.25;
+  EXPECT_THROW(read(contradiction), Error);
   json["rope_parameters"]["rope_type"] = "yarn";
   EXPECT_THROW(read(json), Error);
   EXPECT_THROW(read({{"model_type", "gpt_neo"}}), Error);

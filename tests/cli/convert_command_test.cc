@@ -70,6 +70,20 @@ TEST_F(ConvertCommand, UptrainsToAModelThatRuns) {
   EXPECT_THROW(Run({"--uptrain", "skip", Path("vanilla"), Path("x")}), CLI::ParseError);
 }
 
+TEST_F(ConvertCommand, RefusesChoicesAndSizesByWhatTheyAre) {
+  for (const auto& [flag, value] :
+       std::vector<std::pair<std::string, std::string>>{{"--dtype", "1"},  // an enumerator's number
+                                                        {"--to", "gguf"},
+                                                        {"--tokenizer", ""},
+                                                        {"--max-shard-size", "-1"},
+                                                        {"--max-shard-size", "0MB"},
+                                                        {"--max-shard-size", "large"}}) {
+    EXPECT_THROW(Run({flag, value, Path("vanilla"), Path("x")}), CLI::ParseError) << flag << value;
+  }
+  Run({"--dtype", "bf16", "--max-shard-size", "4kB", Path("vanilla"), Path("x")});
+  EXPECT_TRUE(FileExists(Path("x/model.safetensors.index.json")));
+}
+
 TEST_F(ConvertCommand, WeightsThatAreNotNumbersLeaveNothing) {
   const ModelConfig config = ReadModelConfig(Path("vanilla"));
   std::vector<std::vector<float>> values;
