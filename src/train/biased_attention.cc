@@ -26,7 +26,7 @@ torch::Tensor BiasedAttention(const torch::Tensor& query, const torch::Tensor& k
         torch::ones({rows, keys}, query.options().dtype(torch::kBool)).tril(keys - rows);
     scores = scores.masked_fill(~earlier, 2 * kHiddenScore);
   }
-  const torch::Tensor probabilities = Dropout(rules.dropout).Forward(scores.softmax(-1));
+  const torch::Tensor probabilities = ApplyDropout(scores.softmax(-1), rules.dropout);
   return torch::matmul(probabilities, value.transpose(1, 2)).transpose(1, 2).flatten(2);
 }
 

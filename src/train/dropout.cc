@@ -58,8 +58,7 @@ torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key) {
   return DropoutFunction::apply(x, rate, static_cast<int64_t>(key));
 }
 
-torch::Tensor Dropout::Forward(const torch::Tensor& x) const {
-  const double rate = ActiveRate();
+torch::Tensor ApplyDropout(const torch::Tensor& x, double rate) {
   if (rate == 0) return x;
   return x.is_cpu() ? DropElements(x, rate, DrawKey()) : torch::dropout(x, rate, true);
 }

@@ -7,15 +7,17 @@
 
 namespace blockformer {
 
-// Dropout (Srivastava et al., 2014) in training mode, the identity in evaluation mode. Each call
-// draws a key from libtorch's default generator, which fixes all elements: who seeds the generator
-// decides what is dropped.
+// Dropout (Srivastava et al., 2014): removes a share `rate` of the elements of x, in [0, 1). Each
+// call draws a key from libtorch's default generator, which fixes all elements: who seeds the
+// generator decides what is dropped.
+torch::Tensor ApplyDropout(const torch::Tensor& x, double rate);
+
+// Dropout in training mode, the identity in evaluation mode.
 class Dropout : public torch::nn::Module {
  public:
-  // `rate` is the share of elements that is removed, in [0, 1).
   explicit Dropout(double rate) : rate_(rate) {}
 
-  torch::Tensor Forward(const torch::Tensor& x) const;
+  torch::Tensor Forward(const torch::Tensor& x) const { return ApplyDropout(x, ActiveRate()); }
 
   // The rate in training mode, 0 in evaluation mode.
   double ActiveRate() const { return is_training() ? rate_ : 0; }

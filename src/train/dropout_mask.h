@@ -9,8 +9,6 @@ namespace blockformer {
 // the backward pass computes it again and any number of threads gives the same.
 class DropoutMask {
  public:
-  // Removes nothing.
-  DropoutMask() = default;
   // `rate` is in [0, 1).
   DropoutMask(double rate, uint64_t key)
       : low_(static_cast<uint32_t>(key)),
@@ -32,10 +30,10 @@ class DropoutMask {
     return x ^ (x >> 16);
   }
 
-  uint32_t low_ = 0;
-  uint32_t high_ = 0;
-  uint32_t threshold_ = 0;
-  float scale_ = 1;
+  uint32_t low_;
+  uint32_t high_;
+  uint32_t threshold_;
+  float scale_;
 };
 
 }  // namespace blockformer

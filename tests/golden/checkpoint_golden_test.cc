@@ -56,7 +56,7 @@ class GoldenConversion : public GoldenCheckpoint {};
 #define INSTANTIATE_GOLDEN(suite, names)                        \
   GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(suite);         \
   INSTANTIATE_TEST_SUITE_P(, suite, ::testing::ValuesIn(names), \
-                           [](const auto& test) { return test.param; })
+                           [](const auto& test) { return GoldenTestName(test.param); })
 
 // The published trainer's schema is that of block models' files with block decoders.
 std::vector<std::string> PublishedNames() {

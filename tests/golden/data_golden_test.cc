@@ -136,7 +136,7 @@ TEST_P(DatasetTest, RandomLeftPads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, DatasetTest, ::testing::ValuesIn(DatasetNames()),
-                         [](const auto& test) { return test.param; });
+                         [](const auto& test) { return GoldenTestName(test.param); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DatasetTest);
 
 TEST(DatasetFilesTest, AreThere) {

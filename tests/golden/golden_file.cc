@@ -1,6 +1,7 @@
 #include "tests/golden/golden_file.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 
@@ -19,10 +20,10 @@ TransformerConfig ReadGptNeox(const ObjectReader& reader) {
   config.num_layers = reader.Int("num_hidden_layers", 1, kMaxSize);
   config.num_heads = reader.Int("num_attention_heads", 1, kMaxSize);
   config.intermediate_size = reader.Int("intermediate_size", 1, kMaxSize);
-  config.rotary_pct = reader.Number("rotary_pct", 0, 1);
-  config.rotary_base = reader.Number("rotary_emb_base", 1, 1e12);
-  config.parallel_residual = reader.Bool("use_parallel_residual");
-  config.layer_norm_eps = reader.Number("layer_norm_eps", 0, 1);
+  config.rotary_pct = reader.Number("rotary_pct", 0, 1, config.rotary_pct);
+  config.rotary_base = reader.Number("rotary_emb_base", 1, 1e12, config.rotary_base);
+  config.parallel_residual = reader.Bool("use_parallel_residual", config.parallel_residual);
+  config.layer_norm_eps = reader.Number("layer_norm_eps", 0, 1, config.layer_norm_eps);
   return config;
 }
 
@@ -41,24 +42,28 @@ EmbedderConfig ReadEmbedder(const ObjectReader& reader) {
   const ObjectReader embedder = reader.Object("embedder");
   EmbedderConfig config;
   config.hidden_size = embedder.Int("hidden_size", 1, kMaxSize);
-  config.projection = reader.Choice<EmbedderProjection>(
-      "embedder_projection_method", {{"concat", EmbedderProjection::kConcat},
-                                     {"sum", EmbedderProjection::kSum},
-                                     {"mean", EmbedderProjection::kMean},
-                                     {"projection_layer", EmbedderProjection::kConv1d}});
   config.type = reader.Choice<EmbedderType>("embedder_cls",
                                             {{"LookupEmbedder", EmbedderType::kLookup},
                                              {"RobertaEmbedder", EmbedderType::kRoberta},
                                              {"RobertaCLSEmbedder", EmbedderType::kRobertaCls}});
-  if (config.type == EmbedderType::kLookup) return config;
+  if (config.type == EmbedderType::kLookup) {
+    config.projection = reader.Choice<EmbedderProjection>(
+        "embedder_projection_method", {{"concat", EmbedderProjection::kConcat},
+                                       {"sum", EmbedderProjection::kSum},
+                                       {"mean", EmbedderProjection::kMean},
+                                       {"projection_layer", EmbedderProjection::kConv1d}});
+    return config;
+  }
+  config.projection = EmbedderProjection::kConv1d;
   config.encoder.num_layers = embedder.Int("num_hidden_layers", 1, kMaxSize);
   config.encoder.num_heads = embedder.Int("num_attention_heads", 1, kMaxSize);
   config.encoder.intermediate_size = embedder.Int("intermediate_size", 1, kMaxSize);
   config.encoder.max_positions = embedder.Int("max_position_embeddings", 1, kMaxSize);
   config.encoder.cls_token_id = embedder.Int("bos_token_id", 0, kMaxSize);
   config.encoder.pad_token_id = embedder.Int("pad_token_id", 0, kMaxSize);
-  config.encoder.layer_norm_eps = embedder.Number("layer_norm_eps", 0, 1);
-  config.encoder.dropout = embedder.Number("hidden_dropout_prob", 0, 1);
+  config.encoder.layer_norm_eps =
+      embedder.Number("layer_norm_eps", 0, 1, config.encoder.layer_norm_eps);
+  config.encoder.dropout = embedder.Number("hidden_dropout_prob", 0, 1, config.encoder.dropout);
   if (config.type == EmbedderType::kRobertaCls) {
     config.encoder.num_cls_tokens = reader.Int("n_cls_tokens", 1, kMaxSize);
   }
@@ -72,10 +77,12 @@ T5Config ReadT5(const ObjectReader& reader) {
   config.num_heads = reader.Int("num_heads", 1, kMaxSize);
   config.head_size = reader.Int("d_kv", 1, kMaxSize);
   config.intermediate_size = reader.Int("d_ff", 1, kMaxSize);
-  config.num_buckets = reader.Int("relative_attention_num_buckets", 1, kMaxSize);
-  config.max_distance = reader.Int("relative_attention_max_distance", 1, kMaxSize);
-  config.layer_norm_eps = reader.Number("layer_norm_epsilon", 0, 1);
-  config.dropout = reader.Number("dropout_rate", 0, 1);
+  config.num_buckets =
+      reader.Int("relative_attention_num_buckets", 2, kMaxSize, config.num_buckets);
+  config.max_distance =
+      reader.Int("relative_attention_max_distance", 1, kMaxSize, config.max_distance);
+  config.layer_norm_eps = reader.Number("layer_norm_epsilon", 0, 1, config.layer_norm_eps);
+  config.dropout = reader.Number("dropout_rate", 0, 1, config.dropout);
   return config;
 }
 
@@ -113,7 +120,7 @@ std::string FindMissingComponent(const ObjectReader& reader) {
     const std::string type = reader.String("model_type");
     return type == "gpt_neox" ? "" : "vanilla " + type;
   }
-  if (reader.Int("n_embedding_tokens", 1, kMaxSize) != 1) return "several embeddings a block";
+  if (reader.Int("n_embedding_tokens", 1, kMaxSize, 1) != 1) return "several embeddings a block";
   if (const auto type = reader.Object("block_decoder").String("model_type"); type != "gpt_neox") {
     return "block decoder " + type;
   }
@@ -150,6 +157,14 @@ std::vector<std::string> GoldenNames(const std::vector<std::string>& prefixes) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string GoldenTestName(const std::string& name) {
+  std::string result = name;
+  std::replace_if(
+      result.begin(), result.end(),
+      [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return result;
 }
 
 GoldenFile::GoldenFile(const std::string& name)

@@ -17,6 +17,10 @@ std::string GoldenDirectory();
 // Empty if there is no such directory.
 std::vector<std::string> GoldenNames(const std::vector<std::string>& prefixes);
 
+// The name of a test for a golden file: that of the file, with what GoogleTest does not take
+// replaced.
+std::string GoldenTestName(const std::string& name);
+
 // One golden file: a tiny model of the published implementation with weights `w.NAME`, gradients
 // `g.NAME`, inputs and outputs `io.NAME`.
 class GoldenFile {

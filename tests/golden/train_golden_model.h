@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config/parameters.h"
+#include "data/packing.h"
 #include "tests/golden/golden_file.h"
 #include "train/block_model.h"
 #include "train/torch.h"
@@ -31,15 +32,19 @@ inline std::shared_ptr<LanguageModel> MakeGoldenModel(const GoldenFile& file,
   return model;
 }
 
-// The inputs of a golden file under `prefix` as the trainer's batch.
+// The inputs of a golden file under `prefix` as the trainer's batch. Without a mask all is text,
+// and without labels all text is to be predicted.
 inline TokenBatch GoldenBatchOf(const GoldenFile& file, const std::string& prefix) {
   const auto input = [&](const char* name) {
     const torch::Tensor tensor = GoldenTensor(file, prefix + name);
     return tensor.view({tensor.size(0), -1});
   };
   const torch::Tensor ids = input("input_ids");
-  const bool masked = file.Has(prefix + "attention_mask");
-  return {ids, masked ? input("attention_mask") : torch::ones_like(ids), input("labels")};
+  const torch::Tensor mask =
+      file.Has(prefix + "attention_mask") ? input("attention_mask") : torch::ones_like(ids);
+  const torch::Tensor labels =
+      file.Has(prefix + "labels") ? input("labels") : ids.masked_fill(mask == 0, kIgnoredLabel);
+  return {ids, mask, labels};
 }
 
 inline torch::Tensor VanillaLogits(const VanillaModel& model, const torch::Tensor& ids,
