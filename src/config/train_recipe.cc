@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "config/parameters.h"
 
 namespace blockformer {
@@ -181,12 +182,22 @@ auto ReadSection(const ObjectReader& reader, const char* name, const Read& read)
                           : read(ObjectReader(empty, reader.source(), name));
 }
 
+// The directory whose model a recipe takes: that of `init_from`, or, where a run continues after
+// that is gone, its own.
+std::string InitialModelDirectory(const ObjectReader& reader) {
+  const std::string directory = reader.String("init_from");
+  if (directory.empty()) reader.FailField("init_from", "is empty; a model directory is wanted");
+  const std::string own = reader.String("output", "");
+  const bool is_gone = !FileExists(directory + "/config.json");
+  return is_gone && FileExists(own + "/config.json") ? own : directory;
+}
+
 // The document with the model of `init_from`, if it names one and has no model of its own: a
 // checkpoint's recipe must not need that directory any more.
 Json WithModel(Json document, const std::string& source) {
   const ObjectReader reader(document, source);
   if (reader.Has("model") || !reader.Has("init_from")) return document;
-  const std::string path = reader.String("init_from") + "/config.json";
+  const std::string path = InitialModelDirectory(reader) + "/config.json";
   document["model"] = ModelConfigToRecipe(ModelConfigFromJson(ReadJsonFile(path), path));
   return document;
 }

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/error.h"
 #include "checkpoint/convert.h"
 #include "checkpoint/model_directory.h"
@@ -56,6 +58,10 @@ TEST(InitFrom, TakesTheModelOfTheDirectoryAndNeedsItOnlyOnce) {
   TrainModel(folder.Read({"training.steps=20", "training.seed=42"}));
   TrainModel(folder.Read(overrides));
   EXPECT_EQ(LastValidationLoss(folder.Path("second")), loss);
+  // Nor has the directory to be there.
+  std::filesystem::remove_all(folder.Path("run"));
+  TrainModel(folder.Read(overrides));
+  EXPECT_EQ(LastValidationLoss(folder.Path("second")), loss);
 }
 
 TEST(InitFrom, TrainsOnAConvertedVanillaModel) {
@@ -87,6 +93,7 @@ TEST(InitFrom, NamesTheFirstFieldThatDiffers) {
               AllOf(HasSubstr("/token_decoder/expansion_ratio"), HasSubstr("has 2"),
                     HasSubstr("recipe's model 3")));
   EXPECT_THAT(ErrorOf(folder.Read({"init_from=/nowhere", output})), HasSubstr("/nowhere"));
+  EXPECT_THROW(folder.Read({"model=null", "init_from=''", output}), Error);
   // Neither the context nor the padding is anything that a weight depends on.
   EXPECT_EQ(ErrorOf(folder.Read({from, output, "model.max_length=64",
                                  "model.padding={random_first_block: false}"})),
