@@ -331,6 +331,10 @@ bool IsPublishedConfig(const Json& yaml) {
 
 ModelConfig PublishedConfigFromYaml(const Json& yaml, const std::string& source) {
   const ObjectReader reader(yaml, source);
+  if (reader.Has("defaults")) {
+    reader.FailField("defaults", "other files are not read; the whole configuration is wanted here",
+                     ErrorCode::kUnsupported);
+  }
   const bool block = reader.Has("block_length") || reader.Has("block_split");
   const ModelConfig model = block ? ReadBlock(reader) : ReadVanilla(reader);
   // Our own form has a limit for every size.

@@ -92,6 +92,17 @@ OrderedJson TokenDecoderYaml(const ModelConfig& model) {
   return part;
 }
 
+// As YAML 1.1 has it as well, which takes 1e-05 for text and 1.0e-05 for a number.
+std::string NumberText(const OrderedJson& number) {
+  std::string text = number.dump();
+  const size_t exponent = text.find('e');
+  const bool has_point = text.find('.') != std::string::npos;
+  if (exponent != std::string::npos && !has_point) {
+    text.insert(exponent, ".0");
+  }
+  return text;
+}
+
 void Emit(const OrderedJson& value, YAML::Emitter* out) {
   if (value.is_object()) {
     *out << YAML::BeginMap;
@@ -104,8 +115,10 @@ void Emit(const OrderedJson& value, YAML::Emitter* out) {
     *out << value.get<std::string>();
   } else if (value.is_null()) {
     *out << YAML::Null;
+  } else if (value.is_boolean()) {
+    *out << value.get<bool>();
   } else {
-    *out << value.dump();
+    *out << NumberText(value);
   }
 }
 

@@ -150,6 +150,7 @@ TEST(PublishedBlock, RefusesByName) {
       {"/token_decoder/expansion_method", "lambda", "expansion_method"},
       {"/embedder/config/hidden_size", 255, "embedder.hidden_size"},
       {"/embedder", Json::array(), "embedder"},
+      {"/defaults", Json::array({"base"}), "defaults: other files are not read"},
   };
   for (const auto& test : cases) {
     EXPECT_THAT(ErrorOf(Changed(test.pointer, test.value)), HasSubstr(test.message));
@@ -163,6 +164,14 @@ TEST(PublishedBlock, RefusesByName) {
 TEST(PublishedBlock, YamlBombsAndObjectsAreRefused) {
   EXPECT_THROW(ParseYaml("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "bomb"), Error);
   EXPECT_THROW(ParseYaml("embedder: !!python/object/apply:os.system [ls]\n", "object"), Error);
+}
+
+// Most programs read YAML 1.1, in which 1e-05 is a text.
+TEST(PublishedBlock, NumbersAreWrittenForYaml11) {
+  const std::string yaml = PublishedYaml(Read(ParseYaml(kBlock, "block")), "model", "fp32");
+  EXPECT_THAT(yaml, HasSubstr("layer_norm_eps: 1.0e-05\n"));
+  EXPECT_THAT(yaml, HasSubstr("rotary_emb_base: 10000.0\n"));
+  EXPECT_THAT(yaml, HasSubstr("random_pad_first_block: true\n"));
 }
 
 TEST(PublishedBlock, ExportRefusesWhatThePublishedOnesCannotBe) {
