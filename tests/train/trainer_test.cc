@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -71,6 +72,42 @@ TEST(Trainer, LearnsAndLeavesAModelDirectory) {
   EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/step-00000010")));  // keep_last is 2
   EXPECT_THAT(ReadFile(folder.Path("run/README.md")),
               AllOf(HasSubstr("blockformer train test"), HasSubstr("60 documents")));
+}
+
+// How many tokens of all samples of a file are predicted at each position in the block: those that
+// are no padding, but for the first block of a sample.
+std::vector<double> PredictedByPosition(const std::string& prefix, const ModelConfig& model) {
+  const BatchLoader loader(prefix, model, /*published_packing=*/false);
+  const int64_t length = model.block_length;
+  std::vector<int64_t> samples(static_cast<size_t>(loader.NumSamples()));
+  std::iota(samples.begin(), samples.end(), 0);
+  const torch::Tensor counts = loader.Read(samples, torch::kCPU)
+                                   .mask.narrow(1, length, model.max_length - length)
+                                   .reshape({-1, length})
+                                   .sum(0, false, torch::kFloat64);
+  return {counts.data_ptr<double>(), counts.data_ptr<double>() + length};
+}
+
+TEST(Trainer, LossesByPositionAverageToTheValidationLoss) {
+  const TrainingFolder folder;
+  const TrainRecipe recipe = folder.Read({"validation.samples=1000000"});  // all there are
+  TrainModel(recipe);
+  const std::vector<double> counts = PredictedByPosition(folder.Path("validation"), recipe.model);
+  EXPECT_NE(counts.front(), counts.back());  // so that a mean without weights is another
+  int validations = 0;
+  for (const Json& line : ReadMetrics(folder.Path("run"))) {
+    if (!line.contains("validation_loss")) continue;
+    ++validations;
+    const Json& losses = line["validation_loss_by_position"];
+    ASSERT_EQ(losses.size(), counts.size());
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < counts.size(); ++i) {
+      sum += counts[i] * losses[i].get<double>();
+      count += counts[i];
+    }
+    EXPECT_NEAR(sum / count, line["validation_loss"].get<double>(), 1e-6) << line["step"];
+  }
+  EXPECT_EQ(validations, 4);
 }
 
 TEST(Trainer, ResumesBitForBit) {
