@@ -93,13 +93,15 @@ void CheckIndex(const std::string& directory, const std::vector<SafetensorsFile>
   const std::string index = directory + "/" + kWeightsIndexFile;
   if (!IsDirectory(directory) || FileExists(directory + "/" + kWeightsFile)) return;
   const Json json = ReadJsonFile(index);
-  for (const auto& [tensor, shard] : json.at("weight_map").items()) {
-    const std::string path = directory + "/" + shard.get<std::string>();
+  for (const auto& entry : json.at("weight_map").items()) {
+    const std::string& tensor = entry.key();
+    const auto shard = entry.value().get<std::string>();
+    const std::string path = directory + "/" + shard;
     const bool holds = std::any_of(files.begin(), files.end(), [&](const SafetensorsFile& file) {
       return file.path() == path && file.Contains(tensor);
     });
     Require(holds, ErrorCode::kCorrupt, "{}: weight_map.{}: {} does not hold this tensor", index,
-            tensor, shard.get<std::string>());
+            tensor, shard);
   }
 }
 

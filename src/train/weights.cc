@@ -80,6 +80,10 @@ void LoadWeights(const std::string& directory, LanguageModel& model) {
 
 void LoadInitialWeights(const std::string& directory, LanguageModel& model) {
   ModelConfig found = ReadModelConfig(directory);
+  Require(found.kind == model.config().kind, ErrorCode::kInvalidArgument,
+          "init_from: {}: one of this model and the recipe's is vanilla and the other is not; "
+          "blockformer convert --uptrain makes a block model of a vanilla one",
+          directory);
   found.max_length = model.config().max_length;
   found.padding = model.config().padding;
   const Json wanted_json = ModelConfigToJson(model.config());

@@ -94,6 +94,10 @@ TEST(InitFrom, NamesTheFirstFieldThatDiffers) {
                     HasSubstr("recipe's model 3")));
   EXPECT_THAT(ErrorOf(folder.Read({"init_from=/nowhere", output})), HasSubstr("/nowhere"));
   EXPECT_THROW(folder.Read({"model=null", "init_from=''", output}), Error);
+  EXPECT_THAT(ErrorOf(folder.Read({from, output,
+                                   "model={type: vanilla, vocab_size: 64, max_length: 32, "
+                                   "decoder: {hidden_size: 32, num_hidden_layers: 1}}"})),
+              HasSubstr("--uptrain"));
   // Neither the context nor the padding is anything that a weight depends on.
   EXPECT_EQ(ErrorOf(folder.Read({from, output, "model.max_length=64",
                                  "model.padding={random_first_block: false}"})),
