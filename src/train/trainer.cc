@@ -63,6 +63,7 @@ class Trainer {
   void LogSetup() const;
 
   bool TrainStep();
+  void ReportStep(const LossTotals& totals, double learning_rate, double norm, double seconds);
   LossTotals AccumulateGradients();
   torch::Tensor AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
                                    LossTotals* totals) const;
@@ -265,9 +266,13 @@ bool Trainer::TrainStep() {
   optimizer_.Step(learning_rate, average * (clip_norm > 0 ? ClipScale(norm, clip_norm) : 1));
   ++state_.step;
   state_.training_loss = totals.Mean();
-  if (!group_.IsMain()) return stop;
+  if (group_.IsMain()) ReportStep(totals, learning_rate, norm, SecondsSince(begin));
+  return stop;
+}
 
-  const double tokens_per_second = TokensPerStep() / SecondsSince(begin);
+void Trainer::ReportStep(const LossTotals& totals, double learning_rate, double norm,
+                         double seconds) {
+  const double tokens_per_second = TokensPerStep() / seconds;
   // Three passes' worth of multiply-adds, 2 FLOPs each: the backward pass costs twice the forward.
   const double flops = 6 * MultiplyAddsPerToken(recipe_.model, recipe_.model.max_length);
   OrderedJson entry = {{"step", state_.step},
@@ -287,7 +292,6 @@ bool Trainer::TrainStep() {
   metrics_->Append(entry);
   progress_->Update(state_.step,
                     fmt::format("loss {:.3f}, {:.0f} tokens/s", totals.Mean(), tokens_per_second));
-  return stop;
 }
 
 // Sequences are numbered over the whole run; each process takes its part of the step's.
