@@ -178,11 +178,13 @@ std::string Explanation(const Sweep& sweep, const SweepReport& report) {
     text += fmt::format(
         " tokens/s are generated at batch {} after prompts of {} tokens, {} tokens each, the "
         "prompts included in the time: the median of {} rounds, in each of which every model was "
-        "measured once, and by how much the fastest round exceeds the slowest. Measured on {}.",
+        "measured once, and by how much the fastest round exceeds the slowest. Measured on {}. A "
+        "run "
+        "on the frontier (*) is beaten by no other in both loss and speed.",
         sweep.throughput.batch, sweep.throughput.prompt, sweep.throughput.generate,
         sweep.throughput.Rounds(), fmt::join(report.machines, "; "));
   }
-  return text + " A run on the frontier (*) is beaten by no other in both loss and speed.\n\n";
+  return text + "\n\n";
 }
 
 // Says which speeds a busy machine has spoilt; empty if none.
@@ -199,9 +201,10 @@ std::string SpreadNote(const SweepReport& report) {
       fmt::join(names, ", "), kLargeSpread * 100);
 }
 
-std::string PlotLinks() {
+std::string PlotLinks(const Sweep& sweep, const SweepReport& report) {
   std::string text;
   for (const SweepPlot& plot : SweepPlots()) {
+    if (PlotScript(plot, sweep, report).empty()) continue;
     text += fmt::format("\n![{}]({}.svg)\n", plot.title, plot.name);
   }
   return text;
@@ -276,7 +279,7 @@ void WriteReport(const Sweep& sweep) {
   WriteFileAtomically(sweep.output + "/report.json", ReportAsJson(sweep, report).dump(2) + "\n");
   const bool plotted = WritePlots(sweep, report);
   WriteFileAtomically(sweep.output + "/report.md",
-                      ReportAsMarkdown(sweep, report) + (plotted ? PlotLinks() : ""));
+                      ReportAsMarkdown(sweep, report) + (plotted ? PlotLinks(sweep, report) : ""));
   LogInfo("the table is in {0}/report.md (.csv, .json)", sweep.output);
 }
 
