@@ -16,11 +16,12 @@ endfunction()
 # As LimitSpinning() of base/parallel.h does for the programs.
 set(BLOCKFORMER_TEST_ENVIRONMENT GOMP_SPINCOUNT=10000)
 
-# blockformer_test(FOLDER [LABEL label] LIBRARIES target...)
-# Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case. Cases are
-# listed when ctest runs, so those made from files that lie in a directory are found there and then.
+# blockformer_test(FOLDER [BY_SUITE] [LABEL label] LIBRARIES target...)
+# Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case, or each suite
+# FOLDER.Suite where starting the program costs more than a case. They are listed when ctest runs, so
+# those made from files that lie in a directory are found there and then.
 function(blockformer_test folder)
-  cmake_parse_arguments(arg "" "LABEL" "LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "BY_SUITE" "LABEL" "LIBRARIES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc)
   set(target ${folder}_test)
   add_executable(${target} ${sources})
@@ -31,6 +32,18 @@ function(blockformer_test folder)
   if(arg_LABEL)
     list(APPEND properties LABELS ${arg_LABEL})
   endif()
-  gtest_discover_tests(${target} TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
-                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES ${properties})
+  if(NOT arg_BY_SUITE)
+    gtest_discover_tests(${target} TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
+                         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES ${properties})
+    return()
+  endif()
+  set(script ${CMAKE_CURRENT_BINARY_DIR}/${target}_suites.cmake)
+  file(GENERATE OUTPUT ${script} CONTENT "\
+set(program \"$<TARGET_FILE:${target}>\")
+set(prefix \"${folder}.\")
+set(directory \"${PROJECT_SOURCE_DIR}\")
+set(properties ${properties})
+include(\"${PROJECT_SOURCE_DIR}/cmake/AddSuites.cmake\")
+")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${script})
 endfunction()
