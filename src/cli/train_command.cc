@@ -24,7 +24,7 @@ std::string FindTrainer() {
   std::error_code ignored;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
   for (const char* folder : {".", "../libexec"}) {
-    const std::string path = (self.parent_path() / folder / kTrainer).string();
+    std::string path = (self.parent_path() / folder / kTrainer).string();
     if (FileExists(path)) return path;
   }
   return kTrainer;
