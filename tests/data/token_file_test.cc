@@ -239,14 +239,18 @@ TEST_F(TokenFileTest, TruncatedAnywhereIsAnError) {
 }
 
 TEST_F(TokenFileTest, DocumentsThatLieOutsideTheData) {
-  const std::pair<size_t, int64_t> offsets[] = {{0, -2}, {0, 1}, {2, 8}, {2, 1 << 20}, {1, 11}};
-  for (const auto& [document, offset] : offsets) {
+  struct Place {
+    size_t document;
+    int64_t offset;
+  };
+  for (const Place place : std::vector<Place>{{0, -2}, {0, 1}, {2, 8}, {2, 1 << 20}, {1, 11}}) {
     EXPECT_THAT(FailureAfter(".idx",
                              [&](std::string& index) {
-                               Put<int64_t>(index, kHeaderBytes + 12 + document * 8, offset);
+                               Put<int64_t>(index, kHeaderBytes + 12 + place.document * 8,
+                                            place.offset);
                              }),
                 HasSubstr("tokens.bin is 10 bytes long"))
-        << document << " " << offset;
+        << place.document << " " << place.offset;
   }
   for (const int32_t length : {-1, 6, std::numeric_limits<int32_t>::max()}) {
     EXPECT_THAT(FailureAfter(
