@@ -14,9 +14,9 @@ struct SanityCheck {
   int64_t tokens = 0;       // predicted
 };
 
-// Runs the model in `directory` over a built-in text with the tokenizer that is there. Throws
-// Error: kInvalidArgument if the tokenizer has more ids than the model or the model is too short to
-// predict anything, kCorrupt if the loss is infinite or not a number.
+// Runs the model in `directory`, whose context holds two blocks at least, over a built-in text with
+// the tokenizer that is there. Throws Error(kCorrupt) if the tokenizer has more ids than the model,
+// or if the loss is infinite or not a number.
 SanityCheck CheckLoss(const std::string& directory, const ModelConfig& config);
 
 }  // namespace blockformer

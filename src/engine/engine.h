@@ -18,6 +18,10 @@ struct EngineOptions {
   int64_t max_sequences = 32;  // decoded together
   int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
   int64_t max_prefill_tokens = 512;  // prompt tokens computed in one step
+  NumberType kv_type = NumberType::kF32;  // of the KV cache: kF32, kF16 or kInt8
+  // For benchmarks: prompts are not computed; instead the cache holds arbitrary values, and
+  // generation starts behind the prompt at once.
+  bool synthetic_prompts = false;
   PositionRule position_rule = PositionRule::kTrained;
   // Ids from here on are never chosen; 0 for the model's vocabulary size. The vocabulary tables are
   // often padded beyond the tokenizer's ids.

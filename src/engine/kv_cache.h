@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/number_type.h"
 #include "kernels/attention.h"
 
 namespace blockformer {
@@ -14,6 +15,7 @@ struct KvShape {
   int64_t num_layers = 0;
   int64_t num_heads = 0;
   int64_t head_size = 0;
+  NumberType type = NumberType::kF32;
 };
 
 // The smallest size of a page that holds `positions` positions, of which attention wants whole

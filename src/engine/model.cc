@@ -7,6 +7,7 @@ namespace blockformer {
 
 Model::Model(const ModelConfig& config, const ReadWeights& read)
     : config_(config),
+      weight_type_(read.type),
       embedder_(config, read),
       decoder_(config.decoder, DecoderPrefix(config), read) {
   if (is_block()) {
@@ -17,13 +18,15 @@ Model::Model(const ModelConfig& config, const ReadWeights& read)
   }
 }
 
-std::shared_ptr<const Model> Model::Load(const std::string& directory) {
+std::shared_ptr<const Model> Model::Load(const std::string& directory,
+                                         std::optional<NumberType> type) {
   const ModelConfig config = ReadModelConfig(directory);
-  return std::make_shared<const Model>(config, WeightsFromDirectory(directory, config));
+  return std::make_shared<const Model>(config, WeightsFromDirectory(directory, config, type));
 }
 
-std::shared_ptr<const Model> Model::Random(const ModelConfig& config, uint64_t seed) {
-  return std::make_shared<const Model>(config, RandomWeights(config, seed));
+std::shared_ptr<const Model> Model::Random(const ModelConfig& config, uint64_t seed,
+                                           NumberType type) {
+  return std::make_shared<const Model>(config, RandomWeights(config, seed, type));
 }
 
 }  // namespace blockformer

@@ -19,13 +19,18 @@ namespace blockformer {
 class Model {
  public:
   // Throws Error that names the file and the field or tensor that is wrong.
-  static std::shared_ptr<const Model> Load(const std::string& directory);
+  // `type` is that of the linear layers' weights in memory: kF32, kBf16 or kInt8; without one, the
+  // files' own, and f32 if they hold f16.
+  static std::shared_ptr<const Model> Load(const std::string& directory,
+                                           std::optional<NumberType> type = std::nullopt);
   // Random weights, for benchmarks.
-  static std::shared_ptr<const Model> Random(const ModelConfig& config, uint64_t seed);
+  static std::shared_ptr<const Model> Random(const ModelConfig& config, uint64_t seed,
+                                             NumberType type = NumberType::kF32);
 
   Model(const ModelConfig& config, const ReadWeights& read);
 
   const ModelConfig& config() const { return config_; }
+  NumberType weight_type() const { return weight_type_; }
   bool is_block() const { return config_.kind == ModelKind::kBlock; }
   int64_t unit_length() const { return is_block() ? config_.block_length : 1; }
 
@@ -37,6 +42,7 @@ class Model {
 
  private:
   ModelConfig config_;
+  NumberType weight_type_;
   Embedder embedder_;
   NeoxStack decoder_;
   std::optional<TokenDecoder> token_decoder_;

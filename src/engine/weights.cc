@@ -12,15 +12,17 @@
 
 namespace blockformer {
 
-ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config) {
+ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
+                                 std::optional<NumberType> type) {
   const auto weights = std::make_shared<const ModelWeights>(directory, config);
-  return [weights](const std::string& name) { return ToFloats(weights->Get(name), name); };
+  return {[weights](const std::string& name) { return ToFloats(weights->Get(name), name); },
+          type.value_or(NumberType::kF32)};
 }
 
-ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed) {
+ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed, NumberType type) {
   const auto specs = std::make_shared<std::map<std::string, ParameterSpec>>();
   for (const ParameterSpec& spec : ListParameters(config)) specs->emplace(spec.name, spec);
-  return [specs, seed](const std::string& name) {
+  const auto draw = [specs, seed](const std::string& name) {
     const auto found = specs->find(name);
     Require(found != specs->end(), ErrorCode::kInternal, "there is no parameter {}", name);
     const ParameterSpec& spec = found->second;
@@ -34,6 +36,7 @@ ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed) {
     }
     return values;
   };
+  return {draw, type};
 }
 
 PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,

@@ -2,22 +2,36 @@
 #define BLOCKFORMER_ENGINE_WEIGHTS_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/number_type.h"
+#include "checkpoint/quantize.h"
 #include "config/model_config.h"
 #include "kernels/gemm.h"
 
 namespace blockformer {
 
-// Gives the values of a parameter, by its name in ListParameters, as f32.
-using ReadWeights = std::function<std::vector<float>(const std::string& name)>;
+// Where a model's parameters come from, and how its linear layers keep them.
+struct ReadWeights {
+  // The values of a parameter, by its name in ListParameters.
+  std::function<std::vector<float>(const std::string& name)> floats;
+  NumberType type = NumberType::kF32;  // kF32, kBf16 or kInt8
+  // For kInt8: the linear layer whose weights are the parameter `name`.weight.
+  std::function<Int8Linear(const std::string& name)> int8 = {};
 
-// Reads from a model directory, whose files stay mapped as long as the result lives.
-ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config);
+  std::vector<float> operator()(const std::string& name) const { return floats(name); }
+};
+
+// Reads from a model directory, whose files stay mapped as long as the result lives. Without a type
+// that of the files is taken, f32 if they hold f16.
+ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
+                                 std::optional<NumberType> type = std::nullopt);
 
 // Draws initial values as training does; equal for equal seeds.
-ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed);
+ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed,
+                          NumberType type = NumberType::kF32);
 
 // Packs `name`.weight [out, in] and, unless it has none, `name`.bias.
 enum class Bias { kPresent, kAbsent };

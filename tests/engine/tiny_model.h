@@ -81,13 +81,13 @@ inline std::map<std::string, ModelConfig> TinyConfigs() {
 // Random weights scaled up, so that different contexts give different tokens.
 inline ReadWeights TinyWeights(const ModelConfig& config) {
   const ReadWeights initial = RandomWeights(config, 11);
-  return [initial](const std::string& name) {
+  return {[initial](const std::string& name) {
     std::vector<float> values = initial(name);
     if (name.find("norm") == std::string::npos && name.find("Norm") == std::string::npos) {
       for (float& value : values) value *= 12;
     }
     return values;
-  };
+  }};
 }
 
 inline std::shared_ptr<const Model> MakeTinyModel(const ModelConfig& config) {
