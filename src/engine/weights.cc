@@ -39,38 +39,72 @@ ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed, NumberType t
   return {draw, type};
 }
 
+namespace {
+
+std::vector<float> ReadBias(const ReadWeights& read, const std::string& name, Bias bias) {
+  return bias == Bias::kPresent ? read(name + ".bias") : std::vector<float>();
+}
+
+PackedLinear PackFloats(const std::vector<float>& weights, const std::vector<float>& bias,
+                        int64_t out, int64_t in, NumberType type) {
+  return PackedLinear(weights.data(), bias.empty() ? nullptr : bias.data(), out, in, type);
+}
+
+// Puts the layers' rows of `size` values a head head by head: for each head those of the first
+// layer, then of the second, and so on.
+template <typename T>
+std::vector<T> InterleaveHeads(const std::vector<std::vector<T>>& layers, int64_t num_heads,
+                               int64_t size) {
+  std::vector<T> result;
+  for (int64_t head = 0; head < num_heads; ++head) {
+    for (const std::vector<T>& layer : layers) {
+      const auto begin = layer.begin() + head * size;
+      result.insert(result.end(), begin, begin + size);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+PackedLinear PackInt8(const Int8Linear& linear, const std::vector<float>& bias) {
+  return PackedLinear(linear.values.data(), linear.scales.data(), linear.input_scales.data(),
+                      bias.empty() ? nullptr : bias.data(), linear.out, linear.in);
+}
+
 PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,
                         Bias bias) {
-  const std::vector<float> weights = read(name + ".weight");
-  const std::vector<float> biases =
-      bias == Bias::kPresent ? read(name + ".bias") : std::vector<float>();
-  return PackedLinear(weights.data(), bias == Bias::kPresent ? biases.data() : nullptr, out, in);
+  const std::vector<float> biases = ReadBias(read, name, bias);
+  if (read.type == NumberType::kInt8) return PackInt8(read.int8(name), biases);
+  return PackFloats(read(name + ".weight"), biases, out, in, read.type);
 }
 
 PackedLinear PackHeads(const ReadWeights& read, const std::vector<std::string>& names,
                        int64_t num_heads, int64_t head_size, int64_t in, Bias bias) {
-  std::vector<std::vector<float>> weights;
   std::vector<std::vector<float>> biases;
   for (const std::string& name : names) {
-    weights.push_back(read(name + ".weight"));
     if (bias == Bias::kPresent) biases.push_back(read(name + ".bias"));
   }
-  const auto interleave = [&](const std::vector<std::vector<float>>& layers, int64_t row) {
-    const int64_t size = head_size * row;  // values of one head
-    std::vector<float> packed;
-    for (int64_t head = 0; head < num_heads; ++head) {
-      for (const std::vector<float>& layer : layers) {
-        const auto begin = layer.begin() + head * size;
-        packed.insert(packed.end(), begin, begin + size);
-      }
+  const std::vector<float> packed_bias = InterleaveHeads(biases, num_heads, head_size);
+  const int64_t out = static_cast<int64_t>(names.size()) * num_heads * head_size;
+  if (read.type == NumberType::kInt8) {
+    std::vector<std::vector<int8_t>> values;
+    std::vector<std::vector<float>> scales;
+    Int8Linear packed = {out, in, {}, {}, {}};
+    for (const std::string& name : names) {
+      Int8Linear linear = read.int8(name);
+      values.push_back(std::move(linear.values));
+      scales.push_back(std::move(linear.scales));
+      packed.input_scales = std::move(linear.input_scales);  // 1, the same for all
     }
-    return packed;
-  };
-  const std::vector<float> packed_weights = interleave(weights, in);
-  const std::vector<float> packed_biases = interleave(biases, 1);
-  return PackedLinear(packed_weights.data(),
-                      bias == Bias::kPresent ? packed_biases.data() : nullptr,
-                      static_cast<int64_t>(names.size()) * num_heads * head_size, in);
+    packed.values = InterleaveHeads(values, num_heads, head_size * in);
+    packed.scales = InterleaveHeads(scales, num_heads, head_size);
+    return PackInt8(packed, packed_bias);
+  }
+  std::vector<std::vector<float>> weights;
+  for (const std::string& name : names) weights.push_back(read(name + ".weight"));
+  return PackFloats(InterleaveHeads(weights, num_heads, head_size * in), packed_bias, out, in,
+                    read.type);
 }
 
 void CheckHeadSize(const std::string& part, int64_t head_size) {

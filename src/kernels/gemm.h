@@ -4,37 +4,70 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/number_type.h"
+
 namespace blockformer {
 
 // What happens to z = x W^T + b on its way to memory.
 enum class Epilogue {
   kStore,  // y = z
-  kGelu,   // y = GELU(z), the exact form with erf
+  kGelu,   // y = GELU(z), the exact form with erf; int8 layers approximate it (gelu-inl.h)
   kRelu,   // y = max(z, 0)
   kAdd,    // y += z
 };
 
-// The weights of a linear layer, packed once into the layout that the processor's GEMM reads best.
-// Immutable after construction; safe to use from several threads.
+// Takes z = x W^T + b piece by piece, so that it never lies in memory as a whole. Several threads
+// take tiles at once; to one thread those of a row come with ascending columns.
+class TileSink {
+ public:
+  virtual ~TileSink() = default;
+  // `z` holds `rows` rows of `columns` numbers, `stride` apart, and may be changed. `thread` is in
+  // [0, NumThreads()).
+  virtual void Take(int thread, int64_t first_row, int64_t rows, int64_t first_column,
+                    int64_t columns, float* z, int64_t stride) = 0;
+};
+
+// What carries out a linear layer's product, for one type of weights.
+class LinearKernel {
+ public:
+  virtual ~LinearKernel() = default;
+  virtual void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const = 0;
+  virtual void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const = 0;
+  virtual int64_t Bytes() const = 0;
+};
+
+// The weights of a linear layer, packed once into the layout that its kernel reads best. Immutable
+// after construction; safe to use from several threads.
 class PackedLinear {
  public:
-  // Copies weights [out, in] and, unless it is null, bias [out].
-  PackedLinear(const float* weights, const float* bias, int64_t out, int64_t in);
-  PackedLinear(PackedLinear&&) noexcept;
-  PackedLinear& operator=(PackedLinear&&) noexcept;
-  ~PackedLinear();
+  // Copies weights [out, in] and, unless it is null, bias [out]. `type` is kF32 or kBf16; both
+  // multiply and add in f32, kBf16 rounds weights (and inputs, where the processor has bf16
+  // products) to bf16.
+  PackedLinear(const float* weights, const float* bias, int64_t out, int64_t in,
+               NumberType type = NumberType::kF32);
+  // Copies int8 weights: [o, i] stands for values [o, i] * scales [o] / input_scales [i], with
+  // values in [-127, 127]. Inputs are divided by input_scales and quantised row by row at run time,
+  // symmetrically; sums are exact integers, so a row's result depends on nothing but the row.
+  PackedLinear(const int8_t* values, const float* scales, const float* input_scales,
+               const float* bias, int64_t out, int64_t in);
 
   // x [rows, in] -> y [rows, out], both dense and not overlapping. Runs on all threads.
-  void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const;
+  void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const {
+    if (rows > 0) kernel_->Apply(x, rows, epilogue, y);
+  }
+  // Hands x W^T + b to `sink`.
+  void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const {
+    if (rows > 0) kernel_->ApplyTiles(x, rows, sink);
+  }
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
+  int64_t Bytes() const { return kernel_->Bytes(); }  // of packed weights
 
  private:
-  struct Packed;
   int64_t out_;
   int64_t in_;
-  std::unique_ptr<const Packed> packed_;
+  std::unique_ptr<const LinearKernel> kernel_;
 };
 
 }  // namespace blockformer

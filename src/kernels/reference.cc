@@ -5,6 +5,23 @@
 #include <vector>
 
 namespace blockformer::reference {
+namespace {
+
+double Finish(Epilogue epilogue, double z, double before) {
+  switch (epilogue) {
+    case Epilogue::kStore:
+      return z;
+    case Epilogue::kGelu:
+      return 0.5 * z * (1.0 + std::erf(z / std::sqrt(2.0)));
+    case Epilogue::kRelu:
+      return std::max(z, 0.0);
+    case Epilogue::kAdd:
+      return z + before;
+  }
+  return z;
+}
+
+}  // namespace
 
 void Linear(const float* x, const float* weights, const float* bias, int64_t rows, int64_t out,
             int64_t in, Epilogue epilogue, float* y) {
@@ -14,10 +31,30 @@ void Linear(const float* x, const float* weights, const float* bias, int64_t row
       for (int64_t i = 0; i < in; ++i) {
         z += static_cast<double>(x[row * in + i]) * weights[o * in + i];
       }
-      if (epilogue == Epilogue::kGelu) z = 0.5 * z * (1.0 + std::erf(z / std::sqrt(2.0)));
-      if (epilogue == Epilogue::kRelu) z = std::max(z, 0.0);
-      if (epilogue == Epilogue::kAdd) z += y[row * out + o];
-      y[row * out + o] = static_cast<float>(z);
+      float& target = y[row * out + o];
+      target = static_cast<float>(Finish(epilogue, z, target));
+    }
+  }
+}
+
+void Int8Linear(const float* x, const int8_t* values, const float* scales,
+                const float* input_scales, const float* bias, int64_t rows, int64_t out, int64_t in,
+                Epilogue epilogue, float* y) {
+  for (int64_t row = 0; row < rows; ++row, x += in, y += out) {
+    // In f32, as the kernel: a number half way between two integers has to round alike.
+    float largest = 0;
+    for (int64_t i = 0; i < in; ++i) {
+      largest = std::max(largest, std::abs(x[i] * (1 / input_scales[i])));
+    }
+    const float inverse = largest == 0 ? 1 : 127 / largest;
+    for (int64_t o = 0; o < out; ++o) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < in; ++i) {
+        const float rounded = std::nearbyint(x[i] * (1 / input_scales[i]) * inverse);
+        sum += static_cast<int64_t>(rounded) * values[o * in + i];
+      }
+      const double z = static_cast<double>(sum) / inverse * scales[o] + (bias ? bias[o] : 0);
+      y[o] = static_cast<float>(Finish(epilogue, z, y[o]));
     }
   }
 }

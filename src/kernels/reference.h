@@ -12,6 +12,12 @@ namespace blockformer::reference {
 void Linear(const float* x, const float* weights, const float* bias, int64_t rows, int64_t out,
             int64_t in, Epilogue epilogue, float* y);
 
+// The int8 layer that PackedLinear describes: each row is divided by input_scales and its largest
+// number becomes 127; sums are exact.
+void Int8Linear(const float* x, const int8_t* values, const float* scales,
+                const float* input_scales, const float* bias, int64_t rows, int64_t out, int64_t in,
+                Epilogue epilogue, float* y);
+
 void LayerNorm(const float* x, int64_t rows, int64_t width, const float* gain, const float* bias,
                float epsilon, float* y);
 
