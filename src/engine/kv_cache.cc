@@ -1,6 +1,6 @@
 #include "engine/kv_cache.h"
 
-#include <cstdlib>
+#include <new>
 
 #include "base/error.h"
 
@@ -9,13 +9,9 @@ namespace {
 
 constexpr int64_t kPageMultiple = 8;
 
-// Floats of one page of one layer.
-int64_t KeyFloats(const KvShape& shape, int64_t page_size) {
-  return shape.num_heads * shape.head_size * page_size;
-}
-
-int64_t ValueFloats(const KvShape& shape, int64_t page_size) {
-  return shape.num_heads * PaddedHeadSize(shape.head_size) * page_size;
+// A layer's pages, without memory.
+KvPages LayerOf(const KvShape& shape, int64_t page_size) {
+  return {nullptr, shape.type, page_size, shape.num_heads, shape.head_size};
 }
 
 }  // namespace
@@ -24,11 +20,8 @@ int64_t PageSizeFor(int64_t positions) {
   return (positions + kPageMultiple - 1) / kPageMultiple * kPageMultiple;
 }
 
-void KvCache::FreeMemory::operator()(float* memory) const { std::free(memory); }
-
 int64_t KvCache::BytesPerPage(const KvShape& shape, int64_t page_size) {
-  return shape.num_layers * static_cast<int64_t>(sizeof(float)) *
-         (KeyFloats(shape, page_size) + ValueFloats(shape, page_size));
+  return shape.num_layers * LayerOf(shape, page_size).PageBytes();
 }
 
 KvCache::KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size)
@@ -41,22 +34,16 @@ KvCache::KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size)
       "a KV cache of {} pages is more than any machine holds; a smaller --batch or --max-length "
       "takes less",
       num_pages);
-  // calloc of a large range maps zero pages, which take memory only once they are written.
-  memory_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(bytes), 1)));
-  Require(memory_ != nullptr, ErrorCode::kExhausted,
-          "{} MB for the KV cache cannot be had; a smaller --batch or --max-length takes less",
-          bytes / 1'000'000);
-  float* next = memory_.get();
+  try {
+    memory_ = AlignedBuffer(bytes);
+  } catch (const std::bad_alloc&) {
+    Fail(ErrorCode::kExhausted,
+         "{} MB for the KV cache cannot be had; a smaller --batch or --max-length takes less",
+         bytes / 1'000'000);
+  }
   for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
-    KvPages pages;
-    pages.page_size = page_size;
-    pages.num_heads = shape.num_heads;
-    pages.head_size = shape.head_size;
-    pages.padded_head_size = PaddedHeadSize(shape.head_size);
-    pages.keys = next;
-    next += num_pages * KeyFloats(shape, page_size);
-    pages.values = next;
-    next += num_pages * ValueFloats(shape, page_size);
+    KvPages pages = LayerOf(shape, page_size);
+    pages.memory = memory_.data() + layer * num_pages * pages.PageBytes();
     layers_.push_back(pages);
   }
   for (int64_t page = num_pages; page > 0; --page) {

@@ -2,11 +2,11 @@
 #define BLOCKFORMER_ENGINE_KV_CACHE_H_
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/number_type.h"
-#include "kernels/attention.h"
+#include "kernels/kv_pages.h"
 
 namespace blockformer {
 
@@ -41,12 +41,8 @@ class KvCache {
   static int64_t BytesPerPage(const KvShape& shape, int64_t page_size);
 
  private:
-  struct FreeMemory {
-    void operator()(float* memory) const;
-  };
-
   int64_t page_size_;
-  std::unique_ptr<float, FreeMemory> memory_;
+  AlignedBuffer memory_;
   std::vector<KvPages> layers_;
   std::vector<int32_t> free_pages_;
 };

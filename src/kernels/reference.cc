@@ -90,18 +90,15 @@ void AttendHead(const KvPages& cache, const AttentionRule& rule, const Attention
                 int64_t head, const float* query, float* out) {
   const int64_t size = cache.head_size;
   std::vector<double> result(static_cast<size_t>(size), 0.0);
+  float key[kMaxHeadSize];
+  float value[kMaxHeadSize];
   double sum = 0;
   if (row.key_mask == nullptr || row.key_mask[row.position] != 0 || row.attends_if_masked) {
     for (int64_t j = 0; j <= row.position; ++j) {
       if (row.key_mask != nullptr && row.key_mask[j] == 0) continue;
-      const int64_t page = row.pages[j / cache.page_size];
-      const int64_t slot = j % cache.page_size;
-      const float* keys = cache.Keys(page, head);
-      const float* values = cache.Values(page, head) + slot * cache.padded_head_size;
+      cache.Read(row.pages[j / cache.page_size], head, j % cache.page_size, key, value);
       double score = 0;
-      for (int64_t d = 0; d < size; ++d) {
-        score += static_cast<double>(query[d]) * keys[d * cache.page_size + slot];
-      }
+      for (int64_t d = 0; d < size; ++d) score += static_cast<double>(query[d]) * key[d];
       score *= rule.scale;
       if (rule.bias != nullptr) {
         const int64_t distance = row.position - j;
@@ -109,7 +106,7 @@ void AttendHead(const KvPages& cache, const AttentionRule& rule, const Attention
       }
       const double weight = std::exp(score);
       sum += weight;
-      for (int64_t d = 0; d < size; ++d) result[static_cast<size_t>(d)] += weight * values[d];
+      for (int64_t d = 0; d < size; ++d) result[static_cast<size_t>(d)] += weight * value[d];
     }
   }
   for (int64_t d = 0; d < size; ++d) {

@@ -9,34 +9,15 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/argmax.h"
-#include "kernels/attention.h"
 #include "kernels/gemm.h"
 #include "kernels/layer_norm.h"
 #include "kernels/reference.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
+#include "tests/kernels/random_vector.h"
 
 namespace blockformer {
 namespace {
-
-constexpr double kRoundoff = 0x1.0p-24;
-
-std::vector<float> RandomVector(int64_t size, uint64_t seed) {
-  Random random(seed);
-  std::vector<float> values(static_cast<size_t>(size));
-  for (float& value : values) value = static_cast<float>(random.Uniform() * 2 - 1);
-  return values;
-}
-
-double MaxDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    const double difference = std::abs(static_cast<double>(a[i]) - b[i]);
-    if (!(difference <= largest)) largest = std::isnan(difference) ? INFINITY : difference;
-  }
-  return largest;
-}
 
 struct GemmShape {
   int64_t rows, out, in;
@@ -134,116 +115,6 @@ TEST(RotaryTest, TurnsPairsByTheirAngle) {
   EXPECT_NEAR(head[3], 4 * std::cos(angles[1]) + 2 * std::sin(angles[1]), 1e-5);
   EXPECT_EQ(head[4], 5);
 }
-
-struct AttentionShape {
-  int64_t page_size, num_heads, head_size, positions;
-};
-
-class AttentionTest : public testing::TestWithParam<AttentionShape> {
- protected:
-  // Two sequences whose pages lie interleaved and out of order.
-  void SetUp() override {
-    const auto [page_size, num_heads, head_size, positions] = GetParam();
-    const int64_t pages = (positions + page_size - 1) / page_size;
-    cache_.page_size = page_size;
-    cache_.num_heads = num_heads;
-    cache_.head_size = head_size;
-    cache_.padded_head_size = PaddedHeadSize(head_size);
-    keys_.resize(static_cast<size_t>(2 * pages * num_heads * head_size * page_size));
-    values_.resize(
-        static_cast<size_t>(2 * pages * num_heads * page_size * cache_.padded_head_size));
-    cache_.keys = keys_.data();
-    cache_.values = values_.data();
-    for (int64_t i = 0; i < pages; ++i) {
-      pages_[0].push_back(static_cast<int32_t>(2 * (pages - 1 - i)));
-      pages_[1].push_back(static_cast<int32_t>(2 * i + 1));
-    }
-    mask_.assign(static_cast<size_t>(positions), 1);
-    for (size_t i = 0; i < mask_.size(); i += 3) mask_[i] = 0;  // position 0 among them
-    for (int64_t p = 0; p < positions; ++p) {
-      rows_.push_back({pages_[0].data(), p, p, nullptr, false});
-      rows_.push_back({pages_[1].data(), p, p + 1, mask_.data(), p % 2 == 1});
-    }
-    qkv_ = RandomVector(static_cast<int64_t>(rows_.size()) * num_heads * 3 * head_size, 5);
-  }
-
-  int64_t NumRows() const { return static_cast<int64_t>(rows_.size()); }
-
-  std::vector<float> Run(const AttentionRule& rule) {
-    std::vector<float> out(rows_.size() * static_cast<size_t>(cache_.num_heads * cache_.head_size));
-    Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), out.data());
-    return out;
-  }
-
-  void ExpectReference(const AttentionRule& rule) {
-    const std::vector<float> actual = Run(rule);
-    std::vector<float> expected(actual.size());
-    reference::Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), expected.data());
-    // Averages of numbers up to 1; the vector exp errs by a few roundoffs. A score of head_size
-    // products, unless it is divided by their root, has its own error, which exp makes relative.
-    const double score_error = rule.scale == 1 ? static_cast<double>(cache_.head_size) : 0;
-    EXPECT_LE(MaxDifference(actual, expected), (64 + score_error) * kRoundoff);
-  }
-
-  KvPages cache_;
-  std::vector<float> keys_;
-  std::vector<float> values_;
-  std::vector<int32_t> pages_[2];
-  std::vector<uint8_t> mask_;
-  std::vector<AttentionRow> rows_;
-  std::vector<float> qkv_;
-};
-
-TEST_P(AttentionTest, MatchesTheReferenceWithMasksAndPages) {
-  const RotaryTable rotary(GetParam().positions + 1, cache_.head_size / 4 * 2, 10000);
-  StoreKeysAndValues(cache_, &rotary, rows_.data(), NumRows(), qkv_.data());
-  ExpectReference(ScaledAttention(cache_.head_size));
-}
-
-TEST_P(AttentionTest, MatchesTheReferenceWithPositionBiases) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
-  const int64_t distances = GetParam().positions;
-  const std::vector<float> bias = RandomVector(cache_.num_heads * distances, 6);
-  ExpectReference({3 * cache_.head_size, 1, bias.data(), distances});
-}
-
-TEST_P(AttentionTest, MatchesTheReferenceInBothDirections) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
-  for (AttentionRow& row : rows_) row.position = GetParam().positions - 1;
-  ExpectReference(ScaledAttention(cache_.head_size));
-}
-
-TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
-  const std::vector<float> kv =
-      RandomVector(NumRows() * cache_.num_heads * 2 * cache_.head_size, 7);
-  StoreKeysAndValues(cache_, rows_.data(), NumRows(), kv.data());
-  for (AttentionRow& row : rows_) row.position = GetParam().positions - 1;
-  // The first position's key lies in the first slot of its page, value by value.
-  const KvPages& cache = cache_;
-  for (int64_t d = 0; d < cache.head_size; ++d) {
-    EXPECT_EQ(cache.Keys(pages_[0][0], 0)[d * cache.page_size], kv[static_cast<size_t>(d)]);
-    EXPECT_EQ(cache.Values(pages_[0][0], 0)[d], kv[static_cast<size_t>(cache.head_size + d)]);
-  }
-  ExpectReference({cache_.head_size, 1, nullptr, 0});
-}
-
-TEST_P(AttentionTest, DoesNotDependOnTheNumberOfThreads) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
-  const AttentionRule rule = ScaledAttention(cache_.head_size);
-  const int threads = NumThreads();
-  SetNumThreads(1);
-  const std::vector<float> one = Run(rule);
-  SetNumThreads(3);
-  const std::vector<float> three = Run(rule);
-  SetNumThreads(threads);
-  EXPECT_EQ(one, three);
-}
-
-INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
-                         testing::Values(AttentionShape{16, 4, 32, 50}, AttentionShape{8, 2, 12, 5},
-                                         AttentionShape{16, 1, 64, 16},
-                                         AttentionShape{24, 3, 7, 23},
-                                         AttentionShape{128, 2, 128, 127}));
 
 TEST(ArgMaxTest, FindsTheFirstLargest) {
   for (const int64_t count : {1, 5, 16, 33, 1000}) {

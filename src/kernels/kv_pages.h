@@ -1,0 +1,67 @@
+#ifndef BLOCKFORMER_KERNELS_KV_PAGES_H_
+#define BLOCKFORMER_KERNELS_KV_PAGES_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/number_type.h"
+#include "kernels/rotary.h"
+
+namespace blockformer {
+
+inline constexpr int64_t kMaxHeadSize = 256;
+
+// The keys and values of one layer, in pages of `page_size` positions (a multiple of 8). A page
+// holds, for each head,
+//   keys    [head_size, page_size], so that one vector holds one dimension of many positions,
+//   values  [page_size, padded_head_size], whose padding holds zeros,
+//   and for int8 a scale for each position's key, then one for each position's value, in f32.
+struct KvPages {
+  std::byte* memory = nullptr;  // [pages, num_heads, HeadBytes()]
+  NumberType type = NumberType::kF32;  // kF32, kF16 or kInt8
+  int64_t page_size = 0;
+  int64_t num_heads = 0;
+  int64_t head_size = 0;
+
+  int64_t PaddedHeadSize() const;  // so that rows of values fill whole vectors
+  int64_t ElementBytes() const;
+  int64_t ValuesOffset() const { return head_size * page_size * ElementBytes(); }
+  int64_t ScalesOffset() const {
+    return ValuesOffset() + page_size * PaddedHeadSize() * ElementBytes();
+  }
+  int64_t HeadBytes() const;  // whole cache lines
+  int64_t PageBytes() const { return num_heads * HeadBytes(); }
+
+  std::byte* Head(int64_t page, int64_t head) const {
+    return memory + (page * num_heads + head) * HeadBytes();
+  }
+
+  // Key and value [head_size] at one place, as f32; slow.
+  void Read(int64_t page, int64_t head, int64_t slot, float* key, float* value) const;
+};
+
+// One position of one sequence: where its key and value are stored, or what its query sees.
+struct AttentionRow {
+  const int32_t* pages = nullptr;  // the sequence's pages, in order of position
+  int64_t position = 0;            // index in the cache; keys 0..position are visible
+  int64_t rotary_position = 0;     // the position that rotary embedding encodes
+  // One byte a position, 0 for keys that no query may see; null if all are visible.
+  const uint8_t* key_mask = nullptr;
+  // What a row does whose own byte is 0: attend to the visible keys before it, or write an output
+  // of exactly 0, as FlashAttention leaves padding.
+  bool attends_if_masked = false;
+};
+
+// Writes keys and values of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key,
+// value) into the cache. Unless `rotary` is null, it first turns queries and keys by their rotary
+// positions, in place.
+void StoreKeysAndValues(const KvPages& cache, const RotaryTable* rotary, const AttentionRow* rows,
+                        int64_t num_rows, float* qkv);
+
+// Writes `kv` [rows, num_heads * 2 * head_size] (for each head key, value) into the cache.
+void StoreKeysAndValues(const KvPages& cache, const AttentionRow* rows, int64_t num_rows,
+                        const float* kv);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_KERNELS_KV_PAGES_H_

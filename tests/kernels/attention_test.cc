@@ -1,0 +1,171 @@
+// Attention over the paged cache against plain loops in double precision that read the same cache, on
+// every instruction set of the processor.
+#include "kernels/attention.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "base/aligned_buffer.h"
+#include "base/parallel.h"
+#include "kernels/isa.h"
+#include "kernels/reference.h"
+#include "tests/kernels/random_vector.h"
+
+namespace blockformer {
+namespace {
+
+struct AttentionShape {
+  int64_t page_size, num_heads, head_size, positions;
+  NumberType type;
+};
+
+class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionShape>> {
+ protected:
+  AttentionTest() { SetIsa(std::get<Isa>(GetParam())); }
+  ~AttentionTest() override { SetIsa(SupportedIsas().back()); }
+
+  // Two sequences whose pages lie interleaved and out of order.
+  void SetUp() override {
+    const auto [page_size, num_heads, head_size, positions, type] = shape();
+    const int64_t pages = (positions + page_size - 1) / page_size;
+    cache_ = {nullptr, type, page_size, num_heads, head_size};
+    memory_ = AlignedBuffer(2 * pages * cache_.PageBytes());
+    cache_.memory = memory_.data();
+    for (int64_t i = 0; i < pages; ++i) {
+      pages_[0].push_back(static_cast<int32_t>(2 * (pages - 1 - i)));
+      pages_[1].push_back(static_cast<int32_t>(2 * i + 1));
+    }
+    mask_.assign(static_cast<size_t>(positions), 1);
+    for (size_t i = 0; i < mask_.size(); i += 3) mask_[i] = 0;  // position 0 among them
+    for (int64_t p = 0; p < positions; ++p) {
+      rows_.push_back({pages_[0].data(), p, p, nullptr, false});
+      rows_.push_back({pages_[1].data(), p, p + 1, mask_.data(), p % 2 == 1});
+    }
+    qkv_ = RandomVector(static_cast<int64_t>(rows_.size()) * num_heads * 3 * head_size, 5);
+  }
+
+  AttentionShape shape() const { return std::get<AttentionShape>(GetParam()); }
+  int64_t NumRows() const { return static_cast<int64_t>(rows_.size()); }
+
+  std::vector<float> Run(const AttentionRule& rule) {
+    std::vector<float> out(rows_.size() * static_cast<size_t>(cache_.num_heads * cache_.head_size));
+    Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), out.data());
+    return out;
+  }
+
+  void ExpectReference(const AttentionRule& rule) {
+    const std::vector<float> actual = Run(rule);
+    std::vector<float> expected(actual.size());
+    reference::Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), expected.data());
+    // Averages of numbers up to 1; the vector exp errs by a few roundoffs. A score of head_size
+    // products, unless it is divided by their root, has its own error, which exp makes relative.
+    const double score_error = rule.scale == 1 ? static_cast<double>(cache_.head_size) : 0;
+    EXPECT_LE(MaxDifference(actual, expected), (64 + score_error) * kRoundoff);
+  }
+
+  KvPages cache_;
+  AlignedBuffer memory_;
+  std::vector<int32_t> pages_[2];
+  std::vector<uint8_t> mask_;
+  std::vector<AttentionRow> rows_;
+  std::vector<float> qkv_;
+};
+
+TEST_P(AttentionTest, MatchesTheReferenceWithMasksAndPages) {
+  const RotaryTable rotary(shape().positions + 1, cache_.head_size / 4 * 2, 10000);
+  StoreKeysAndValues(cache_, &rotary, rows_.data(), NumRows(), qkv_.data());
+  ExpectReference(ScaledAttention(cache_.head_size));
+}
+
+TEST_P(AttentionTest, MatchesTheReferenceWithPositionBiases) {
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  const int64_t distances = shape().positions;
+  const std::vector<float> bias = RandomVector(cache_.num_heads * distances, 6);
+  ExpectReference({3 * cache_.head_size, 1, bias.data(), distances});
+}
+
+TEST_P(AttentionTest, MatchesTheReferenceInBothDirections) {
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  for (AttentionRow& row : rows_) row.position = shape().positions - 1;
+  ExpectReference(ScaledAttention(cache_.head_size));
+}
+
+TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
+  const std::vector<float> kv =
+      RandomVector(NumRows() * cache_.num_heads * 2 * cache_.head_size, 7);
+  StoreKeysAndValues(cache_, rows_.data(), NumRows(), kv.data());
+  for (AttentionRow& row : rows_) row.position = shape().positions - 1;
+  // Row 2 is the first sequence's position 1. Numbers up to 1 are off by half a unit in the last
+  // place of f16, or a whole one where old processors truncate, or by half of the 127th part of the
+  // largest.
+  const double half_error = ActiveIsa() == Isa::kPortable ? 0x1.0p-11 : 0x1.0p-12;
+  const double error = cache_.type == NumberType::kF32   ? 0
+                       : cache_.type == NumberType::kF16 ? half_error
+                                                         : 0.5 / 127 + kRoundoff;
+  std::vector<float> key(static_cast<size_t>(cache_.head_size));
+  std::vector<float> value(key.size());
+  for (int64_t head = 0; head < cache_.num_heads; ++head) {
+    cache_.Read(pages_[0][0], head, 1, key.data(), value.data());
+    const float* stored = kv.data() + (2 * cache_.num_heads + head) * 2 * cache_.head_size;
+    for (size_t d = 0; d < key.size(); ++d) {
+      EXPECT_NEAR(key[d], stored[d], error);
+      EXPECT_NEAR(value[d], stored[key.size() + d], error);
+    }
+  }
+  ExpectReference({cache_.head_size, 1, nullptr, 0});
+}
+
+TEST_P(AttentionTest, DoesNotDependOnTheNumberOfThreads) {
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  const AttentionRule rule = ScaledAttention(cache_.head_size);
+  const int threads = NumThreads();
+  SetNumThreads(1);
+  const std::vector<float> one = Run(rule);
+  SetNumThreads(3);
+  const std::vector<float> three = Run(rule);
+  SetNumThreads(threads);
+  EXPECT_EQ(one, three);
+}
+
+// Decoding computes rows one at a time, prefill several: both have to give the same numbers.
+TEST_P(AttentionTest, RowsDependOnNothingButThemselves) {
+  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  // Sequence by sequence, so that rows form groups.
+  std::vector<AttentionRow> sorted;
+  for (size_t i = 0; i < rows_.size(); i += 2) sorted.push_back(rows_[i]);
+  for (size_t i = 1; i < rows_.size(); i += 2) sorted.push_back(rows_[i]);
+  const AttentionRule rule = ScaledAttention(cache_.head_size);
+  const int64_t width = cache_.num_heads * cache_.head_size;
+  std::vector<float> together(static_cast<size_t>(NumRows() * width));
+  Attend(cache_, rule, sorted.data(), NumRows(), qkv_.data(), together.data());
+  std::vector<float> alone(static_cast<size_t>(width));
+  for (int64_t i = 0; i < NumRows(); ++i) {
+    Attend(cache_, rule, &sorted[static_cast<size_t>(i)], 1, qkv_.data() + i * 3 * width,
+           alone.data());
+    ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + i * width)) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttentionTest,
+    testing::Combine(testing::ValuesIn(SupportedIsas()),
+                     testing::Values(AttentionShape{16, 4, 32, 50, NumberType::kF32},
+                                     AttentionShape{8, 2, 12, 5, NumberType::kF32},
+                                     AttentionShape{16, 1, 64, 16, NumberType::kF32},
+                                     AttentionShape{24, 3, 7, 23, NumberType::kF32},
+                                     AttentionShape{128, 2, 128, 127, NumberType::kF32},
+                                     AttentionShape{16, 4, 32, 50, NumberType::kF16},
+                                     AttentionShape{16, 2, 13, 37, NumberType::kF16},
+                                     AttentionShape{8, 1, 80, 20, NumberType::kF16},
+                                     AttentionShape{16, 4, 32, 50, NumberType::kInt8},
+                                     AttentionShape{16, 2, 13, 37, NumberType::kInt8},
+                                     AttentionShape{8, 1, 80, 20, NumberType::kInt8})),
+    [](const auto& test) {
+      const AttentionShape& shape = std::get<AttentionShape>(test.param);
+      return fmt::format("{}_{}_page{}_heads{}_size{}_positions{}",
+                         IsaName(std::get<Isa>(test.param)), NumberTypeName(shape.type),
+                         shape.page_size, shape.num_heads, shape.head_size, shape.positions);
+    });
+
+}  // namespace
+}  // namespace blockformer
