@@ -14,6 +14,13 @@ namespace blockformer {
 struct GeneratorOptions {
   int64_t max_sequences = 32;  // generated together
   int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
+  // How the linear layers' weights lie in memory: "f32", "bf16" or "int8"; "auto" as in their
+  // files.
+  std::string dtype = "auto";
+  std::string kv_dtype = "auto";  // the same of the KV cache: "f32", "f16" or "int8"
+  // Bytes of the KV cache, reserved at the start; 0 for what max_sequences of max_length take, but
+  // at most 80 % of the memory that is available.
+  int64_t memory_bytes = 0;
   int threads = 0;  // of this process; 0 leaves them as they are, at first all processors
   // Asked before every step of the model, if it is set. Returning false ends what is generated.
   std::function<bool()> keep_going;

@@ -17,6 +17,11 @@ struct CpuInfo {
 
 CpuInfo GetCpuInfo();
 
+// Memory that this process can still take without others being swapped out: what the system has
+// available, or what is left of a control group's limit if that is less. `root` stands before /proc
+// and /sys.
+int64_t AvailableMemoryBytes(const std::string& root = "");
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_BASE_CPU_H_

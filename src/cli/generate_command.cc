@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "base/byte_size.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
@@ -28,6 +29,7 @@ struct Flags {
   std::string model;
   std::string prompt;
   std::string compat;
+  std::string memory;
   int64_t samples = 1;
   bool json = false;
   BatchFiles files;
@@ -126,13 +128,23 @@ void RefuseFlagsOfSampling(const Flags& flags) {
       {"--top-p", text.top_p != 1},
       {"--min-p", text.min_p != 0},
       {"--repetition-penalty", text.repetition_penalty != 1},
-      {"--max-length", flags.generator.max_length != 0}};
+      {"--max-length", flags.generator.max_length != 0},
+      {"--dtype", flags.generator.dtype != "auto"},
+      {"--kv-dtype", flags.generator.kv_dtype != "auto"},
+      {"--memory", !flags.memory.empty()}};
   for (const auto& [name, is_set] : refused) {
     Require(!is_set, ErrorCode::kInvalidArgument,
             "{}: --compat published does not take it; it continues one prompt with the most "
             "likely tokens",
             name);
   }
+}
+
+int64_t ReadMemory(const std::string& size) {
+  const std::optional<int64_t> bytes = ParseByteSize(size);
+  Require(bytes && *bytes > 0, ErrorCode::kInvalidArgument,
+          "--memory: \"{}\" is no size; bytes are wanted, such as 800000000, 512M or 4G", size);
+  return *bytes;
 }
 
 void Generate(Flags flags, bool prompt_given) {
@@ -152,6 +164,7 @@ void Generate(Flags flags, bool prompt_given) {
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
   }
   ValidateTextOptions(flags.text);
+  if (!flags.memory.empty()) flags.generator.memory_bytes = ReadMemory(flags.memory);
   if (!batch) {
     flags.generator.max_sequences = std::min(flags.generator.max_sequences, flags.samples);
   }
@@ -208,6 +221,17 @@ void AddGenerateCommand(CLI::App& app) {
   command
       ->add_option("--max-length", flags->generator.max_length,
                    "Tokens a sequence, prompt included; 0: the model's context")
+      ->capture_default_str();
+  command
+      ->add_option("--memory", flags->memory,
+                   "Memory of the KV cache, such as 512M or 4G; without it what --batch sequences "
+                   "of --max-length take, at most 80 % of what is available")
+      ->type_name("SIZE");
+  command
+      ->add_option("--dtype", flags->generator.dtype,
+                   "Weights in memory: f32, bf16 or int8; auto: as in the files")
+      ->capture_default_str();
+  command->add_option("--kv-dtype", flags->generator.kv_dtype, "KV cache: auto, f32, f16 or int8")
       ->capture_default_str();
   command->add_option("--threads", flags->generator.threads, "0: one a processor")
       ->capture_default_str();

@@ -4,18 +4,52 @@
 #include <numeric>
 #include <utility>
 
+#include "base/cpu.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/parallel.h"
 
 namespace blockformer {
 namespace {
 
 constexpr int64_t kPageSize = 16;
+constexpr int64_t kMemoryPercent = 80;
 constexpr int64_t kMaxSequences = 1 << 16;
 // Finite, as SampleToken wants it even after a repetition penalty, and of no weight beside others.
 constexpr float kExcludedLogit = -1e30F;
 
 int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+
+int64_t UnitsOfLength(const Model& model, int64_t tokens) {
+  return CeilDivide(tokens, model.unit_length()) + 1;  // one more for an unaligned prompt
+}
+
+int64_t BytesPerPage(const Model& model, const EngineOptions& options) {
+  const TransformerConfig& config = model.config().decoder;
+  return KvCache::BytesPerPage(
+      {config.num_layers, config.num_heads, config.HeadSize(), options.kv_type}, kPageSize);
+}
+
+// Returns the budget of the KV cache, whole pages. Refuses one that is too small or not there.
+int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
+  const int64_t available = AvailableMemoryBytes();
+  Require(options.memory_bytes >= 0 && options.memory_bytes <= available,
+          ErrorCode::kInvalidArgument,
+          "memory_bytes: {} is out of range; {} bytes are available, and 0 leaves the choice",
+          options.memory_bytes, available);
+  const int64_t page_bytes = BytesPerPage(model, options);
+  const int64_t sequence_pages = CeilDivide(UnitsOfLength(model, options.max_length), kPageSize);
+  const int64_t pages = options.memory_bytes > 0
+                            ? options.memory_bytes / page_bytes
+                            : std::min(options.max_sequences * sequence_pages,
+                                       available / 100 * kMemoryPercent / page_bytes);
+  const int64_t largest = std::max<int64_t>(0, (pages * kPageSize - 1) * model.unit_length());
+  Require(pages >= sequence_pages, ErrorCode::kExhausted,
+          "max_length: {} tokens take {} bytes of KV cache and there are {}; the largest that fits "
+          "is {}",
+          options.max_length, sequence_pages * page_bytes, pages * page_bytes, largest);
+  return pages * page_bytes;
+}
 
 EngineOptions Complete(const Model& model, EngineOptions options) {
   if (options.max_length == 0) options.max_length = model.config().max_length;
@@ -32,11 +66,8 @@ EngineOptions Complete(const Model& model, EngineOptions options) {
     Require(id >= 0 && id < options.num_sampled_ids, ErrorCode::kInvalidArgument,
             "excluded_ids: {} is not in [0, {})", id, options.num_sampled_ids);
   }
+  options.memory_bytes = CompleteMemory(model, options);
   return options;
-}
-
-int64_t UnitsOfLength(const Model& model, int64_t tokens) {
-  return CeilDivide(tokens, model.unit_length()) + 1;  // one more for an unaligned prompt
 }
 
 SchedulerLimits LimitsOf(const Model& model, const EngineOptions& options) {
@@ -44,8 +75,7 @@ SchedulerLimits LimitsOf(const Model& model, const EngineOptions& options) {
   limits.max_sequences = options.max_sequences;
   limits.max_units_per_step = CeilDivide(options.max_prefill_tokens, model.unit_length());
   limits.page_size = kPageSize;
-  limits.num_pages =
-      options.max_sequences * CeilDivide(UnitsOfLength(model, options.max_length), kPageSize);
+  limits.num_pages = options.memory_bytes / BytesPerPage(model, options);
   return limits;
 }
 
@@ -91,17 +121,17 @@ struct Engine::Sequence {
   int64_t prompt_begin = 0;          // where the prompt begins in `tokens`
   std::vector<uint8_t> prompt_mask;  // of the prompt's units; 0 on padding
   std::vector<uint8_t> unit_mask;    // empty if no unit is masked
-  std::vector<int32_t> pages;
-  int64_t computed_units = 0;
   int64_t generated = 0;
 };
 
 Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
     : model_(std::move(model)),
       options_(Complete(*model_, options)),
-      scheduler_(LimitsOf(*model_, options_)),
+      scheduler_(LimitsOf(*model_, options_), UnitReader()),
       stack_(model_->config().decoder, LimitsOf(*model_, options_).num_pages, kPageSize,
-             UnitsOfLength(*model_, options_.max_length)) {}
+             UnitsOfLength(*model_, options_.max_length)) {
+  if (options_.synthetic_prompts) stack_.cache.FillForBenchmark();
+}
 
 Engine::~Engine() = default;
 
@@ -111,6 +141,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
     request.prompt_mask.clear();
   }
   CheckRequest(*model_, options_, request);
+  WarnBeyondContext(static_cast<int64_t>(request.prompt.size()) + request.max_tokens);
 
   const int64_t length = model_->unit_length();
   const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
@@ -130,8 +161,9 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
   }
   sequence->request = std::move(request);
   sequence->callback = std::move(callback);
-  const int64_t id = next_id_++;
-  scheduler_.Submit(id, prompt_units, total_units);
+  const int64_t given_units = options_.synthetic_prompts ? prompt_units - 1 : 0;
+  const int64_t id =
+      scheduler_.Submit({prompt_units, total_units, given_units}, sequence->request.priority);
   sequences_.emplace(id, std::move(sequence));
   return id;
 }
@@ -139,7 +171,6 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
 void Engine::Cancel(int64_t id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  stack_.cache.GiveBack(&found->second->pages);
   scheduler_.Finish(id);
   sequences_.erase(found);
 }
@@ -155,8 +186,8 @@ bool Engine::Step() {
     generating.push_back(sequences_.at(item.id).get());
     ids.push_back(item.id);
   }
-  if (generating.empty()) return true;
-  GenerateUnits(generating);
+  if (!generating.empty()) GenerateUnits(generating);
+  scheduler_.StepDone();
   const int64_t length = model_->unit_length();
   for (size_t i = 0; i < generating.size(); ++i) {
     const auto tokens =
@@ -171,6 +202,31 @@ void Engine::Run() {
   }
 }
 
+void Engine::WarnBeyondContext(int64_t length) {
+  const int64_t context = model_->config().max_length;
+  if (length <= context || std::exchange(warned_beyond_context_, true)) return;
+  LogWarning(
+      "a text of up to {} tokens exceeds the context of {} that the model was trained with; "
+      "what comes behind it may be poor",
+      length, context);
+}
+
+// Keys and values depend on the tokens, and on which of them are padding: those are made negative.
+Scheduler::ReadUnits Engine::UnitReader() const {
+  if (!options_.share_prefixes || options_.synthetic_prompts) return {};
+  return [this](int64_t id, int64_t begin, int64_t count) {
+    const Sequence& sequence = *sequences_.at(id);
+    const size_t first = static_cast<size_t>(begin * model_->unit_length());
+    const size_t end = static_cast<size_t>((begin + count) * model_->unit_length());
+    std::vector<int32_t> contents;
+    for (size_t i = first; i < end; ++i) {
+      const bool is_padding = i < sequence.prompt_mask.size() && sequence.prompt_mask[i] == 0;
+      contents.push_back(is_padding ? ~sequence.tokens[i] : sequence.tokens[i]);
+    }
+    return contents;
+  };
+}
+
 // Passes the step's units through the decoder and gathers the hidden states to generate from.
 void Engine::RunDecoder(const std::vector<StepItem>& step) {
   const int64_t length = model_->unit_length();
@@ -180,24 +236,19 @@ void Engine::RunDecoder(const std::vector<StepItem>& step) {
   unit_mask_.clear();
   std::vector<int64_t> last_rows;
   for (const StepItem& item : step) {
-    Sequence& sequence = *sequences_.at(item.id);
-    const int64_t end = sequence.computed_units + item.units;
-    const int64_t pages_held = static_cast<int64_t>(sequence.pages.size());
-    stack_.cache.Take(CeilDivide(end, kPageSize) - pages_held, &sequence.pages);
-    for (int64_t unit = sequence.computed_units; unit < end; ++unit) {
-      rows_.push_back({sequence.pages.data(), unit, unit,
+    const Sequence& sequence = *sequences_.at(item.id);
+    const int64_t end = item.begin + item.units;
+    for (int64_t unit = item.begin; unit < end; ++unit) {
+      rows_.push_back({item.pages, unit, unit,
                        sequence.unit_mask.empty() ? nullptr : sequence.unit_mask.data(), false});
     }
     const auto tokens = sequence.tokens.begin();
-    unit_ids_.insert(unit_ids_.end(), tokens + sequence.computed_units * length,
-                     tokens + end * length);
+    unit_ids_.insert(unit_ids_.end(), tokens + item.begin * length, tokens + end * length);
     const int64_t prompt_length = static_cast<int64_t>(sequence.prompt_mask.size());
     const auto mask = sequence.prompt_mask.begin();
-    unit_mask_.insert(unit_mask_.end(),
-                      mask + std::min(sequence.computed_units * length, prompt_length),
+    unit_mask_.insert(unit_mask_.end(), mask + std::min(item.begin * length, prompt_length),
                       mask + std::min(end * length, prompt_length));
     unit_mask_.resize(unit_ids_.size(), 1);  // what was generated is no padding
-    sequence.computed_units = end;
     if (item.generates) last_rows.push_back(static_cast<int64_t>(rows_.size()) - 1);
   }
   hidden_.resize(rows_.size() * static_cast<size_t>(width));

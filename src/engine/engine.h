@@ -17,10 +17,14 @@ namespace blockformer {
 struct EngineOptions {
   int64_t max_sequences = 32;  // decoded together
   int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
-  int64_t max_prefill_tokens = 512;  // prompt tokens computed in one step
+  int64_t max_prefill_tokens = 512;       // prompt tokens computed in one step
   NumberType kv_type = NumberType::kF32;  // of the KV cache: kF32, kF16 or kInt8
-  // For benchmarks: prompts are not computed; instead the cache holds arbitrary values, and
-  // generation starts behind the prompt at once.
+  // Of the KV cache, all of it reserved at the start; 0 for what max_sequences of max_length take,
+  // but at most 80 % of what is available.
+  int64_t memory_bytes = 0;
+  bool share_prefixes = true;  // compute the same beginning of several prompts once
+  // For benchmarks: of prompts only the last unit is computed, on a cache of arbitrary values, none
+  // of which are shared.
   bool synthetic_prompts = false;
   PositionRule position_rule = PositionRule::kTrained;
   // Ids from here on are never chosen; 0 for the model's vocabulary size. The vocabulary tables are
@@ -37,7 +41,8 @@ struct GenerationRequest {
   int64_t max_tokens = 0;
   bool stop_at_eos = true;
   SamplingOptions sampling;
-  uint64_t stream = 0;  // sequences with equal seed and stream draw alike
+  uint64_t stream = 0;   // sequences with equal seed and stream draw alike
+  int32_t priority = 0;  // higher ones go first; equal ones as they came
 };
 
 // Called with the tokens that a step has made, in order; the last call has `finished` set and may
@@ -46,11 +51,12 @@ struct GenerationRequest {
 using TokenCallback = std::function<bool(std::span<const int32_t> tokens, bool finished)>;
 
 // Generates for many sequences at once. Every step carries all of them forward by one unit: a
-// block, or a token of a vanilla model; sequences join and leave between steps. Not thread-safe;
-// several engines may share one model.
+// block, or a token of a vanilla model; sequences join and leave between steps. What a sequence
+// generates does not depend on the others. Not thread-safe; several engines may share one model.
 class Engine {
  public:
-  // Reserves the KV cache for max_sequences of max_length tokens.
+  // Throws Error(kInvalidArgument) for options out of range, Error(kExhausted) if the KV cache
+  // cannot hold a sequence of max_length; the message names the largest that fits.
   Engine(std::shared_ptr<const Model> model, const EngineOptions& options);
   ~Engine();
 
@@ -58,21 +64,28 @@ class Engine {
   // bad options, Error(kExhausted) if prompt and max_tokens exceed max_length.
   int64_t Submit(GenerationRequest request, TokenCallback callback);
 
-  // Ends a sequence; no further call of its callback comes.
+  // Ends a sequence; no further call of its callback comes. Not for use by callbacks, which return
+  // false instead.
   void Cancel(int64_t id);
 
-  // Carries out one step. Returns false if there was nothing to do.
+  // Carries out one step. Returns false if there was nothing to do. If it throws, sequences that
+  // took part can only be cancelled.
   bool Step();
 
   // Steps until all sequences have ended.
   void Run();
 
   const Model& model() const { return *model_; }
+  // With all that was left open filled in.
   const EngineOptions& options() const { return options_; }
+  EngineStats stats() const { return scheduler_.stats(); }
 
  private:
   struct Sequence;
 
+  void WarnBeyondContext(int64_t length);
+  // For the scheduler; nothing if no prefixes are shared.
+  Scheduler::ReadUnits UnitReader() const;
   void RunDecoder(const std::vector<StepItem>& step);
   void GenerateUnits(const std::vector<Sequence*>& sequences);
   void Choose(const std::vector<Sequence*>& sequences, int64_t step, float* logits, int32_t* ids);
@@ -86,7 +99,7 @@ class Engine {
   StackState stack_;
   TokenDecoderState token_state_;
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;
-  int64_t next_id_ = 0;
+  bool warned_beyond_context_ = false;
   // Scratch of one step.
   std::vector<AttentionRow> rows_;
   std::vector<int32_t> unit_ids_;   // [rows, L]

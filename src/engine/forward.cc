@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -31,16 +32,15 @@ void RunDecoder(const Model& model, const ForwardInput& input, ForwardOutput* ou
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
   StackState state(config, input.batch * pages, kPageSize, last_position + 1);
 
-  std::vector<std::vector<int32_t>> page_lists(static_cast<size_t>(input.batch));
+  std::vector<int32_t> page_lists(static_cast<size_t>(input.batch * pages));
+  std::iota(page_lists.begin(), page_lists.end(), 0);
   std::vector<AttentionRow> rows;
   for (int64_t b = 0; b < input.batch; ++b) {
-    std::vector<int32_t>& list = page_lists[static_cast<size_t>(b)];
-    state.cache.Take(pages, &list);
     for (int64_t i = 0; i < input.units; ++i) {
       const size_t index = static_cast<size_t>(b * input.units + i);
       const int64_t position = input.positions.empty() ? i : input.positions[index];
-      rows.push_back({list.data(), i, position, input.unit_mask.data() + b * input.units,
-                      input.masked_units_attend});
+      rows.push_back({page_lists.data() + b * pages, i, position,
+                      input.unit_mask.data() + b * input.units, input.masked_units_attend});
     }
   }
   output->hidden = output->embeds;

@@ -22,29 +22,24 @@ struct KvShape {
 // vectors.
 int64_t PageSizeFor(int64_t positions);
 
-// The keys and values of all layers of a stack, in pages that sequences take and give back. All
-// memory is reserved at construction and touched at first use. Not thread-safe.
+// The memory of the keys and values of all layers of a stack, in pages; who uses which is decided
+// elsewhere. All of it is reserved at construction and touched at first use. Not thread-safe.
 class KvCache {
  public:
   // Throws Error(kExhausted) if the memory cannot be had.
   KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size);
 
   const KvPages& Layer(int64_t layer) const { return layers_[static_cast<size_t>(layer)]; }
-  int64_t page_size() const { return page_size_; }
-  int64_t num_free_pages() const { return static_cast<int64_t>(free_pages_.size()); }
 
-  // Appends `count` pages to `pages`. Throws Error(kInternal) if fewer are free.
-  void Take(int64_t count, std::vector<int32_t>* pages);
-  // Returns all pages and empties the list.
-  void GiveBack(std::vector<int32_t>* pages);
+  // Writes arbitrary small numbers everywhere, so that all of the memory is really there.
+  void FillForBenchmark();
 
   static int64_t BytesPerPage(const KvShape& shape, int64_t page_size);
 
  private:
-  int64_t page_size_;
+  int64_t bytes_ = 0;
   AlignedBuffer memory_;
   std::vector<KvPages> layers_;
-  std::vector<int32_t> free_pages_;
 };
 
 }  // namespace blockformer

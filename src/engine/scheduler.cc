@@ -1,59 +1,162 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 
 namespace blockformer {
+namespace {
 
-void Scheduler::Submit(int64_t id, int64_t prompt_units, int64_t total_units) {
-  const Sequence sequence{id, prompt_units, total_units};
-  Require(
-      PagesOf(sequence) <= limits_.num_pages, ErrorCode::kExhausted,
-      "a sequence of {} blocks or tokens does not fit the KV cache, which holds {}; shorten the "
-      "prompt, ask for fewer tokens, or give the cache more memory",
-      total_units, limits_.num_pages * limits_.page_size);
-  waiting_.push_back(sequence);
+int32_t Previous(const std::vector<int32_t>& pages, int64_t page) {
+  return page == 0 ? PagePool::kNoPage : pages[static_cast<size_t>(page - 1)];
 }
 
-void Scheduler::Admit() {
-  while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < limits_.max_sequences) {
-    const int64_t pages = PagesOf(waiting_.front());
-    if (pages > free_pages_) return;  // later ones wait too: none overtakes
-    free_pages_ -= pages;
-    running_.push_back(waiting_.front());
-    waiting_.pop_front();
-  }
+}  // namespace
+
+int64_t Scheduler::Submit(const SequenceSize& size, int32_t priority) {
+  Require(
+      PagesFor(size.total_units) <= limits_.num_pages, ErrorCode::kExhausted,
+      "a sequence of {} blocks or tokens does not fit the KV cache, which holds {}; shorten the "
+      "prompt, ask for fewer tokens, or give the cache more memory",
+      size.total_units, limits_.num_pages * limits_.page_size);
+  Sequence sequence;
+  sequence.size = size;
+  sequence.units = sequence.prefill = size.prompt_units;
+  sequence.computed = size.given_units;
+  const int64_t id = next_id_++;
+  waiting_.emplace(std::pair(-int64_t{priority}, id), std::move(sequence));
+  return id;
 }
 
 std::vector<StepItem> Scheduler::Plan() {
   Admit();
   std::vector<StepItem> step;
   int64_t budget = limits_.max_units_per_step;
-  for (Sequence& sequence : running_) {
-    const int64_t prompt_left = sequence.prompt_units - sequence.computed_units;
-    int64_t units = 1;
-    if (prompt_left > 0) {
-      units = std::min(prompt_left, budget);
-      budget -= units;
-      if (units == 0) continue;
-    }
-    sequence.computed_units += units;
-    step.push_back({sequence.id, units, sequence.computed_units >= sequence.prompt_units});
+  for (auto entry = running_.begin(); entry != running_.end(); ++entry) {
+    const int64_t id = entry->first.second;
+    Sequence& sequence = entry->second;
+    TakeKnownPages(id, &sequence);
+    const int64_t prompt_left = sequence.prefill - sequence.computed;
+    sequence.planned = prompt_left > 0 ? std::min(prompt_left, budget) : 1;
+    if (sequence.planned == 0) continue;
+    if (!TakePages(entry)) break;
+    if (prompt_left > 0) budget -= sequence.planned;
+    const bool generates = sequence.computed + sequence.planned == sequence.units;
+    step.push_back({id, sequence.computed, sequence.planned, generates, sequence.pages.data()});
   }
   return step;
 }
 
+void Scheduler::StepDone() {
+  ++stats_.steps;
+  for (auto& [rank, sequence] : running_) {
+    stats_.cached_prompt_units += std::exchange(sequence.found, 0);
+    if (sequence.planned == 0) continue;
+    if (sequence.computed < sequence.prefill) stats_.computed_prompt_units += sequence.planned;
+    sequence.computed += std::exchange(sequence.planned, 0);
+    if (sequence.computed == sequence.units) ++sequence.units;
+    MakePagesKnown(rank.second, &sequence);
+  }
+}
+
 void Scheduler::Finish(int64_t id) {
-  const auto same = [id](const Sequence& sequence) { return sequence.id == id; };
-  const auto running = std::find_if(running_.begin(), running_.end(), same);
-  if (running != running_.end()) {
-    free_pages_ += PagesOf(*running);
-    running_.erase(running);
+  const auto has_id = [id](const auto& entry) { return entry.first.second == id; };
+  for (Queue* queue : {&running_, &waiting_}) {
+    const auto found = std::find_if(queue->begin(), queue->end(), has_id);
+    if (found == queue->end()) continue;
+    pool_.Release(&found->second.pages);
+    queue->erase(found);
     return;
   }
-  const auto waiting = std::find_if(waiting_.begin(), waiting_.end(), same);
-  if (waiting != waiting_.end()) waiting_.erase(waiting);
+}
+
+EngineStats Scheduler::stats() const {
+  EngineStats stats = stats_;
+  stats.pages = pool_.num_pages();
+  stats.pages_in_use = pool_.num_pages() - pool_.num_available();
+  stats.pages_cached = pool_.num_cached();
+  return stats;
+}
+
+// In their order, so that none overtakes; and those that run behind one that waits give way to it.
+void Scheduler::Admit() {
+  while (!waiting_.empty()) {
+    const auto entry = running_.insert(waiting_.extract(waiting_.begin())).position;
+    TakeKnownPages(entry->first.second, &entry->second);
+    while (!HasRoom() && std::next(entry) != running_.end()) {
+      Stop(std::prev(running_.end()));
+      ++stats_.preemptions;
+    }
+    if (!HasRoom()) return Stop(entry);
+  }
+}
+
+// Whether all that run can compute the units they know, and a page more each: otherwise one that is
+// admitted might be stopped for want of memory at once.
+bool Scheduler::HasRoom() const {
+  int64_t wanted = 0;
+  for (const auto& [rank, sequence] : running_) {
+    const int64_t units = std::min(sequence.units + limits_.page_size, sequence.size.total_units);
+    wanted += PagesFor(units) - static_cast<int64_t>(sequence.pages.size());
+  }
+  return static_cast<int64_t>(running_.size()) <= limits_.max_sequences &&
+         wanted <= pool_.num_available();
+}
+
+void Scheduler::Stop(Queue::iterator entry) {
+  Sequence& sequence = entry->second;
+  pool_.Release(&sequence.pages);
+  sequence.prefill = sequence.units;
+  sequence.computed = sequence.size.given_units;
+  sequence.planned = sequence.found = sequence.known_pages = 0;
+  waiting_.insert(running_.extract(entry));
+}
+
+// Takes pages that hold the next units already. The last unit is always computed: the one behind it
+// is generated from its hidden state, which is not kept.
+void Scheduler::TakeKnownPages(int64_t id, Sequence* sequence) {
+  if (!read_units_) return;
+  const int64_t size = limits_.page_size;
+  while (sequence->computed == static_cast<int64_t>(sequence->pages.size()) * size &&
+         sequence->computed + size < sequence->prefill) {
+    const std::optional<int32_t> page = pool_.Find(Previous(sequence->pages, sequence->known_pages),
+                                                   read_units_(id, sequence->computed, size));
+    if (!page) return;
+    sequence->pages.push_back(*page);
+    sequence->computed += size;
+    sequence->found += size;
+    ++sequence->known_pages;
+  }
+}
+
+// Takes the pages for what is planned, from the last sequences if there are none left. Returns
+// false if it was itself the last, and had to stop.
+bool Scheduler::TakePages(Queue::iterator entry) {
+  Sequence& sequence = entry->second;
+  const int64_t wanted = PagesFor(sequence.computed + sequence.planned);
+  while (static_cast<int64_t>(sequence.pages.size()) < wanted) {
+    if (pool_.num_available() > 0) {
+      sequence.pages.push_back(pool_.Take());
+      continue;
+    }
+    const auto last = std::prev(running_.end());
+    const bool is_last = last == entry;
+    Stop(last);
+    ++stats_.preemptions;
+    if (is_last) return false;
+  }
+  return true;
+}
+
+void Scheduler::MakePagesKnown(int64_t id, Sequence* sequence) {
+  if (!read_units_) return;
+  const int64_t size = limits_.page_size;
+  for (int64_t& known = sequence->known_pages; (known + 1) * size <= sequence->computed; ++known) {
+    int32_t& page = sequence->pages[static_cast<size_t>(known)];
+    page = pool_.MakeKnown(page, Previous(sequence->pages, known),
+                           read_units_(id, known * size, size));
+  }
 }
 
 }  // namespace blockformer

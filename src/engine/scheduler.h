@@ -2,8 +2,12 @@
 #define BLOCKFORMER_ENGINE_SCHEDULER_H_
 
 #include <cstdint>
-#include <deque>
+#include <functional>
+#include <map>
+#include <utility>
 #include <vector>
+
+#include "engine/page_pool.h"
 
 namespace blockformer {
 
@@ -15,51 +19,102 @@ struct SchedulerLimits {
   int64_t page_size = 1;           // units a page
 };
 
-// A part of a step: the next `units` units of sequence `id` pass through the decoder. If
-// `generates`, the unit that follows them is generated from the last one.
-struct StepItem {
-  int64_t id = 0;
-  int64_t units = 0;
-  bool generates = false;
+// What the scheduler knows of a request.
+struct SequenceSize {
+  int64_t prompt_units = 0;
+  int64_t total_units = 0;  // prompt and generated ones
+  // The first of the prompt's units that count as computed without ever being so, for benchmarks.
+  int64_t given_units = 0;
 };
 
-// Decides which sequences take part in each step: first come, first served; a prompt is computed in
-// chunks beside sequences that generate. A sequence is admitted when its whole length fits into the
-// free pages, so none ever has to be stopped for want of memory. Pure policy: it knows no model.
-// Not thread-safe.
+// A part of a step: the units [begin, begin + units) of sequence `id` pass through the decoder,
+// which writes to `pages`. If `generates`, the unit behind them is generated from the last one.
+struct StepItem {
+  int64_t id = 0;
+  int64_t begin = 0;
+  int64_t units = 0;
+  bool generates = false;
+  const int32_t* pages = nullptr;  // the sequence's, from its first unit on; until StepDone()
+};
+
+// What has been done, and how the cache is used.
+struct EngineStats {
+  int64_t steps = 0;
+  int64_t computed_prompt_units = 0;  // and those computed again after a preemption
+  int64_t cached_prompt_units = 0;    // found in the cache instead
+  int64_t preemptions = 0;
+  int64_t pages = 0;
+  int64_t pages_in_use = 0;
+  int64_t pages_cached = 0;  // not in use, kept for prompts that begin with what they hold
+};
+
+// Decides which sequences take part in each step, and on which pages of the KV cache: those of
+// higher priority first, and first come, first served among equals. Prompts are computed in chunks
+// beside sequences that generate. Pages are taken as units need them; when there are none left, the
+// last sequence in that order gives up its own and computes its units again later. So the first one
+// always goes on, and none runs for which one before it has to wait.
+//
+// Full pages are shared by sequences that begin alike, and kept after their sequences ended until
+// their memory is needed. Pure policy: it knows no model. Not thread-safe.
 class Scheduler {
  public:
-  explicit Scheduler(const SchedulerLimits& limits)
-      : limits_(limits), free_pages_(limits.num_pages) {}
+  // Tells what `count` units of a sequence are, from unit `begin` on: all that their keys and
+  // values depend on, beside the units before them.
+  using ReadUnits = std::function<std::vector<int32_t>(int64_t id, int64_t begin, int64_t count)>;
 
-  // Throws Error(kExhausted) if `total_units`, prompt and generated ones, can never fit.
-  void Submit(int64_t id, int64_t prompt_units, int64_t total_units);
+  // Nothing is shared without `read_units`, as it has to be if sequences have given units.
+  explicit Scheduler(const SchedulerLimits& limits, ReadUnits read_units = {})
+      : limits_(limits), read_units_(std::move(read_units)), pool_(limits.num_pages) {}
 
-  // The next step; empty if nothing waits or runs. The caller carries it out before the next call.
+  // Queues a sequence and returns its id, larger than all before. Throws Error(kExhausted) if it
+  // can never fit.
+  int64_t Submit(const SequenceSize& size, int32_t priority = 0);
+
+  // The next step; empty if nothing waits or runs.
   std::vector<StepItem> Plan();
 
-  // Ends a sequence that waits or runs, and frees what it held.
+  // The planned step has been carried out, and what it generates can be read. A step of which this
+  // is not said is planned anew.
+  void StepDone();
+
+  // Ends a sequence that waits or runs, between steps, and frees what it held.
   void Finish(int64_t id);
 
   bool HasWork() const { return !waiting_.empty() || !running_.empty(); }
+  EngineStats stats() const;
 
  private:
   struct Sequence {
-    int64_t id;
-    int64_t prompt_units;
-    int64_t total_units;
-    int64_t computed_units = 0;
+    SequenceSize size;
+    int64_t units = 0;        // known: those of the prompt and those generated
+    int64_t prefill = 0;      // units to compute before it generates, or goes on to
+    int64_t computed = 0;     // units whose keys and values lie in `pages`
+    int64_t planned = 0;      // units of the step under way
+    int64_t found = 0;        // of `computed`, those found since the last step
+    int64_t known_pages = 0;  // the first pages, that are full and known to the pool
+    std::vector<int32_t> pages;
   };
+  // Sequences by (-priority, id): the order in which they are served.
+  using Queue = std::map<std::pair<int64_t, int64_t>, Sequence>;
 
-  int64_t PagesOf(const Sequence& sequence) const {
-    return (sequence.total_units + limits_.page_size - 1) / limits_.page_size;
+  int64_t PagesFor(int64_t units) const {
+    return (units + limits_.page_size - 1) / limits_.page_size;
   }
   void Admit();
+  bool HasRoom() const;
+  // Makes a running sequence wait again, without its pages.
+  void Stop(Queue::iterator entry);
+  void TakeKnownPages(int64_t id, Sequence* sequence);
+  bool TakePages(Queue::iterator entry);
+  void MakePagesKnown(int64_t id, Sequence* sequence);
 
   SchedulerLimits limits_;
-  int64_t free_pages_;
-  std::deque<Sequence> waiting_;
-  std::vector<Sequence> running_;  // in the order of admission
+  ReadUnits read_units_;
+  PagePool pool_;
+  Queue waiting_;
+  Queue running_;
+  int64_t next_id_ = 0;
+  EngineStats stats_;
 };
 
 }  // namespace blockformer

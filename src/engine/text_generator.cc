@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -18,12 +19,37 @@ namespace {
 // Prompts that wait in the engine beside those that run, so that a free place is filled at once.
 constexpr int64_t kQueuedPrompts = 8;
 
+// The type that an option names; nothing for "auto".
+std::optional<NumberType> ParseType(const char* option, const std::string& name,
+                                    const std::set<NumberType>& allowed) {
+  if (name == "auto") return std::nullopt;
+  const std::optional<NumberType> type = ParseNumberType(name);
+  if (type && allowed.contains(*type)) return type;
+  std::string names = "auto";
+  for (const NumberType choice : allowed) names += std::string(", ") + NumberTypeName(choice);
+  Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is not known; one of {} is wanted", option, name,
+       names);
+}
+
+std::optional<NumberType> WeightType(const GeneratorOptions& options) {
+  return ParseType("dtype", options.dtype,
+                   {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+}
+
+NumberType KvType(const GeneratorOptions& options) {
+  return ParseType("kv_dtype", options.kv_dtype,
+                   {NumberType::kF32, NumberType::kF16, NumberType::kInt8})
+      .value_or(NumberType::kF32);
+}
+
 EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& model,
                               const Tokenizer& tokenizer, const std::string& directory) {
   RequireVocabularyFits(tokenizer, model.config().vocab_size, directory);
   EngineOptions engine;
   engine.max_sequences = options.max_sequences;
   engine.max_length = options.max_length;
+  engine.kv_type = KvType(options);
+  engine.memory_bytes = options.memory_bytes;
   engine.num_sampled_ids = tokenizer.VocabSize();
   engine.excluded_ids = tokenizer.MissingIds();
   return engine;
@@ -96,7 +122,7 @@ struct TextGenerator::Impl {
 
   Impl(const std::string& directory, const GeneratorOptions& options)
       : tokenizer(Tokenizer::Load(directory)),
-        model(Model::Load(directory)),
+        model(Model::Load(directory, WeightType(options))),
         engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
         keep_going(options.keep_going) {}
 

@@ -230,9 +230,16 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --max-tokens 0", 2, "max_tokens: 0");
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
-  expect(block + " --n 65536 --batch 65536 --max-length 4194304", 1,
-         "smaller --batch or --max-length");
-  expect(block + " --batch 65536 --max-length 4194304", 0, "x");  // only one sequence is needed
+  expect(block + " --memory 1K --max-length 64", 1, "the largest that fits is 0");
+  expect(block + " --memory 1000T", 2, "memory_bytes: 10");
+  expect(block + " --memory 4X", 2, "--memory: \"4X\" is no size");
+  expect(block + " --memory 0", 2, "--memory: \"0\"");
+  expect(block + " --memory 64K --max-tokens 8", 0, "x");
+  expect(block + " --dtype f16", 2, "dtype: \"f16\" is not known; one of auto, f32, bf16, int8");
+  expect(block + " --kv-dtype bf16", 2, "kv_dtype: \"bf16\" is not known; one of auto, f32, f16");
+  expect(block + " --dtype f32 --kv-dtype f32 --max-tokens 8", 0, "x");
+  expect(block + " --n 3 --batch 65536 --max-length 4194304", 0, "x");  // as many as memory holds
+  expect(block + " --max-length 100 --max-tokens 64", 0, "exceeds the context of 64");
   expect(block + " --batch 0", 2, "max_sequences");
   expect(block + " --threads -3", 2, "threads");
   expect(block + " --n 0", 2, "--n");
@@ -272,7 +279,8 @@ TEST_F(ProgramTest, GeneratesAsThePublishedImplementation) {
   refuses(" --prompt a --threads -3", "threads");
   refuses(" --input a --output b", "--input: --compat published");
   for (const char* flag : {"--n 2", "--stop x", "--temperature 1", "--top-k 3", "--top-p 0.5",
-                           "--min-p 0.1", "--repetition-penalty 2", "--max-length 32"}) {
+                           "--min-p 0.1", "--repetition-penalty 2", "--max-length 32",
+                           "--dtype f32", "--kv-dtype f16", "--memory 1G"}) {
     const std::string name = std::string(flag).substr(0, std::string(flag).find(' '));
     refuses(std::string(" --prompt a ") + flag, name + ": --compat published");
   }

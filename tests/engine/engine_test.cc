@@ -214,6 +214,180 @@ TEST_P(EngineTest, RefusesImpossibleRequests) {
   EXPECT_THROW(Engine(model_, options), Error);
 }
 
+// How sequences share the cache does not depend on the parts of the model.
+class EngineMemoryTest : public EngineTest {};
+
+// Prompts of many lengths, most with one of two beginnings, some with padding, for units of
+// `length` tokens.
+GenerationRequest MixedRequest(int64_t i, int64_t length) {
+  const uint64_t seed = static_cast<uint64_t>(i);
+  std::vector<int32_t> prompt = RandomPrompt(1 + i * 7 % (12 * length), 1000 + seed);
+  if (i % 3 != 0) {
+    const std::vector<int32_t> beginning = RandomPrompt(20 * length, seed % 2);
+    prompt.insert(prompt.begin(), beginning.begin(), beginning.end());
+  }
+  const int64_t units = i % 16 < 4 ? 50 : 6;  // some outgrow the page that each is admitted with
+  GenerationRequest request = Request(std::move(prompt), 1 + i * 5 % length + (units - 1) * length);
+  if (i % 10 == 4) {
+    request.prompt_mask.assign(request.prompt.size(), 1);
+    std::fill_n(request.prompt_mask.begin(), request.prompt.size() / 3, 0);
+  }
+  request.stop_at_eos = i % 4 == 0;
+  request.sampling.temperature = i % 2 == 0 ? 0.0 : 0.9;
+  request.sampling.repetition_penalty = i % 5 == 0 ? 1.2 : 1.0;
+  request.stream = seed;
+  request.priority = i % 7 == 0 ? 1 : 0;
+  return request;
+}
+
+TEST_P(EngineMemoryTest, PreemptionSharingAndCancellationsChangeNothing) {
+  constexpr int64_t kRequests = 200;
+  constexpr int kCalls = 9;  // after which some have had enough
+  const int64_t length = model_->unit_length();
+  ModelConfig config = model_->config();
+  config.max_length = 90 * length;
+  model_ = MakeTinyModel(config);
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.share_prefixes = false;
+  Engine alone(model_, options);
+  options.max_sequences = 9;
+  options.share_prefixes = true;
+  options.memory_bytes = alone.options().memory_bytes * 3 / 2;
+  options.max_prefill_tokens = 50;
+  Engine engine(model_, options);
+  std::vector<std::vector<int32_t>> results(kRequests);
+  std::vector<int> calls(kRequests);
+  std::vector<int64_t> ids;
+  const auto submit = [&](size_t i) {
+    const auto take = [&results, &calls, i](std::span<const int32_t> tokens, bool) {
+      results[i].insert(results[i].end(), tokens.begin(), tokens.end());
+      return ++calls[i] < kCalls || i % 13 != 6;
+    };
+    ids.push_back(engine.Submit(MixedRequest(static_cast<int64_t>(i), length), take));
+  };
+  while (engine.Step() || ids.size() < kRequests) {
+    for (int i = 0; i < 2 && ids.size() < kRequests; ++i) submit(ids.size());
+    for (size_t i = 5; i < ids.size(); i += 11) {
+      if (calls[i] >= kCalls) engine.Cancel(ids[i]);
+    }
+  }
+  EXPECT_GT(engine.stats().preemptions, 10);
+  EXPECT_GT(engine.stats().cached_prompt_units, 500);
+  EXPECT_EQ(engine.stats().pages_in_use, 0);
+  for (size_t i = 0; i < kRequests; ++i) {
+    auto expected = GenerateAll(&alone, {MixedRequest(static_cast<int64_t>(i), length)})[0];
+    if (i % 13 == 6 || i % 11 == 5) {
+      expected.resize(std::min(expected.size(), static_cast<size_t>(kCalls * length)));
+    }
+    ASSERT_EQ(results[i], expected) << "request " << i;
+  }
+}
+
+TEST_P(EngineMemoryTest, PaddingSharesNothingWithTokens) {
+  GenerationRequest request = Request(RandomPrompt(80, 1), 10);
+  const std::vector<int32_t> without = Alone(request);
+  request.prompt_mask.assign(80, 1);
+  std::fill_n(request.prompt_mask.begin(), 45, 0);
+  const std::vector<int32_t> with = Alone(request);
+  ASSERT_NE(with, without);
+  Engine engine(model_, {});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(GenerateAll(&engine, {Request(request.prompt, 10)})[0], without);
+    EXPECT_EQ(GenerateAll(&engine, {request})[0], with);
+  }
+  const int64_t units = (80 + model_->unit_length() - 1) / model_->unit_length();
+  EXPECT_EQ(engine.stats().cached_prompt_units, 2 * ((units - 1) / 16 * 16));
+}
+
+TEST_P(EngineMemoryTest, SharesOnlyIfAsked) {
+  for (const bool share : {false, true}) {
+    EngineOptions options;
+    options.share_prefixes = share;
+    Engine engine(model_, options);
+    for (int i = 0; i < 2; ++i) GenerateAll(&engine, {Request(RandomPrompt(80, 1), 4)});
+    EXPECT_EQ(engine.stats().cached_prompt_units > 0, share);
+    EXPECT_EQ(engine.stats().pages_cached > 0, share);
+  }
+}
+
+TEST_P(EngineMemoryTest, AHigherPriorityGoesFirst) {
+  EngineOptions options;
+  options.max_sequences = 1;
+  Engine engine(model_, options);
+  std::string order;
+  const auto submit = [&](GenerationRequest request, char name) {
+    engine.Submit(std::move(request), [&order, name](std::span<const int32_t>, bool finished) {
+      if (finished) order += name;
+      return true;
+    });
+  };
+  submit(Request(RandomPrompt(4, 1), 60), 'a');
+  engine.Step();
+  submit(Request(RandomPrompt(4, 2), 9), 'b');
+  GenerationRequest urgent = Request(RandomPrompt(4, 3), 9);
+  urgent.priority = 1;
+  submit(urgent, 'c');
+  engine.Run();
+  EXPECT_EQ(order, "cab");
+}
+
+TEST_P(EngineMemoryTest, SyntheticPromptsAreNotComputed) {
+  EngineOptions options;
+  options.max_sequences = 2;
+  options.synthetic_prompts = true;
+  Engine engine(model_, options);
+  const auto results =
+      GenerateAll(&engine, {Request(RandomPrompt(80, 1), 10), Request(RandomPrompt(80, 1), 16)});
+  EXPECT_EQ(results[0].size(), 10U);
+  EXPECT_EQ(results[1].size(), 16U);
+  EXPECT_EQ(engine.stats().computed_prompt_units, 2);
+  EXPECT_EQ(engine.stats().cached_prompt_units, 0);
+  EXPECT_NE(results[0], Alone(Request(RandomPrompt(80, 1), 10)));
+}
+
+TEST_P(EngineMemoryTest, NamesTheLargestLengthThatFitsItsMemory) {
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.max_length = 500;
+  const int64_t bytes = Engine(model_, options).options().memory_bytes;
+  options.memory_bytes = bytes / 2;
+  std::string message;
+  try {
+    Engine engine(model_, options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kExhausted);
+    message = error.what();
+  }
+  EXPECT_THAT(message, testing::StartsWith("max_length: 500 tokens take"));
+  const size_t number = message.rfind(' ') + 1;
+  ASSERT_LT(number, message.size());
+  options.max_length = std::stoll(message.substr(number));
+  EXPECT_GT(options.max_length, 200);
+  Engine engine(model_, options);
+  EXPECT_LE(engine.options().memory_bytes, bytes / 2);
+  const std::vector<int32_t> prompt = RandomPrompt(options.max_length - 5, 1);
+  EXPECT_EQ(GenerateAll(&engine, {Request(prompt, 5)})[0].size(), 5U);
+  ++options.max_length;
+  EXPECT_THROW(Engine(model_, options), Error);
+  options.memory_bytes = -1;
+  EXPECT_THROW(Engine(model_, options), Error);
+}
+
+TEST_P(EngineMemoryTest, WarnsOnceBeyondTheContext) {
+  EngineOptions options;
+  options.max_length = 200;
+  Engine engine(model_, options);
+  const auto warnings = [&](int64_t max_tokens) {
+    testing::internal::CaptureStderr();
+    GenerateAll(&engine, {Request(RandomPrompt(90, 1), max_tokens)});
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(warnings(6), "");
+  EXPECT_THAT(warnings(7), testing::HasSubstr("97 tokens exceeds the context of 96"));
+  EXPECT_EQ(warnings(7), "");
+}
+
 std::vector<std::string> TinyNames() {
   std::vector<std::string> names;
   for (const auto& [name, config] : TinyConfigs()) names.push_back(name);
@@ -221,6 +395,9 @@ std::vector<std::string> TinyNames() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, testing::ValuesIn(TinyNames()),
+                         [](const auto& kind) { return kind.param; });
+
+INSTANTIATE_TEST_SUITE_P(Kinds, EngineMemoryTest, testing::Values("Prefix", "Vanilla"),
                          [](const auto& kind) { return kind.param; });
 
 // Block lengths that fill vectors and pages, and those beside them.

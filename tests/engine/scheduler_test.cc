@@ -1,8 +1,11 @@
 #include "engine/scheduler.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -14,93 +17,445 @@ SchedulerLimits Limits(int64_t sequences, int64_t units, int64_t pages, int64_t 
   return {sequences, units, pages, page_size};
 }
 
+std::vector<int64_t> Ids(const std::vector<StepItem>& step) {
+  std::vector<int64_t> ids;
+  for (const StepItem& item : step) ids.push_back(item.id);
+  return ids;
+}
+
+// Carries out a step.
+std::vector<StepItem> Step(Scheduler* scheduler) {
+  std::vector<StepItem> step = scheduler->Plan();
+  scheduler->StepDone();
+  return step;
+}
+
 TEST(SchedulerTest, ReadsPromptsInChunksBesideSequencesThatGenerate) {
   Scheduler scheduler(Limits(4, 3, 100, 4));
-  scheduler.Submit(0, 2, 10);
-  scheduler.Submit(1, 5, 10);
-  const auto first = scheduler.Plan();
+  scheduler.Submit({2, 10});
+  scheduler.Submit({5, 10});
+  const auto first = Step(&scheduler);
   ASSERT_EQ(first.size(), 2U);
   EXPECT_EQ(first[0].units, 2);
   EXPECT_TRUE(first[0].generates);
   EXPECT_EQ(first[1].units, 1) << "what the first prompt left of the budget";
   EXPECT_FALSE(first[1].generates);
-  const auto second = scheduler.Plan();
+  const auto second = Step(&scheduler);
+  EXPECT_EQ(second[0].begin, 2);
   EXPECT_EQ(second[0].units, 1);
   EXPECT_TRUE(second[0].generates);
+  EXPECT_EQ(second[1].begin, 1);
   EXPECT_EQ(second[1].units, 3);
   EXPECT_FALSE(second[1].generates);
-  EXPECT_TRUE(scheduler.Plan()[1].generates) << "its last prompt unit";
+  EXPECT_TRUE(Step(&scheduler)[1].generates) << "its last prompt unit";
 }
 
 TEST(SchedulerTest, AdmitsByPagesInTheOrderOfArrival) {
   Scheduler scheduler(Limits(10, 100, 4, 2));
-  scheduler.Submit(0, 1, 6);  // three pages
-  scheduler.Submit(1, 1, 4);  // two: must wait
-  scheduler.Submit(2, 1, 2);  // one would fit, but does not overtake
-  EXPECT_EQ(scheduler.Plan().size(), 1U);
+  scheduler.Submit({4, 6});  // two pages, and one to go on
+  scheduler.Submit({3, 5});  // two: must wait
+  scheduler.Submit({1, 2});  // one would fit, but does not overtake
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
   scheduler.Finish(0);
-  EXPECT_EQ(scheduler.Plan().size(), 2U);
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(1, 2));
+}
+
+TEST(SchedulerTest, ServesHigherPrioritiesFirst) {
+  Scheduler scheduler(Limits(2, 100, 100, 2));
+  scheduler.Submit({1, 9});
+  scheduler.Submit({1, 9}, /*priority=*/-1);
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0, 1));
+  scheduler.Submit({1, 9});
+  scheduler.Submit({1, 9}, /*priority=*/7);
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(3, 0)) << "1 gave its place";
+  scheduler.Finish(3);
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0, 2));
+  scheduler.Finish(0);
+  const auto step = Step(&scheduler);
+  EXPECT_THAT(Ids(step), testing::ElementsAre(2, 1));
+  EXPECT_EQ(step[1].units, 2) << "its prompt and what it had generated";
+  EXPECT_TRUE(step[1].generates);
+}
+
+TEST(SchedulerTest, TheLastOneGivesItsPagesAndComputesAgain) {
+  Scheduler scheduler(Limits(10, 100, 4, 2));
+  scheduler.Submit({1, 8});
+  scheduler.Submit({1, 8});
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Step(&scheduler).size(), 2U);
+  EXPECT_EQ(scheduler.stats().pages_in_use, 4);
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
+  EXPECT_EQ(scheduler.stats().preemptions, 1);
+  EXPECT_EQ(scheduler.stats().pages_in_use, 3);
+  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
+  scheduler.Finish(0);
+  const auto step = Step(&scheduler);
+  ASSERT_THAT(Ids(step), testing::ElementsAre(1));
+  EXPECT_EQ(step[0].begin, 0);
+  EXPECT_EQ(step[0].units, 5) << "one of the prompt, four generated";
+  EXPECT_TRUE(step[0].generates);
 }
 
 TEST(SchedulerTest, RefusesWhatNeverFits) {
   Scheduler scheduler(Limits(10, 100, 4, 2));
-  EXPECT_THROW(scheduler.Submit(0, 1, 9), Error);
+  EXPECT_THROW(scheduler.Submit({1, 9}), Error);
   EXPECT_FALSE(scheduler.HasWork());
-  scheduler.Submit(1, 1, 8);
+  const int64_t id = scheduler.Submit({1, 8});
   EXPECT_TRUE(scheduler.HasWork());
-  scheduler.Finish(1);  // while it waits
+  scheduler.Finish(id);  // while it waits
   EXPECT_FALSE(scheduler.HasWork());
 }
 
-TEST(SchedulerTest, RandomArrivalsAllEndWithinTheLimits) {
-  constexpr int64_t kArrivals = 2000;
-  const SchedulerLimits limits = Limits(6, 16, 40, 4);
-  Scheduler scheduler(limits);
-  Random random(1);
+TEST(SchedulerTest, GivenUnitsAreNotComputed) {
+  Scheduler scheduler(Limits(10, 100, 8, 2));
+  scheduler.Submit({9, 12, /*given_units=*/8});
+  const auto step = Step(&scheduler);
+  EXPECT_EQ(step[0].begin, 8);
+  EXPECT_EQ(step[0].units, 1);
+  EXPECT_TRUE(step[0].generates);
+  EXPECT_EQ(scheduler.stats().pages_in_use, 5);
+}
+
+TEST(SchedulerTest, AStepThatWasNotCarriedOutIsPlannedAnew) {
+  Scheduler scheduler(Limits(10, 3, 8, 2));
+  scheduler.Submit({4, 6});
+  scheduler.Plan();
+  const auto again = Step(&scheduler);
+  EXPECT_EQ(again[0].begin, 0);
+  EXPECT_EQ(again[0].units, 3);
+  EXPECT_EQ(Step(&scheduler)[0].begin, 3);
+  EXPECT_EQ(scheduler.stats().pages_in_use, 2);
+}
+
+// A scheduler with a simulated engine, which checks that what a sequence sees on its pages is what
+// it would have written there.
+class Simulation {
+ public:
   struct State {
-    int64_t prompt, total, computed = 0;
+    std::vector<int32_t> tokens;   // [units, L]
+    std::vector<uint64_t> values;  // of units: what their keys and values are made of, all before
+    SequenceSize size;
+    int32_t priority = 0;
+    int64_t generated = 0;
+    int64_t submitted = 0;     // when
+    int64_t last_served = -1;  // when
   };
-  std::map<int64_t, State> open;
-  int64_t arrived = 0;
-  int64_t ended = 0;
-  int64_t last_ended_start = -1;
-  for (int64_t step = 0; ended < kArrivals; ++step) {
-    ASSERT_LT(step, 200 * kArrivals) << "starvation";
-    if (arrived < kArrivals && random.Below(3) > 0) {
-      const int64_t prompt = 1 + static_cast<int64_t>(random.Below(60));
-      const int64_t total = prompt + 1 + static_cast<int64_t>(random.Below(60));
-      open[arrived] = {prompt, total};
-      scheduler.Submit(arrived++, prompt, total);
+
+  Simulation(const SchedulerLimits& limits, int64_t unit_length)
+      : limits_(limits),
+        length_(unit_length),
+        memory_(static_cast<size_t>(limits.num_pages)),
+        scheduler_(limits, [this](int64_t id, int64_t begin, int64_t count) {
+          const auto tokens = open_.at(id).tokens.begin();
+          return std::vector<int32_t>(tokens + begin * length_, tokens + (begin + count) * length_);
+        }) {
+    for (auto& page : memory_) page.resize(static_cast<size_t>(limits.page_size));
+  }
+
+  // `tokens` are padded on the left to whole units.
+  int64_t Submit(std::vector<int32_t> tokens, int64_t new_units, int32_t priority = 0) {
+    const int64_t count = static_cast<int64_t>(tokens.size());
+    tokens.insert(tokens.begin(), static_cast<size_t>((length_ - count % length_) % length_), -1);
+    State state;
+    state.size.prompt_units = static_cast<int64_t>(tokens.size()) / length_;
+    state.size.total_units = state.size.prompt_units + new_units;
+    Append(tokens, &state);
+    state.priority = priority;
+    state.submitted = now_;
+    const int64_t id = scheduler_.Submit(state.size, priority);
+    open_.emplace(id, std::move(state));
+    return id;
+  }
+
+  // Carries out one step and ends the sequences that are complete. Returns their ids.
+  std::vector<int64_t> Step() {
+    const std::vector<StepItem> step = scheduler_.Plan();
+    EXPECT_EQ(step.empty(), open_.empty()) << "nothing goes on";
+    for (const StepItem& item : step) Compute(item);
+    scheduler_.StepDone();
+    ++now_;
+    std::vector<int64_t> ended;
+    for (const StepItem& item : step) {
+      if (!item.generates || open_.at(item.id).generated < NewUnits(item.id)) continue;
+      End(item.id);
+      ended.push_back(item.id);
     }
-    int64_t pages = 0;
-    int64_t prompt_units = 0;
-    const auto plan = scheduler.Plan();
-    ASSERT_LE(static_cast<int64_t>(plan.size()), limits.max_sequences);
-    for (const StepItem& item : plan) {
-      State& state = open.at(item.id);
-      if (state.computed < state.prompt) prompt_units += item.units;
-      ASSERT_LE(state.computed + item.units, std::max(state.prompt, state.computed + 1));
-      state.computed += item.units;
-      ASSERT_EQ(item.generates, state.computed >= state.prompt);
-      pages += (state.total + limits.page_size - 1) / limits.page_size;
-    }
-    ASSERT_LE(prompt_units, limits.max_units_per_step);
-    ASSERT_LE(pages, limits.num_pages);
-    for (const StepItem& item : plan) {
-      if (open.at(item.id).computed < open.at(item.id).total) continue;
-      scheduler.Finish(item.id);
-      open.erase(item.id);
-      ++ended;
-      last_ended_start = std::max(last_ended_start, item.id);
-      // None is passed over: a sequence waits at most for those that run beside it.
-      for (const auto& [id, state] : open) {
-        if (state.computed == 0) {
-          ASSERT_GT(id, last_ended_start - limits.max_sequences);
-        }
+    last_step_ = step;
+    return ended;
+  }
+
+  void Run() {
+    while (scheduler_.HasWork()) Step();
+  }
+
+  void End(int64_t id) {
+    scheduler_.Finish(id);
+    open_.erase(id);
+  }
+
+  const std::map<int64_t, State>& open() const { return open_; }
+  const std::vector<StepItem>& last_step() const { return last_step_; }
+  EngineStats stats() const { return scheduler_.stats(); }
+
+ private:
+  int64_t NewUnits(int64_t id) const {
+    const SequenceSize& size = open_.at(id).size;
+    return size.total_units - size.prompt_units;
+  }
+
+  void Append(const std::vector<int32_t>& tokens, State* state) const {
+    uint64_t value = state->values.empty() ? 0 : state->values.back();
+    for (const int32_t token : tokens) {
+      value = MixBits(value + static_cast<uint64_t>(token) + 1);
+      state->tokens.push_back(token);
+      if (static_cast<int64_t>(state->tokens.size()) % length_ == 0) {
+        state->values.push_back(value);
       }
     }
   }
-  EXPECT_FALSE(scheduler.HasWork());
+
+  uint64_t& Memory(const StepItem& item, int64_t unit) {
+    const int64_t page = item.pages[unit / limits_.page_size];
+    return memory_.at(static_cast<size_t>(page))[static_cast<size_t>(unit % limits_.page_size)];
+  }
+
+  void Compute(const StepItem& item) {
+    State& state = open_.at(item.id);
+    const int64_t end = item.begin + item.units;
+    for (int64_t unit = item.begin; unit < end; ++unit) {
+      Memory(item, unit) = state.values[static_cast<size_t>(unit)];
+    }
+    for (int64_t unit = 0; unit < end; ++unit) {
+      ASSERT_EQ(Memory(item, unit), state.values[static_cast<size_t>(unit)]) << "unit " << unit;
+    }
+    ASSERT_EQ(item.generates, end == static_cast<int64_t>(state.values.size()));
+    state.last_served = now_;
+    if (!item.generates) return;
+    ++state.generated;
+    // Greedy texts: the same beginning goes on in the same way.
+    const int32_t sum = std::accumulate(state.tokens.begin(), state.tokens.end(), 0);
+    Append(std::vector<int32_t>(static_cast<size_t>(length_), (sum + 7) % 11), &state);
+  }
+
+  SchedulerLimits limits_;
+  int64_t length_;
+  std::vector<std::vector<uint64_t>> memory_;  // [pages, page_size] of values
+  std::map<int64_t, State> open_;
+  std::vector<StepItem> last_step_;
+  int64_t now_ = 0;
+  Scheduler scheduler_;
+};
+
+std::vector<int32_t> RandomTokens(int64_t count, Random* random) {
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>(random->Below(1000)));
+  return tokens;
+}
+
+// Whose turn it is among those that are there.
+int64_t FirstInOrder(const Simulation& simulation) {
+  const auto before = [](const auto& a, const auto& b) {
+    return std::pair(-a.second.priority, a.first) < std::pair(-b.second.priority, b.first);
+  };
+  return std::min_element(simulation.open().begin(), simulation.open().end(), before)->first;
+}
+
+// None is served for the first time before another of the same priority that came earlier.
+void ExpectFirstComeFirstServed(const Simulation& simulation) {
+  std::map<int32_t, int64_t> passed;  // the first of each priority that was never served
+  for (const auto& [id, state] : simulation.open()) {
+    if (state.last_served < 0) {
+      passed.emplace(state.priority, id);
+    } else {
+      ASSERT_FALSE(passed.contains(state.priority)) << id << " before " << passed[state.priority];
+    }
+  }
+}
+
+TEST(SchedulerTest, RandomArrivalsAllEndWithinTheLimits) {
+  constexpr int64_t kArrivals = 10'000;
+  const SchedulerLimits limits = Limits(6, 16, 24, 4);
+  Simulation simulation(limits, 1);
+  Random random(1);
+  const std::vector<int32_t> beginning = RandomTokens(20, &random);
+  int64_t arrived = 0;
+  int64_t ended = 0;
+  int64_t longest_wait = 0;
+  int64_t now = 0;
+  for (; ended < kArrivals; ++now) {
+    ASSERT_LT(now, 20 * kArrivals) << "starvation";
+    if (arrived < kArrivals && simulation.open().size() < 30 && random.Below(3) == 0) {
+      std::vector<int32_t> prompt =
+          RandomTokens(1 + static_cast<int64_t>(random.Below(30)), &random);
+      if (random.Below(2) == 0) prompt.insert(prompt.begin(), beginning.begin(), beginning.end());
+      simulation.Submit(prompt, 1 + static_cast<int64_t>(random.Below(30)),
+                        static_cast<int32_t>(random.Below(3)) - 1);
+      ++arrived;
+    }
+    if (simulation.open().empty()) continue;
+    if (random.Below(50) == 0) {  // one is cancelled
+      simulation.End(simulation.open().begin()->first);
+      ++ended;
+    }
+    if (simulation.open().empty()) continue;
+    std::map<int64_t, int64_t> prompt_units;
+    for (const auto& [id, state] : simulation.open()) prompt_units[id] = state.size.prompt_units;
+    const int64_t first = FirstInOrder(simulation);
+    const std::vector<int64_t> ended_now = simulation.Step();
+    ended += static_cast<int64_t>(ended_now.size());
+    ASSERT_EQ(simulation.last_step().front().id, first) << "the first one has to go on";
+    ASSERT_NO_FATAL_FAILURE(ExpectFirstComeFirstServed(simulation));
+    ASSERT_LE(static_cast<int64_t>(simulation.last_step().size()), limits.max_sequences);
+    int64_t chunks = 0;
+    for (const StepItem& item : simulation.last_step()) {
+      if (item.units > 1 || item.begin < prompt_units.at(item.id)) chunks += item.units;
+    }
+    ASSERT_LE(chunks, limits.max_units_per_step);
+    for (const auto& [id, state] : simulation.open()) {
+      if (state.priority == 1) longest_wait = std::max(longest_wait, now - state.submitted);
+    }
+  }
+  const EngineStats stats = simulation.stats();
+  EXPECT_EQ(stats.pages_in_use, 0) << "pages were leaked";
+  EXPECT_GT(stats.preemptions, 1000);
+  EXPECT_GT(stats.cached_prompt_units, 10'000);
+  EXPECT_LT(longest_wait, 300) << "one of the highest priority waited for others";
+}
+
+class PrefixTest : public testing::TestWithParam<int64_t> {};
+
+// Left padding shifts the blocks with the prompt's length modulo L, so a beginning is known from
+// then on for the lengths that were seen.
+TEST_P(PrefixTest, ABeginningIsComputedOnceForEachAlignment) {
+  const int64_t length = GetParam();
+  constexpr int64_t kPageSize = 4;
+  Simulation simulation(Limits(4, 100, 1000, kPageSize), length);
+  Random random(2);
+  const std::vector<int32_t> beginning = RandomTokens(40 * length + 1, &random);
+  std::vector<bool> seen(static_cast<size_t>(length));
+  for (int64_t i = 0; i < 60; ++i) {
+    std::vector<int32_t> prompt = beginning;
+    for (const int32_t token : RandomTokens(i * 7 % 23, &random)) prompt.push_back(token);
+    const int64_t tokens = static_cast<int64_t>(prompt.size());
+    simulation.Submit(prompt, 2);
+    const EngineStats before = simulation.stats();
+    simulation.Run();
+    const int64_t cached = simulation.stats().cached_prompt_units - before.cached_prompt_units;
+    const int64_t computed =
+        simulation.stats().computed_prompt_units - before.computed_prompt_units;
+    EXPECT_EQ(cached + computed, (tokens + length - 1) / length);
+    auto alignment = seen.begin() + tokens % length;
+    if (*alignment) {
+      EXPECT_GE(cached, 40 / kPageSize * kPageSize - kPageSize);
+    } else {
+      EXPECT_EQ(cached, 0);
+    }
+    *alignment = true;
+  }
+}
+
+TEST_P(PrefixTest, AConversationGoesOnFromWhatWasGenerated) {
+  const int64_t length = GetParam();
+  Simulation simulation(Limits(4, 100, 1000, 4), length);
+  Random random(3);
+  std::vector<int32_t> text = RandomTokens(10 * length, &random);
+  const int64_t id = simulation.Submit(text, 14);
+  while (simulation.open().contains(id)) {
+    text = simulation.open().at(id).tokens;
+    simulation.Step();
+  }
+  simulation.Submit(text, 1);  // 23 units: the last generated one is not among them
+  simulation.Run();
+  EXPECT_EQ(simulation.stats().cached_prompt_units, 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Lengths, PrefixTest, testing::Values(1, 3, 4));
+
+TEST(PrefixTest, TheLastUnitIsAlwaysComputed) {
+  Simulation simulation(Limits(4, 100, 1000, 4), 1);
+  Random random(4);
+  const std::vector<int32_t> prompt = RandomTokens(8, &random);
+  for (int i = 0; i < 2; ++i) {
+    simulation.Submit(prompt, 1);
+    simulation.Run();
+  }
+  EXPECT_EQ(simulation.stats().cached_prompt_units, 4);
+}
+
+TEST(PrefixTest, EqualPromptsThatRunTogetherEndUpOnOnePage) {
+  Simulation simulation(Limits(8, 100, 1000, 4), 1);
+  Random random(5);
+  const std::vector<int32_t> prompt = RandomTokens(17, &random);
+  for (int i = 0; i < 3; ++i) simulation.Submit(prompt, 5);
+  simulation.Step();
+  EXPECT_EQ(simulation.stats().pages_in_use, 4 + 3) << "four full ones, and the fifth of each";
+  for (int i = 0; i < 3; ++i) simulation.Step();
+  EXPECT_EQ(simulation.stats().pages_in_use, 5);
+  simulation.Run();
+  EXPECT_EQ(simulation.stats().pages_in_use, 0);
+}
+
+TEST(PrefixTest, ALongPromptIsReadOnceByAllThatCameTogether) {
+  Simulation simulation(Limits(8, 16, 1000, 4), 1);
+  Random random(6);
+  const std::vector<int32_t> prompt = RandomTokens(101, &random);
+  for (int i = 0; i < 5; ++i) simulation.Submit(prompt, 1);
+  simulation.Run();
+  EXPECT_LE(simulation.stats().computed_prompt_units, 101 + 4 * 5) << "but for the last page";
+}
+
+TEST(PrefixTest, TheLongestUnusedPagesGoFirst) {
+  Simulation simulation(Limits(1, 100, 10, 4), 1);
+  Random random(7);
+  const std::vector<int32_t> a = RandomTokens(13, &random);
+  const std::vector<int32_t> b = RandomTokens(13, &random);
+  const auto found = [&](const std::vector<int32_t>& prompt) {
+    const int64_t before = simulation.stats().cached_prompt_units;
+    simulation.Submit(prompt, 1);
+    simulation.Run();
+    return simulation.stats().cached_prompt_units - before;
+  };
+  EXPECT_EQ(found(a), 0);
+  EXPECT_EQ(found(b), 0);
+  EXPECT_EQ(simulation.stats().pages_cached, 6);
+  EXPECT_EQ(found(a), 12);                         // b is the longest unused now
+  EXPECT_EQ(found(RandomTokens(21, &random)), 0);  // six pages, of which four are free
+  EXPECT_EQ(found(a), 12);
+  EXPECT_EQ(found(b), 4) << "its end went before its beginning";
+}
+
+TEST(PrefixTest, NothingIsSharedWithoutContents) {
+  Scheduler scheduler(Limits(4, 100, 100, 4));
+  for (int i = 0; i < 2; ++i) {
+    const int64_t id = scheduler.Submit({9, 10});
+    Step(&scheduler);
+    scheduler.Finish(id);
+  }
+  EXPECT_EQ(scheduler.stats().cached_prompt_units, 0);
+  EXPECT_EQ(scheduler.stats().pages_cached, 0);
+}
+
+TEST(PagePoolTest, TellsPagesApartByWhatComesBefore) {
+  PagePool pool(8);
+  const std::vector<int32_t> same = {1, 2, 3};
+  std::vector<int32_t> one = {pool.Take(), pool.Take()};
+  pool.MakeKnown(one[0], PagePool::kNoPage, {7, 7, 7});
+  pool.MakeKnown(one[1], one[0], same);
+  EXPECT_EQ(pool.Find(PagePool::kNoPage, same), std::nullopt);
+  EXPECT_EQ(pool.Find(one[1], same), std::nullopt);
+  EXPECT_EQ(pool.Find(one[0], same), one[1]);
+  std::vector<int32_t> other = {one[1]};
+  pool.Release(&other);
+  EXPECT_EQ(pool.num_cached(), 0) << "the first sequence uses it still";
+  pool.Release(&one);
+  EXPECT_TRUE(one.empty());
+  EXPECT_EQ(pool.num_cached(), 2);
+  EXPECT_EQ(pool.num_available(), 8);
+}
+
+TEST(PagePoolTest, RefusesMoreThanThereAre) {
+  PagePool pool(1);
+  pool.Take();
+  EXPECT_THROW(pool.Take(), Error);
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+#include "engine/page_pool.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace blockformer {
+
+PagePool::PagePool(int64_t num_pages) : pages_(static_cast<size_t>(num_pages)) {
+  for (int64_t page = num_pages; page > 0; --page) {
+    free_.push_back(static_cast<int32_t>(page - 1));
+  }
+}
+
+int32_t PagePool::Take() {
+  Require(num_available() > 0, ErrorCode::kInternal, "all {} pages are in use", num_pages());
+  if (free_.empty()) {
+    const int32_t oldest = unused_.front();
+    unused_.pop_front();
+    known_.erase(*std::exchange(At(oldest).known, std::nullopt));
+    free_.push_back(oldest);
+  }
+  const int32_t page = free_.back();
+  free_.pop_back();
+  At(page).users = 1;
+  return page;
+}
+
+std::optional<int32_t> PagePool::Find(int32_t previous, const std::vector<int32_t>& contents) {
+  const auto found = known_.find({previous, contents});
+  if (found == known_.end()) return std::nullopt;
+  Use(found->second);
+  return found->second;
+}
+
+int32_t PagePool::MakeKnown(int32_t page, int32_t previous, std::vector<int32_t> contents) {
+  const auto [entry, is_new] = known_.emplace(Key{previous, std::move(contents)}, page);
+  if (is_new) {
+    At(page).known = entry;
+    return page;
+  }
+  Use(entry->second);
+  ReleaseOne(page);
+  return entry->second;
+}
+
+void PagePool::Release(std::vector<int32_t>* pages) {
+  for (; !pages->empty(); pages->pop_back()) ReleaseOne(pages->back());
+}
+
+void PagePool::Use(int32_t page) {
+  if (At(page).users++ == 0) unused_.erase(At(page).unused);
+}
+
+void PagePool::ReleaseOne(int32_t page) {
+  if (--At(page).users > 0) return;
+  if (At(page).known) {
+    At(page).unused = unused_.insert(unused_.end(), page);
+  } else {
+    free_.push_back(page);
+  }
+}
+
+}  // namespace blockformer
