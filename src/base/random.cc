@@ -20,11 +20,14 @@ uint64_t MixBits(uint64_t value) {
   return value ^ (value >> 31);
 }
 
-double KeyedUniform(uint64_t seed, uint64_t stream, uint64_t position) {
+uint64_t KeyedBits(uint64_t seed, uint64_t stream, uint64_t position) {
   uint64_t bits = MixBits(seed + kGoldenGamma);
   bits = MixBits(bits ^ (stream + kGoldenGamma));
-  bits = MixBits(bits ^ (position + kGoldenGamma));
-  return ToUniform(bits);
+  return MixBits(bits ^ (position + kGoldenGamma));
+}
+
+double KeyedUniform(uint64_t seed, uint64_t stream, uint64_t position) {
+  return ToUniform(KeyedBits(seed, stream, position));
 }
 
 uint64_t Random::Next() { return MixBits(state_ += kGoldenGamma); }

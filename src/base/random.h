@@ -9,8 +9,11 @@ namespace blockformer {
 // A bijective mixing of 64 bits (the finaliser of SplitMix64: Steele, Lea and Flood, 2014).
 uint64_t MixBits(uint64_t value);
 
-// A uniform number in [0, 1) that depends on its key alone: the same (seed, stream, position) gives
-// the same number on every machine, whatever was drawn before. 53 random bits.
+// 64 random bits that depend on their key alone: the same (seed, stream, position) gives the same
+// bits on every machine, whatever was drawn before.
+uint64_t KeyedBits(uint64_t seed, uint64_t stream, uint64_t position);
+
+// A uniform number in [0, 1) of 53 of these bits.
 double KeyedUniform(uint64_t seed, uint64_t stream, uint64_t position);
 
 // A small sequential generator for shuffles and random weights; equal on every machine.

@@ -15,8 +15,6 @@ namespace {
 constexpr int64_t kPageSize = 16;
 constexpr int64_t kMemoryPercent = 80;
 constexpr int64_t kMaxSequences = 1 << 16;
-// Finite, as SampleToken wants it even after a repetition penalty, and of no weight beside others.
-constexpr float kExcludedLogit = -1e30F;
 
 int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 
@@ -128,8 +126,10 @@ Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
     : model_(std::move(model)),
       options_(Complete(*model_, options)),
       scheduler_(LimitsOf(*model_, options_), UnitReader()),
-      stack_(model_->config().decoder, LimitsOf(*model_, options_).num_pages, kPageSize,
-             UnitsOfLength(*model_, options_.max_length)) {
+      sampled_ids_{options_.num_sampled_ids, options_.excluded_ids},
+      stack_(model_->config().decoder, options_.kv_type, LimitsOf(*model_, options_).num_pages,
+             kPageSize, UnitsOfLength(*model_, options_.max_length)) {
+  std::sort(sampled_ids_.excluded.begin(), sampled_ids_.excluded.end());
   if (options_.synthetic_prompts) stack_.cache.FillForBenchmark();
 }
 
@@ -227,7 +227,7 @@ Scheduler::ReadUnits Engine::UnitReader() const {
   };
 }
 
-// Passes the step's units through the decoder and gathers the hidden states to generate from.
+// Passes the step's units through the decoder. contexts_ then holds what to generate from.
 void Engine::RunDecoder(const std::vector<StepItem>& step) {
   const int64_t length = model_->unit_length();
   const int64_t width = model_->config().decoder.hidden_size;
@@ -251,15 +251,10 @@ void Engine::RunDecoder(const std::vector<StepItem>& step) {
     unit_mask_.resize(unit_ids_.size(), 1);  // what was generated is no padding
     if (item.generates) last_rows.push_back(static_cast<int64_t>(rows_.size()) - 1);
   }
-  hidden_.resize(rows_.size() * static_cast<size_t>(width));
+  contexts_.resize(rows_.size() * static_cast<size_t>(width));
   model_->embedder().Embed(unit_ids_.data(), unit_mask_.data(), static_cast<int64_t>(rows_.size()),
-                           &embedder_state_, hidden_.data());
-  model_->decoder().Forward(rows_, hidden_.data(), &stack_);
-  contexts_.resize(last_rows.size() * static_cast<size_t>(width));
-  for (size_t i = 0; i < last_rows.size(); ++i) {
-    std::copy_n(hidden_.data() + last_rows[i] * width, width,
-                contexts_.data() + static_cast<int64_t>(i) * width);
-  }
+                           &embedder_state_, contexts_.data());
+  model_->decoder().Forward(rows_, last_rows, contexts_.data(), &stack_);
   model_->decoder().FinalNorm(contexts_.data(), static_cast<int64_t>(last_rows.size()),
                               contexts_.data());
 }
@@ -269,38 +264,29 @@ void Engine::GenerateUnits(const std::vector<Sequence*>& sequences) {
   const int64_t count = static_cast<int64_t>(sequences.size());
   const int64_t length = model_->unit_length();
   new_ids_.resize(static_cast<size_t>(count * length));
-  if (!model_->is_block()) {
-    logits_.resize(static_cast<size_t>(count * model_->config().vocab_size));
-    model_->head().Apply(contexts_.data(), count, Epilogue::kStore, logits_.data());
-    return Choose(sequences, 0, logits_.data(), new_ids_.data());
-  }
+  if (!model_->is_block()) return Choose(sequences, 0, contexts_.data(), new_ids_.data());
   int64_t steps = 0;
   for (const Sequence* sequence : sequences) {
     steps = std::max(steps, sequence->request.max_tokens - sequence->generated);
   }
-  const auto choose = [&](int64_t step, float* logits, int32_t* ids) {
-    Choose(sequences, step, logits, ids);
+  const auto choose = [&](int64_t step, const float* hidden, int32_t* ids) {
+    Choose(sequences, step, hidden, ids);
   };
   model_->token_decoder().Generate(contexts_.data(), count, std::min(steps, length),
                                    options_.position_rule, choose, &token_state_, new_ids_.data());
 }
 
-void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, float* logits,
+void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, const float* hidden,
                     int32_t* ids) {
-  const int64_t vocab = model_->config().vocab_size;
-  const size_t sampled = static_cast<size_t>(options_.num_sampled_ids);
-  ParallelFor(static_cast<int64_t>(sequences.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      Sequence& sequence = *sequences[static_cast<size_t>(i)];
-      const auto history =
-          std::span(sequence.tokens).subspan(static_cast<size_t>(sequence.prompt_begin));
-      for (const int32_t id : options_.excluded_ids) logits[i * vocab + id] = kExcludedLogit;
-      ids[i] = SampleToken(sequence.request.sampling, sequence.request.stream,
-                           static_cast<uint64_t>(sequence.generated + step), history,
-                           {logits + i * vocab, sampled});
-      sequence.tokens.push_back(ids[i]);
-    }
-  });
+  draws_.clear();
+  for (const Sequence* sequence : sequences) {
+    draws_.push_back(
+        {&sequence->request.sampling, sequence->request.stream,
+         static_cast<uint64_t>(sequence->generated + step),
+         std::span(sequence->tokens).subspan(static_cast<size_t>(sequence->prompt_begin))});
+  }
+  model_->head().Choose(hidden, draws_, sampled_ids_, ids);
+  for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->tokens.push_back(ids[i]);
 }
 
 bool Engine::Deliver(Sequence* sequence, std::span<const int32_t> tokens) {

@@ -88,7 +88,8 @@ class Engine {
   Scheduler::ReadUnits UnitReader() const;
   void RunDecoder(const std::vector<StepItem>& step);
   void GenerateUnits(const std::vector<Sequence*>& sequences);
-  void Choose(const std::vector<Sequence*>& sequences, int64_t step, float* logits, int32_t* ids);
+  void Choose(const std::vector<Sequence*>& sequences, int64_t step, const float* hidden,
+              int32_t* ids);
   // Hands a unit's new tokens on. Returns false if the sequence has ended.
   bool Deliver(Sequence* sequence, std::span<const int32_t> tokens);
 
@@ -96,7 +97,8 @@ class Engine {
   EngineOptions options_;
   Scheduler scheduler_;
   EmbedderState embedder_state_;
-  StackState stack_;
+  SampledIds sampled_ids_;
+  PagedState stack_;
   TokenDecoderState token_state_;
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;
   bool warned_beyond_context_ = false;
@@ -104,9 +106,8 @@ class Engine {
   std::vector<AttentionRow> rows_;
   std::vector<int32_t> unit_ids_;   // [rows, L]
   std::vector<uint8_t> unit_mask_;  // [rows, L]; 0 on padding
-  std::vector<float> hidden_;       // [rows, hidden]
-  std::vector<float> contexts_;     // [generating sequences, hidden]
-  std::vector<float> logits_;       // [generating sequences, vocab], vanilla models
+  std::vector<float> contexts_;     // [rows, hidden], then [generating sequences, hidden]
+  std::vector<TokenDraw> draws_;    // of the generating sequences
   std::vector<int32_t> new_ids_;
 };
 

@@ -30,7 +30,7 @@ void RunDecoder(const Model& model, const ForwardInput& input, ForwardOutput* ou
   const int64_t pages = (input.units + kPageSize - 1) / kPageSize;
   int32_t last_position = static_cast<int32_t>(input.units - 1);
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
-  StackState state(config, input.batch * pages, kPageSize, last_position + 1);
+  PagedState state(config, NumberType::kF32, input.batch * pages, kPageSize, last_position + 1);
 
   std::vector<int32_t> page_lists(static_cast<size_t>(input.batch * pages));
   std::iota(page_lists.begin(), page_lists.end(), 0);
@@ -44,7 +44,9 @@ void RunDecoder(const Model& model, const ForwardInput& input, ForwardOutput* ou
     }
   }
   output->hidden = output->embeds;
-  model.decoder().Forward(rows, output->hidden.data(), &state);
+  std::vector<int64_t> all(rows.size());
+  std::iota(all.begin(), all.end(), 0);
+  model.decoder().Forward(rows, all, output->hidden.data(), &state);
   model.decoder().FinalNorm(output->hidden.data(), input.batch * input.units,
                             output->hidden.data());
 }
@@ -67,8 +69,9 @@ void ScoreBlocks(const Model& model, const ForwardInput& input, ForwardOutput* o
   const int64_t blocks = input.batch * predicted;
   output->logits.resize(static_cast<size_t>(blocks * length * model.config().vocab_size));
   TokenDecoderState state;
-  model.token_decoder().Score(contexts.data(), blocks, ids.data(), mask.data(), &state,
-                              output->logits.data());
+  const float* hidden =
+      model.token_decoder().Score(contexts.data(), blocks, ids.data(), mask.data(), &state);
+  model.head().ComputeLogits(hidden, blocks * length, output->logits.data());
 }
 
 double NegativeLogLikelihood(const float* logits, int64_t count, int32_t label) {

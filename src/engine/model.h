@@ -8,6 +8,7 @@
 #include "config/model_config.h"
 #include "engine/embedder.h"
 #include "engine/neox_stack.h"
+#include "engine/output_head.h"
 #include "engine/token_decoder.h"
 
 namespace blockformer {
@@ -36,9 +37,10 @@ class Model {
 
   const Embedder& embedder() const { return embedder_; }
   const NeoxStack& decoder() const { return decoder_; }
-  // One of them: the token decoder of a block model, or the output head of a vanilla one.
+  // Of a block model.
   const TokenDecoder& token_decoder() const { return *token_decoder_; }
-  const PackedLinear& head() const { return *head_; }
+  // Reads what the token decoder writes, or in a vanilla model the normalised hidden state.
+  const OutputHead& head() const { return head_; }
 
  private:
   ModelConfig config_;
@@ -46,7 +48,7 @@ class Model {
   Embedder embedder_;
   NeoxStack decoder_;
   std::optional<TokenDecoder> token_decoder_;
-  std::optional<PackedLinear> head_;
+  OutputHead head_;
 };
 
 }  // namespace blockformer

@@ -2,61 +2,38 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_set>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
-#include "kernels/argmax.h"
 
 namespace blockformer {
 namespace {
 
-struct Candidate {
-  int32_t id;
-  double weight;  // proportional to the probability
-};
-
-void PenaliseRepetition(double penalty, std::span<const int32_t> history, std::span<float> logits) {
-  const std::unordered_set<int32_t> seen(history.begin(), history.end());
-  for (const int32_t id : seen) {
-    if (static_cast<size_t>(id) >= logits.size()) continue;
-    float& logit = logits[static_cast<size_t>(id)];
-    logit = static_cast<float>(logit > 0 ? logit / penalty : logit * penalty);
-  }
+double Weight(const TokenDraw& draw, float logit, float largest) {
+  return std::exp((static_cast<double>(logit) - largest) / draw.options->temperature);
 }
 
-// The candidates that the filters keep, most likely first; ties in the order of their ids.
-std::vector<Candidate> Filter(const SamplingOptions& options, std::span<const float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<Candidate> candidates;
-  candidates.reserve(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double weight = std::exp((logits[i] - largest) / options.temperature);
-    candidates.push_back({static_cast<int32_t>(i), weight});
+// How many of the ranked tokens, with these weights, make up top_p of `sum`.
+size_t NucleusSize(const std::vector<double>& weights, double wanted) {
+  size_t kept = 0;
+  double sum = 0;
+  while (kept < weights.size() && sum < wanted) sum += weights[kept++];
+  return std::max<size_t>(kept, 1);
+}
+
+// Draws from the ranked tokens that are kept by their weights.
+int32_t Draw(const TokenDraw& draw, std::span<const RankedToken> candidates,
+             const std::vector<double>& weights) {
+  double total = 0;
+  for (const double weight : weights) total += weight;
+  double remaining =
+      KeyedUniform(draw.options->seed, draw.stream, draw.position) * total;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    remaining -= weights[i];
+    if (remaining < 0) return candidates[i].id;
   }
-  const auto likelier = [](const Candidate& a, const Candidate& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
-  };
-  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < candidates.size()) {
-    const auto end = candidates.begin() + options.top_k;
-    std::partial_sort(candidates.begin(), end, candidates.end(), likelier);
-    candidates.erase(end, candidates.end());
-  } else if (options.top_p < 1.0) {
-    std::sort(candidates.begin(), candidates.end(), likelier);
-  }
-  if (options.top_p < 1.0) {
-    double total = 0;
-    for (const Candidate& candidate : candidates) total += candidate.weight;
-    double sum = 0;
-    size_t kept = 0;
-    while (kept < candidates.size() && sum < options.top_p * total)
-      sum += candidates[kept++].weight;
-    candidates.resize(std::max<size_t>(kept, 1));
-  }
-  // The likeliest candidate's weight is 1.
-  std::erase_if(candidates,
-                [&](const Candidate& c) { return c.weight == 0 || c.weight < options.min_p; });
-  return candidates;
+  return candidates[weights.size() - 1].id;
 }
 
 }  // namespace
@@ -76,28 +53,101 @@ void ValidateSampling(const SamplingOptions& options) {
   require(options.min_p >= 0 && options.min_p <= 1, "min_p", options.min_p, "0 to 1");
 }
 
-int32_t SampleToken(const SamplingOptions& options, uint64_t stream, uint64_t position,
-                    std::span<const int32_t> history, std::span<float> logits) {
+DrawMethod MethodOf(const SamplingOptions& options) {
+  if (options.temperature == 0) return DrawMethod::kLargest;
+  const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
+  return filters ? DrawMethod::kCandidates : DrawMethod::kWithNoise;
+}
+
+uint64_t NoiseKey(const TokenDraw& draw) {
+  return KeyedBits(draw.options->seed, draw.stream, draw.position);
+}
+
+float InverseTemperature(const SamplingOptions& options) {
+  return static_cast<float>(1 / options.temperature);
+}
+
+std::vector<int32_t> DistinctIds(std::span<const int32_t> history) {
+  std::vector<int32_t> ids(history.begin(), history.end());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+void PenaliseRepetition(double penalty, std::span<const int32_t> seen, int32_t first_id,
+                        std::span<float> logits) {
+  const int64_t end = first_id + static_cast<int64_t>(logits.size());
+  for (auto id = std::lower_bound(seen.begin(), seen.end(), first_id);
+       id != seen.end() && *id < end; ++id) {
+    float& logit = logits[static_cast<size_t>(*id - first_id)];
+    logit = static_cast<float>(logit > 0 ? logit / penalty : logit * penalty);
+  }
+}
+
+void FailNotFinite() {
+  Fail(ErrorCode::kCorrupt,
+       "the model computed logits that are not finite numbers; its weights are damaged, or its "
+       "training diverged");
+}
+
+std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
+                                       std::span<const RankedToken> candidates,
+                                       bool all_tokens, double sum) {
+  const SamplingOptions& options = *draw.options;
+  size_t kept = candidates.size();
+  if (options.top_k > 0) {
+    kept = std::min(kept, static_cast<size_t>(options.top_k));
+    if (kept < static_cast<size_t>(options.top_k) && !all_tokens) return std::nullopt;
+  }
+  std::vector<double> weights;
+  for (const RankedToken& token : candidates.first(kept)) {
+    weights.push_back(Weight(draw, token.score, candidates[0].score));
+  }
+  if (options.top_p < 1 && options.top_k > 0) {
+    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+    weights.resize(NucleusSize(weights, options.top_p * total));
+  } else if (options.top_p < 1) {
+    const double error = all_tokens ? 0 : kSumError;
+    const size_t size = NucleusSize(weights, options.top_p * sum * (1 + error));
+    const double held = std::accumulate(weights.begin(), weights.end(), 0.0);
+    if (!all_tokens && (held < options.top_p * sum * (1 + error) ||
+                        size != NucleusSize(weights, options.top_p * sum * (1 - error)))) {
+      return std::nullopt;
+    }
+    weights.resize(size);
+  } else if (options.top_k == 0 && !all_tokens && weights.back() >= options.min_p) {
+    return std::nullopt;
+  }
+  // The likeliest token's weight is 1.
+  while (weights.back() == 0 || weights.back() < options.min_p) weights.pop_back();
+  return Draw(draw, candidates, weights);
+}
+
+int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
+  const SamplingOptions& options = *draw.options;
+  const int64_t count = static_cast<int64_t>(logits.size());
+  if (!AllFinite(logits.data(), count)) FailNotFinite();
   if (options.repetition_penalty != 1.0) {
-    PenaliseRepetition(options.repetition_penalty, history, logits);
+    PenaliseRepetition(options.repetition_penalty, DistinctIds(draw.history), 0, logits);
   }
-  const bool finite =
-      std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); });
-  Require(finite, ErrorCode::kCorrupt,
-          "the model computed logits that are not finite numbers; its weights are damaged, or its "
-          "training diverged");
-  if (options.temperature == 0) {
-    return static_cast<int32_t>(ArgMax(logits.data(), static_cast<int64_t>(logits.size())));
+  switch (MethodOf(options)) {
+    case DrawMethod::kLargest:
+      return FindLargest(logits.data(), count, 0).id;
+    case DrawMethod::kWithNoise:
+      return FindLargestWithNoise(logits.data(), count, 0, InverseTemperature(options),
+                                  NoiseKey(draw))
+          .id;
+    case DrawMethod::kCandidates:
+      break;
   }
-  const std::vector<Candidate> candidates = Filter(options, logits);
-  double total = 0;
-  for (const Candidate& candidate : candidates) total += candidate.weight;
-  double remaining = KeyedUniform(options.seed, stream, position) * total;
-  for (const Candidate& candidate : candidates) {
-    remaining -= candidate.weight;
-    if (remaining < 0) return candidate.id;
-  }
-  return candidates.back().id;
+  std::vector<RankedToken> tokens;
+  tokens.reserve(logits.size());
+  for (int32_t id = 0; id < count; ++id) tokens.push_back({logits[static_cast<size_t>(id)], id});
+  std::sort(tokens.begin(), tokens.end(),
+            [](const RankedToken& a, const RankedToken& b) { return a.Before(b); });
+  double sum = 0;
+  for (const RankedToken& token : tokens) sum += Weight(draw, token.score, tokens[0].score);
+  return *SampleCandidate(draw, tokens, /*all_tokens=*/true, sum);
 }
 
 }  // namespace blockformer

@@ -2,9 +2,12 @@
 #define BLOCKFORMER_ENGINE_SAMPLER_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "kernels/choice.h"
 
 namespace blockformer {
 
@@ -23,12 +26,48 @@ struct SamplingOptions {
 // Throws Error(kInvalidArgument) that names the option and its range.
 void ValidateSampling(const SamplingOptions& options);
 
-// Chooses one of `logits`' ids. `history` holds the sequence so far, for the repetition penalty,
-// which changes the logits. Throws Error(kCorrupt) if a logit is not a finite number. The draw
-// depends only on (seed, stream, position), so a sequence's text does not depend on its batch
-// mates.
-int32_t SampleToken(const SamplingOptions& options, uint64_t stream, uint64_t position,
-                    std::span<const int32_t> history, std::span<float> logits);
+// Where the next token of a sequence is drawn. The draw depends on (seed, stream, position) alone,
+// so a sequence's text does not depend on its batch mates.
+struct TokenDraw {
+  const SamplingOptions* options = nullptr;
+  uint64_t stream = 0;
+  uint64_t position = 0;
+  std::span<const int32_t> history = {};  // the sequence so far, for the repetition penalty
+};
+
+// How a draw is carried out.
+enum class DrawMethod {
+  kLargest,     // the largest logit
+  kWithNoise,   // the largest of the logits with Gumbel noise: the softmax, unfiltered
+  kCandidates,  // among the most likely tokens, which the filters keep
+};
+DrawMethod MethodOf(const SamplingOptions& options);
+
+// The noise of kWithNoise, for FindLargestWithNoise.
+uint64_t NoiseKey(const TokenDraw& draw);
+float InverseTemperature(const SamplingOptions& options);
+
+// Chooses one of `logits`' ids; the repetition penalty changes the logits. Throws Error(kCorrupt)
+// if one of them is not a finite number.
+int32_t SampleToken(const TokenDraw& draw, std::span<float> logits);
+
+// For kCandidates, the same from the most likely tokens alone: ranked by logit, all tokens that are
+// not among them come behind. `sum` is that of exp((logit - the largest logit) / temperature) over
+// all tokens, to a relative error of kSumError; it counts only if top_p filters without top_k.
+// Returns nothing if a token that is not there could be chosen, or the error of the sum could
+// matter.
+inline constexpr double kSumError = 1e-5;
+std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
+                                       std::span<const RankedToken> candidates,
+                                       bool all_tokens, double sum);
+
+// The ids of a sequence, each once, ascending.
+std::vector<int32_t> DistinctIds(std::span<const int32_t> history);
+// Lowers the logits of the ids in `seen`; the first logit is that of `first_id`.
+void PenaliseRepetition(double penalty, std::span<const int32_t> seen, int32_t first_id,
+                        std::span<float> logits);
+
+[[noreturn]] void FailNotFinite();
 
 }  // namespace blockformer
 

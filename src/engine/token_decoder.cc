@@ -23,18 +23,6 @@ std::string TableName(const ModelConfig& config) {
   return HasT5(config) ? kT5Table : std::string(kTokenDecoderPrefix) + ".embed_in.weight";
 }
 
-PackedLinear PackHead(const ModelConfig& config, const ReadWeights& read) {
-  const int64_t width = config.TokenDecoderWidth();
-  if (!HasT5(config)) {
-    return PackLinear(read, "token_decoder.embed_out", config.vocab_size, width, Bias::kAbsent);
-  }
-  // T5's head is its table, before which hidden states are divided by the root of their width.
-  std::vector<float> table = read(kT5Table);
-  const float scale = 1 / std::sqrt(static_cast<float>(width));
-  for (float& value : table) value *= scale;
-  return PackedLinear(table.data(), nullptr, config.vocab_size, width);
-}
-
 }  // namespace
 
 TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
@@ -42,8 +30,7 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
       width_(config.TokenDecoderWidth()),
       lead_(config.token_decoder_type == TokenDecoderType::kPrefix ? config.prefix_length : 1),
       expansion_(PackExpansion(config, read)),
-      table_(read(TableName(config))),
-      head_(PackHead(config, read)) {
+      table_(read(TableName(config))) {
   if (HasT5(config)) {
     t5_.emplace(config.t5, config.block_length, read);
   } else {
@@ -51,20 +38,26 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
   }
 }
 
-void TokenDecoder::Begin(const float* contexts, int64_t blocks, TokenDecoderState* state) const {
-  if (static_cast<int64_t>(state->pages_.size()) < blocks) {
-    const int64_t page_size = PageSizeFor(num_positions());
-    if (t5_) {
-      state->t5_.emplace(config_.t5, blocks, page_size);
-    } else {
-      state->neox_.emplace(config_.token_decoder, blocks, page_size, num_positions());
+void TokenDecoder::Begin(const float* contexts, int64_t blocks, PositionRule rule,
+                         TokenDecoderState* state) const {
+  state->vectors_.resize(static_cast<size_t>(blocks * config_.prefix_length * width_));
+  Expand(contexts, blocks, state->vectors_.data());
+  if (neox_) {
+    if (!state->neox_ || state->neox_->blocks() < blocks) {
+      state->neox_.emplace(config_.token_decoder, blocks, num_positions());
     }
+    state->rotary_positions_.clear();
+    for (int64_t p = 0; p < num_positions(); ++p) {
+      state->rotary_positions_.push_back(static_cast<int32_t>(RotaryPosition(p, rule)));
+    }
+    return;
+  }
+  if (static_cast<int64_t>(state->pages_.size()) < blocks) {
+    state->t5_.emplace(config_.t5, blocks, PageSizeFor(num_positions()));
     state->pages_.resize(static_cast<size_t>(blocks));
     std::iota(state->pages_.begin(), state->pages_.end(), 0);
   }
-  state->vectors_.resize(static_cast<size_t>(blocks * config_.prefix_length * width_));
-  Expand(contexts, blocks, state->vectors_.data());
-  if (t5_) t5_->StoreVectors(state->vectors_.data(), blocks, state->pages_, &*state->t5_);
+  t5_->StoreVectors(state->vectors_.data(), blocks, state->pages_, &*state->t5_);
 }
 
 void TokenDecoder::Expand(const float* contexts, int64_t blocks, float* vectors) const {
@@ -87,19 +80,24 @@ void TokenDecoder::WriteInput(const float* vectors, int64_t position, int32_t to
   for (int64_t d = 0; d < width_; ++d) x[d] += vectors[position * width_ + d];
 }
 
-void TokenDecoder::RunStack(TokenDecoderState* state) const {
-  if (t5_) return t5_->Forward(state->rows_, state->x_.data(), &*state->t5_);
-  neox_->Forward(state->rows_, state->x_.data(), &*state->neox_);
-}
-
-void TokenDecoder::ComputeLogits(int64_t rows, TokenDecoderState* state, float* logits) const {
-  float* hidden = state->hidden_.data();
-  if (t5_) {
-    t5_->FinalNorm(hidden, rows, hidden);
-  } else {
-    neox_->FinalNorm(hidden, rows, hidden);
+void TokenDecoder::RunStack(int64_t blocks, int64_t first, int64_t count, int64_t wanted,
+                            bool is_masked, TokenDecoderState* state) const {
+  float* x = state->x_.data();
+  const uint8_t* key_mask = is_masked ? state->key_mask_.data() : nullptr;
+  if (neox_) {
+    neox_->Forward({blocks, first, count, wanted, state->rotary_positions_.data(), key_mask}, x,
+                   &*state->neox_);
+    return neox_->FinalNorm(x, blocks * wanted, x);
   }
-  head_.Apply(hidden, rows, Epilogue::kStore, logits);
+  state->t5_rows_.clear();
+  for (int64_t i = 0; i < blocks * count; ++i) {
+    const int64_t block = i / count;
+    state->t5_rows_.push_back({&state->pages_[static_cast<size_t>(block)], first + i % count, 0,
+                               is_masked ? key_mask + block * num_positions() : nullptr,
+                               /*attends_if_masked=*/true});
+  }
+  t5_->Forward(state->t5_rows_, x, &*state->t5_);
+  t5_->FinalNorm(x, blocks * count, x);
 }
 
 int64_t TokenDecoder::RotaryPosition(int64_t position, PositionRule rule) const {
@@ -110,64 +108,45 @@ int64_t TokenDecoder::RotaryPosition(int64_t position, PositionRule rule) const 
 void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
                             const ChooseTokens& choose, TokenDecoderState* state,
                             int32_t* ids) const {
-  Begin(contexts, blocks, state);
-  state->hidden_.resize(static_cast<size_t>(blocks * width_));
-  state->logits_.resize(static_cast<size_t>(blocks * config_.vocab_size));
+  Begin(contexts, blocks, rule, state);
   std::vector<int32_t> chosen(static_cast<size_t>(blocks));
   for (int64_t step = 0; step < steps; ++step) {
     // The first step runs the lead, each later one the token chosen before it.
     const int64_t first = step == 0 ? 0 : lead_ + step - 1;
     const int64_t count = step == 0 ? lead_ : 1;
     state->x_.resize(static_cast<size_t>(blocks * count * width_));
-    state->rows_.resize(static_cast<size_t>(blocks * count));
     for (int64_t i = 0; i < blocks * count; ++i) {
-      const size_t block = static_cast<size_t>(i / count);
-      const int64_t position = first + i % count;
-      const float* vectors = state->vectors_.data() + i / count * config_.prefix_length * width_;
-      WriteInput(vectors, position, chosen[block], state->x_.data() + i * width_);
-      state->rows_[static_cast<size_t>(i)] = {&state->pages_[block], position,
-                                              RotaryPosition(position, rule), nullptr, false};
+      const int64_t block = i / count;
+      WriteInput(state->vectors_.data() + block * config_.prefix_length * width_,
+                 first + i % count, chosen[static_cast<size_t>(block)],
+                 state->x_.data() + i * width_);
     }
-    RunStack(state);
-    for (int64_t i = 0; i < blocks; ++i) {
-      std::copy_n(state->x_.data() + (i * count + count - 1) * width_, width_,
-                  state->hidden_.data() + i * width_);
-    }
-    ComputeLogits(blocks, state, state->logits_.data());
-    choose(step, state->logits_.data(), chosen.data());
+    RunStack(blocks, first, count, 1, /*is_masked=*/false, state);
+    choose(step, state->x_.data(), chosen.data());
     for (int64_t i = 0; i < blocks; ++i) {
       ids[i * config_.block_length + step] = chosen[static_cast<size_t>(i)];
     }
   }
 }
 
-void TokenDecoder::Score(const float* contexts, int64_t blocks, const int32_t* ids,
-                         const uint8_t* mask, TokenDecoderState* state, float* logits) const {
+const float* TokenDecoder::Score(const float* contexts, int64_t blocks, const int32_t* ids,
+                                 const uint8_t* mask, TokenDecoderState* state) const {
   const int64_t length = config_.block_length;
   const int64_t positions = num_positions();  // the last token is never an input
-  Begin(contexts, blocks, state);
+  Begin(contexts, blocks, PositionRule::kTrained, state);
   state->x_.resize(static_cast<size_t>(blocks * positions * width_));
-  state->rows_.resize(static_cast<size_t>(blocks * positions));
-  state->hidden_.resize(static_cast<size_t>(blocks * length * width_));
-  std::vector<uint8_t> key_mask(static_cast<size_t>(blocks * positions), 1);
+  state->key_mask_.assign(static_cast<size_t>(blocks * positions), 1);
   for (int64_t i = 0; i < blocks * positions; ++i) {
     const int64_t block = i / positions;
     const int64_t position = i % positions;
     const int64_t token = block * length + position - lead_;  // behind the lead
     const bool in_lead = position < lead_;
-    if (!in_lead) key_mask[static_cast<size_t>(i)] = mask[token];
+    if (!in_lead) state->key_mask_[static_cast<size_t>(i)] = mask[token];
     WriteInput(state->vectors_.data() + block * config_.prefix_length * width_, position,
                in_lead ? 0 : ids[token], state->x_.data() + i * width_);
-    state->rows_[static_cast<size_t>(i)] = {&state->pages_[static_cast<size_t>(block)], position,
-                                            position, key_mask.data() + block * positions,
-                                            /*attends_if_masked=*/true};
   }
-  RunStack(state);
-  for (int64_t block = 0; block < blocks; ++block) {
-    std::copy_n(state->x_.data() + (block * positions + lead_ - 1) * width_, length * width_,
-                state->hidden_.data() + block * length * width_);
-  }
-  ComputeLogits(blocks * length, state, logits);
+  RunStack(blocks, 0, positions, length, /*is_masked=*/true, state);
+  return state->x_.data();
 }
 
 }  // namespace blockformer

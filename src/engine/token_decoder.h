@@ -21,9 +21,9 @@ enum class PositionRule {
   kPublished,
 };
 
-// Writes the next token of each block: logits [blocks, vocab] -> ids [blocks]. `step` is the
-// position in the block.
-using ChooseTokens = std::function<void(int64_t step, float* logits, int32_t* ids)>;
+// Writes the next token of each block, from what the output head reads: hidden [blocks, width] ->
+// ids [blocks]. `step` is the position in the block.
+using ChooseTokens = std::function<void(int64_t step, const float* hidden, int32_t* ids)>;
 
 // The cache of the blocks in flight and scratch memory; grows with the number of blocks. Not
 // thread-safe.
@@ -31,15 +31,15 @@ class TokenDecoderState {
  private:
   friend class TokenDecoder;
 
-  // One of them, as the decoder's stack. They hold a page for each block.
-  std::optional<StackState> neox_;
+  // One of them, as the decoder's stack.
+  std::optional<LocalState> neox_;
   std::optional<T5State> t5_;
-  std::vector<int32_t> pages_;  // page i belongs to block i
-  std::vector<AttentionRow> rows_;
-  std::vector<float> vectors_;  // that the context embeddings were expanded to
+  std::vector<int32_t> pages_;        // T5: page i belongs to block i
+  std::vector<AttentionRow> t5_rows_;
+  std::vector<int32_t> rotary_positions_;
+  std::vector<uint8_t> key_mask_;     // [blocks, positions]
+  std::vector<float> vectors_;        // that the context embeddings were expanded to
   std::vector<float> x_;
-  std::vector<float> hidden_;  // of the positions that predict
-  std::vector<float> logits_;
 };
 
 // Generates the tokens of a block from its context embedding alone, which is expanded to several
@@ -55,25 +55,28 @@ class TokenDecoder {
   void Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
                 const ChooseTokens& choose, TokenDecoderState* state, int32_t* ids) const;
 
-  // Scores given tokens: logits [blocks, L, vocab] of each token of ids [blocks, L] given its
-  // context and the tokens before it. mask [blocks, L] is 0 on padding, which no token sees, but
-  // which itself attends to the lead: the token behind it is predicted from there.
-  void Score(const float* contexts, int64_t blocks, const int32_t* ids, const uint8_t* mask,
-             TokenDecoderState* state, float* logits) const;
+  // What the output head reads to predict given tokens: returns hidden [blocks, L, width], in
+  // `state`, for each token of ids [blocks, L] given its context and the tokens before it. mask
+  // [blocks, L] is 0 on padding, which no token sees, but which itself attends to the lead: the
+  // token behind it is predicted from there.
+  const float* Score(const float* contexts, int64_t blocks, const int32_t* ids,
+                     const uint8_t* mask, TokenDecoderState* state) const;
 
  private:
   int64_t num_positions() const { return lead_ + config_.block_length - 1; }
   // Makes room for the blocks' positions, and tells the stack their contexts.
-  void Begin(const float* contexts, int64_t blocks, TokenDecoderState* state) const;
+  void Begin(const float* contexts, int64_t blocks, PositionRule rule,
+             TokenDecoderState* state) const;
   // Expands contexts to vectors [blocks, prefix_length, hidden].
   void Expand(const float* contexts, int64_t blocks, float* vectors) const;
   // Writes the input at a position, `token` being what stands there behind the lead; `vectors` are
   // those of its block.
   void WriteInput(const float* vectors, int64_t position, int32_t token, float* x) const;
-  // Runs state->rows_ and state->x_ through the stack.
-  void RunStack(TokenDecoderState* state) const;
-  // logits [rows, vocab] of the first `rows` of state->hidden_, which it normalises.
-  void ComputeLogits(int64_t rows, TokenDecoderState* state, float* logits) const;
+  // Runs the positions [first, first + count) of all blocks, whose inputs are in state->x_, through
+  // the stack and the final normalisation. Then state->x_ is [blocks, wanted, width] of the last
+  // `wanted` of them; all but the lead of a prefix are wanted.
+  void RunStack(int64_t blocks, int64_t first, int64_t count, int64_t wanted, bool is_masked,
+                TokenDecoderState* state) const;
   int64_t RotaryPosition(int64_t position, PositionRule rule) const;
 
   ModelConfig config_;
@@ -84,7 +87,6 @@ class TokenDecoder {
   // One of them.
   std::optional<NeoxStack> neox_;
   std::optional<T5Stack> t5_;
-  PackedLinear head_;  // [vocab, hidden]
 };
 
 }  // namespace blockformer

@@ -1,0 +1,50 @@
+#ifndef BLOCKFORMER_ENGINE_OUTPUT_HEAD_H_
+#define BLOCKFORMER_ENGINE_OUTPUT_HEAD_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "kernels/gemm.h"
+
+namespace blockformer {
+
+// The ids that may be chosen.
+struct SampledIds {
+  int64_t count = 0;                     // those from here on never are
+  std::vector<int32_t> excluded;  // nor these, in ascending order
+};
+
+// The vocabulary layer, and the choice of the next token from it. Logits are never written to
+// memory as a whole: each thread keeps of its tiles what the choice needs. Immutable; safe to use
+// from several threads.
+class OutputHead {
+ public:
+  explicit OutputHead(PackedLinear linear) : linear_(std::move(linear)) {}
+
+  // The next token of each row of hidden [draws, width], which is normalised: the one that
+  // SampleToken would choose from the row's logits. Throws Error(kCorrupt) if a logit is not a
+  // finite number.
+  void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
+              int32_t* chosen) const;
+
+  // logits [rows, vocab].
+  void ComputeLogits(const float* hidden, int64_t rows, float* logits) const {
+    linear_.Apply(hidden, rows, Epilogue::kStore, logits);
+  }
+
+  int64_t Bytes() const { return linear_.Bytes(); }
+
+ private:
+  // Computes all logits of the rows in `rows` and draws from them.
+  void ChooseFromAll(const float* hidden, const std::vector<int64_t>& rows,
+                     std::span<const TokenDraw> draws, const SampledIds& ids,
+                     int32_t* chosen) const;
+
+  PackedLinear linear_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_OUTPUT_HEAD_H_

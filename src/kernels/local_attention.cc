@@ -1,0 +1,183 @@
+#include "kernels/local_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/parallel.h"
+#include "kernels/kv_pages.h"
+
+// foreach_target.h compiles this file once for every instruction set; it must come first.
+// clang-format off
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/local_attention.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
+
+#ifndef BLOCKFORMER_KERNELS_LOCAL_ATTENTION_TYPES_
+#define BLOCKFORMER_KERNELS_LOCAL_ATTENTION_TYPES_
+namespace blockformer {
+
+inline constexpr int64_t kLocalVector = 16;  // numbers of the widest vectors
+inline constexpr float kHidden = -1e30f;     // far below any score, and finite
+
+inline int64_t PaddedToVectors(int64_t size) {
+  return (size + kLocalVector - 1) / kLocalVector * kLocalVector;
+}
+
+}  // namespace blockformer
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace blockformer {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using F32 = hn::CappedTag<float, kLocalVector>;
+
+// Copies one head's vector to padded memory, turned by its position. Padding is zero.
+void CopyRotated(const float* x, int64_t size, const RotaryTable& rotary, int64_t position,
+                 float* out) {
+  const hn::CappedTag<float, 4> tag;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  const int64_t half = rotary.size() / 2;
+  const float* cosines = rotary.Cosines(position);
+  const float* sines = rotary.Sines(position);
+  int64_t i = 0;
+  for (; i + lanes <= half; i += lanes) {
+    const auto a = hn::LoadU(tag, x + i);
+    const auto b = hn::LoadU(tag, x + half + i);
+    const auto cosine = hn::LoadU(tag, cosines + i);
+    const auto sine = hn::LoadU(tag, sines + i);
+    hn::StoreU(hn::NegMulAdd(b, sine, hn::Mul(a, cosine)), tag, out + i);
+    hn::StoreU(hn::MulAdd(a, sine, hn::Mul(b, cosine)), tag, out + half + i);
+  }
+  for (; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[half + i];
+    out[i] = a * cosines[i] - b * sines[i];
+    out[half + i] = b * cosines[i] + a * sines[i];
+  }
+  std::copy(x + 2 * half, x + size, out + 2 * half);
+  std::fill(out + size, out + PaddedToVectors(size), 0.0f);
+}
+
+float Dot(const float* a, const float* b, int64_t padded_size) {
+  const F32 tag;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  auto sum = hn::Zero(tag);
+  for (int64_t d = 0; d < padded_size; d += lanes) {
+    sum = hn::MulAdd(hn::LoadU(tag, a + d), hn::LoadU(tag, b + d), sum);
+  }
+  return hn::GetLane(hn::SumOfLanes(tag, sum));
+}
+
+// Replaces scores by exp(score - largest) and returns their sum. `count` is padded to whole vectors
+// with kHidden.
+float Exponentiate(float* scores, int64_t count) {
+  const F32 tag;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  auto largest = hn::Set(tag, kHidden);
+  for (int64_t i = 0; i < count; i += lanes) {
+    largest = hn::Max(largest, hn::LoadU(tag, scores + i));
+  }
+  largest = hn::MaxOfLanes(tag, largest);
+  auto sum = hn::Zero(tag);
+  for (int64_t i = 0; i < count; i += lanes) {
+    const auto score = hn::LoadU(tag, scores + i);
+    const auto visible = hn::Gt(score, hn::Set(tag, kHidden));
+    const auto weight = hn::IfThenElseZero(visible, hn::Exp(tag, hn::Sub(score, largest)));
+    hn::StoreU(weight, tag, scores + i);
+    sum = hn::Add(sum, weight);
+  }
+  return hn::GetLane(hn::SumOfLanes(tag, sum));
+}
+
+// out = the average of values 0..last, by weight.
+void AverageValues(const float* values, int64_t stride, const float* weights, int64_t last,
+                   float inverse, int64_t padded_size, float* out) {
+  const F32 tag;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  for (int64_t d = 0; d < padded_size; d += lanes) {
+    auto sum = hn::Zero(tag);
+    for (int64_t i = 0; i <= last; ++i) {
+      sum = hn::MulAdd(hn::Set(tag, weights[i]), hn::LoadU(tag, values + i * stride + d), sum);
+    }
+    hn::StoreU(hn::Mul(sum, hn::Set(tag, inverse)), tag, out + d);
+  }
+}
+
+// One head of one block.
+void AttendHead(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
+                int64_t block, int64_t head, const float* qkv, float* out) {
+  HWY_ALIGN float query[kMaxHeadSize];
+  HWY_ALIGN float scores[kMaxLocalPositions];
+  HWY_ALIGN float result[kMaxHeadSize];
+  const int64_t size = cache.head_size;
+  const int64_t padded = PaddedToVectors(size);
+  const int64_t width = cache.num_heads * size;
+  const float scale = 1 / std::sqrt(static_cast<float>(size));
+  const uint8_t* mask = step.key_mask == nullptr ? nullptr : step.key_mask + block * cache.positions;
+  float* keys = cache.memory + block * cache.BlockFloats() + head * cache.positions * 2 * padded;
+  for (int64_t row = 0; row < step.count; ++row) {
+    const int64_t position = step.first + row;
+    const float* x = qkv + ((block * step.count + row) * cache.num_heads + head) * 3 * size;
+    float* key = keys + position * 2 * padded;
+    CopyRotated(x + size, size, rotary, step.rotary_positions[position], key);
+    std::copy_n(x + 2 * size, size, key + padded);
+    std::fill(key + padded + size, key + 2 * padded, 0.0f);
+    const int64_t wanted = row - (step.count - step.wanted);
+    if (wanted < 0) continue;
+    CopyRotated(x, size, rotary, step.rotary_positions[position], query);
+    for (int64_t i = 0; i <= position; ++i) {
+      const bool visible = mask == nullptr || mask[i] != 0;
+      scores[i] = visible ? scale * Dot(query, keys + i * 2 * padded, padded) : kHidden;
+    }
+    const int64_t padded_count = PaddedToVectors(position + 1);
+    std::fill(scores + position + 1, scores + padded_count, kHidden);
+    const float sum = Exponentiate(scores, padded_count);
+    AverageValues(keys + padded, 2 * padded, scores, position, sum > 0 ? 1 / sum : 0, padded,
+                  result);
+    std::copy_n(result, size, out + (block * step.wanted + wanted) * width + head * size);
+  }
+}
+
+void AttendBlocks(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
+                  int64_t begin, int64_t end, const float* qkv, float* out) {
+  for (int64_t block = begin; block < end; ++block) {
+    for (int64_t head = 0; head < cache.num_heads; ++head) {
+      AttendHead(cache, rotary, step, block, head, qkv, out);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace blockformer
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace blockformer {
+namespace {
+
+HWY_EXPORT(AttendBlocks);
+constexpr int64_t kMinNumbersPerThread = 1 << 14;
+
+}  // namespace
+
+int64_t LocalCache::BlockFloats() const {
+  return num_heads * positions * 2 * PaddedToVectors(head_size);
+}
+
+void AttendLocally(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
+                   const float* qkv, float* out) {
+  const auto attend_blocks = HWY_DYNAMIC_DISPATCH(AttendBlocks);
+  const int64_t block_numbers = cache.num_heads * cache.head_size * step.count;
+  ParallelFor(step.blocks, kMinNumbersPerThread / block_numbers + 1,
+              [&](int64_t begin, int64_t end) {
+                attend_blocks(cache, rotary, step, begin, end, qkv, out);
+              });
+}
+
+}  // namespace blockformer
+#endif  // HWY_ONCE
