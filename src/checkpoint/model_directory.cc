@@ -1,6 +1,8 @@
 #include "checkpoint/model_directory.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 
 #include "base/error.h"
@@ -9,6 +11,10 @@ namespace blockformer {
 namespace {
 
 constexpr size_t kNamesInMessage = 8;
+
+// Our own part of config.json.
+constexpr char kOwnKey[] = "blockformer";
+constexpr char kQuantizationKey[] = "quantization";
 
 // Buffers that Hugging Face's GPT-NeoX wrote beside the parameters in older versions.
 bool IsOldBuffer(const std::string& name) {
@@ -109,6 +115,21 @@ bool IsFloatingPoint(DataType type) {
   return type == DataType::kF32 || type == DataType::kF16 || type == DataType::kBF16;
 }
 
+// Whether config.json says that linear layers are int8; what is no model directory has none.
+bool SaysInt8(const std::string& path) {
+  const std::string file = path + "/" + kConfigFile;
+  if (!FileExists(file)) return false;
+  const Json json = ReadJsonFile(file);
+  const ObjectReader config(json, file);
+  if (!config.Has(kOwnKey)) return false;
+  const ObjectReader own = config.Object(kOwnKey);
+  if (!own.Has(kQuantizationKey)) return false;
+  const ObjectReader quantization = own.Object(kQuantizationKey);
+  quantization.Choice<NumberType>("weights", {{"int8", NumberType::kInt8}});
+  quantization.RejectUnknown();
+  return true;
+}
+
 std::string ListOf(const std::vector<std::string>& names) {
   const size_t shown = std::min(names.size(), kNamesInMessage);
   const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
@@ -122,7 +143,8 @@ void RequireNotPickled(const std::string& path) {
   if (!IsDirectory(path) && IsPickled(path)) FailPickledFile(path);
 }
 
-ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config) {
+ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config)
+    : is_int8_(SaysInt8(path)) {
   for (const std::string& file : WeightFiles(path)) files_.emplace_back(file);
   CheckIndex(path, files_);
   for (const SafetensorsFile& file : files_) {
@@ -137,6 +159,10 @@ ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config) {
   for (const ParameterSpec& spec : ListParameters(config)) {
     known.insert(spec.name);
     known.insert(spec.aliases.begin(), spec.aliases.end());
+    if (is_int8_ && spec.may_be_int8) {
+      known.insert(
+          {LinearName(spec.name) + kWeightScaleSuffix, LinearName(spec.name) + kInputScaleSuffix});
+    }
     ResolveAliases(path, spec);
     if (tensors_.contains(spec.name)) {
       CheckTensor(path, spec);
@@ -155,9 +181,39 @@ void ModelWeights::CheckTensor(const std::string& path, const ParameterSpec& spe
   Require(tensor.shape == spec.shape, ErrorCode::kCorrupt,
           "{}: tensor {} has shape [{}]; its configuration asks for [{}]", path, spec.name,
           fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", "));
+  if (is_int8_ && spec.may_be_int8) return CheckInt8(path, spec);
   Require(IsFloatingPoint(tensor.type), ErrorCode::kCorrupt,
           "{}: tensor {} is {}; F32, F16 or BF16 is wanted", path, spec.name,
           DataTypeName(tensor.type));
+}
+
+void ModelWeights::CheckInt8(const std::string& path, const ParameterSpec& spec) const {
+  const TensorView& tensor = *tensors_.at(spec.name);
+  Require(tensor.type == DataType::kI8, ErrorCode::kCorrupt,
+          "{}: tensor {} is {}; I8 is wanted, since {} says that weights are int8", path, spec.name,
+          DataTypeName(tensor.type), kConfigFile);
+  // Products of two values are summed up in pairs of 16 bits; -128 could overflow them.
+  Require(std::memchr(tensor.bytes.data(), -128, tensor.bytes.size()) == nullptr,
+          ErrorCode::kCorrupt, "{}: tensor {} holds -128; int8 weights are -127 to 127", path,
+          spec.name);
+  const std::string scale = LinearName(spec.name) + kWeightScaleSuffix;
+  const std::string input_scale = LinearName(spec.name) + kInputScaleSuffix;
+  Require(Contains(scale), ErrorCode::kCorrupt,
+          "{}: tensor {} is int8 and its scales, {}, are missing", path, spec.name, scale);
+  CheckScales(path, scale, spec.shape[0]);
+  if (Contains(input_scale)) CheckScales(path, input_scale, spec.shape[1]);
+}
+
+void ModelWeights::CheckScales(const std::string& path, const std::string& name,
+                               int64_t count) const {
+  const TensorView& tensor = *tensors_.at(name);
+  Require(tensor.type == DataType::kF32 && tensor.shape == std::vector<int64_t>{count},
+          ErrorCode::kCorrupt, "{}: tensor {} is {} [{}]; F32 [{}] is wanted", path, name,
+          DataTypeName(tensor.type), fmt::join(tensor.shape, ", "), count);
+  for (const float scale : ToFloats(tensor, name)) {
+    Require(scale > 0 && std::isfinite(scale), ErrorCode::kCorrupt,
+            "{}: tensor {} holds {}; scales are above 0 and finite", path, name, scale);
+  }
 }
 
 void ModelWeights::SkipUnknown(const std::string& path, const std::set<std::string>& known) {
@@ -193,6 +249,27 @@ const TensorView& ModelWeights::Get(const std::string& name) const {
   return *found->second;
 }
 
+Int8Linear ModelWeights::GetInt8(const std::string& name) const {
+  const TensorView& weight = Get(name + ".weight");
+  Int8Linear linear;
+  linear.out = weight.shape[0];
+  linear.in = weight.shape[1];
+  linear.values.resize(weight.bytes.size());
+  std::memcpy(linear.values.data(), weight.bytes.data(), weight.bytes.size());
+  linear.scales = ToFloats(Get(name + kWeightScaleSuffix), name);
+  const std::string input_scale = name + kInputScaleSuffix;
+  linear.input_scales = Contains(input_scale)
+                            ? ToFloats(Get(input_scale), input_scale)
+                            : std::vector<float>(static_cast<size_t>(linear.in), 1);
+  return linear;
+}
+
+std::vector<float> ModelWeights::Floats(const std::string& name) const {
+  const TensorView& tensor = Get(name);
+  if (tensor.type != DataType::kI8) return ToFloats(tensor, name);
+  return Dequantize(GetInt8(LinearName(name)));
+}
+
 ModelConfig ReadModelConfig(const std::string& directory) {
   Require(IsDirectory(directory), ErrorCode::kNotFound,
           "{}: is not a model directory (a directory with {} and {} is wanted)", directory,
@@ -207,6 +284,8 @@ const char* TorchDataTypeName(DataType type) {
       return "float16";
     case DataType::kBF16:
       return "bfloat16";
+    case DataType::kI8:
+      return "int8";
     default:
       return "float32";
   }
@@ -215,6 +294,7 @@ const char* TorchDataTypeName(DataType type) {
 void WriteModelConfig(const std::string& directory, const ModelConfig& config, DataType type) {
   OrderedJson json = ModelConfigToJson(config);
   json["torch_dtype"] = TorchDataTypeName(type);
+  if (type == DataType::kI8) json[kOwnKey][kQuantizationKey] = {{"weights", "int8"}};
   WriteFileAtomically(directory + "/" + kConfigFile, json.dump(2) + "\n");
   const OrderedJson generation = {{"bos_token_id", config.eos_token_id},
                                   {"eos_token_id", config.eos_token_id},

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/number_type.h"
+#include "checkpoint/quantize.h"
 #include "checkpoint/safetensors.h"
 #include "config/model_config.h"
 #include "config/parameters.h"
@@ -20,17 +22,31 @@ inline constexpr char kTokenizerFile[] = "tokenizer.json";
 inline constexpr char kGenerationConfigFile[] = "generation_config.json";
 inline constexpr char kModelCardFile[] = "README.md";
 
+// What follows the name of a linear layer whose weights are int8: its tensors beside X.weight.
+inline constexpr char kWeightScaleSuffix[] = ".weight_scale";  // F32 [out]
+inline constexpr char kInputScaleSuffix[] = ".input_scale";    // F32 [in]; not there: all are 1
+
 // The checked weights of a model directory, model.safetensors or the shards that its index names,
 // or of one safetensors file. Every used parameter of the configuration is there with its shape and
-// a floating-point type; nothing unknown is. Throws Error(kCorrupt) that lists what is missing,
-// extra or misshapen. Immutable; safe to read from several threads.
+// a floating-point type, or, where the directory's config.json says so and it may be int8, as int8
+// with its scales; nothing unknown is. Throws Error(kCorrupt) that lists what is missing, extra or
+// misshapen, or names a tensor with a value that cannot be. Immutable; safe to read from several
+// threads.
 class ModelWeights {
  public:
   // Throws Error(kUnsupported) with the remedy if `path` holds PyTorch's pickled weights.
   ModelWeights(const std::string& path, const ModelConfig& config);
 
-  // A used parameter, by its name in ListParameters.
+  // Whether the parameters that may be int8 are; all of them or none.
+  bool is_int8() const { return is_int8_; }
+
+  // A used parameter, by its name in ListParameters, or a scale, as it is stored.
   const TensorView& Get(const std::string& name) const;
+  bool Contains(const std::string& name) const { return tensors_.contains(name); }
+  // The same as numbers; of int8 weights, what they stand for.
+  std::vector<float> Floats(const std::string& name) const;
+  // The linear layer whose weights are the parameter `name`.weight, if they are int8.
+  Int8Linear GetInt8(const std::string& name) const;
 
   // All tensors of the files.
   size_t num_tensors() const { return num_tensors_; }
@@ -39,6 +55,8 @@ class ModelWeights {
 
  private:
   void CheckTensor(const std::string& path, const ParameterSpec& spec) const;
+  void CheckInt8(const std::string& path, const ParameterSpec& spec) const;
+  void CheckScales(const std::string& path, const std::string& name, int64_t count) const;
   void ResolveAliases(const std::string& path, const ParameterSpec& spec);
   void SkipUnknown(const std::string& path, const std::set<std::string>& known);
 
@@ -46,6 +64,7 @@ class ModelWeights {
   std::map<std::string, const TensorView*> tensors_;
   std::map<std::string, std::string> skipped_;
   size_t num_tensors_ = 0;
+  bool is_int8_ = false;
 };
 
 // Throws Error(kUnsupported) with the remedy if `path` is a file of PyTorch's pickled weights.
@@ -58,7 +77,7 @@ const char* TorchDataTypeName(DataType type);
 ModelConfig ReadModelConfig(const std::string& directory);
 
 // Writes config.json and generation_config.json into an existing directory. `type` is that of the
-// weights.
+// weights, kI8 for a directory of int8 weights.
 void WriteModelConfig(const std::string& directory, const ModelConfig& config,
                       DataType type = DataType::kF32);
 

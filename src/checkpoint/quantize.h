@@ -2,7 +2,14 @@
 #define BLOCKFORMER_CHECKPOINT_QUANTIZE_H_
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
 #include <vector>
+
+#include "config/model_config.h"
+#include "config/parameters.h"
 
 namespace blockformer {
 
@@ -13,8 +20,70 @@ struct Int8Linear {
   int64_t out = 0;
   int64_t in = 0;
   std::vector<int8_t> values;       // [out, in], each in [-127, 127]
-  std::vector<float> scales;        // [out]
-  std::vector<float> input_scales;  // [in]
+  std::vector<float> scales;        // [out], positive
+  std::vector<float> input_scales;  // [in], positive
+};
+
+// Quantises weights [out, in], rounding to nearest even: with input scales s,
+// scales [o] = max_j |W [o, j]| s_j / 127, so that |W [o, j] - result| <= scales [o] / (2 s_j).
+//
+// With `input_rms`, the root mean square of each input, weights and inputs meet half way in the
+// manner of SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4 with alpha 1/2):
+// s_j = sqrt(rms_j / max_o |W [o, j]|), divided by the median and at most 2^16 from 1. An input
+// that is k times as large, with weights that are 1/k of what they were, leaves the values as they
+// are. Without it all s_j are 1.
+//
+// The result is finite whatever `input_rms` holds. Throws Error(kInvalidArgument), opening with
+// `name`, for a weight that is not finite or exceeds 1e25.
+Int8Linear Quantize(const std::string& name, std::span<const float> weights, int64_t out,
+                    int64_t in, std::span<const double> input_rms = {});
+
+// The weights [out, in] that the values stand for.
+std::vector<float> Dequantize(const Int8Linear& linear);
+
+// The linear layer that has this weight: the name without ".weight".
+std::string LinearName(const std::string& weight);
+
+// Quantises the linear layers of a model. No data are needed: the root mean square of a layer's
+// inputs follows from the parameters before it. After a layer normalisation with gain g and bias b
+// it is sqrt(g^2 + b^2), since what it normalises has unit variance; after a linear layer
+// sqrt(sum_j (W [o, j] rms_j)^2 + b_o^2), as if its inputs were independent. Attention and GELU are
+// taken to keep it. Layers of T5 and RoBERTa are quantised without it, because the engine packs
+// several of them into one. Copies share nothing; safe to use from several threads if `read` is.
+class ModelQuantizer {
+ public:
+  // The values of a parameter, by its name in ListParameters.
+  using ReadFloats = std::function<std::vector<float>(const std::string& name)>;
+
+  ModelQuantizer(const ModelConfig& config, ReadFloats read);
+
+  // The linear layer whose weights are the parameter `name`.weight, which may be int8.
+  Int8Linear operator()(const std::string& name) const;
+
+  // Whether its inputs have scales; if not, all of them are 1.
+  bool ScalesInputs(const std::string& name) const;
+
+ private:
+  // What a layer's inputs are.
+  enum class Origin { kUnknown, kNorm, kLinear, kValuesOfHeads };
+  struct Layer {
+    int64_t out = 0;
+    int64_t in = 0;
+    Origin origin = Origin::kUnknown;
+    std::string before;     // the norm or linear layer that they come from
+    int64_t head_size = 0;  // of kValuesOfHeads
+  };
+
+  void AddStack(const TransformerConfig& config, const std::string& prefix);
+  void SetOrigin(const std::string& name, Origin origin, const std::string& before,
+                 int64_t head_size = 0);
+  const Layer& Find(const std::string& name) const;
+  std::vector<double> InputRms(const Layer& layer) const;
+  std::vector<double> NormRms(const std::string& name) const;
+  std::vector<double> OutputRms(const std::string& name) const;
+
+  ReadFloats read_;
+  std::map<std::string, Layer> layers_;
 };
 
 }  // namespace blockformer

@@ -32,8 +32,13 @@ class ParameterList {
     return spec;
   }
 
+  // An output head: a linear layer that is a vocabulary table as well.
+  void AddHead(const std::string& name, int64_t vocab_size, int64_t width) {
+    AddTable(name + ".weight", vocab_size, width).may_be_int8 = true;
+  }
+
   void AddLinear(const std::string& name, int64_t out, int64_t in) {
-    Add(name + ".weight", {out, in}, kInitStddev);
+    Add(name + ".weight", {out, in}, kInitStddev).may_be_int8 = true;
     Add(name + ".bias", {out}, 0);
   }
 
@@ -44,11 +49,13 @@ class ParameterList {
 
   // A weight alone, as T5 has them.
   void AddMatrix(const std::string& name, int64_t out, int64_t in, double variance_divisor) {
-    Add(name + ".weight", {out, in}, 1 / std::sqrt(variance_divisor));
+    Add(name + ".weight", {out, in}, 1 / std::sqrt(variance_divisor)).may_be_int8 = true;
   }
 
-  void AddConv1d(const std::string& name, int64_t out, int64_t in, int64_t kernel) {
-    Add(name + ".weight", {out, in, kernel}, 1.0 / std::sqrt(static_cast<double>(in * kernel)));
+  void AddConv1d(const std::string& name, int64_t out, int64_t in, int64_t kernel,
+                 bool may_be_int8) {
+    Add(name + ".weight", {out, in, kernel}, 1.0 / std::sqrt(static_cast<double>(in * kernel)))
+        .may_be_int8 = may_be_int8;
     Add(name + ".bias", {out}, 0);
   }
 
@@ -106,8 +113,8 @@ class ParameterList {
         AddMatrix(name + "o", width, inner, static_cast<double>(inner));
       }
       if (i == 0) {
-        AddMatrix(block + "0.SelfAttention.relative_attention_bias", config.num_buckets,
-                  config.num_heads, width_divisor);
+        Add(block + "0.SelfAttention.relative_attention_bias.weight",
+            {config.num_buckets, config.num_heads}, 1 / std::sqrt(width_divisor));
       }
       AddMatrix(block + "2.DenseReluDense.wi", config.intermediate_size, width, width_divisor);
       AddMatrix(block + "2.DenseReluDense.wo", width, config.intermediate_size,
@@ -217,7 +224,7 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config) {
   if (config.kind == ModelKind::kVanilla) {
     list.AddTable("gpt_neox.embed_in.weight", config.vocab_size, width);
     list.AddLayers("gpt_neox", config.decoder);
-    list.AddTable("embed_out.weight", config.vocab_size, width);
+    list.AddHead("embed_out", config.vocab_size, width);
     return list.Take();
   }
   list.SetPart(ModelPart::kEmbedder);
@@ -228,7 +235,7 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config) {
   }
   if (config.embedder.projection == EmbedderProjection::kConv1d) {
     list.AddConv1d("embedder.projection_layer", width, config.embedder.hidden_size,
-                   config.NumPooled());
+                   config.NumPooled(), /*may_be_int8=*/false);
   }
   list.SetPart(ModelPart::kDecoder);
   list.AddTable("block_decoder.gpt_neox.embed_in.weight", config.vocab_size, width).is_used = false;
@@ -236,7 +243,8 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config) {
   list.SetPart(ModelPart::kTokenDecoder);
   const int64_t token_width = config.TokenDecoderWidth();
   if (config.expansion == Expansion::kLayer) {
-    list.AddConv1d("token_decoder.expansion_layer", token_width * config.prefix_length, width, 1);
+    list.AddConv1d("token_decoder.expansion_layer", token_width * config.prefix_length, width, 1,
+                   /*may_be_int8=*/true);
   }
   if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
     list.AddT5(config.t5, config.vocab_size);
@@ -244,7 +252,7 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config) {
   }
   list.AddTable("token_decoder.gpt_neox.embed_in.weight", config.vocab_size, token_width);
   list.AddLayers(kTokenDecoderPrefix, config.token_decoder);
-  list.AddTable("token_decoder.embed_out.weight", config.vocab_size, token_width);
+  list.AddHead("token_decoder.embed_out", config.vocab_size, token_width);
   return list.Take();
 }
 

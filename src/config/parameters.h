@@ -19,6 +19,9 @@ struct ParameterSpec {
   ModelPart part = ModelPart::kDecoder;
   bool is_vocabulary_table = false;  // a table with one row a token: left out of "non-embedding"
   bool is_used = true;               // false: stands in published checkpoints, but nothing reads it
+  // Weights of a linear layer, which are int8 in a directory of int8 weights. Tables, T5's output
+  // head among them, and the embedder's Conv1d never are.
+  bool may_be_int8 = false;
   // Initial values: drawn from N(0, init_stddev^2), or the constant where init_stddev is 0.
   double init_stddev = 0;
   double init_constant = 0;

@@ -15,8 +15,15 @@ namespace blockformer {
 ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
                                  std::optional<NumberType> type) {
   const auto weights = std::make_shared<const ModelWeights>(directory, config);
-  return {[weights](const std::string& name) { return ToFloats(weights->Get(name), name); },
-          type.value_or(NumberType::kF32)};
+  ReadWeights read;
+  read.floats = [weights](const std::string& name) { return weights->Floats(name); };
+  read.type = type.value_or(weights->is_int8() ? NumberType::kInt8 : NumberType::kF32);
+  if (weights->is_int8()) {
+    read.int8 = [weights](const std::string& name) { return weights->GetInt8(name); };
+  } else {
+    read.int8 = ModelQuantizer(config, read.floats);
+  }
+  return read;
 }
 
 ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed, NumberType type) {
@@ -36,7 +43,7 @@ ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed, NumberType t
     }
     return values;
   };
-  return {draw, type};
+  return {draw, type, ModelQuantizer(config, draw)};
 }
 
 namespace {

@@ -25,7 +25,8 @@ struct ReadWeights {
 };
 
 // Reads from a model directory, whose files stay mapped as long as the result lives. Without a type
-// that of the files is taken, f32 if they hold f16.
+// it is kInt8 if the files hold that, else kF32. Floats are quantised, and int8 weights are
+// widened, if the type asks for it.
 ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
                                  std::optional<NumberType> type = std::nullopt);
 

@@ -1,0 +1,271 @@
+#include "checkpoint/quantize.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cfloat>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace blockformer {
+namespace {
+
+using testing::AllOf;
+using testing::Each;
+using testing::HasSubstr;
+
+std::vector<float> RandomFloats(size_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random.Normal());
+  return values;
+}
+
+// What |weight - dequantised| may be: half a step, and the rounding of two operations.
+void ExpectWithinHalfAStep(const Int8Linear& linear, std::span<const float> weights) {
+  const std::vector<float> result = Dequantize(linear);
+  ASSERT_EQ(result.size(), weights.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double step = double{linear.scales[i / static_cast<size_t>(linear.in)]} /
+                        double{linear.input_scales[i % static_cast<size_t>(linear.in)]};
+    EXPECT_LE(std::fabs(double{result[i]} - double{weights[i]}),
+              step / 2 + 3 * double{FLT_EPSILON} * std::fabs(double{weights[i]}))
+        << i;
+  }
+}
+
+void ExpectFinite(const Int8Linear& linear) {
+  for (const std::vector<float>& scales : {linear.scales, linear.input_scales}) {
+    for (const float scale : scales) EXPECT_TRUE(std::isfinite(scale) && scale > 0) << scale;
+  }
+  for (const float weight : Dequantize(linear)) EXPECT_TRUE(std::isfinite(weight)) << weight;
+}
+
+TEST(QuantizeTest, UsesTheWholeRangeOfEachRowAndRoundsToEven) {
+  const std::vector<float> weights = {127, -2.5F, 3.5F, 0.5F, -254, 4, 6, 0};
+  const Int8Linear linear = Quantize("w", weights, 2, 4);
+  EXPECT_THAT(linear.scales, testing::ElementsAre(1, 2));
+  EXPECT_THAT(linear.input_scales, Each(1));
+  EXPECT_THAT(linear.values, testing::ElementsAre(127, -2, 4, 0, -127, 2, 3, 0));
+}
+
+TEST(QuantizeTest, IsWithinHalfAStepOfEachWeight) {
+  const std::vector<float> weights = RandomFloats(size_t{37} * 53, 1);
+  ExpectWithinHalfAStep(Quantize("w", weights, 37, 53), weights);
+  std::vector<double> rms(53);
+  for (size_t j = 0; j < rms.size(); ++j) rms[j] = std::exp(static_cast<double>(j % 7) - 3);
+  const Int8Linear equalised = Quantize("w", weights, 37, 53, rms);
+  EXPECT_GT(*std::ranges::max_element(equalised.input_scales), 4);
+  ExpectWithinHalfAStep(equalised, weights);
+}
+
+// Equation 4: after it, the largest scaled weight of an input is as large as the scaled input.
+TEST(QuantizeTest, MeetsItsInputsHalfWay) {
+  const std::vector<float> weights = {1, 16, 2, 0.5F, -8, 1};
+  const std::vector<double> rms = {4, 32, 2};
+  const Int8Linear linear = Quantize("w", weights, 2, 3, rms);
+  // sqrt(4 / 1), sqrt(32 / 16) and sqrt(2 / 2), by their median.
+  const float root2 = std::sqrt(2.0F);
+  EXPECT_THAT(linear.input_scales,
+              testing::Pointwise(testing::FloatEq(), {2 / root2, 1.0F, 1 / root2}));
+}
+
+TEST(QuantizeTest, StaysFiniteWhateverItGets) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  std::vector<float> weights = RandomFloats(size_t{6} * 8, 2);
+  for (size_t j = 0; j < 8; ++j) {
+    weights[j] = 0;                 // a row of zeros
+    weights[8 + j] = FLT_TRUE_MIN;  // of the smallest numbers there are
+    weights[16 + j] *= 1e24F;       // of very large ones
+  }
+  for (size_t o = 0; o < 6; ++o) weights[o * 8 + 1] = 0;  // a column of zeros
+  ExpectFinite(Quantize("w", weights, 6, 8));
+  const std::vector<double> rms = {0, 0, 1, DBL_TRUE_MIN, DBL_MAX, infinity, -infinity, NAN};
+  ExpectFinite(Quantize("w", weights, 6, 8, rms));
+  EXPECT_THAT(Dequantize(Quantize("w", std::vector<float>(4), 2, 2, std::vector<double>(2))),
+              Each(0));
+}
+
+// An input that is always 0 must not take from the range of the others, whatever its weights.
+TEST(QuantizeTest, InputsThatAreAlwaysZeroCostNothing) {
+  std::vector<float> weights = RandomFloats(size_t{5} * 4, 3);
+  std::vector<double> rms = {1, 1, 1, 0};
+  for (size_t o = 0; o < 5; ++o) weights[o * 4 + 3] = 100;
+  const Int8Linear linear = Quantize("w", weights, 5, 4, rms);
+  for (const float scale : linear.scales) EXPECT_LT(scale, 0.05F);
+}
+
+TEST(QuantizeTest, NamesWeightsThatCannotBe) {
+  for (const float bad : {NAN, INFINITY, -INFINITY, 2e25F}) {
+    try {
+      Quantize("layer.weight", std::vector<float>{1, bad}, 1, 2);
+      ADD_FAILURE() << bad;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("layer.weight"), HasSubstr("1e+25")));
+    }
+  }
+}
+
+using Parameters = std::map<std::string, std::vector<float>>;
+
+ModelConfig VanillaConfig() {
+  ModelConfig config;
+  config.kind = ModelKind::kVanilla;
+  config.vocab_size = 24;
+  config.decoder = {16, 2, 2, 24, 0.5};
+  return config;
+}
+
+ModelConfig BlockConfig() {
+  ModelConfig config;
+  config.vocab_size = 24;
+  config.block_length = 4;
+  config.embedder.hidden_size = 4;
+  config.decoder = {16, 1, 2, 24, 0.5};
+  config.token_decoder = {12, 1, 2, 20, 0.5};
+  config.prefix_length = 2;
+  return config;
+}
+
+Parameters RandomParameters(const ModelConfig& config) {
+  Parameters parameters;
+  for (const ParameterSpec& spec : ListParameters(config)) {
+    parameters[spec.name] =
+        RandomFloats(static_cast<size_t>(spec.NumElements()), parameters.size());
+  }
+  return parameters;
+}
+
+ModelQuantizer MakeQuantizer(const ModelConfig& config, Parameters parameters) {
+  return {config, [parameters](const std::string& name) { return parameters.at(name); }};
+}
+
+std::vector<std::string> Linears(const ModelConfig& config) {
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : ListParameters(config)) {
+    if (spec.may_be_int8) names.push_back(LinearName(spec.name));
+  }
+  return names;
+}
+
+// Makes output j of `before`, a norm or a linear layer, k times as large. With column j of the layer
+// after it divided by k, the model computes what it did.
+void ScaleRow(Parameters* parameters, const std::string& before, size_t j, float k) {
+  const size_t rows = parameters->at(before + ".bias").size();
+  std::vector<float>& weights = parameters->at(before + ".weight");
+  const size_t width = weights.size() / rows;
+  for (size_t i = 0; i < width; ++i) weights[j * width + i] *= k;
+  parameters->at(before + ".bias")[j] *= k;
+}
+
+void DivideColumn(Parameters* parameters, const std::string& after, size_t j, size_t in, float k) {
+  std::vector<float>& weights = parameters->at(after + ".weight");
+  for (size_t i = j; i < weights.size(); i += in) weights[i] /= k;
+}
+
+void ExpectSameValues(const ModelConfig& config, const Parameters& left, const Parameters& right,
+                      const std::vector<std::string>& names) {
+  const ModelQuantizer a = MakeQuantizer(config, left);
+  const ModelQuantizer b = MakeQuantizer(config, right);
+  for (const std::string& name : names) {
+    const Int8Linear x = a(name);
+    const Int8Linear y = b(name);
+    for (size_t i = 0; i < x.values.size(); ++i) {
+      EXPECT_LE(std::abs(x.values[i] - y.values[i]), 1) << name << " " << i;
+    }
+  }
+}
+
+TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
+  const Parameters plain = RandomParameters(VanillaConfig());
+  Parameters outliers = plain;
+  float k = 30;
+  for (const std::string layer : {"gpt_neox.layers.0.", "gpt_neox.layers.1."}) {
+    ScaleRow(&outliers, layer + "input_layernorm", 3, k);
+    DivideColumn(&outliers, layer + "attention.query_key_value", 3, 16, k);
+    ScaleRow(&outliers, layer + "post_attention_layernorm", 5, k);
+    DivideColumn(&outliers, layer + "mlp.dense_h_to_4h", 5, 16, k);
+    k = 100;
+  }
+  ScaleRow(&outliers, "gpt_neox.final_layer_norm", 0, k);
+  DivideColumn(&outliers, "embed_out", 0, 16, k);
+  ExpectSameValues(VanillaConfig(), plain, outliers, Linears(VanillaConfig()));
+
+  const Parameters block = RandomParameters(BlockConfig());
+  outliers = block;
+  ScaleRow(&outliers, "block_decoder.gpt_neox.final_layer_norm", 2, k);
+  DivideColumn(&outliers, "token_decoder.expansion_layer", 2, 16, k);
+  ScaleRow(&outliers, "token_decoder.gpt_neox.final_layer_norm", 7, k);
+  DivideColumn(&outliers, "token_decoder.embed_out", 7, 12, k);
+  ExpectSameValues(BlockConfig(), block, outliers, Linears(BlockConfig()));
+}
+
+TEST(ModelQuantizerTest, OutliersAmongValuesLeaveAttentionsOutputLayer) {
+  const Parameters plain = RandomParameters(VanillaConfig());
+  Parameters outliers = plain;
+  // Value 1 of the second head, whose query begins at row 24, is input 9.
+  const std::string attention = "gpt_neox.layers.0.attention.";
+  ScaleRow(&outliers, attention + "query_key_value", 24 + 16 + 1, 50);
+  DivideColumn(&outliers, attention + "dense", 9, 16, 50);
+  ExpectSameValues(VanillaConfig(), plain, outliers, {attention + "dense"});
+}
+
+// Normal inputs of dense_h_to_4h, as large as the norm's gains: what its outputs are then is what
+// they are said to be.
+TEST(ModelQuantizerTest, FollowsLinearLayersToTheirOutputs) {
+  Parameters parameters = RandomParameters(VanillaConfig());
+  const std::string layer = "gpt_neox.layers.0.";
+  const std::string down = layer + "mlp.dense_4h_to_h";
+  std::vector<float>& norm_bias = parameters[layer + "post_attention_layernorm.bias"];
+  norm_bias.assign(norm_bias.size(), 0);
+  const std::vector<float>& gain = parameters[layer + "post_attention_layernorm.weight"];
+  const std::vector<float>& weights = parameters[layer + "mlp.dense_h_to_4h.weight"];
+  const std::vector<float>& bias = parameters[layer + "mlp.dense_h_to_4h.bias"];
+  std::vector<double> rms(24);
+  constexpr int kSamples = 20000;
+  Random random(9);
+  for (int sample = 0; sample < kSamples; ++sample) {
+    std::vector<double> sums(bias.begin(), bias.end());
+    for (size_t j = 0; j < 16; ++j) {
+      const double input = random.Normal() * double{gain[j]};
+      for (size_t o = 0; o < 24; ++o) sums[o] += double{weights[o * 16 + j]} * input;
+    }
+    for (size_t o = 0; o < 24; ++o) rms[o] += sums[o] * sums[o] / kSamples;
+  }
+  for (double& value : rms) value = std::sqrt(value);
+  const std::vector<float> expected =
+      Quantize("w", parameters[down + ".weight"], 16, 24, rms).input_scales;
+  const std::vector<float> found = MakeQuantizer(VanillaConfig(), parameters)(down).input_scales;
+  // A root mean square of so many has a standard error of half a percent; its root, of a quarter.
+  for (size_t j = 0; j < 24; ++j) EXPECT_NEAR(found[j] / expected[j], 1, 0.02) << j;
+}
+
+TEST(ModelQuantizerTest, QuantisesEveryLinearLayerAndScalesInputsOfNeoxAlone) {
+  ModelConfig config = BlockConfig();
+  config.embedder.type = EmbedderType::kRoberta;
+  config.embedder.projection = EmbedderProjection::kConv1d;
+  config.embedder.encoder = {1, 2, 22, 140, 0};
+  config.token_decoder_type = TokenDecoderType::kCrossAttention;
+  config.t5 = {18, 1, 3, 10, 28, 4, 16};
+  config.prefix_length = config.block_length;
+  const Parameters parameters = RandomParameters(config);
+  const ModelQuantizer quantizer = MakeQuantizer(config, parameters);
+  int scaled = 0;
+  for (const std::string& name : Linears(config)) {
+    const Int8Linear linear = quantizer(name);
+    ExpectWithinHalfAStep(linear, parameters.at(name + ".weight"));
+    if (quantizer.ScalesInputs(name)) {
+      ++scaled;
+    } else {
+      EXPECT_THAT(linear.input_scales, Each(1)) << name;
+    }
+  }
+  EXPECT_EQ(Linears(config).size(), 6 + 4 + 1 + 10U);  // RoBERTa, block decoder, expansion, T5
+  EXPECT_EQ(scaled, 4 + 1);
+}
+
+}  // namespace
+}  // namespace blockformer
