@@ -96,7 +96,7 @@ ForwardOutput Forward(const Model& model, const ForwardInput& input) {
     ScoreBlocks(model, input, &output);
   } else {
     output.logits.resize(static_cast<size_t>(rows * model.config().vocab_size));
-    model.head().Apply(output.hidden.data(), rows, Epilogue::kStore, output.logits.data());
+    model.head().ComputeLogits(output.hidden.data(), rows, output.logits.data());
   }
   return output;
 }

@@ -16,7 +16,7 @@ PackedLinear PackT5Head(const ModelConfig& config, const ReadWeights& read) {
   const float scale = 1 / std::sqrt(static_cast<float>(width));
   for (float& value : table) value *= scale;
   if (read.type == NumberType::kInt8) {
-    return PackInt8(Quantize(table, config.vocab_size, width, {}), {});
+    return PackInt8(Quantize(kT5Table, table, config.vocab_size, width, {}), {});
   }
   return PackedLinear(table.data(), nullptr, config.vocab_size, width, read.type);
 }

@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "engine/forward.h"
-#include "kernels/argmax.h"
+#include "kernels/choice.h"
 #include "tests/engine/tiny_model.h"
 
 namespace blockformer {
@@ -61,7 +61,7 @@ int32_t RecomputedNextToken(const Model& model, std::vector<int32_t> tokens, int
   const ForwardOutput output = Forward(model, input);
   const int64_t row = model.is_block() ? next - length : next - 1;
   const int64_t vocab = model.config().vocab_size;
-  return static_cast<int32_t>(ArgMax(output.logits.data() + row * vocab, vocab));
+  return FindLargest(output.logits.data() + row * vocab, vocab, 0).id;
 }
 
 TEST_P(EngineTest, CachedDecodingEqualsRecomputation) {

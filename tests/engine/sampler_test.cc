@@ -16,7 +16,7 @@ std::map<int32_t, double> Frequencies(const SamplingOptions& options,
   std::map<int32_t, double> counts;
   for (int i = 0; i < draws; ++i) {
     std::vector<float> copy = logits;
-    counts[SampleToken(options, 1, static_cast<uint64_t>(i), {}, copy)] += 1.0 / draws;
+    counts[SampleToken({&options, 1, static_cast<uint64_t>(i)}, copy)] += 1.0 / draws;
   }
   return counts;
 }
@@ -26,7 +26,8 @@ const std::vector<float> kLogits = {std::log(4.0f), std::log(2.0f), 0.0f, 0.0f};
 
 TEST(SamplerTest, ZeroTemperatureTakesTheMostLikely) {
   std::vector<float> logits = {1, 3, 2};
-  EXPECT_EQ(SampleToken({}, 0, 0, {}, logits), 1);
+  const SamplingOptions options;
+  EXPECT_EQ(SampleToken({&options}, logits), 1);
 }
 
 TEST(SamplerTest, DrawsWithTheProbabilitiesOfTheSoftmax) {
@@ -69,7 +70,7 @@ TEST(SamplerTest, DependsOnItsKeyAlone) {
   options.seed = 3;
   const auto draw = [&](uint64_t stream, uint64_t position) {
     std::vector<float> logits(1000, 0.0f);
-    return SampleToken(options, stream, position, {}, logits);
+    return SampleToken({&options, stream, position}, logits);
   };
   const int32_t first = draw(1, 1);
   EXPECT_EQ(first, draw(1, 1));
@@ -84,7 +85,7 @@ TEST(SamplerTest, RepetitionPenaltyMovesSeenTokensDown) {
   options.repetition_penalty = 2;
   const std::vector<int32_t> history = {0, 2, 0};
   std::vector<float> logits = {3, 2, -1};
-  EXPECT_EQ(SampleToken(options, 0, 0, history, logits), 1);
+  EXPECT_EQ(SampleToken({&options, 0, 0, history}, logits), 1);
   EXPECT_EQ(logits, (std::vector<float>{1.5f, 2, -2}));
 }
 
@@ -96,7 +97,7 @@ TEST(SamplerTest, RefusesLogitsThatAreNoNumbers) {
          {std::vector<float>{0, NAN, 1}, std::vector<float>{NAN, NAN},
           std::vector<float>{0, INFINITY}}) {
       std::vector<float> logits = bad;
-      EXPECT_THROW(SampleToken(options, 0, 0, {}, logits), Error);
+      EXPECT_THROW(SampleToken({&options}, logits), Error);
     }
   }
 }

@@ -8,7 +8,6 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "kernels/argmax.h"
 #include "kernels/gemm.h"
 #include "kernels/layer_norm.h"
 #include "kernels/reference.h"
@@ -114,21 +113,6 @@ TEST(RotaryTest, TurnsPairsByTheirAngle) {
   EXPECT_NEAR(head[1], 2 * std::cos(angles[1]) - 4 * std::sin(angles[1]), 1e-5);
   EXPECT_NEAR(head[3], 4 * std::cos(angles[1]) + 2 * std::sin(angles[1]), 1e-5);
   EXPECT_EQ(head[4], 5);
-}
-
-TEST(ArgMaxTest, FindsTheFirstLargest) {
-  for (const int64_t count : {1, 5, 16, 33, 1000}) {
-    std::vector<float> values = RandomVector(count, static_cast<uint64_t>(count));
-    for (const int64_t place : {int64_t{0}, count / 2, count - 1}) {
-      std::vector<float> changed = values;
-      changed[static_cast<size_t>(place)] = 2;
-      EXPECT_EQ(ArgMax(changed.data(), count), place);
-      changed.back() = 2;
-      EXPECT_EQ(ArgMax(changed.data(), count), place);
-    }
-  }
-  const std::vector<float> negative = {-5, -3, -4};
-  EXPECT_EQ(ArgMax(negative.data(), 3), 1);
 }
 
 }  // namespace
