@@ -27,8 +27,9 @@ FOLDERS = {
     "server": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data"],
     "sweep": ["base", "config"],
+    "bench": ["base", "config", "kernels", "engine"],
     "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval", "server",
-            "sweep"],
+            "sweep", "bench"],
 }
 
 # Headers that a folder may not include although they lie in an allowed one.
@@ -50,6 +51,7 @@ LIBRARIES = [
     (r"utf8proc", r"text/"),
     (r"zstd", r"data/"),
     (r"httplib|prometheus/", r"server/"),
+    (r"benchmark/", r"bench/"),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -18,10 +18,11 @@ build_packages=(
   libzstd-dev             # compressed corpora
   libdnnl-dev             # oneDNN: matrix products of the engine
   libhwy-dev              # Highway: SIMD kernels
+  libbenchmark-dev        # Google Benchmark: `blockformer bench kernels`
   libtorch-dev            # the trainer
   libgloo-dev             # its processes' exchange
   libopenblas-openmp-dev  # its matrix products; this flavour shares OpenMP's threads
-  gnuplot-nox             # plots of sweeps
+  gnuplot-nox             # plots of sweeps and benchmarks
   libgtest-dev libgmock-dev
 )
 lint_packages=(

@@ -1,209 +1,151 @@
-// `blockformer bench throughput`: several models in turn, one table.
+// `blockformer bench`: flags, and where results go. The measuring lies in bench/.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/parallel.h"
-#include "base/progress.h"
-#include "base/statistics.h"
-#include "blockformer/version.h"
-#include "cli/bench_throughput.h"
+#include "bench/compare.h"
+#include "bench/kernels.h"
+#include "bench/plot.h"
+#include "bench/race.h"
+#include "bench/report.h"
+#include "cli/bench_flags.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
-#include "config/json.h"
-#include "config/parameters.h"
-#include "kernels/machine.h"
 
 namespace blockformer {
 namespace {
 
 constexpr int64_t kMaxPositions = 1 << 20;
-constexpr int64_t kFloatBytes = 4;
+constexpr int64_t kMaxRepetitions = 1000;
 
-struct Flags {
+struct ThroughputFlags {
   std::vector<std::string> models;
-  std::vector<int64_t> batches = {1, 8, 32};
-  int64_t prompt = 128;
-  int64_t generate = 128;
-  int64_t repetitions = 3;
+  std::string dtype;
+  std::vector<std::string> kv_dtypes = {"f32"};
+  std::vector<std::string> batches = {"1", "8", "32"};
+  std::string memory;
+  RaceOptions race;
   int threads = 0;
   std::string json;
+  std::string csv;
+  std::string plot;
 };
 
-struct Contestant {
-  std::string name;
-  std::shared_ptr<const Model> model;
+struct CompareFlags {
+  std::string a;
+  std::string b;
+  bool json = false;
 };
 
-struct Machine {
-  double f32_gflops = 0;
-  double int8_gops = 0;
-  double memory_gbps = 0;
+struct KernelFlags {
+  std::vector<std::string> dtypes = {"f32"};
+  std::vector<std::string> kv_dtypes = {"f32"};
+  KernelBenchOptions bench;
+  int threads = 0;
 };
 
-std::vector<Contestant> LoadModels(const std::vector<std::string>& paths) {
+NumberType ParseWeightType(const std::string& text) {
+  return ParseType("--dtype", text, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+}
+
+std::shared_ptr<const Model> LoadModel(const std::string& path, const std::string& dtype) {
+  constexpr uint64_t kWeightSeed = 1;
+  const auto type = dtype.empty() ? std::nullopt : std::optional(ParseWeightType(dtype));
+  if (IsDirectory(path)) return Model::Load(path, type);
+  return Model::Random(ReadAnyModelConfig(path), kWeightSeed, type.value_or(NumberType::kF32));
+}
+
+// A name that tells a model from those before it with the same type of cache, as results have to.
+std::string UniqueName(const std::string& path, NumberType kv_type,
+                       const std::vector<Contestant>& others) {
+  const auto is_taken = [&](const std::string& name) {
+    return std::any_of(others.begin(), others.end(), [&](const Contestant& other) {
+      return other.name == name && other.kv_type == kv_type;
+    });
+  };
+  const std::string name = ModelName(path);
+  if (!is_taken(name)) return name;
+  for (int number = 2;; ++number) {
+    const std::string numbered = fmt::format("{}#{}", name, number);
+    if (!is_taken(numbered)) return numbered;
+  }
+}
+
+std::vector<Contestant> LoadModels(const ThroughputFlags& flags) {
+  const std::vector<NumberType> kv_types = ParseKvTypes(flags.kv_dtypes, flags.models.size());
   std::vector<Contestant> contestants;
-  for (const std::string& path : paths) {
-    fmt::print(stderr, "loading {}\n", path);
-    constexpr uint64_t kWeightSeed = 1;
-    const ModelConfig config = ReadAnyModelConfig(path);
-    contestants.push_back({ModelName(path), IsDirectory(path)
-                                                ? Model::Load(path)
-                                                : Model::Random(config, kWeightSeed)});
+  for (size_t i = 0; i < flags.models.size(); ++i) {
+    fmt::print(stderr, "loading {}\n", flags.models[i]);
+    const std::string name = UniqueName(flags.models[i], kv_types[i], contestants);
+    contestants.push_back({name, LoadModel(flags.models[i], flags.dtype), kv_types[i]});
   }
   return contestants;
 }
 
-OrderedJson Summarise(const Contestant& contestant, const ThroughputSetting& setting,
-                      const std::vector<ThroughputRun>& runs, const Machine& machine) {
-  const ModelConfig& config = contestant.model->config();
-  std::vector<double> prefill, decode, total;
-  const double batch = static_cast<double>(setting.batch);
-  // The same in every run: what a step does depends on nothing but the setting.
-  const double decoded = batch * static_cast<double>(setting.generate) -
-                         static_cast<double>(runs.front().tokens_in_prefill);
-  for (const ThroughputRun& run : runs) {
-    prefill.push_back(run.prefill);
-    decode.push_back(run.total - run.prefill);
-    total.push_back(run.total);
-  }
-  const double total_rate = batch * static_cast<double>(setting.generate) / Median(total);
-  OrderedJson result = {
-      {"model", contestant.name},
-      {"kind", KindName(config)},
-      {"dtype", "f32"},
-      {"batch", setting.batch},
-      {"best", false},
-      {"prompt", setting.prompt},
-      {"generate", setting.generate},
-      {"prefill_tokens_per_s", batch * static_cast<double>(setting.prompt) / Median(prefill)},
-      {"decode_tokens_per_s", decoded > 0 ? OrderedJson(decoded / Median(decode)) : OrderedJson()},
-      {"total_tokens_per_s", total_rate},
-      {"ttft_ms", Median(prefill) * 1e3},
-      {"utilisation", UsefulFlops(config, setting) / Median(total) * 1e-9 / machine.f32_gflops},
-      {"bytes_per_sequence", KvBytesPerToken(config, kFloatBytes) *
-                                 static_cast<double>(setting.prompt + setting.generate)},
-      {"repetitions", runs.size()},
-      {"spread", Spread(total)}};
-  return result;
+// All that can be known to be wrong before anything is loaded or measured.
+RaceOptions CheckedOptions(const ThroughputFlags& flags) {
+  RaceOptions options = flags.race;
+  options.batches = ParseBatches(flags.batches);
+  if (!flags.memory.empty()) options.memory_bytes = ParseMemory("--memory", flags.memory);
+  RequireInRange("--prompt", options.prompt, 1, kMaxPositions);
+  RequireInRange("--generate", options.generate, 1, kMaxPositions);
+  RequireInRange("--repetitions", options.repetitions, 1, kMaxRepetitions);
+  RequireInRange("--sampled-depths", options.sampled_depths, 0, kMaxPositions);
+  if (!flags.dtype.empty()) ParseWeightType(flags.dtype);
+  ParseKvTypes(flags.kv_dtypes, flags.models.size());
+  RequireWritable("--json", flags.json);
+  RequireWritable("--csv", flags.csv);
+  RequireWritable("--plot", flags.plot);
+  if (!flags.plot.empty()) RequireGnuplot();
+  return options;
 }
 
-// Runs every model at every batch size, in turn within each repetition, so that a machine whose
-// speed drifts treats all alike.
-std::vector<OrderedJson> RunAll(const Flags& flags, const std::vector<Contestant>& contestants,
-                                const Machine& machine) {
-  std::vector<OrderedJson> results;
-  ProgressBar progress(
-      "measuring",
-      static_cast<int64_t>(flags.batches.size() * contestants.size()) * (flags.repetitions + 1),
-      "runs");
-  int64_t done = 0;
-  for (const int64_t batch : flags.batches) {
-    const ThroughputSetting setting{batch, flags.prompt, flags.generate};
-    std::vector<std::vector<ThroughputRun>> runs(contestants.size());
-    for (int64_t repetition = 0; repetition <= flags.repetitions; ++repetition) {
-      for (size_t i = 0; i < contestants.size(); ++i) {
-        const ThroughputRun run = RunThroughput(contestants[i].model, setting);
-        if (repetition > 0) runs[i].push_back(run);  // the first one warms up
-        progress.Update(++done, fmt::format("{} batch {}", contestants[i].name, batch));
-      }
-    }
-    for (size_t i = 0; i < contestants.size(); ++i) {
-      results.push_back(Summarise(contestants[i], setting, runs[i], machine));
-    }
-  }
-  progress.Finish();
-  return results;
+void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
+  const bool is_json = flags.json == "-";
+  fmt::print(is_json ? stderr : stdout, "{}", ReportTable(report));
+  if (is_json) fmt::print("{}\n", ToText(report, 2));
+  if (!is_json && !flags.json.empty()) WriteFileAtomically(flags.json, ToText(report, 2) + "\n");
+  if (!flags.csv.empty()) WriteFileAtomically(flags.csv, ReportCsv(report));
+  if (!flags.plot.empty()) WriteBenchPlot(report, flags.plot);
+  for (const std::string& warning : NoiseWarnings(report)) LogWarning("{}", warning);
 }
 
-void MarkBest(const std::vector<Contestant>& contestants, std::vector<OrderedJson>* results) {
-  for (const Contestant& contestant : contestants) {
-    OrderedJson* best = nullptr;
-    for (OrderedJson& result : *results) {
-      if (result["model"] != contestant.name) continue;
-      if (best == nullptr || result["total_tokens_per_s"] > (*best)["total_tokens_per_s"]) {
-        best = &result;
-      }
-    }
-    if (best != nullptr) (*best)["best"] = true;
-  }
-}
-
-void PrintTable(const std::vector<OrderedJson>& results, FILE* out) {
-  fmt::print(out, "{:<20} {:<8} {:>6} {:>12} {:>11} {:>11} {:>9} {:>6} {:>7} {:>7}\n", "model",
-             "kind", "batch", "prefill t/s", "decode t/s", "total t/s", "ttft ms", "peak", "spread",
-             "ratio");
-  for (const OrderedJson& result : results) {
-    // The first model's result at the same batch size is what the others are compared with.
-    const auto base = std::find_if(results.begin(), results.end(), [&](const OrderedJson& other) {
-      return other["batch"] == result["batch"];
-    });
-    const auto number = [&](const char* key) { return result[key].get<double>(); };
-    const OrderedJson& decode = result["decode_tokens_per_s"];
-    fmt::print(
-        out,
-        "{:<20} {:<8} {:>6} {:>12.0f} {:>11} {:>11.0f} {:>9.0f} {:>5.0f}% {:>6.0f}% {:>7.2f}{}\n",
-        result["model"].get<std::string>(), result["kind"].get<std::string>(),
-        result["batch"].get<int64_t>(), number("prefill_tokens_per_s"),
-        decode.is_null() ? "-" : fmt::format("{:.0f}", decode.get<double>()),
-        number("total_tokens_per_s"), number("ttft_ms"), number("utilisation") * 100,
-        number("spread") * 100,
-        number("total_tokens_per_s") / (*base)["total_tokens_per_s"].get<double>(),
-        result["best"].get<bool>() ? "  best" : "");
-  }
-}
-
-void CheckFlags(const Flags& flags) {
-  const auto require = [](int64_t value, int64_t min, int64_t max, const char* name) {
-    Require(value >= min && value <= max, ErrorCode::kInvalidArgument,
-            "{}: {} is out of range; {} to {} is wanted", name, value, min, max);
-  };
-  for (const int64_t batch : flags.batches) require(batch, 1, 1 << 14, "--batch");
-  require(flags.prompt, 1, kMaxPositions, "--prompt");
-  require(flags.generate, 1, kMaxPositions, "--generate");
-  require(flags.repetitions, 1, 1000, "--repetitions");
-}
-
-void BenchThroughput(const Flags& flags) {
-  CheckFlags(flags);
+void BenchThroughput(const ThroughputFlags& flags) {
+  const RaceOptions options = CheckedOptions(flags);
   if (flags.threads != 0) SetNumThreads(flags.threads);
-  const std::vector<Contestant> contestants = LoadModels(flags.models);
-  const Machine machine = {MeasureF32Gflops(), MeasureInt8Gops(), MeasureMemoryGbps()};
-  std::vector<OrderedJson> results = RunAll(flags, contestants, machine);
-  MarkBest(contestants, &results);
-
-  const CpuInfo cpu = GetCpuInfo();
-  const OrderedJson report = {{"machine",
-                               {{"processor", cpu.model_name},
-                                {"threads", NumThreads()},
-                                {"f32_gflops", machine.f32_gflops},
-                                {"int8_gops", machine.int8_gops},
-                                {"memory_gbps", machine.memory_gbps}}},
-                              {"blockformer", kVersion},
-                              {"compiler", __VERSION__},
-                              {"results", results}};
-  if (flags.json == "-") {
-    fmt::print("{}\n", ToText(report, 2));
-    return PrintTable(results, stderr);
-  }
-  if (!flags.json.empty()) WriteFileAtomically(flags.json, ToText(report, 2) + "\n");
-  PrintTable(results, stdout);
-  fmt::print("\nOf this machine, measured now: {:.0f} GFLOP/s of f32, {:.1f} GB/s of memory.\n",
-             machine.f32_gflops, machine.memory_gbps);
+  const std::vector<Contestant> contestants = LoadModels(flags);
+  const MachineSpeed before = MeasureMachine();
+  const std::vector<RaceResult> results = RunRace(contestants, options);
+  WriteReport(flags, MakeReport(contestants, results, before, MeasureMachine()));
 }
 
-}  // namespace
+void BenchCompare(const CompareFlags& flags) {
+  const OrderedJson comparison = CompareReports(flags.a, flags.b);
+  fmt::print("{}", flags.json ? ToText(comparison, 2) + "\n" : ComparisonTable(comparison));
+}
 
-void AddBenchCommand(CLI::App& app) {
-  CLI::App* bench = app.add_subcommand("bench", "Measures speed.");
-  bench->require_subcommand(1);
-  const auto flags = std::make_shared<Flags>();
+void BenchKernels(KernelFlags flags) {
+  flags.bench.types.clear();
+  for (const std::string& name : flags.dtypes) flags.bench.types.push_back(ParseWeightType(name));
+  flags.bench.kv_types = ParseKvTypes(flags.kv_dtypes, flags.kv_dtypes.size());
+  Require(flags.bench.min_seconds > 0 && flags.bench.min_seconds <= 3600,
+          ErrorCode::kInvalidArgument, "--min-time: {} is out of range; up to 3600 s are possible",
+          flags.bench.min_seconds);
+  RequireWritable("--json", flags.bench.json);
+  if (flags.threads != 0) SetNumThreads(flags.threads);
+  RunKernelBench(flags.bench);
+}
+
+void AddThroughput(CLI::App* bench) {
+  const auto flags = std::make_shared<ThroughputFlags>();
   CLI::App* command =
       bench->add_subcommand("throughput",
                             "Tokens a second of one or several models, in turn, with the paper's "
@@ -214,18 +156,95 @@ void AddBenchCommand(CLI::App& app) {
                    "Model directories, or recipes (then with random weights)")
       ->required()
       ->type_name("DIR|RECIPE...");
-  command->add_option("--batch", flags->batches, "Batch sizes, separated by commas")
+  command->add_option("--dtype", flags->dtype,
+                      "Of weights: f32, bf16 or int8; default: a directory's own, f32 of recipes");
+  command
+      ->add_option("--kv-dtype", flags->kv_dtypes,
+                   "Of the KV cache: f32, f16 or int8, for all models or, with commas, for each")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--prompt", flags->prompt, "Tokens of each prompt")->capture_default_str();
-  command->add_option("--generate", flags->generate, "Tokens generated after it")
+  command
+      ->add_option("--batch", flags->batches,
+                   "Batch sizes, separated by commas, or auto: each model's best one is searched")
+      ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--repetitions", flags->repetitions, "Timed runs of each; medians are shown")
+  command
+      ->add_option("--memory", flags->memory,
+                   "What a model and its cache may take; default: of a search, three quarters of what "
+                   "is available")
+      ->type_name("SIZE");
+  command->add_option("--prompt", flags->race.prompt, "Tokens of each prompt")
+      ->capture_default_str();
+  command->add_option("--generate", flags->race.generate, "Tokens generated after it")
+      ->capture_default_str();
+  command
+      ->add_option("--repetitions", flags->race.repetitions,
+                   "Timed runs of each; medians are shown")
+      ->capture_default_str();
+  command
+      ->add_option("--sampled-depths", flags->race.sampled_depths,
+                   "Time decoding at so many depths only, on a made-up cache, and add it up; "
+                   "0: full runs")
       ->capture_default_str();
   command->add_option("--threads", flags->threads, "0: one a processor")->capture_default_str();
   command->add_option("--json", flags->json, "Write the results to a file; - is standard output")
       ->type_name("FILE|-");
+  command->add_option("--csv", flags->csv, "Write the results as a table")->type_name("FILE");
+  command
+      ->add_option("--plot", flags->plot,
+                   "Draw throughput against batch size and context, with the machine's limits")
+      ->type_name("FILE.svg");
   command->callback([flags] { BenchThroughput(*flags); });
+}
+
+void AddCompare(CLI::App* bench) {
+  const auto flags = std::make_shared<CompareFlags>();
+  CLI::App* command = bench->add_subcommand(
+      "compare",
+      "Compares two files of `bench throughput --json`, and says what differs by more "
+      "than the spread.");
+  command->add_option("a", flags->a, "What the other is compared with")
+      ->required()
+      ->type_name("A.json");
+  command->add_option("b", flags->b, "")->required()->type_name("B.json");
+  command->add_flag("--json", flags->json, "Write JSON");
+  command->callback([flags] { BenchCompare(*flags); });
+}
+
+void AddKernels(CLI::App* bench) {
+  const auto flags = std::make_shared<KernelFlags>();
+  CLI::App* command = bench->add_subcommand(
+      "kernels",
+      "Matrix products and attention of the paper's models alone, with cold weights, as shares of "
+      "this machine's peak and bandwidth.");
+  command->add_option("--dtype", flags->dtypes, "Of weights: f32, bf16, int8, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command
+      ->add_option("--kv-dtype", flags->kv_dtypes,
+                   "Of keys and values: f32, f16, int8, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--filter", flags->bench.filter, "Only those whose name holds it")
+      ->type_name("REGEX");
+  command->add_option("--min-time", flags->bench.min_seconds, "Seconds of each at least")
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "0: one a processor")->capture_default_str();
+  command
+      ->add_option("--json", flags->bench.json,
+                   "Write Google Benchmark's JSON to a file; - is standard output")
+      ->type_name("FILE|-");
+  command->callback([flags] { BenchKernels(*flags); });
+}
+
+}  // namespace
+
+void AddBenchCommand(CLI::App& app) {
+  CLI::App* bench = app.add_subcommand("bench", "Measures speed.");
+  bench->require_subcommand(1);
+  AddThroughput(bench);
+  AddCompare(bench);
+  AddKernels(bench);
 }
 
 }  // namespace blockformer

@@ -12,8 +12,6 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kHalfBytes = 2;  // costs are stated for an f16 or bf16 cache
-
 struct Flags {
   std::string path;
   bool json = false;
@@ -29,7 +27,7 @@ Costs CostsOf(const ModelConfig& config) {
   // A multiply-add is two operations, and a backward pass costs two forward passes.
   return {6 * MultiplyAddsPerToken(config, config.max_length),
           2 * DecodeMultiplyAddsPerToken(config, config.max_length / 2),
-          KvBytesPerToken(config, kHalfBytes)};
+          KvBytesPerToken(config, NumberType::kF16)};
 }
 
 OrderedJson ToJson(const ModelConfig& config) {

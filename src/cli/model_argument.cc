@@ -26,8 +26,4 @@ std::string ModelName(const std::string& path) {
   return IsRecipe(path) ? last.stem().string() : last.filename().string();
 }
 
-const char* KindName(const ModelConfig& config) {
-  return config.kind == ModelKind::kBlock ? "block" : "vanilla";
-}
-
 }  // namespace blockformer

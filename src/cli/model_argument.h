@@ -16,9 +16,6 @@ ModelConfig ReadAnyModelConfig(const std::string& path);
 // A short name to show: "quickstart/block" becomes "block", "a/b.yaml" becomes "b".
 std::string ModelName(const std::string& path);
 
-// "block" or "vanilla".
-const char* KindName(const ModelConfig& config);
-
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_CLI_MODEL_ARGUMENT_H_

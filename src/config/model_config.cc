@@ -324,6 +324,10 @@ void ValidateBlock(const ModelConfig& config, const std::string& source) {
 
 }  // namespace
 
+const char* KindName(const ModelConfig& config) {
+  return config.kind == ModelKind::kBlock ? "block" : "vanilla";
+}
+
 void ValidateModelConfig(const ModelConfig& config, const std::string& source) {
   const bool block = config.kind == ModelKind::kBlock;
   ValidateTransformer(config.decoder, block ? source + ": block_decoder" : source);

@@ -145,6 +145,9 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
+// "block" or "vanilla".
+const char* KindName(const ModelConfig& config);
+
 // Throws Error(kInvalidArgument), opening with `source`, if the fields contradict each other or a
 // size is out of range.
 void ValidateModelConfig(const ModelConfig& config, const std::string& source);

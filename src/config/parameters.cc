@@ -301,13 +301,15 @@ double DecodeMultiplyAddsPerToken(const ModelConfig& config, int64_t context) {
          length;
 }
 
-double KvBytesPerToken(const ModelConfig& config, int64_t bytes_per_element) {
-  const double per_position = 2.0 * static_cast<double>(config.decoder.num_layers) *
-                              static_cast<double>(config.decoder.hidden_size) *
-                              static_cast<double>(bytes_per_element);
-  return config.kind == ModelKind::kVanilla
-             ? per_position
-             : per_position / static_cast<double>(config.block_length);
+double KvBytesPerToken(const ModelConfig& config, NumberType type) {
+  const TransformerConfig& decoder = config.decoder;
+  double per_vector = static_cast<double>(decoder.hidden_size * NumberBytes(type));
+  if (type == NumberType::kInt8) {
+    per_vector += static_cast<double>(decoder.num_heads * NumberBytes(NumberType::kF32));
+  }
+  const double per_unit = 2 * static_cast<double>(decoder.num_layers) * per_vector;
+  return config.kind == ModelKind::kVanilla ? per_unit
+                                            : per_unit / static_cast<double>(config.block_length);
 }
 
 }  // namespace blockformer

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/number_type.h"
 #include "config/model_config.h"
 
 namespace blockformer {
@@ -62,11 +63,13 @@ double MultiplyAddsPerToken(const ModelConfig& config, int64_t context);
 // the embedder and the block decoder alone.
 double PrefillMultiplyAdds(const ModelConfig& config, int64_t length);
 
-// Multiply-adds to generate one token when `context` tokens precede it, averaged over a block.
+// Multiply-adds to generate one token when `context` tokens precede it, averaged over a block. A
+// context of 0 leaves those of the products with weights, and of attention inside a block.
 double DecodeMultiplyAddsPerToken(const ModelConfig& config, int64_t context);
 
-// Bytes of the global KV cache that one token of context adds, at `bytes_per_element` (2 for f16).
-double KvBytesPerToken(const ModelConfig& config, int64_t bytes_per_element);
+// Bytes of the global KV cache that one token of context adds. An int8 cache has an f32 scale for
+// every head's key and value besides.
+double KvBytesPerToken(const ModelConfig& config, NumberType type);
 
 }  // namespace blockformer
 

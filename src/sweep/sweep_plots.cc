@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/child_process.h"
 #include "base/file.h"
+#include "base/gnuplot.h"
 #include "base/log.h"
-#include "sweep/child_process.h"
 
 namespace blockformer {
 namespace {
@@ -17,14 +18,7 @@ constexpr char kLossByTokens[] = "loss_by_tokens";
 constexpr char kLossByPosition[] = "loss_by_position";
 constexpr char kLossBySpeed[] = "loss_by_throughput";
 
-// Okabe and Ito's colours, which differ for colour-blind readers too; grey in place of yellow,
-// which is too faint on white.
-constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#E69F00",
-                                    "#CC79A7", "#56B4E9", "#000000", "#7F7F7F"};
-constexpr const char* kFrontierColour = "#7F7F7F";
-constexpr size_t kNumColours = std::size(kColours);
-constexpr size_t kNumShapes = 12;  // gnuplot's squares, circles, triangles, diamonds, pentagons
-constexpr int kFirstShape = 4;
+constexpr size_t kFrontierColour = 7;  // grey
 
 // Pixels of an SVG.
 constexpr int kCurvesWidth = 490;  // of a panel without its legend
@@ -36,14 +30,10 @@ constexpr int kLegendSample = 80;
 constexpr int kCharacterWidth = 10;
 constexpr char kLegend[] = "  set key at graph 1.04,1 left top Left reverse samplen 2\n";
 
-std::string PointStyle(size_t shape, size_t colour) {
-  return fmt::format("pt {} lc rgb '{}'", kFirstShape + shape % kNumShapes,
-                     kColours[colour % kNumColours]);
-}
-
 // Curves beyond the number of colours have another dash as well.
 std::string CurveStyle(size_t index) {
-  return fmt::format("lw 2 ps 0.7 dt {} {}", 1 + index / kNumColours, PointStyle(index, index));
+  return fmt::format("lw 2 ps 0.7 dt {} {}", 1 + index / kNumPlotColours,
+                     PlotPointStyle(index, index));
 }
 
 int LongestOf(const std::vector<std::string>& labels) {
@@ -69,14 +59,6 @@ std::string Margins(int longest) {
   return fmt::format("  set lmargin {}\n  set rmargin {}\n", kNumbers, longest * 4 / 5 + kSample);
 }
 
-// Names are letters, digits, "._-:" and such; a quote would end the string.
-std::string Quoted(std::string text) {
-  std::replace(text.begin(), text.end(), '\'', '-');
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c < ' ' || c == '\\'; }, '-');
-  return "'" + text + "'";
-}
-
 // Draws `body` twice, as NAME.svg and as NAME.png.
 std::string Script(const std::string& name, const std::string& data, const std::string& body,
                    int width, int height) {
@@ -84,28 +66,16 @@ std::string Script(const std::string& name, const std::string& data, const std::
       "# gnuplot {0}.gp makes {0}.svg and {0}.png\n{1}\n"
       "do for [format in 'svg png'] {{\n"
       "  if (format eq 'svg') {{\n"
-      "    set terminal svg noenhanced size {2},{3} font 'sans,13' background '#ffffff'\n"
+      "    {2}"
       "  }} else {{\n"
-      "    set terminal pngcairo noenhanced size {4},{5} fontscale 1.5 linewidth 1.5 pointscale "
+      "    set terminal pngcairo noenhanced size {3},{4} fontscale 1.5 linewidth 1.5 pointscale "
       "1.5 font 'sans,13' background '#ffffff'\n"
       "  }}\n"
       "  set output '{0}.'.format\n"
-      "  set grid lt 1 lw 0.7 lc rgb '#d0d0d0'\n"
-      "{6}"
+      "  {5}{6}"
       "  unset output\n"
       "}}\n",
-      name, data, width, height, width * 3 / 2, height * 3 / 2, body);
-}
-
-struct Point {
-  double x;
-  double y;
-};
-
-std::string DataBlock(const std::string& name, const std::vector<Point>& points) {
-  std::string text = fmt::format("${} << END\n", name);
-  for (const Point& point : points) text += fmt::format("{} {}\n", point.x, point.y);
-  return text + "END\n";
+      name, data, SvgTerminal(width, height), width * 3 / 2, height * 3 / 2, kPlotGrid, body);
 }
 
 // Draws a panel for each group, with a curve for each of its runs and the legend beside them.
@@ -116,10 +86,10 @@ class CurvePlot {
       : name_(std::move(name)), settings_(std::move(settings)) {}
 
   // `curves` has the points of every run of the sweep.
-  std::string Draw(const Sweep& sweep, const std::vector<std::vector<Point>>& curves) {
+  std::string Draw(const Sweep& sweep, const std::vector<std::vector<PlotPoint>>& curves) {
     std::string data;
     for (size_t run = 0; run < curves.size(); ++run) {
-      if (!curves[run].empty()) data += DataBlock(fmt::format("run{}", run), curves[run]);
+      if (!curves[run].empty()) data += PlotData(fmt::format("run{}", run), curves[run]);
     }
     for (const SweepGroup& group : sweep.groups) AddPanel(group, curves);
     if (panels_.empty()) return "";
@@ -134,18 +104,18 @@ class CurvePlot {
  private:
   static constexpr int kMaxColumns = 3;
 
-  void AddPanel(const SweepGroup& group, const std::vector<std::vector<Point>>& curves) {
+  void AddPanel(const SweepGroup& group, const std::vector<std::vector<PlotPoint>>& curves) {
     std::vector<std::string> plots;
     for (size_t i = 0; i < group.runs.size(); ++i) {
       if (curves[group.runs[i]].empty()) continue;
       plots.push_back(fmt::format("$run{} using 1:2 with linespoints {} title {}", group.runs[i],
-                                  CurveStyle(i), Quoted(group.labels[i])));
+                                  CurveStyle(i), PlotQuoted(group.labels[i])));
     }
     if (plots.empty()) return;
     longest_ = std::max(longest_, LongestOf(group.labels));
     height_ = std::max(height_, LegendHeight(plots.size()));
     panels_.push_back(fmt::format("{}{}  set title {}\n  plot {}\n", settings_, kLegend,
-                                  Quoted(group.title), fmt::join(plots, ", \\\n    ")));
+                                  PlotQuoted(group.title), fmt::join(plots, ", \\\n    ")));
   }
 
   std::string name_;
@@ -166,13 +136,13 @@ double TicStep(double last) {
 }
 
 std::string DrawLossByTokens(const Sweep& sweep, const SweepReport& report) {
-  std::vector<std::vector<Point>> curves;
+  std::vector<std::vector<PlotPoint>> curves;
   double last = 0;
   for (size_t i = 0; i < sweep.runs.size(); ++i) {
     const TrainRecipe& recipe = sweep.runs[i].recipe;
     const double tokens =
         static_cast<double>(recipe.training.batch_size * recipe.model.max_length) * 1e-6;
-    std::vector<Point>& curve = curves.emplace_back();
+    std::vector<PlotPoint>& curve = curves.emplace_back();
     for (const LossPoint& point : report.records[i].curve) {
       curve.push_back({static_cast<double>(point.step) * tokens, point.loss});
       last = std::max(last, curve.back().x);
@@ -187,10 +157,10 @@ std::string DrawLossByTokens(const Sweep& sweep, const SweepReport& report) {
 
 std::string DrawLossByPosition(const Sweep& sweep, const SweepReport& report) {
   constexpr size_t kMaxTics = 16;
-  std::vector<std::vector<Point>> curves;
+  std::vector<std::vector<PlotPoint>> curves;
   size_t longest = 0;
   for (const ReportRow& row : report.rows) {
-    std::vector<Point>& curve = curves.emplace_back();
+    std::vector<PlotPoint>& curve = curves.emplace_back();
     for (size_t i = 0; i < row.loss_by_position.size(); ++i) {
       const double loss = row.loss_by_position[i];
       if (!std::isnan(loss)) curve.push_back({static_cast<double>(i + 1), loss});
@@ -218,11 +188,12 @@ std::vector<double> SpeedTics(double low, double high) {
 }
 
 // A logarithmic axis where the speeds differ enough for its tics.
-std::string SpeedAxis(const std::vector<Point>& points, int64_t batch) {
+std::string SpeedAxis(const std::vector<PlotPoint>& points, int64_t batch) {
   constexpr double kMinRatio = 3;
   constexpr double kMargin = 1.15;
-  const auto [slowest, fastest] = std::minmax_element(
-      points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });
+  const auto [slowest, fastest] =
+      std::minmax_element(points.begin(), points.end(),
+                          [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
   const double low = slowest->x / kMargin, high = fastest->x * kMargin;
   const bool is_log = high > kMinRatio * low;
   return fmt::format(
@@ -238,7 +209,7 @@ std::string SpeedAxis(const std::vector<Point>& points, int64_t batch) {
 // points would cover each other. A line joins the frontier.
 std::string DrawLossBySpeed(const Sweep& sweep, const SweepReport& report) {
   std::vector<std::string> plots, names;
-  std::vector<Point> points, frontier;
+  std::vector<PlotPoint> points, frontier;
   std::vector<bool> drawn(report.rows.size(), false);
   std::string data;
   for (size_t g = 0; g < sweep.groups.size(); ++g) {
@@ -250,19 +221,19 @@ std::string DrawLossBySpeed(const Sweep& sweep, const SweepReport& report) {
       points.push_back({*row.tokens_per_second, *row.loss});
       names.push_back(row.name);
       if (row.on_frontier) frontier.push_back(points.back());
-      data += DataBlock(fmt::format("run{}", run), {points.back()});
+      data += PlotData(fmt::format("run{}", run), {points.back()});
       const size_t colour = sweep.groups.size() > 1 ? g : i;
       plots.push_back(fmt::format("$run{} using 1:2 with points ps 1.3 lw 2 {} title {}", run,
-                                  PointStyle(i, colour), Quoted(row.name)));
+                                  PlotPointStyle(i, colour), PlotQuoted(row.name)));
     }
   }
   if (plots.empty()) return "";
   std::sort(frontier.begin(), frontier.end(),
-            [](const Point& a, const Point& b) { return a.x < b.x; });
+            [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
   if (!frontier.empty()) {
-    data += DataBlock("frontier", frontier);
+    data += PlotData("frontier", frontier);
     plots.push_back(fmt::format("$frontier using 1:2 with lines dt 2 lw 2 lc rgb '{}' title {}",
-                                kFrontierColour, "'frontier'"));
+                                PlotColour(kFrontierColour), "'frontier'"));
   }
   const std::string body = fmt::format(
       "{}{}  set ylabel 'validation loss (nats a token)'\n"

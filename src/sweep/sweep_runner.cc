@@ -6,12 +6,12 @@
 #include <chrono>
 #include <string_view>
 
+#include "base/child_process.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
-#include "sweep/child_process.h"
 #include "sweep/run_record.h"
 
 namespace blockformer {

@@ -211,7 +211,10 @@ TEST(MultiplyAddsTest, AgreeWithACountByHand) {
   EXPECT_DOUBLE_EQ(MultiplyAddsPerToken(config, 3), 128 + 2 * 4 * 2 + 40);
   EXPECT_DOUBLE_EQ(PrefillMultiplyAdds(config, 3), 3 * 128 + 2 * 4 * 6);
   EXPECT_DOUBLE_EQ(DecodeMultiplyAddsPerToken(config, 5), 128 + 2 * 4 * 5 + 40);
-  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, 2), 16);
+  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kF32), 32);
+  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kF16), 16);
+  // A key and a value, each of 4 numbers and a scale of its one head.
+  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kInt8), 2 * (4 + 4));
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include <csignal>
 #include <thread>
 
+#include "base/child_process.h"
 #include "base/error.h"
-#include "sweep/child_process.h"
 #include "sweep/run_record.h"
 #include "sweep/sweep_report.h"
 #include "tests/sweep/sweep_folder.h"

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <csignal>
 
+#include "base/child_process.h"
 #include "base/random.h"
 #include "config/json.h"
 #include "data/token_file.h"
-#include "sweep/child_process.h"
 #include "tests/sweep/sweep_folder.h"
 
 namespace blockformer {

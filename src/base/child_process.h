@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_SWEEP_CHILD_PROCESS_H_
-#define BLOCKFORMER_SWEEP_CHILD_PROCESS_H_
+#ifndef BLOCKFORMER_BASE_CHILD_PROCESS_H_
+#define BLOCKFORMER_BASE_CHILD_PROCESS_H_
 
 #include <sys/types.h>
 
@@ -46,4 +46,4 @@ int RunProcess(const std::vector<std::string>& arguments, const std::string& log
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_SWEEP_CHILD_PROCESS_H_
+#endif  // BLOCKFORMER_BASE_CHILD_PROCESS_H_

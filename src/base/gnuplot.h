@@ -1,0 +1,37 @@
+#ifndef BLOCKFORMER_BASE_GNUPLOT_H_
+#define BLOCKFORMER_BASE_GNUPLOT_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace blockformer {
+
+// Parts of gnuplot scripts that all plots share.
+
+struct PlotPoint {
+  double x = 0;
+  double y = 0;
+};
+
+inline constexpr size_t kNumPlotColours = 8;
+inline constexpr char kPlotGrid[] = "set grid lt 1 lw 0.7 lc rgb '#d0d0d0'\n";
+
+// Colours that differ for colour-blind readers too; beyond kNumPlotColours they begin again.
+const char* PlotColour(size_t index);
+
+// A point type and a colour, as "pt 4 lc rgb '#0072B2'".
+std::string PlotPointStyle(size_t shape, size_t colour);
+
+// A string literal; control characters become "-".
+std::string PlotQuoted(const std::string& text);
+
+// A data block $NAME with a line "x y" for each point.
+std::string PlotData(const std::string& name, const std::vector<PlotPoint>& points);
+
+// The command that begins an SVG of so many pixels.
+std::string SvgTerminal(int width, int height);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_BASE_GNUPLOT_H_
