@@ -12,7 +12,9 @@
 #include "base/random.h"
 #include "bench/build_info.h"
 #include "bench/machine_speed.h"
+#include "checkpoint/quantize.h"
 #include "engine/kv_cache.h"
+#include "engine/weights.h"
 #include "kernels/attention.h"
 #include "kernels/gemm.h"
 
@@ -54,9 +56,9 @@ std::vector<float> RandomValues(int64_t count, uint64_t seed) {
 }
 
 PackedLinear MakeLinear(NumberType type, int64_t out, int64_t in, uint64_t seed) {
-  Require(type == NumberType::kF32, ErrorCode::kUnsupported,
-          "--dtype: matrix products in {} are not there yet; f32 is", NumberTypeName(type));
-  return PackedLinear(RandomValues(out * in, seed).data(), nullptr, out, in);
+  const std::vector<float> weights = RandomValues(out * in, seed);
+  if (type != NumberType::kInt8) return PackedLinear(weights.data(), nullptr, out, in, type);
+  return PackInt8(Quantize("weights", weights, out, in, {}), {});
 }
 
 // The number of things of `bytes` each that together fill cold memory.

@@ -5,6 +5,7 @@
 #include "base/program.h"
 #include "blockformer/version.h"
 #include "cli/commands.h"
+#include "kernels/isa.h"
 
 namespace blockformer {
 namespace {
@@ -35,5 +36,8 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   blockformer::LimitSpinning(argv);
-  return blockformer::RunProgram("blockformer", [&] { return blockformer::Main(argc, argv); });
+  return blockformer::RunProgram("blockformer", [&] {
+    blockformer::ChooseIsa();
+    return blockformer::Main(argc, argv);
+  });
 }

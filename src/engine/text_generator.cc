@@ -36,10 +36,12 @@ std::optional<NumberType> WeightType(const GeneratorOptions& options) {
                    {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
 }
 
-NumberType KvType(const GeneratorOptions& options) {
+// Beside weights of lower precision, keys and values of f16 lose nothing that counts.
+NumberType KvType(const GeneratorOptions& options, const Model& model) {
+  const bool is_exact = model.weight_type() == NumberType::kF32;
   return ParseType("kv_dtype", options.kv_dtype,
                    {NumberType::kF32, NumberType::kF16, NumberType::kInt8})
-      .value_or(NumberType::kF32);
+      .value_or(is_exact ? NumberType::kF32 : NumberType::kF16);
 }
 
 EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& model,
@@ -48,7 +50,7 @@ EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& mode
   EngineOptions engine;
   engine.max_sequences = options.max_sequences;
   engine.max_length = options.max_length;
-  engine.kv_type = KvType(options);
+  engine.kv_type = KvType(options, model);
   engine.memory_bytes = options.memory_bytes;
   engine.num_sampled_ids = tokenizer.VocabSize();
   engine.excluded_ids = tokenizer.MissingIds();
