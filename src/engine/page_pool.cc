@@ -1,7 +1,5 @@
 #include "engine/page_pool.h"
 
-#include <utility>
-
 #include "base/error.h"
 
 namespace blockformer {
@@ -34,7 +32,7 @@ std::optional<int32_t> PagePool::Find(int32_t previous, const std::vector<int32_
 }
 
 int32_t PagePool::MakeKnown(int32_t page, int32_t previous, std::vector<int32_t> contents) {
-  const auto [entry, is_new] = known_.emplace(Key{previous, std::move(contents)}, page);
+  const auto [entry, is_new] = known_.emplace(std::pair(previous, std::move(contents)), page);
   if (is_new) {
     At(page).known = entry;
     return page;

@@ -1,11 +1,11 @@
 #ifndef BLOCKFORMER_ENGINE_PAGE_POOL_H_
 #define BLOCKFORMER_ENGINE_PAGE_POOL_H_
 
-#include <compare>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace blockformer {
@@ -43,12 +43,8 @@ class PagePool {
   void Release(std::vector<int32_t>* pages);
 
  private:
-  struct Key {
-    int32_t previous;
-    std::vector<int32_t> contents;
-    auto operator<=>(const Key&) const = default;
-  };
-  using KnownPages = std::map<Key, int32_t>;
+  // By the page before and the contents.
+  using KnownPages = std::map<std::pair<int32_t, std::vector<int32_t>>, int32_t>;
 
   struct Page {
     int64_t users = 0;

@@ -22,7 +22,7 @@ struct SchedulerLimits {
 // What the scheduler knows of a request.
 struct SequenceSize {
   int64_t prompt_units = 0;
-  int64_t total_units = 0;  // prompt and generated ones
+  int64_t total_units = 0;  // prompt and generated ones; with the last, Finish() has to come
   // The first of the prompt's units that count as computed without ever being so, for benchmarks.
   int64_t given_units = 0;
 };
