@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/int8_weights.h"
 #include "checkpoint/model_directory.h"
 #include "checkpoint/published_block.h"
 #include "checkpoint/staged_directory.h"
@@ -120,9 +121,14 @@ class Converter {
     RequireExpressible();
     CheckTokenizer();
     const ModelWeights stored(options_.source, source.config);
+    RequireNoneMadeOfInt8(stored);
     report_.tensors_skipped = stored.skipped();
     report_.tensors_read = stored.num_tensors() - stored.skipped().size();
-    const std::vector<WeightSource> weights = MakeWeights(source.config, stored);
+    type_ = ResultType(source.config, stored);
+    const std::vector<WeightSource> weights = type_ == DataType::kI8
+                                                  ? Int8Weights(source.config, stored)
+                                                  : FloatWeights(source.config, stored);
+    report_.tensors_written = weights.size();
 
     StagedDirectory directory(options_.destination, options_.replace);
     WriteFiles(directory.path(), weights);
@@ -136,10 +142,27 @@ class Converter {
     const bool is_block = report_.config.kind == ModelKind::kBlock;
     Require(!is_block || options_.to != CheckpointFormat::kHfGptNeox, ErrorCode::kUnsupported,
             "hf-gpt-neox holds vanilla models only; for a block model, published-block is wanted");
+    const bool int8 = options_.type == DataType::kI8;
+    Require(!int8 || options_.to == CheckpointFormat::kBlockformer, ErrorCode::kUnsupported,
+            "{} holds no int8 weights; --to {} does", FormatName(options_.to),
+            FormatName(CheckpointFormat::kBlockformer));
+    Require(!int8 || !options_.uptrain, ErrorCode::kUnsupported,
+            "--uptrain makes a model to be trained, which int8 weights cannot be; convert it with "
+            "--dtype int8 when it is trained");
     // Made here as well, so that what cannot be written is known before anything is.
     if (options_.to == CheckpointFormat::kPublishedBlock) {
       PublishedYaml(report_.config, "model", "fp32");
     }
+  }
+
+  // What quantising lost would be lost in whatever is made of its result.
+  void RequireNoneMadeOfInt8(const ModelWeights& stored) const {
+    const bool copies = options_.type.value_or(DataType::kI8) == DataType::kI8 &&
+                        options_.to == CheckpointFormat::kBlockformer && !options_.uptrain;
+    Require(!stored.is_int8() || copies, ErrorCode::kUnsupported,
+            "{}: has int8 weights, which can be copied and nothing else; convert the f32 or bf16 "
+            "model it was made from",
+            options_.source);
   }
 
   // Here it still has the name that the user knows, and gigabytes are not yet written.
@@ -163,22 +186,26 @@ class Converter {
     return options_.tokenizer.empty() ? CheckpointDirectory(options_.source) : options_.tokenizer;
   }
 
-  std::vector<WeightSource> MakeWeights(const ModelConfig& source_config,
-                                        const ModelWeights& stored) {
-    const DataType type = stored.Get(ListParameters(source_config).front().name).type;
+  // Of most of the weights.
+  DataType ResultType(const ModelConfig& source_config, const ModelWeights& stored) const {
+    if (options_.type) return *options_.type;
+    if (stored.is_int8()) return DataType::kI8;
+    return stored.Get(ListParameters(source_config).front().name).type;
+  }
+
+  std::vector<WeightSource> FloatWeights(const ModelConfig& source_config,
+                                         const ModelWeights& stored) const {
     std::vector<WeightSource> weights =
-        options_.uptrain ? UptrainedWeights(report_.config, options_.uptrain->method, stored, type)
-                         : UnchangedWeights(source_config, stored, type);
+        options_.uptrain ? UptrainedWeights(report_.config, options_.uptrain->method, stored, type_)
+                         : UnchangedWeights(source_config, stored, type_);
     if (options_.to == CheckpointFormat::kPublishedBlock) {
       AddAliases(report_.config, &weights);
     } else {
       std::erase_if(weights, [](const WeightSource& weight) { return !weight.in_checksum; });
     }
-    type_ = options_.type.value_or(type);
     if (options_.type) {
       for (WeightSource& weight : weights) weight.type = *options_.type;
     }
-    report_.tensors_written = weights.size();
     return weights;
   }
 
@@ -237,11 +264,12 @@ class Converter {
   std::string ModelCard() const {
     const bool is_block = report_.config.kind == ModelKind::kBlock;
     return fmt::format(
-        "---\npipeline_tag: text-generation\n---\n\n# {}\n\nA {} of {} parameters, {} by "
+        "---\npipeline_tag: text-generation\n---\n\n# {}\n\nA {} of {} parameters{}, {} by "
         "blockformer from `{}` ({}). Checksum of the weights (FNV-1a of names and data): "
         "{:016x}\n",
         Name(), is_block ? "Block Transformer (arXiv 2406.02657)" : "vanilla GPT-NeoX model",
         CountParameters(report_.config).used,
+        type_ == DataType::kI8 ? " with linear layers in int8" : "",
         options_.uptrain ? "made for uptraining" : "converted", options_.source,
         FormatName(report_.from), report_.checksum);
   }

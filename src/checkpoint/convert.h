@@ -20,9 +20,10 @@ struct ConvertOptions {
   std::string destination;
   std::optional<CheckpointFormat> from;  // recognised if not set
   CheckpointFormat to = CheckpointFormat::kBlockformer;
-  std::string trainer_yaml;      // of kPublishedBlock; empty: the only one beside the weights
-  std::string tokenizer;         // file or directory; empty: that of the source, if it has one
-  std::optional<DataType> type;  // kF32, kBF16 or kF16; each tensor keeps its own if not set
+  std::string trainer_yaml;  // of kPublishedBlock; empty: the only one beside the weights
+  std::string tokenizer;     // file or directory; empty: that of the source, if it has one
+  // kF32, kBF16, kF16, or kI8, as Int8Weights says; each tensor keeps its own if not set.
+  std::optional<DataType> type;
   uint64_t max_shard_bytes = 5'000'000'000;
   bool replace = false;          // a model directory at `destination`
   bool without_padding = false;  // the block model was trained without padding of documents
@@ -51,8 +52,9 @@ struct ConvertCallbacks {
 
 // Reads a checkpoint of any format, checks all of it, turns a vanilla model into a block model if
 // asked to, and writes it in any format. Weights go through piece by piece: source files are mapped
-// and no tensor is ever whole in memory. `destination` appears when it is complete, or not at all.
-// Throws Error that names the file, field or tensor.
+// and no tensor is ever whole in memory, but one at a time while they are quantised. int8 weights
+// stand in model directories only, and nothing else is made of them. `destination` appears when it
+// is complete, or not at all. Throws Error that names the file, field or tensor.
 ConvertReport ConvertCheckpoint(const ConvertOptions& options, const ConvertCallbacks& callbacks);
 
 }  // namespace blockformer

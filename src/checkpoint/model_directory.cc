@@ -270,6 +270,14 @@ std::vector<float> ModelWeights::Floats(const std::string& name) const {
   return Dequantize(GetInt8(LinearName(name)));
 }
 
+std::map<DataType, uint64_t> ModelWeights::BytesByType() const {
+  std::map<DataType, uint64_t> bytes;
+  for (const SafetensorsFile& file : files_) {
+    for (const auto& [name, tensor] : file.tensors()) bytes[tensor.type] += tensor.bytes.size();
+  }
+  return bytes;
+}
+
 ModelConfig ReadModelConfig(const std::string& directory) {
   Require(IsDirectory(directory), ErrorCode::kNotFound,
           "{}: is not a model directory (a directory with {} and {} is wanted)", directory,

@@ -50,6 +50,7 @@ class ModelWeights {
 
   // All tensors of the files.
   size_t num_tensors() const { return num_tensors_; }
+  std::map<DataType, uint64_t> BytesByType() const;
   // Those that nothing reads, with the reason.
   const std::map<std::string, std::string>& skipped() const { return skipped_; }
 

@@ -42,16 +42,17 @@ TensorView Slice(const TensorView& tensor, int64_t begin, int64_t end) {
 class PieceReader {
  public:
   // The result is valid until the next call.
-  std::span<const std::byte> Read(const WeightSource& weight, int64_t begin, int64_t end) {
-    if (!weight.value && weight.stored.type == weight.type) {
-      return Slice(weight.stored, begin, end).bytes;  // to the bit, NaNs included
+  std::span<const std::byte> Read(const WeightSource& weight, const TensorView& stored,
+                                  int64_t begin, int64_t end) {
+    if (!weight.value && stored.type == weight.type) {
+      return Slice(stored, begin, end).bytes;  // to the bit, NaNs included
     }
     values_.resize(static_cast<size_t>(end - begin));
     if (weight.value) {
       for (int64_t i = begin; i < end; ++i)
         values_[static_cast<size_t>(i - begin)] = weight.value(i);
     } else {
-      ConvertToFloat(Slice(weight.stored, begin, end), weight.name, values_);
+      ConvertToFloat(Slice(stored, begin, end), weight.name, values_);
     }
     bytes_.resize(values_.size() * static_cast<size_t>(ElementBytes(weight.type)));
     Require(ConvertFromFloat(values_, weight.type, bytes_), ErrorCode::kInvalidArgument,
@@ -116,10 +117,12 @@ class WeightWriter {
  private:
   void WriteTensor(const WeightSource& weight, SafetensorsWriter* file) {
     if (weight.in_checksum) checksum_.Add(std::as_bytes(std::span(weight.name)));
+    const TensorView stored = weight.load ? weight.load() : weight.stored;
     int64_t elements = 1;
     for (const int64_t size : weight.shape) elements *= size;
     for (int64_t begin = 0; begin < elements; begin += kPieceElements) {
-      const auto piece = reader_.Read(weight, begin, std::min(elements, begin + kPieceElements));
+      const auto piece =
+          reader_.Read(weight, stored, begin, std::min(elements, begin + kPieceElements));
       file->Write(piece);
       if (weight.in_checksum) checksum_.Add(piece);
       bytes_ += piece.size();

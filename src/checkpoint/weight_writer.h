@@ -18,6 +18,9 @@ struct WeightSource {
   TensorView stored;               // of this shape; must outlive the writing
   // The value at a row-major index; if set, `stored` is not used.
   std::function<float(int64_t index)> value;
+  // Makes all of it when its turn comes; if set, the result, valid until the next is made, takes
+  // the place of `stored`.
+  std::function<TensorView()> load;
   // Whether the checksum covers it: not what is there only for other programs.
   bool in_checksum = true;
 
@@ -38,8 +41,8 @@ using WriteProgress = std::function<void(uint64_t bytes)>;
 // Writes model.safetensors into an existing directory, or, if the data take more than
 // `max_shard_bytes`, shards of at most that (a larger tensor has one of its own) and their index,
 // as Hugging Face does. Tensors are read, converted and written in pieces of a few MB, whatever
-// their size. Throws Error(kInvalidArgument) that names a tensor with a value too large for its
-// type.
+// their size, but those that are made are whole. Throws Error(kInvalidArgument) that names a tensor
+// with a value too large for its type.
 WrittenWeights WriteWeights(const std::string& directory, const std::vector<WeightSource>& weights,
                             uint64_t max_shard_bytes, const WriteProgress& progress);
 

@@ -32,6 +32,7 @@ constexpr char kFooter[] =
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
+    "  blockformer convert --dtype int8 models/block-300m models/block-300m-int8\n"
     "  blockformer convert --uptrain partition --block-length 4 models/pythia-70m models/block-70m";
 
 // The sanity check runs in a copy of the weights in F32. A larger one could end the process for
@@ -235,8 +236,10 @@ void AddConvertCommand(CLI::App& app) {
       {"blockformer", CheckpointFormat::kBlockformer},
       {"hf-gpt-neox", CheckpointFormat::kHfGptNeox},
       {"published-block", CheckpointFormat::kPublishedBlock}};
-  const Choices<DataType> types = {
-      {"f32", DataType::kF32}, {"bf16", DataType::kBF16}, {"f16", DataType::kF16}};
+  const Choices<DataType> types = {{"f32", DataType::kF32},
+                                   {"bf16", DataType::kBF16},
+                                   {"f16", DataType::kF16},
+                                   {"int8", DataType::kI8}};
   command->add_option("source", options.source, "A checkpoint's directory, or its safetensors file")
       ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("SOURCE")
@@ -249,8 +252,9 @@ void AddConvertCommand(CLI::App& app) {
             "FORMAT");
   AddChoice(command, "--to", options.to, formats, "Format of DEST; blockformer if not given",
             "FORMAT");
-  AddChoice(command, "--dtype", options.type, types, "Type of the weights; kept if not given",
-            "f32|bf16|f16");
+  AddChoice(command, "--dtype", options.type, types,
+            "Type of the weights, kept if not given; int8 makes a model to run, not to train",
+            "f32|bf16|f16|int8");
   command
       ->add_option("--config", options.trainer_yaml,
                    "Trainer YAML of a published checkpoint; by default the one beside the weights")

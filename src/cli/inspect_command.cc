@@ -1,10 +1,12 @@
 // `blockformer inspect`: what a model or a recipe is, and what it costs.
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
 #include "base/error.h"
+#include "checkpoint/model_directory.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
 #include "config/parameters.h"
@@ -30,7 +32,22 @@ Costs CostsOf(const ModelConfig& config) {
           KvBytesPerToken(config, NumberType::kF16)};
 }
 
-OrderedJson ToJson(const ModelConfig& config) {
+using BytesByType = std::map<DataType, uint64_t>;
+
+// Of the weights of a model directory; a recipe has none, nor need a directory have any.
+BytesByType StoredBytes(const std::string& path, const ModelConfig& config) {
+  const bool stored =
+      FileExists(path + "/" + kWeightsFile) || FileExists(path + "/" + kWeightsIndexFile);
+  return stored ? ModelWeights(path, config).BytesByType() : BytesByType();
+}
+
+OrderedJson ToJson(const BytesByType& stored) {
+  OrderedJson json = OrderedJson::object();
+  for (const auto& [type, bytes] : stored) json[DataTypeName(type)] = bytes;
+  return json;
+}
+
+OrderedJson ToJson(const ModelConfig& config, const BytesByType& stored) {
   const ParameterCounts counts = CountParameters(config);
   const Costs costs = CostsOf(config);
   return {{"kind", KindName(config)},
@@ -43,6 +60,7 @@ OrderedJson ToJson(const ModelConfig& config) {
             {"embedder", counts.embedder},
             {config.kind == ModelKind::kBlock ? "block_decoder" : "decoder", counts.decoder},
             {"token_decoder", counts.token_decoder}}},
+          {"stored_bytes", ToJson(stored)},
           {"train_flops_per_token", costs.train_flops},
           {"decode_flops_per_token", costs.decode_flops},
           {"kv_bytes_per_token", costs.kv_bytes}};
@@ -123,7 +141,17 @@ void PrintTokenDecoder(const ModelConfig& config) {
   }
 }
 
-void PrintText(const std::string& path, const ModelConfig& config) {
+void PrintStoredBytes(const BytesByType& stored) {
+  if (stored.empty()) return;
+  std::vector<std::string> parts;
+  for (const auto& [type, bytes] : stored) {
+    parts.push_back(
+        fmt::format("{} {}", DataTypeName(type), WithCommas(static_cast<int64_t>(bytes))));
+  }
+  PrintRow("weights", fmt::format("{} bytes", fmt::join(parts, ", ")));
+}
+
+void PrintText(const std::string& path, const ModelConfig& config, const BytesByType& stored) {
   const bool block = config.kind == ModelKind::kBlock;
   fmt::print("{}: {}\n", path, block ? "Block Transformer" : "vanilla GPT-NeoX");
   PrintRow("vocabulary",
@@ -134,6 +162,7 @@ void PrintText(const std::string& path, const ModelConfig& config) {
   }
   PrintStack(block ? "block decoder" : "decoder", config.decoder);
   if (block) PrintTokenDecoder(config);
+  PrintStoredBytes(stored);
   const ParameterCounts counts = CountParameters(config);
   fmt::print("parameters\n");
   PrintCount("total (published checkpoint)", counts.total);
@@ -156,10 +185,11 @@ void PrintText(const std::string& path, const ModelConfig& config) {
 
 void Inspect(const Flags& flags) {
   const ModelConfig config = ReadAnyModelConfig(flags.path);
+  const BytesByType stored = StoredBytes(flags.path, config);
   if (flags.json) {
-    fmt::print("{}\n", ToJson(config).dump(2));
+    fmt::print("{}\n", ToJson(config, stored).dump(2));
   } else {
-    PrintText(flags.path, config);
+    PrintText(flags.path, config, stored);
   }
 }
 
@@ -167,8 +197,10 @@ void Inspect(const Flags& flags) {
 
 void AddInspectCommand(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand(
-      "inspect", "Shows a model's architecture, parameters, FLOPs and KV-cache bytes a token.");
+  CLI::App* command = app.add_subcommand("inspect",
+                                         "Shows a model's architecture, parameters, types and "
+                                         "bytes of its weights, FLOPs and KV-cache "
+                                         "bytes a token.");
   command->add_option("model", flags->path, "A model directory or a recipe (.yaml)")
       ->required()
       ->type_name("DIR|RECIPE");

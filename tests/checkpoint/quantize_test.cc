@@ -151,8 +151,8 @@ std::vector<std::string> Linears(const ModelConfig& config) {
   return names;
 }
 
-// Makes output j of `before`, a norm or a linear layer, k times as large. With column j of the layer
-// after it divided by k, the model computes what it did.
+// Makes output j of `before`, a norm or a linear layer, k times as large. With column j of the
+// layer after it divided by k, the model computes what it did.
 void ScaleRow(Parameters* parameters, const std::string& before, size_t j, float k) {
   const size_t rows = parameters->at(before + ".bias").size();
   std::vector<float>& weights = parameters->at(before + ".weight");

@@ -70,6 +70,16 @@ TEST_F(ConvertCommand, UptrainsToAModelThatRuns) {
   EXPECT_THROW(Run({"--uptrain", "skip", Path("vanilla"), Path("x")}), CLI::ParseError);
 }
 
+TEST_F(ConvertCommand, QuantisesToAModelThatRuns) {
+  const Json floats = ParseJson(Run({"--json", Path("vanilla"), Path("floats")}), "report");
+  const Json int8 =
+      ParseJson(Run({"--json", "--dtype", "int8", Path("vanilla"), Path("int8")}), "report");
+  EXPECT_LT(int8["bytes"].get<double>(), 0.5 * floats["bytes"].get<double>());
+  EXPECT_NEAR(int8["check"]["loss"].get<double>(), floats["check"]["loss"].get<double>(), 0.01);
+  EXPECT_THROW(Run({"--to", "hf-gpt-neox", Path("int8"), Path("x")}), Error);
+  EXPECT_FALSE(FileExists(Path("x")));
+}
+
 TEST_F(ConvertCommand, RefusesChoicesAndSizesByWhatTheyAre) {
   for (const auto& [flag, value] :
        std::vector<std::pair<std::string, std::string>>{{"--dtype", "1"},  // an enumerator's number

@@ -286,6 +286,23 @@ TEST_F(ProgramTest, GeneratesAsThePublishedImplementation) {
   }
 }
 
+TEST_F(ProgramTest, InspectShowsTheTypesOfWeights) {
+  const auto stored_bytes = [&](const std::string& name) {
+    return ParseJson(Run("inspect --json " + Path(name), false).output, "output")["stored_bytes"];
+  };
+  const ParameterCounts counts = CountParameters(TinyTextConfig());
+  EXPECT_EQ(stored_bytes("block"), Json({{"F32", 4 * counts.used}}));
+  ASSERT_EQ(Run("convert --dtype int8 " + Path("block") + " " + Path("int8")).exit_code, 0);
+  int64_t int8_bytes = 0;
+  for (const ParameterSpec& spec : ListParameters(TinyTextConfig())) {
+    if (spec.may_be_int8) int8_bytes += spec.NumElements();
+  }
+  EXPECT_EQ(stored_bytes("int8")["I8"], int8_bytes);
+  EXPECT_THAT(Run("inspect " + Path("int8")).output, HasSubstr("I8 "));
+  std::filesystem::remove(Path("int8/model.safetensors"));  // config.json alone will do
+  EXPECT_EQ(stored_bytes("int8"), Json::object());
+}
+
 TEST_F(ProgramTest, InspectCountsParameters) {
   const Outcome outcome = Run("inspect --json " + Path("block"), false);
   ASSERT_EQ(outcome.exit_code, 0);
