@@ -106,7 +106,7 @@ std::string BenchPlotScript(const OrderedJson& report, const std::string& output
             "set xrange [0:*]\n",
             CurvesByContext(report), &data);
   return fmt::format(
-      "{}\n{}set output {}\n{}set key below maxcols 2\nset multiplot layout 1,2\n{}{}"
+      "{}\n{}set output {}\n{}set key below maxcols 1\nset multiplot layout 1,2\n{}{}"
       "unset multiplot\n",
       data, SvgTerminal(kWidth, kHeight), PlotQuoted(output), kPlotGrid, by_batch, by_context);
 }
