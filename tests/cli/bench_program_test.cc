@@ -1,6 +1,8 @@
 // `blockformer bench` as a user runs it, on a tiny model. Nothing here looks at how long it takes.
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "config/json.h"
 #include "tests/cli/program_fixture.h"
 
@@ -68,7 +70,9 @@ TEST_F(BenchProgramTest, ASearchEndsInAFullRunOfTheBestBatch) {
   const Json json = ReadJsonFile(Path("out.json"));
   EXPECT_GE(json["results"].size(), 2U);
   int best = 0;
+  std::set<int64_t> batches;
   for (const Json& result : json["results"]) {
+    EXPECT_TRUE(batches.insert(result["batch"].get<int64_t>()).second) << result;
     EXPECT_EQ(result["best"], result["method"] == "full");
     best += result["best"].get<bool>() ? 1 : 0;
   }
