@@ -15,7 +15,7 @@ help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
 	@echo "make build       both programs, in build/release"
 	@echo "make test        builds and runs the fast tests; make test-slow the others"
-	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.json"
+	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
 	@echo "make lint        format, naming, static analysis, include directions"
 	@echo "make format      formats the C++ sources"
 	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
@@ -44,7 +44,8 @@ test-slow: build
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
 	$(BUILD)/blockformer bench throughput recipes/small/block_5m.yaml recipes/small/vanilla_5m.yaml \
-		--batch 1,8,32,128 --prompt 384 --generate 128 --json $(BUILD)/bench.json
+		--batch 1,8,32,128 --prompt 384 --generate 128 --json $(BUILD)/bench.json \
+		--plot $(BUILD)/bench.svg
 
 lint:
 	@scripts/install_packages.sh build lint

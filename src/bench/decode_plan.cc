@@ -7,15 +7,15 @@ namespace {
 
 int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 
-// The engine's step in which each sequence gets its first unit: prompts fill the chunks one after
-// the other.
+// The engine's step, counted from 1, in which each sequence gets its first unit: prompts fill the
+// chunks one after the other.
 std::vector<int64_t> FirstSteps(const ThroughputSetting& setting, int64_t unit_length,
                                 int64_t max_prefill_tokens) {
   const int64_t prompt_units = CeilDivide(setting.prompt, unit_length);
   const int64_t chunk_units = CeilDivide(max_prefill_tokens, unit_length);
   std::vector<int64_t> first;
   for (int64_t i = 1; i <= setting.batch; ++i) {
-    first.push_back(CeilDivide(i * prompt_units, chunk_units) - 1);
+    first.push_back(CeilDivide(i * prompt_units, chunk_units));
   }
   return first;
 }

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -85,16 +86,20 @@ class ColdLinears {
   std::vector<PackedLinear> linears_;
 };
 
-// Adds the rates of `operations` and `bytes` an iteration.
-void Report(double operations, double bytes, double peak_gops, const MachineSpeed& machine,
-            benchmark::State* state) {
-  const auto rate = [](double value) {
-    return benchmark::Counter(value, benchmark::Counter::kIsIterationInvariantRate);
-  };
-  state->counters["GOP/s"] = rate(operations * 1e-9);
-  state->counters["peak_share"] = rate(operations * 1e-9 / peak_gops);
-  state->counters["GB/s"] = rate(bytes * 1e-9);
-  state->counters["bandwidth_share"] = rate(bytes * 1e-9 / machine.memory_gbps);
+// Runs `work` as often as Google Benchmark wants, and reports the rates of its operations and
+// bytes.
+void Measure(double operations, double bytes, double peak_gops, const MachineSpeed& machine,
+             const std::function<void()>& work, benchmark::State* state) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  for ([[maybe_unused]] auto iteration : *state) work();
+  const double nanoseconds =
+      std::chrono::duration<double, std::nano>(Clock::now() - begin).count() /
+      static_cast<double>(state->iterations());
+  state->counters["GOP/s"] = operations / nanoseconds;
+  state->counters["peak_share"] = operations / nanoseconds / peak_gops;
+  state->counters["GB/s"] = bytes / nanoseconds;
+  state->counters["bandwidth_share"] = bytes / nanoseconds / machine.memory_gbps;
 }
 
 void RunGemm(const GemmShape& shape, NumberType type, int64_t rows, const MachineSpeed& machine,
@@ -102,14 +107,16 @@ void RunGemm(const GemmShape& shape, NumberType type, int64_t rows, const Machin
   const std::vector<PackedLinear>& linears = cold->Get(shape, type);
   const std::vector<float> x = RandomValues(rows * shape.in, 1);
   std::vector<float> y(static_cast<size_t>(rows * shape.out));
-  size_t next = 0;
-  for ([[maybe_unused]] auto iteration : *state) {
-    linears[next].Apply(x.data(), rows, Epilogue::kStore, y.data());
-    next = (next + 1) % linears.size();
-  }
   const double weights = static_cast<double>(shape.out * shape.in);
-  Report(2 * weights * static_cast<double>(rows), weights * static_cast<double>(NumberBytes(type)),
-         machine.Peak(type), machine, state);
+  size_t next = 0;
+  Measure(
+      2 * weights * static_cast<double>(rows), weights * static_cast<double>(NumberBytes(type)),
+      machine.Peak(type), machine,
+      [&] {
+        linears[next].Apply(x.data(), rows, Epilogue::kStore, y.data());
+        next = (next + 1) % linears.size();
+      },
+      state);
 }
 
 // One layer's cache for sequences of `context` positions each, full of values.
@@ -159,91 +166,111 @@ void RunAttention(const Width& width, NumberType type, int64_t context, const Ma
   const FullCache cache(shape, sequences, context);
   const std::vector<float> queries = RandomValues(sequences * width.hidden, 2);
   std::vector<float> out(queries.size());
-  const AttentionRule rule = ScaledAttention(shape.head_size);
-  AttentionRule dense = rule;
-  dense.query_stride = shape.head_size;  // queries alone, without keys and values between them
-  for ([[maybe_unused]] auto iteration : *state) {
-    Attend(cache.layer(), dense, cache.rows().data(), sequences, queries.data(), out.data());
-  }
+  AttentionRule rule = ScaledAttention(shape.head_size);
+  rule.query_stride = shape.head_size;  // queries alone, without keys and values between them
   const double positions = static_cast<double>(sequences * context);
-  Report(4 * positions * static_cast<double>(width.hidden),
-         positions * static_cast<double>(position_bytes), machine.f32_gflops, machine, state);
   state->counters["sequences"] = static_cast<double>(sequences);
+  Measure(
+      4 * positions * static_cast<double>(width.hidden),
+      positions * static_cast<double>(position_bytes), machine.f32_gflops, machine,
+      [&] {
+        Attend(cache.layer(), rule, cache.rows().data(), sequences, queries.data(), out.data());
+      },
+      state);
 }
 
-void Register(const std::string& name, const std::function<void(benchmark::State&)>& run,
-              double min_seconds) {
-  benchmark::RegisterBenchmark(name.c_str(), run)
-      ->UseRealTime()
-      ->MinTime(min_seconds)
-      ->Unit(benchmark::kMicrosecond);
-}
+struct NamedBenchmark {
+  std::string name;
+  std::function<void(benchmark::State&)> run;
+};
 
-void RegisterAll(const KernelBenchOptions& options, const MachineSpeed& machine) {
-  const auto cold = std::make_shared<ColdLinears>();
-  const auto linears = [&](const Width& width, const GemmShape& shape, NumberType type) {
+void AddGemms(const Width& width, NumberType type, const MachineSpeed& machine,
+              const std::shared_ptr<ColdLinears>& cold, std::vector<NamedBenchmark>* list) {
+  for (const GemmShape& shape : ShapesOf(width.hidden)) {
     for (const int64_t rows : kRows) {
-      Register(
-          fmt::format("gemm/{}/{}/{}/M:{}", width.models, shape.name, NumberTypeName(type), rows),
-          [=](benchmark::State& state) { RunGemm(shape, type, rows, machine, cold.get(), &state); },
-          options.min_seconds);
-    }
-  };
-  for (const Width& width : kWidths) {
-    for (const GemmShape& shape : ShapesOf(width.hidden)) {
-      for (const NumberType type : options.types) linears(width, shape, type);
-    }
-    for (const NumberType type : options.kv_types) {
-      for (const int64_t context : kContexts) {
-        Register(
-            fmt::format("attention/{}/{}/context:{}", width.models, NumberTypeName(type), context),
-            [=](benchmark::State& state) { RunAttention(width, type, context, machine, &state); },
-            options.min_seconds);
-      }
+      list->push_back(
+          {fmt::format("gemm/{}/{}/{}/M:{}", width.models, shape.name, NumberTypeName(type), rows),
+           [=](benchmark::State& state) {
+             RunGemm(shape, type, rows, machine, cold.get(), &state);
+           }});
     }
   }
 }
 
-void CheckFilter(const std::string& filter) {
+void AddAttention(const Width& width, NumberType type, const MachineSpeed& machine,
+                  std::vector<NamedBenchmark>* list) {
+  for (const int64_t context : kContexts) {
+    list->push_back(
+        {fmt::format("attention/{}/{}/context:{}", width.models, NumberTypeName(type), context),
+         [=](benchmark::State& state) { RunAttention(width, type, context, machine, &state); }});
+  }
+}
+
+std::vector<NamedBenchmark> ListBenchmarks(const KernelBenchOptions& options,
+                                           const MachineSpeed& machine) {
+  const auto cold = std::make_shared<ColdLinears>();
+  std::vector<NamedBenchmark> list;
+  for (const Width& width : kWidths) {
+    for (const NumberType type : options.types) AddGemms(width, type, machine, cold, &list);
+    for (const NumberType type : options.kv_types) AddAttention(width, type, machine, &list);
+  }
+  return list;
+}
+
+// Leaves those whose names hold `filter`. Google Benchmark's own filter would look at the names
+// with which it adorns them, and says nothing of a wrong expression.
+void Filter(const std::string& filter, std::vector<NamedBenchmark>* list) {
   try {
-    const std::regex pattern(filter, std::regex::extended);
+    const std::regex pattern(filter);
+    std::erase_if(
+        *list, [&](const NamedBenchmark& item) { return !std::regex_search(item.name, pattern); });
   } catch (const std::regex_error&) {
     Fail(ErrorCode::kInvalidArgument, "--filter: \"{}\" is not a regular expression", filter);
   }
+  Require(!list->empty(), ErrorCode::kInvalidArgument,
+          "--filter: \"{}\" is in no benchmark's name, such as gemm/85M/qkv/f32/M:32", filter);
 }
 
-// Google Benchmark takes its options as a program's arguments only.
-void Initialize(const KernelBenchOptions& options) {
-  std::vector<std::string> arguments = {"blockformer"};
-  if (!options.filter.empty()) arguments.push_back("--benchmark_filter=" + options.filter);
+void AddContext(const MachineSpeed& machine) {
+  benchmark::AddCustomContext("commit", kBuildCommit);
+  benchmark::AddCustomContext("compiler", fmt::format("{} {}", kBuildCompiler, kBuildFlags));
+  benchmark::AddCustomContext("f32_gflops", fmt::format("{:.1f}", machine.f32_gflops));
+  benchmark::AddCustomContext("int8_gops", fmt::format("{:.1f}", machine.int8_gops));
+  benchmark::AddCustomContext("memory_gbps", fmt::format("{:.2f}", machine.memory_gbps));
+}
+
+// The options that Google Benchmark takes as a program's arguments only.
+std::vector<std::string> Arguments(const KernelBenchOptions& options) {
+  std::vector<std::string> arguments = {
+      "blockformer", fmt::format("--benchmark_min_time={}", options.min_seconds)};
   if (options.json == "-") {
     arguments.push_back("--benchmark_format=json");
   } else if (!options.json.empty()) {
     arguments.push_back("--benchmark_out=" + options.json);
     arguments.push_back("--benchmark_out_format=json");
   }
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  int count = static_cast<int>(argv.size());
-  benchmark::Initialize(&count, argv.data());
+  return arguments;
 }
 
 }  // namespace
 
 void RunKernelBench(const KernelBenchOptions& options) {
-  CheckFilter(options.filter);
   const MachineSpeed machine = MeasureMachine();
-  benchmark::AddCustomContext("commit", kBuildCommit);
-  benchmark::AddCustomContext("compiler", fmt::format("{} {}", kBuildCompiler, kBuildFlags));
-  benchmark::AddCustomContext("f32_gflops", fmt::format("{:.1f}", machine.f32_gflops));
-  benchmark::AddCustomContext("int8_gops", fmt::format("{:.1f}", machine.int8_gops));
-  benchmark::AddCustomContext("memory_gbps", fmt::format("{:.2f}", machine.memory_gbps));
-  Initialize(options);
-  RegisterAll(options, machine);
-  const size_t count = benchmark::RunSpecifiedBenchmarks();
+  std::vector<NamedBenchmark> list = ListBenchmarks(options, machine);
+  Filter(options.filter, &list);
+  std::vector<std::string> arguments = Arguments(options);  // read until the end
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  int count = static_cast<int>(argv.size());
+  benchmark::Initialize(&count, argv.data());
+  AddContext(machine);
+  for (const NamedBenchmark& item : list) {
+    benchmark::RegisterBenchmark(item.name.c_str(), item.run)
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+  }
+  benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  Require(count > 0, ErrorCode::kInvalidArgument, "--filter: \"{}\" is in no benchmark's name",
-          options.filter);
 }
 
 }  // namespace blockformer

@@ -16,7 +16,7 @@ namespace blockformer {
 namespace {
 
 constexpr int kWidth = 1100;
-constexpr int kHeight = 460;
+constexpr int kHeight = 520;
 
 // A model's measured points and its limit.
 struct Curve {
@@ -106,7 +106,7 @@ std::string BenchPlotScript(const OrderedJson& report, const std::string& output
             "set xrange [0:*]\n",
             CurvesByContext(report), &data);
   return fmt::format(
-      "{}\n{}set output {}\n{}set key bottom right\nset multiplot layout 1,2\n{}{}"
+      "{}\n{}set output {}\n{}set key below maxcols 1\nset multiplot layout 1,2\n{}{}"
       "unset multiplot\n",
       data, SvgTerminal(kWidth, kHeight), PlotQuoted(output), kPlotGrid, by_batch, by_context);
 }

@@ -100,8 +100,7 @@ class Race {
         options_.memory_bytes > 0 ? options_.memory_bytes : DefaultMemory(contestant);
     const int64_t largest = LargestBatch(contestant, SettingOf(options_, 1), memory);
     const int64_t depths = options_.sampled_depths > 0 ? options_.sampled_depths : kSearchDepths;
-    const double prompt_seconds =
-        MeasurePromptSeconds(contestant, SettingOf(options_, std::min<int64_t>(largest, 8)));
+    const double prompt_seconds = MeasurePromptSeconds(contestant, SettingOf(options_, largest));
     return FindBestBatch(largest, [&](int64_t batch) {
       const ThroughputSetting setting = SettingOf(options_, batch);
       Count(contestant, batch);

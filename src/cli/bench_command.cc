@@ -169,9 +169,10 @@ void AddThroughput(CLI::App* bench) {
       ->delimiter(',')
       ->capture_default_str();
   command
-      ->add_option("--memory", flags->memory,
-                   "What a model and its cache may take; default: of a search, three quarters of what "
-                   "is available")
+      ->add_option(
+          "--memory", flags->memory,
+          "What a model and its cache may take; default: of a search, three quarters of what "
+          "is available")
       ->type_name("SIZE");
   command->add_option("--prompt", flags->race.prompt, "Tokens of each prompt")
       ->capture_default_str();

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <chrono>
 #include <cmath>
@@ -12,52 +11,12 @@
 
 #include "base/file.h"
 #include "config/parameters.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cli/program_fixture.h"
 
 namespace blockformer {
 namespace {
 
 using testing::HasSubstr;
-
-struct Outcome {
-  int exit_code = 0;
-  std::string output;  // standard output and error
-};
-
-class ProgramTest : public testing::Test {
- protected:
-  void SetUp() override {
-    directory_ = testing::TempDir() + "/program-test-" + std::to_string(getpid());
-    WriteTinyModel(Path("block"), TinyTextConfig());
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
-
-  // Runs `WRAPPER blockformer ARGUMENTS`, to which a shell may add redirections.
-  static Outcome Run(const std::string& arguments, bool with_errors = true,
-                     const std::string& wrapper = "") {
-    const std::string command =
-        wrapper + BLOCKFORMER_PROGRAM + " " + arguments + (with_errors ? " 2>&1" : " 2>/dev/null");
-    FILE* pipe = popen(command.c_str(), "r");
-    Outcome outcome;
-    char buffer[4096];
-    while (const size_t count = fread(buffer, 1, sizeof(buffer), pipe)) {
-      outcome.output.append(buffer, count);
-    }
-    outcome.exit_code = WEXITSTATUS(pclose(pipe));
-    return outcome;
-  }
-
-  std::vector<Json> ReadLines(const std::string& path) const {
-    std::istringstream stream(ReadFile(path));
-    std::vector<Json> lines;
-    for (std::string line; std::getline(stream, line);) lines.push_back(ParseJson(line, path));
-    return lines;
-  }
-
-  std::string directory_;
-};
 
 TEST_F(ProgramTest, ExplainsItself) {
   EXPECT_EQ(Run("--version").exit_code, 0);
@@ -247,7 +206,6 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect("inspect " + Path("none"), 1, "none");
   EXPECT_EQ(Run("inspect " + Path("block") + " > /dev/full").exit_code, 1);
   expect("inspect " + Path("block") + "/config.json", 2, "neither a model directory nor a recipe");
-  expect("bench throughput " + Path("block") + " --batch 0", 2, "--batch");
   WriteFileAtomically(Path("block") + "/model.safetensors", "rubbish, and too long for a length");
   expect(block, 1, "model.safetensors");
 }
@@ -312,22 +270,6 @@ TEST_F(ProgramTest, InspectCountsParameters) {
   EXPECT_EQ(json["parameters"]["total"], counts.total);
   EXPECT_EQ(json["parameters"]["non_embedding"], counts.non_embedding);
   EXPECT_THAT(Run("inspect " + Path("block")).output, HasSubstr("Block Transformer"));
-}
-
-TEST_F(ProgramTest, BenchReportsEveryModelAndBatch) {
-  const Outcome outcome = Run("bench throughput " + Path("block") + " " + Path("block") +
-                                  " --batch 1,3 --prompt 9 --generate 8 --repetitions 2 --json -",
-                              false);
-  ASSERT_EQ(outcome.exit_code, 0);
-  const Json json = ParseJson(outcome.output, "output");
-  ASSERT_EQ(json["results"].size(), 4U);
-  EXPECT_GT(json["machine"]["f32_gflops"].get<double>(), 0.0);
-  for (const Json& result : json["results"]) {
-    EXPECT_EQ(result["kind"], "block");
-    EXPECT_GT(result["prefill_tokens_per_s"].get<double>(), 0.0);
-    EXPECT_GT(result["decode_tokens_per_s"].get<double>(), 0.0);
-    EXPECT_GT(result["total_tokens_per_s"].get<double>(), 0.0);
-  }
 }
 
 }  // namespace

@@ -45,6 +45,8 @@ class CheckIncludesTest(unittest.TestCase):
         self.assert_one_problem("src/engine/a.cc", "<immintrin.h>", "kernels/")
         self.assert_one_problem("src/text/a.h", "<nlohmann/json.hpp>", "config/")
         self.assert_one_problem("src/train/a.h", "<CLI/CLI.hpp>", "cli/")
+        self.assert_fine("src/bench/a.cc", "<benchmark/benchmark.h>")
+        self.assert_one_problem("src/cli/a.cc", "<benchmark/benchmark.h>", "bench/")
 
     def test_public_headers_use_the_standard_library_alone(self):
         self.assert_fine("include/blockformer/a.h", "<string>", '"blockformer/error.h"')
