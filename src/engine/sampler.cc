@@ -126,7 +126,7 @@ std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
   const SamplingOptions& options = *draw.options;
   const int64_t count = static_cast<int64_t>(logits.size());
-  if (!AllFinite(logits.data(), count)) FailNotFinite();
+  if (!ScanLogits(logits.data(), count, 0).all_finite) FailNotFinite();
   if (options.repetition_penalty != 1.0) {
     PenaliseRepetition(options.repetition_penalty, DistinctIds(draw.history), 0, logits);
   }

@@ -37,12 +37,16 @@ void ForVectors(const float* logits, int64_t count, float filler, const Body& bo
   body(hn::LoadU(tag, rest), i);
 }
 
-bool AllFiniteImpl(const float* logits, int64_t count) {
+LogitScan ScanLogitsImpl(const float* logits, int64_t count, float threshold) {
   const F32 tag;
   auto sum = hn::Zero(tag);  // of 0 * logit, which is NaN for what is not finite
-  ForVectors(logits, count, 0,
-             [&](Floats v, int64_t) { sum = hn::MulAdd(v, hn::Zero(tag), sum); });
-  return hn::GetLane(hn::SumOfLanes(tag, sum)) == 0;
+  auto largest = hn::Set(tag, kNothing);
+  ForVectors(logits, count, count > 0 ? logits[0] : 0, [&](Floats v, int64_t) HWY_ATTR {
+    sum = hn::MulAdd(v, hn::Zero(tag), sum);
+    largest = hn::Max(largest, v);
+  });
+  const bool all_finite = hn::AllTrue(tag, hn::Eq(sum, hn::Zero(tag)));
+  return {all_finite, !hn::AllFalse(tag, hn::Gt(largest, hn::Set(tag, threshold)))};
 }
 
 // The first by rank of score(logits, index); lanes keep their first largest.
@@ -139,14 +143,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace blockformer {
 
-HWY_EXPORT(AllFiniteImpl);
+HWY_EXPORT(ScanLogitsImpl);
 HWY_EXPORT(FindLargestImpl);
 HWY_EXPORT(FindLargestWithNoiseImpl);
 HWY_EXPORT(CollectAboveImpl);
 HWY_EXPORT(SumOfExponentialsImpl);
 
-bool AllFinite(const float* logits, int64_t count) {
-  return HWY_DYNAMIC_DISPATCH(AllFiniteImpl)(logits, count);
+LogitScan ScanLogits(const float* logits, int64_t count, float threshold) {
+  return HWY_DYNAMIC_DISPATCH(ScanLogitsImpl)(logits, count, threshold);
 }
 
 RankedToken FindLargest(const float* logits, int64_t count, int32_t first_id) {
