@@ -36,7 +36,8 @@ std::vector<GenerationRequest> MakeRequests(const ModelConfig& config, int64_t c
       const std::vector<int32_t> beginning = RandomIds(17 * length, config.vocab_size, 1);
       request.prompt.insert(request.prompt.begin(), beginning.begin(), beginning.end());
     }
-    request.max_tokens = 4 + i * 7 % 20;
+    // Some outgrow the page that each is admitted with.
+    request.max_tokens = 1 + i % 3 + (i % 2 == 0 ? 40 : 4) * length;
     request.stop_at_eos = false;
     request.stream = seed;
     SamplingOptions& sampling = request.sampling;
@@ -78,7 +79,7 @@ class Int8EngineTest : public testing::TestWithParam<std::string> {
   Int8EngineTest() : threads_(NumThreads()) {
     SetNumThreads(1);
     config_ = TinyConfigs().at(GetParam());
-    config_.max_length = 160;
+    config_.max_length = 84 * (config_.kind == ModelKind::kBlock ? config_.block_length : 1);
   }
   ~Int8EngineTest() override { SetNumThreads(threads_); }
 
@@ -90,7 +91,7 @@ class Int8EngineTest : public testing::TestWithParam<std::string> {
 
 TEST_P(Int8EngineTest, BatchMatesChunksPreemptionAndPrefixesChangeNothing) {
   const auto model = MakeTinyModel(config_, NumberType::kInt8);
-  const std::vector<GenerationRequest> requests = MakeRequests(config_, 15);
+  const std::vector<GenerationRequest> requests = MakeRequests(config_, 12);
   for (const NumberType kv_type : kKvTypes) {
     SCOPED_TRACE(NumberTypeName(kv_type));
     EngineOptions options;
@@ -98,7 +99,7 @@ TEST_P(Int8EngineTest, BatchMatesChunksPreemptionAndPrefixesChangeNothing) {
     options.max_sequences = 1;
     const Texts expected = Alone(model, options, requests);
     const int64_t one_sequence = Engine(model, options).options().memory_bytes;
-    options.max_sequences = 6;
+    options.max_sequences = 8;
     for (const int64_t prefill : {4, 7, 512}) {
       options.max_prefill_tokens = prefill;
       for (const bool share : {false, true}) {
@@ -116,6 +117,10 @@ TEST_P(Int8EngineTest, BatchMatesChunksPreemptionAndPrefixesChangeNothing) {
   }
 }
 
+// Rounding to bf16 changes weights by up to a 2^-9th, 0.1 % on average. Rounding the largest of n
+// normal numbers to 127 changes all of them by 1.0 (n = 40) to 0.7 % (n = 8) of their root mean
+// square over the root of 3; weights and inputs alike. Some 20 such layers add up in squares to
+// about 0.5 and 3 %, less where the residual stream passes them by.
 TEST_P(Int8EngineTest, LogitsAreCloseToThoseOfFloats) {
   const int64_t length = config_.kind == ModelKind::kBlock ? config_.block_length : 1;
   ForwardInput input;
@@ -140,11 +145,10 @@ TEST_P(Int8EngineTest, LogitsAreCloseToThoseOfFloats) {
   };
   const double bf16 = error(NumberType::kBf16);
   const double int8 = error(NumberType::kInt8);
-  std::printf("bf16 %g int8 %g\n", bf16, int8);
   EXPECT_GT(bf16, 0);
-  EXPECT_LE(bf16, 0.02);
-  EXPECT_GT(int8, 0);
-  EXPECT_LE(int8, 0.1);
+  EXPECT_LE(bf16, 0.01);
+  EXPECT_GT(int8, bf16);
+  EXPECT_LE(int8, 0.03);
 }
 
 std::vector<std::string> TinyNames() {
@@ -164,7 +168,8 @@ TEST(Int8EngineThreadsTest, ThreadsChangeNothing) {
   config.embedder.hidden_size = 32;
   config.token_decoder = {96, 2, 3, 384, 0.5};
   const auto model = MakeTinyModel(config, NumberType::kInt8);
-  const std::vector<GenerationRequest> requests = MakeRequests(config, 8);
+  std::vector<GenerationRequest> requests = MakeRequests(config, 8);
+  for (GenerationRequest& request : requests) request.max_tokens = 10;
   EngineOptions options;
   options.kv_type = NumberType::kInt8;
   const int threads = NumThreads();

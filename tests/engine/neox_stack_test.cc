@@ -198,7 +198,6 @@ TEST_P(NeoxStackTest, SmallTypesOfTheCacheGiveCloseResults) {
   const Rows exact = RunPaged(stack, NumberType::kF32, kLength, true);
   const double half = RelativeDifference(RunPaged(stack, NumberType::kF16, kLength, true), exact);
   const double bytes = RelativeDifference(RunPaged(stack, NumberType::kInt8, kLength, true), exact);
-  std::printf("f16 %g int8 %g\n", half, bytes);
   EXPECT_GT(half, 0);
   EXPECT_LE(half, 1e-3);
   EXPECT_GT(bytes, half);
