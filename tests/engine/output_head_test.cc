@@ -81,7 +81,7 @@ struct Batch {
       }
       shapes.push_back(random.Below(num_shapes));
       hidden[i * num_shapes + shapes.back()] = 1;
-      draws.push_back({&options[random.Below(options.size())], i, random.Next(), histories[i]});
+      draws.push_back({&options[(seed * 40 + i) % options.size()], i, random.Next(), histories[i]});
     }
   }
 
@@ -134,6 +134,24 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
             << ", temperature " << o.temperature << ", top_k " << o.top_k << ", top_p " << o.top_p
             << ", min_p " << o.min_p << ", penalty " << o.repetition_penalty;
       }
+    }
+  }
+}
+
+// Of equal logits, each thread keeps those of its lowest ids: more than these have to be drawn
+// from.
+TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
+  const std::vector<float> logits(static_cast<size_t>(vocab_), 1.0F);
+  const OutputHead head = MakeHead({logits}, type_);
+  SetNumThreads(3);
+  for (const int64_t top_k : {256, 257, 300, 600}) {
+    const std::vector<SamplingOptions> options = {{1.0, 1.0, top_k, 1.0, 0.0, 9}};
+    const Batch batch(40, vocab_, 1, options, 3);
+    std::vector<int32_t> chosen(batch.draws.size());
+    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      std::vector<float> row = logits;
+      EXPECT_EQ(chosen[i], SampleToken(batch.draws[i], row)) << "top_k " << top_k;
     }
   }
 }
