@@ -10,6 +10,9 @@
 namespace blockformer {
 namespace {
 
+// Below this the softmax is as good as the largest logit, and f32 soon cannot hold the quotients.
+constexpr double kMinTemperature = 1e-6;
+
 double Weight(const TokenDraw& draw, float logit, float largest) {
   return std::exp((static_cast<double>(logit) - largest) / draw.options->temperature);
 }
@@ -54,7 +57,7 @@ void ValidateSampling(const SamplingOptions& options) {
 }
 
 DrawMethod MethodOf(const SamplingOptions& options) {
-  if (options.temperature == 0) return DrawMethod::kLargest;
+  if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
   const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
   return filters ? DrawMethod::kCandidates : DrawMethod::kWithNoise;
 }

@@ -126,14 +126,20 @@ int64_t CollectAboveImpl(const float* logits, int64_t count, int32_t first_id, f
 float SumOfExponentialsImpl(const float* logits, int64_t count, float reference,
                             float inverse_temperature) {
   const F32 tag;
-  auto sum = hn::Zero(tag);
-  // Exp is exact enough down to where it underflows to 0.
-  ForVectors(logits, count, std::numeric_limits<float>::lowest(), [&](Floats v, int64_t) {
-    const auto exponent = hn::Mul(hn::Sub(v, hn::Set(tag, reference)),
-                                  hn::Set(tag, inverse_temperature));
-    sum = hn::Add(sum, hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))));
-  });
-  return hn::GetLane(hn::SumOfLanes(tag, sum));
+  constexpr int64_t kPiece = 128;  // longer sums in f32 would lose digits
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += kPiece) {
+    auto sum = hn::Zero(tag);
+    // Exp is exact enough down to where it underflows to 0.
+    ForVectors(logits + begin, std::min(kPiece, count - begin), std::numeric_limits<float>::lowest(),
+               [&](Floats v, int64_t) {
+                 const auto exponent = hn::Mul(hn::Sub(v, hn::Set(tag, reference)),
+                                               hn::Set(tag, inverse_temperature));
+                 sum = hn::Add(sum, hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))));
+               });
+    total += hn::GetLane(hn::SumOfLanes(tag, sum));
+  }
+  return static_cast<float>(total);
 }
 
 }  // namespace HWY_NAMESPACE
