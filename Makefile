@@ -5,16 +5,17 @@ BUILD := build/$(PRESET)
 # One compiler a core, and 2 GB of free memory for each: the files that include torch need as much.
 JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {jobs = int($$2 / 2000000)} \
 	END {print jobs < 1 ? 1 : (jobs < cores ? jobs : cores)}' /proc/meminfo)
-NINJA := cmake --build $(BUILD) --parallel $(JOBS)
-CTEST := ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
+NINJA = cmake --build $(BUILD) --parallel $(JOBS)
+CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build quickstart test test-slow bench lint format install clean
+.PHONY: help packages build quickstart test test-slow cross-aarch64 bench lint format install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
 	@echo "make build       both programs, in build/release"
-	@echo "make test        builds and runs the fast tests; make test-slow the others"
+	@echo "make test        builds and runs the fast tests; make test-slow the others;"
+	@echo "                 make cross-aarch64 the engine's for AArch64, in QEMU"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
 	@echo "make lint        format, naming, static analysis, include directions"
 	@echo "make format      formats the C++ sources"
@@ -40,6 +41,14 @@ test: build
 
 test-slow: build
 	$(CTEST) --label-regex slow
+
+cross-aarch64: BUILD := build/cross-aarch64
+cross-aarch64:
+	@scripts/install_packages.sh build cross
+	@scripts/make_sysroot.sh arm64 $(BUILD)/sysroot
+	cmake --preset cross-aarch64
+	$(NINJA) --target base_test kernels_test engine_test
+	$(CTEST) --tests-regex '^(base|kernels)\.'
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

@@ -26,7 +26,7 @@ std::string PlotQuoted(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) {
     if (c == '\'') quoted += '\'';  // a quote inside is written twice
-    quoted += c >= 0 && c < ' ' ? '-' : c;
+    quoted += static_cast<unsigned char>(c) < ' ' ? '-' : c;
   }
   return quoted + "'";
 }

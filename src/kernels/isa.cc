@@ -39,7 +39,7 @@ Isa& Active() {
 }
 
 // Highway's targets above the instruction set.
-int64_t TooGood(Isa isa) {
+int64_t TooGood([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kPortable) return HWY_AVX3_DL | HWY_AVX3 | HWY_AVX2;
   if (isa == Isa::kAvx2) return HWY_AVX3_DL | HWY_AVX3;
