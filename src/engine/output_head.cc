@@ -42,7 +42,7 @@ struct RowPart {
     }
   }
 
-  // Tiles come with ascending ids, so of equal logits those to come rank behind.
+  // What equals the threshold may get lost from here on, whatever its rank; ChooseCandidate knows.
   void Cut() {
     const auto last = candidates.begin() + kCandidates - 1;
     std::nth_element(candidates.begin(), last, candidates.end(), Before);
@@ -114,7 +114,7 @@ class ChoiceSink : public TileSink {
     const bool plain = ids_.excluded.empty() && seen_[row].empty();
     const LogitScan scan = ScanLogits(logits.data(), count, part.first.score);
     if (!scan.all_finite) not_finite_[thread] = 1;
-    if (plain && method == DrawMethod::kLargest && !scan.any_above) return;  // as most tiles
+    if (plain && method == DrawMethod::kLargest && !scan.any_from) return;  // as most tiles
     const int64_t end = first_id + count;
     for (auto id = std::lower_bound(ids_.excluded.begin(), ids_.excluded.end(), first_id);
          id != ids_.excluded.end() && *id < end; ++id) {

@@ -359,6 +359,7 @@ namespace {
 
 HWY_EXPORT(AttendGroup);
 constexpr int64_t kMinOperationsPerThread = 1 << 15;
+constexpr int64_t kRangesPerThread = 8;
 
 bool IsPadding(const AttentionRow& row) {
   return row.key_mask != nullptr && row.key_mask[row.position] == 0 && !row.attends_if_masked;
@@ -466,7 +467,12 @@ void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow*
       if (first_head < end_head) attend(*group, first_head, end_head - first_head);
     }
   };
-  ParallelFor(total_keys * heads, kMinOperationsPerThread / cache.head_size + 1, attend_range);
+  const int64_t work = total_keys * heads;
+  const int64_t grain = kMinOperationsPerThread / cache.head_size + 1;
+  const int64_t ranges = std::clamp<int64_t>(work / grain, 1, kRangesPerThread * NumThreads());
+  ParallelForEach(ranges, 1, [&](int64_t range) {
+    attend_range(work * range / ranges, work * (range + 1) / ranges);
+  });
 }
 
 }  // namespace blockformer

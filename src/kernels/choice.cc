@@ -46,7 +46,7 @@ LogitScan ScanLogitsImpl(const float* logits, int64_t count, float threshold) {
     largest = hn::Max(largest, v);
   });
   const bool all_finite = hn::AllTrue(tag, hn::Eq(sum, hn::Zero(tag)));
-  return {all_finite, !hn::AllFalse(tag, hn::Gt(largest, hn::Set(tag, threshold)))};
+  return {all_finite, !hn::AllFalse(tag, hn::Ge(largest, hn::Set(tag, threshold)))};
 }
 
 // The first by rank of score(logits, index); lanes keep their first largest.

@@ -23,7 +23,7 @@ struct RankedToken {
 // What a first look at some logits tells.
 struct LogitScan {
   bool all_finite;
-  bool any_above;  // a threshold
+  bool any_from;  // a threshold on, which includes it
 };
 LogitScan ScanLogits(const float* logits, int64_t count, float threshold);
 

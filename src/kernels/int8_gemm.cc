@@ -350,19 +350,17 @@ class Int8Kernel : public LinearKernel {
     const QuantizedRows& inputs = quantized;  // of this thread, for all
     const auto multiply_panel = HWY_DYNAMIC_DISPATCH(MultiplyPanel);
     const int64_t products = rows * in_ * kPanelColumns;
-    ParallelFor(num_panels_, kMinProductsPerThread / products + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t panel = begin; panel < end; ++panel) {
-        PanelProduct product = Describe(panel);
-        product.tile.rows = inputs.bytes.As<uint8_t>();
-        product.row_scales = inputs.scales.data();
-        product.num_rows = rows;
-        product.epilogue = epilogue;
-        product.y = y + product.first_column;
-        product.stride = out_;
-        product.sink = sink;
-        product.thread = ThreadIndex();
-        multiply_panel(product);
-      }
+    ParallelForEach(num_panels_, kMinProductsPerThread / products + 1, [&](int64_t panel) {
+      PanelProduct product = Describe(panel);
+      product.tile.rows = inputs.bytes.As<uint8_t>();
+      product.row_scales = inputs.scales.data();
+      product.num_rows = rows;
+      product.epilogue = epilogue;
+      product.y = y + product.first_column;
+      product.stride = out_;
+      product.sink = sink;
+      product.thread = ThreadIndex();
+      multiply_panel(product);
     });
   }
 

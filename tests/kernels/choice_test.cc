@@ -243,17 +243,28 @@ TEST_P(ChoiceTest, TellsWhatIsNotFinite) {
   for (size_t count = 1; count <= 37; ++count) {
     std::vector<float> logits(count, -kMost);
     logits[count / 2] = kMost;
-    EXPECT_TRUE(AllFinite(logits.data(), Count(logits)));
+    EXPECT_TRUE(ScanLogits(logits.data(), Count(logits), 0).all_finite);
     for (size_t place = 0; place < count; ++place) {
       for (const float bad : {NAN, INFINITY, -INFINITY}) {
         std::vector<float> changed = logits;
         changed[place] = bad;
-        EXPECT_FALSE(AllFinite(changed.data(), Count(changed)))
+        EXPECT_FALSE(ScanLogits(changed.data(), Count(changed), 0).all_finite)
             << bad << " at " << place << " of " << count;
       }
     }
   }
-  EXPECT_TRUE(AllFinite(nullptr, 0));
+  EXPECT_TRUE(ScanLogits(nullptr, 0, 0).all_finite);
+}
+
+TEST_P(ChoiceTest, TellsWhetherALogitReachesAThreshold) {
+  for (size_t count = 1; count <= 37; ++count) {
+    for (size_t place = 0; place < count; ++place) {
+      std::vector<float> logits(count, -3);
+      logits[place] = -2;
+      EXPECT_TRUE(ScanLogits(logits.data(), Count(logits), -2).any_from);
+      EXPECT_FALSE(ScanLogits(logits.data(), Count(logits), -1.9F).any_from);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, ChoiceTest, testing::ValuesIn(SupportedIsas()),
