@@ -19,7 +19,8 @@ void AlignedBuffer::Unmap::operator()(std::byte* memory) const {
 AlignedBuffer::AlignedBuffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   // Large ranges are whole huge pages, or the kernel would leave their ends in small ones.
-  const int64_t mapped = bytes < kHugePage ? bytes : (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  const int64_t mapped =
+      bytes < kHugePage ? bytes : (bytes + kHugePage - 1) / kHugePage * kHugePage;
   void* memory = mmap(nullptr, static_cast<size_t>(mapped), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();

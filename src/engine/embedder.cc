@@ -29,14 +29,14 @@ Embedder::Embedder(const ModelConfig& config, const ReadWeights& read) {
     projection_ = EmbedderProjection::kConcat;
     unit_length_ = 1;
     width_ = config.decoder.hidden_size;
-    table_ = read("gpt_neox.embed_in.weight");
+    table_ = EmbeddingTable(read, "gpt_neox.embed_in.weight", width_);
     return;
   }
   projection_ = config.embedder.projection;
   unit_length_ = config.block_length;
   width_ = config.embedder.hidden_size;
   if (config.embedder.type == EmbedderType::kLookup) {
-    table_ = read("embedder.embeddings.weight");
+    table_ = EmbeddingTable(read, "embedder.embeddings.weight", width_);
   } else {
     encoder_.emplace(config, read);
   }
@@ -47,24 +47,19 @@ Embedder::Embedder(const ModelConfig& config, const ReadWeights& read) {
 
 void Embedder::Embed(const int32_t* ids, const uint8_t* mask, int64_t units, EmbedderState* state,
                      float* out) const {
-  if (projection_ == EmbedderProjection::kConcat) return LookUp(ids, units, out);
+  if (projection_ == EmbedderProjection::kConcat)
+    return table_.Copy(ids, units * unit_length_, out);
   const float* vectors;
   if (encoder_) {
     vectors = encoder_->Encode(ids, mask, units, &state->encoder_);
   } else {
     state->vectors_.resize(static_cast<size_t>(units * unit_length_ * width_));
-    LookUp(ids, units, state->vectors_.data());
+    table_.Copy(ids, units * unit_length_, state->vectors_.data());
     vectors = state->vectors_.data();
   }
   if (convolution_) return convolution_->Apply(vectors, units, Epilogue::kStore, out);
   const bool mean = projection_ == EmbedderProjection::kMean;
   Sum(vectors, units, mean ? 1 / static_cast<float>(unit_length_) : 1, out);
-}
-
-void Embedder::LookUp(const int32_t* ids, int64_t units, float* vectors) const {
-  for (int64_t i = 0; i < units * unit_length_; ++i) {
-    std::copy_n(table_.data() + ids[i] * width_, width_, vectors + i * width_);
-  }
 }
 
 void Embedder::Sum(const float* vectors, int64_t units, float scale, float* out) const {

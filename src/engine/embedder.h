@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/model_config.h"
+#include "engine/embedding_table.h"
 #include "engine/roberta_encoder.h"
 #include "engine/weights.h"
 
@@ -34,15 +35,13 @@ class Embedder {
              float* out) const;
 
  private:
-  // The vectors of the table, [units, L, width].
-  void LookUp(const int32_t* ids, int64_t units, float* vectors) const;
   // Adds up each unit's vectors, and multiplies by `scale`.
   void Sum(const float* vectors, int64_t units, float scale, float* out) const;
 
   EmbedderProjection projection_;
   int64_t unit_length_;
-  int64_t width_;             // of the table and the encoder
-  std::vector<float> table_;  // [vocab, width]; empty with an encoder
+  int64_t width_;         // of the table and the encoder
+  EmbeddingTable table_;  // [vocab, width]; empty with an encoder
   std::optional<RobertaEncoder> encoder_;
   std::optional<PackedLinear> convolution_;  // [hidden, pooled * width], for kConv1d
 };

@@ -17,7 +17,7 @@ namespace blockformer {
 struct EngineOptions {
   int64_t max_sequences = 32;  // decoded together
   int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
-  int64_t max_prefill_tokens = 512;       // prompt tokens computed in one step
+  int64_t max_prefill_tokens = 2048;      // prompt tokens computed in one step
   NumberType kv_type = NumberType::kF32;  // of the KV cache: kF32, kF16 or kInt8
   // Of the KV cache, all of it reserved at the start; 0 for what max_sequences of max_length take,
   // but at most 80 % of what is available.

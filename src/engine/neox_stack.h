@@ -10,8 +10,8 @@
 #include "engine/kv_cache.h"
 #include "engine/weights.h"
 #include "kernels/gemm.h"
-#include "kernels/local_attention.h"
 #include "kernels/kv_pages.h"
+#include "kernels/local_attention.h"
 #include "kernels/rotary.h"
 
 namespace blockformer {
@@ -27,8 +27,8 @@ struct StackScratch {
 // What one user of a stack changes while it runs over long sequences: a paged cache and scratch
 // memory. Not thread-safe.
 struct PagedState {
-  PagedState(const TransformerConfig& config, NumberType type, int64_t num_pages,
-             int64_t page_size, int64_t num_positions)
+  PagedState(const TransformerConfig& config, NumberType type, int64_t num_pages, int64_t page_size,
+             int64_t num_positions)
       : cache({config.num_layers, config.num_heads, config.HeadSize(), type}, num_pages, page_size),
         rotary(num_positions, config.RotarySize(), config.rotary_base) {}
 

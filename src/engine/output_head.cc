@@ -34,9 +34,8 @@ struct RowPart {
       const int64_t piece = std::min(kCandidates, count - i);
       const size_t size = candidates.size();
       candidates.resize(size + static_cast<size_t>(piece));
-      const int64_t added =
-          CollectAbove(logits + i, piece, first_id + static_cast<int32_t>(i), threshold,
-                       candidates.data() + size);
+      const int64_t added = CollectAbove(logits + i, piece, first_id + static_cast<int32_t>(i),
+                                         threshold, candidates.data() + size);
       candidates.resize(size + static_cast<size_t>(added));
       if (static_cast<int64_t>(candidates.size()) > kRoom - kCandidates) Cut();
     }

@@ -12,7 +12,7 @@ namespace blockformer {
 
 // The ids that may be chosen.
 struct SampledIds {
-  int64_t count = 0;                     // those from here on never are
+  int64_t count = 0;              // those from here on never are
   std::vector<int32_t> excluded;  // nor these, in ascending order
 };
 

@@ -30,8 +30,7 @@ int32_t Draw(const TokenDraw& draw, std::span<const RankedToken> candidates,
              const std::vector<double>& weights) {
   double total = 0;
   for (const double weight : weights) total += weight;
-  double remaining =
-      KeyedUniform(draw.options->seed, draw.stream, draw.position) * total;
+  double remaining = KeyedUniform(draw.options->seed, draw.stream, draw.position) * total;
   for (size_t i = 0; i < weights.size(); ++i) {
     remaining -= weights[i];
     if (remaining < 0) return candidates[i].id;
@@ -94,8 +93,8 @@ void FailNotFinite() {
 }
 
 std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
-                                       std::span<const RankedToken> candidates,
-                                       bool all_tokens, double sum) {
+                                       std::span<const RankedToken> candidates, bool all_tokens,
+                                       double sum) {
   const SamplingOptions& options = *draw.options;
   size_t kept = candidates.size();
   if (options.top_k > 0) {

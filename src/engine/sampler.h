@@ -58,8 +58,8 @@ int32_t SampleToken(const TokenDraw& draw, std::span<float> logits);
 // matter.
 inline constexpr double kSumError = 1e-5;
 std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
-                                       std::span<const RankedToken> candidates,
-                                       bool all_tokens, double sum);
+                                       std::span<const RankedToken> candidates, bool all_tokens,
+                                       double sum);
 
 // The ids of a sequence, each once, ascending.
 std::vector<int32_t> DistinctIds(std::span<const int32_t> history);

@@ -33,7 +33,7 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
       width_(config.TokenDecoderWidth()),
       lead_(config.token_decoder_type == TokenDecoderType::kPrefix ? config.prefix_length : 1),
       expansion_(PackExpansion(config, read)),
-      table_(read(TableName(config))) {
+      table_(read, TableName(config), width_) {
   if (HasT5(config)) {
     t5_.emplace(config.t5, config.block_length, read);
   } else {
@@ -77,8 +77,8 @@ void TokenDecoder::WriteInput(const float* vectors, int64_t position, int32_t to
     std::copy_n(vectors + position * width_, width_, x);
     return;
   }
-  const int64_t id = position < lead_ ? config_.begin_token_id : token;
-  std::copy_n(table_.data() + id * width_, width_, x);
+  const int32_t id = position < lead_ ? static_cast<int32_t>(config_.begin_token_id) : token;
+  table_.Copy(&id, 1, x);
   if (config_.token_decoder_type != TokenDecoderType::kSummation) return;
   for (int64_t d = 0; d < width_; ++d) x[d] += vectors[position * width_ + d];
 }

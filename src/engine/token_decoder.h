@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/model_config.h"
+#include "engine/embedding_table.h"
 #include "engine/neox_stack.h"
 #include "engine/t5_stack.h"
 #include "engine/weights.h"
@@ -34,11 +35,11 @@ class TokenDecoderState {
   // One of them, as the decoder's stack.
   std::optional<LocalState> neox_;
   std::optional<T5State> t5_;
-  std::vector<int32_t> pages_;        // T5: page i belongs to block i
+  std::vector<int32_t> pages_;  // T5: page i belongs to block i
   std::vector<AttentionRow> t5_rows_;
   std::vector<int32_t> rotary_positions_;
-  std::vector<uint8_t> key_mask_;     // [blocks, positions]
-  std::vector<float> vectors_;        // that the context embeddings were expanded to
+  std::vector<uint8_t> key_mask_;  // [blocks, positions]
+  std::vector<float> vectors_;     // that the context embeddings were expanded to
   std::vector<float> x_;
 };
 
@@ -59,8 +60,8 @@ class TokenDecoder {
   // `state`, for each token of ids [blocks, L] given its context and the tokens before it. mask
   // [blocks, L] is 0 on padding, which no token sees, but which itself attends to the lead: the
   // token behind it is predicted from there.
-  const float* Score(const float* contexts, int64_t blocks, const int32_t* ids,
-                     const uint8_t* mask, TokenDecoderState* state) const;
+  const float* Score(const float* contexts, int64_t blocks, const int32_t* ids, const uint8_t* mask,
+                     TokenDecoderState* state) const;
 
  private:
   int64_t num_positions() const { return lead_ + config_.block_length - 1; }
@@ -83,7 +84,7 @@ class TokenDecoder {
   int64_t width_;
   int64_t lead_;                           // inputs before the first token
   std::optional<PackedLinear> expansion_;  // [prefix_length * hidden, decoder hidden]
-  std::vector<float> table_;               // [vocab, hidden]
+  EmbeddingTable table_;                   // [vocab, width]
   // One of them.
   std::optional<NeoxStack> neox_;
   std::optional<T5Stack> t5_;

@@ -51,7 +51,7 @@ struct QueryState {
   float* result;  // [padded head size]
   float largest;
   float sum;
-  float rescale;  // what the page at hand does to the sums before it
+  float rescale;                           // what the page at hand does to the sums before it
   alignas(64) float scores[kMaxPageSize];  // of the page at hand, then its weights
 };
 
@@ -136,8 +136,8 @@ void ScorePositions(Tag tag, const KvPages& cache, const HeadPage& page, const f
     }
 #pragma GCC unroll 4
     for (int q = 0; q < kGroup; ++q) {
-      const auto sum = hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]),
-                               hn::Add(sums[q][v][2], sums[q][v][3]));
+      const auto sum =
+          hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]), hn::Add(sums[q][v][2], sums[q][v][3]));
       hn::StoreU(hn::Mul(sum, factors), tag, states[q].scores + i + v * lanes);
     }
   }
@@ -265,9 +265,9 @@ void AttendToPage(Tag tag, const KvPages& cache, const QueryGroup& group, int64_
   const AttentionRow* rows = group.rows + skipped;
   const float* bias = group.bias == nullptr ? nullptr : group.bias + head * group.bias_stride;
   states += skipped;
-  ScorePage<kType, kGroup>(
-      tag, cache, page, group.queries + skipped * group.row_stride + head * group.head_stride,
-      group.row_stride, group.scale, states);
+  ScorePage<kType, kGroup>(tag, cache, page,
+                           group.queries + skipped * group.row_stride + head * group.head_stride,
+                           group.row_stride, group.scale, states);
   for (int q = 0; q < kGroup; ++q) {
     MaskPage(cache, rows[q], bias, first, states[q].scores);
     ExponentiatePage(tag, cache.page_size, &states[q]);

@@ -101,9 +101,9 @@ RankedToken FindLargestWithNoiseImpl(const float* logits, int64_t count, int32_t
     const auto ids = hn::Iota(integers, first_id + static_cast<int32_t>(i));
     const auto bits = hn::ShiftRight<1>(RandomBits(hn::BitCast(bits_tag, ids), key));
     // Uniform in (0, 1]. Small ones make the noise large, and are the most exact.
-    const auto uniform = hn::Mul(hn::Add(hn::ConvertTo(tag, hn::BitCast(integers, bits)),
-                                         hn::Set(tag, 0.5f)),
-                                 hn::Set(tag, 0x1.0p-31f));
+    const auto uniform =
+        hn::Mul(hn::Add(hn::ConvertTo(tag, hn::BitCast(integers, bits)), hn::Set(tag, 0.5f)),
+                hn::Set(tag, 0x1.0p-31f));
     const auto exponential = hn::Neg(hn::Log1p(tag, hn::Neg(uniform)));
     return hn::MulSub(v, hn::Set(tag, inverse_temperature), hn::Log(tag, exponential));
   });
@@ -131,8 +131,8 @@ float SumOfExponentialsImpl(const float* logits, int64_t count, float reference,
   for (int64_t begin = 0; begin < count; begin += kPiece) {
     auto sum = hn::Zero(tag);
     // Exp is exact enough down to where it underflows to 0.
-    ForVectors(logits + begin, std::min(kPiece, count - begin), std::numeric_limits<float>::lowest(),
-               [&](Floats v, int64_t) {
+    ForVectors(logits + begin, std::min(kPiece, count - begin),
+               std::numeric_limits<float>::lowest(), [&](Floats v, int64_t) {
                  const auto exponent = hn::Mul(hn::Sub(v, hn::Set(tag, reference)),
                                                hn::Set(tag, inverse_temperature));
                  sum = hn::Add(sum, hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))));
@@ -176,8 +176,7 @@ int64_t CollectAbove(const float* logits, int64_t count, int32_t first_id, float
 
 float SumOfExponentials(const float* logits, int64_t count, float reference,
                         float inverse_temperature) {
-  return HWY_DYNAMIC_DISPATCH(SumOfExponentialsImpl)(logits, count, reference,
-                                                     inverse_temperature);
+  return HWY_DYNAMIC_DISPATCH(SumOfExponentialsImpl)(logits, count, reference, inverse_temperature);
 }
 
 }  // namespace blockformer

@@ -249,8 +249,8 @@ namespace {
 
 HWY_EXPORT(QuantizeBlock);
 HWY_EXPORT(MultiplyPanel);
-constexpr int64_t kMinInputsPerThread = 1 << 14;      // to quantise
-constexpr int64_t kMinProductsPerThread = 1 << 16;    // or bytes of weights, for few rows
+constexpr int64_t kMinInputsPerThread = 1 << 14;    // to quantise
+constexpr int64_t kMinProductsPerThread = 1 << 16;  // or bytes of weights, for few rows
 
 // Rows as they enter a product. One thread's scratch memory.
 struct QuantizedRows {

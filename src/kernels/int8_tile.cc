@@ -54,8 +54,7 @@ __attribute__((target("avx2"))) void MultiplyAvx2Rows(const Int8Tile& tile, int6
       const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
-        const __m256i x =
-            _mm256_xor_si256(_mm256_set1_epi32(LoadQuad(rows + r * 4)), zero_points);
+        const __m256i x = _mm256_xor_si256(_mm256_set1_epi32(LoadQuad(rows + r * 4)), zero_points);
         const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
         row_sums[r] = _mm256_add_epi32(row_sums[r], _mm256_madd_epi16(pairs, ones));
       }

@@ -20,8 +20,8 @@ std::vector<Isa> SupportedIsas();
 
 // What kernels use from now on: the best that the processor has, or the one that the environment
 // variable BLOCKFORMER_ISA names. oneDNN is limited alike if it has not run yet. Throws
-// Error(kInvalidArgument) if the variable names none, or one that the processor lacks. Programs call
-// it first; without it the best is used.
+// Error(kInvalidArgument) if the variable names none, or one that the processor lacks. Programs
+// call it first; without it the best is used.
 void ChooseIsa();
 
 // The same for tests and benchmarks, but for oneDNN. Not while kernels run.

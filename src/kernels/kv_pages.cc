@@ -6,58 +6,11 @@
 #include <limits>
 
 #include "base/parallel.h"
+#include "kernels/half.h"
 
-// foreach_target.h compiles this file once for every instruction set; it must come first.
-// clang-format off
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/kv_pages.cc"
-#include <hwy/foreach_target.h>
-#include <hwy/highway.h>
-// clang-format on
-
-HWY_BEFORE_NAMESPACE();
-namespace blockformer {
-namespace HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
-using F32 = hn::CappedTag<float, 16>;
-
-// x [count] to f16, rounded to nearest even.
-void ToHalves(const float* x, int64_t count, uint16_t* out) {
-  const F32 tag;
-  const hn::Rebind<hwy::float16_t, F32> halves;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
-  auto* target = reinterpret_cast<hwy::float16_t*>(out);
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::DemoteTo(halves, hn::LoadU(tag, x + i)), halves, target + i);
-  }
-  if (i == count) return;
-  HWY_ALIGN float rest[16] = {};
-  HWY_ALIGN hwy::float16_t half_rest[16];
-  std::copy_n(x + i, count - i, rest);
-  hn::StoreU(hn::DemoteTo(halves, hn::LoadU(tag, rest)), halves, half_rest);
-  std::memcpy(target + i, half_rest, static_cast<size_t>(count - i) * sizeof(uint16_t));
-}
-
-float FromHalf(uint16_t half) {
-  const hn::CappedTag<float, 1> tag;
-  const hn::Rebind<hwy::float16_t, hn::CappedTag<float, 1>> halves;
-  hwy::float16_t number;
-  std::memcpy(&number, &half, sizeof(number));
-  return hn::GetLane(hn::PromoteTo(tag, hn::LoadU(halves, &number)));
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace blockformer
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace blockformer {
 namespace {
 
-HWY_EXPORT(ToHalves);
-HWY_EXPORT(FromHalf);
 constexpr int64_t kMinNumbersPerThread = 1 << 15;
 
 // Writes a key and the value behind it: numbers of type T, converted already.
@@ -96,7 +49,7 @@ void StoreHead(const KvPages& cache, const AttentionRow& row, int64_t head_index
   if (cache.type == NumberType::kF32) return Scatter(cache, head, slot, key, key + size);
   if (cache.type == NumberType::kF16) {
     uint16_t halves[2 * kMaxHeadSize];
-    HWY_DYNAMIC_DISPATCH(ToHalves)(key, 2 * size, halves);
+    ToHalves(key, 2 * size, halves);
     return Scatter(cache, head, slot, halves, halves + size);
   }
   int8_t bytes[2 * kMaxHeadSize];
@@ -122,7 +75,9 @@ void StoreRow(const KvPages& cache, const RotaryTable* rotary, const AttentionRo
 float ReadNumber(const std::byte* numbers, NumberType type, int64_t index) {
   if (type == NumberType::kF32) return reinterpret_cast<const float*>(numbers)[index];
   if (type == NumberType::kInt8) return reinterpret_cast<const int8_t*>(numbers)[index];
-  return HWY_DYNAMIC_DISPATCH(FromHalf)(reinterpret_cast<const uint16_t*>(numbers)[index]);
+  float number;
+  FromHalves(reinterpret_cast<const uint16_t*>(numbers) + index, 1, &number);
+  return number;
 }
 
 }  // namespace
@@ -135,8 +90,8 @@ void KvPages::Read(int64_t page, int64_t head, int64_t slot, float* key, float* 
   const float value_scale = has_scales ? scales[page_size + slot] : 1;
   for (int64_t d = 0; d < head_size; ++d) {
     key[d] = key_scale * ReadNumber(memory_of_head, type, d * page_size + slot);
-    value[d] = value_scale * ReadNumber(memory_of_head + ValuesOffset(), type,
-                                        slot * PaddedHeadSize() + d);
+    value[d] = value_scale *
+               ReadNumber(memory_of_head + ValuesOffset(), type, slot * PaddedHeadSize() + d);
   }
 }
 
@@ -161,4 +116,3 @@ void StoreKeysAndValues(const KvPages& cache, const AttentionRow* rows, int64_t 
 }
 
 }  // namespace blockformer
-#endif  // HWY_ONCE

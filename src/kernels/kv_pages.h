@@ -18,7 +18,7 @@ inline constexpr int64_t kKvVector = 16;  // numbers of the widest vectors
 //   values  [page_size, padded_head_size], whose padding holds zeros,
 //   and for int8 a scale for each position's key, then one for each position's value, in f32.
 struct KvPages {
-  std::byte* memory = nullptr;  // [pages, num_heads, HeadBytes()]
+  std::byte* memory = nullptr;         // [pages, num_heads, HeadBytes()]
   NumberType type = NumberType::kF32;  // kF32, kF16 or kInt8
   int64_t page_size = 0;
   int64_t num_heads = 0;

@@ -118,7 +118,8 @@ void AttendHead(const LocalCache& cache, const RotaryTable& rotary, const LocalS
   const int64_t padded = PaddedToVectors(size);
   const int64_t width = cache.num_heads * size;
   const float scale = 1 / std::sqrt(static_cast<float>(size));
-  const uint8_t* mask = step.key_mask == nullptr ? nullptr : step.key_mask + block * cache.positions;
+  const uint8_t* mask =
+      step.key_mask == nullptr ? nullptr : step.key_mask + block * cache.positions;
   float* keys = cache.memory + block * cache.BlockFloats() + head * cache.positions * 2 * padded;
   for (int64_t row = 0; row < step.count; ++row) {
     const int64_t position = step.first + row;

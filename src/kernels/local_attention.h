@@ -31,10 +31,10 @@ struct LocalStep {
   const uint8_t* key_mask = nullptr;
 };
 
-// Turns queries and keys of qkv [blocks, count, num_heads * 3 * head_size] (for each head query, key,
-// value) by their rotary positions, stores keys and values, and attends causally within each block,
-// scaled by the root of head_size: out [blocks, wanted, num_heads * head_size]. A block's result
-// depends on nothing but the block.
+// Turns queries and keys of qkv [blocks, count, num_heads * 3 * head_size] (for each head query,
+// key, value) by their rotary positions, stores keys and values, and attends causally within each
+// block, scaled by the root of head_size: out [blocks, wanted, num_heads * head_size]. A block's
+// result depends on nothing but the block.
 void AttendLocally(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
                    const float* qkv, float* out);
 

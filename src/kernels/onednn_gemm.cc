@@ -122,9 +122,8 @@ class Slice {
     const dnnl::memory::desc source({rows, in_}, type_, Tag::ab);
     const dnnl::memory::desc destination({rows, out_}, Type::f32, dnnl::memory::dims{stride, 1});
     const dnnl::memory::desc bias({1, out_}, Type::f32, Tag::ab);
-    const auto description = bias_.empty()
-                                 ? dnnl::matmul::desc(source, weights, destination)
-                                 : dnnl::matmul::desc(source, weights, bias, destination);
+    const auto description = bias_.empty() ? dnnl::matmul::desc(source, weights, destination)
+                                           : dnnl::matmul::desc(source, weights, bias, destination);
     return {description, Attributes(epilogue), CpuEngine()};
   }
 
@@ -165,10 +164,9 @@ class OneDnnKernel : public LinearKernel {
   OneDnnKernel(const float* weights, const float* bias, int64_t out, int64_t in, NumberType type)
       : out_(out), in_(in) {
     for (int64_t first = 0; first < out; first += kMaxColumns) {
-      slices_.push_back(std::make_unique<const Slice>(weights + first * in,
-                                                      bias == nullptr ? nullptr : bias + first,
-                                                      first, std::min(kMaxColumns, out - first),
-                                                      in, type));
+      slices_.push_back(std::make_unique<const Slice>(
+          weights + first * in, bias == nullptr ? nullptr : bias + first, first,
+          std::min(kMaxColumns, out - first), in, type));
     }
   }
 

@@ -65,9 +65,10 @@ TEST(ParallelForEachTest, ThreadsHelpOneThatIsSlow) {
 
 TEST(ParallelForEachTest, PassesExceptionsOn) {
   SetNumThreads(2);
-  EXPECT_THROW(ParallelForEach(9, 1, [](int64_t item) {
-                 if (item == 7) Fail(ErrorCode::kInternal, "thrown");
-               }),
+  EXPECT_THROW(ParallelForEach(9, 1,
+                               [](int64_t item) {
+                                 if (item == 7) Fail(ErrorCode::kInternal, "thrown");
+                               }),
                Error);
 }
 

@@ -1,5 +1,5 @@
-// Attention over the paged cache against plain loops in double precision that read the same cache, on
-// every instruction set of the processor.
+// Attention over the paged cache against plain loops in double precision that read the same cache,
+// on every instruction set of the processor.
 #include "kernels/attention.h"
 
 #include <fmt/format.h>

@@ -96,14 +96,16 @@ TEST_P(Int8GemmTest, DoesNotSaturate) {
   layer.scales.assign(layer.scales.size(), 1);
   layer.input_scales.assign(layer.input_scales.size(), 1);
   layer.bias.assign(layer.bias.size(), 0);
-  for (int64_t i = 0; i < out * in; ++i) layer.values[static_cast<size_t>(i)] = i / in % 2 ? 127 : -127;
+  for (int64_t i = 0; i < out * in; ++i)
+    layer.values[static_cast<size_t>(i)] = i / in % 2 ? 127 : -127;
   const PackedLinear packed = layer.Pack();
   for (const float sign : {1.0F, -1.0F}) {
     const std::vector<float> x(static_cast<size_t>(rows * in), sign * 127);
     std::vector<float> y(static_cast<size_t>(rows * out));
     packed.Apply(x.data(), rows, Epilogue::kStore, y.data());
     for (int64_t i = 0; i < rows * out; ++i) {
-      const double expected = (i % out % 2 ? 1 : -1) * sign * 127.0 * 127.0 * static_cast<double>(in);
+      const double expected =
+          (i % out % 2 ? 1 : -1) * sign * 127.0 * 127.0 * static_cast<double>(in);
       ASSERT_NEAR(y[static_cast<size_t>(i)], expected, 4 * kRoundoff * std::abs(expected));
     }
   }
@@ -155,17 +157,18 @@ TEST_P(Int8GemmTest, RowsDependOnNothingButThemselves) {
   SetNumThreads(threads);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, Int8GemmTest,
-    testing::Combine(testing::ValuesIn(SupportedIsas()),
-                     testing::Values(Shape{1, 1, 1}, Shape{3, 5, 7}, Shape{8, 48, 64},
-                                     Shape{9, 49, 30}, Shape{17, 16, 129}, Shape{13, 96, 20},
-                                     Shape{6, 250, 18}, Shape{40, 33, 256})),
-    [](const auto& test) {
-      const Shape& shape = std::get<Shape>(test.param);
-      return std::string(IsaName(std::get<Isa>(test.param))) + "_" + std::to_string(shape.rows) +
-             "x" + std::to_string(shape.out) + "x" + std::to_string(shape.in);
-    });
+INSTANTIATE_TEST_SUITE_P(Shapes, Int8GemmTest,
+                         testing::Combine(testing::ValuesIn(SupportedIsas()),
+                                          testing::Values(Shape{1, 1, 1}, Shape{3, 5, 7},
+                                                          Shape{8, 48, 64}, Shape{9, 49, 30},
+                                                          Shape{17, 16, 129}, Shape{13, 96, 20},
+                                                          Shape{6, 250, 18}, Shape{40, 33, 256})),
+                         [](const auto& test) {
+                           const Shape& shape = std::get<Shape>(test.param);
+                           return std::string(IsaName(std::get<Isa>(test.param))) + "_" +
+                                  std::to_string(shape.rows) + "x" + std::to_string(shape.out) +
+                                  "x" + std::to_string(shape.in);
+                         });
 
 TEST(Int8GemmTest, LongestRowsDoNotOverflow) {
   constexpr int64_t kInputs = 65536;

@@ -1,0 +1,44 @@
+#include "engine/embedding_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/parallel.h"
+#include "kernels/half.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kMinNumbersPerThread = 1 << 14;
+
+}  // namespace
+
+EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name, int64_t width)
+    : width_(width) {
+  std::vector<float> values = read(name);
+  if (read.type == NumberType::kF32) {
+    floats_ = std::move(values);
+    return;
+  }
+  halves_.resize(values.size());
+  ToHalves(values.data(), static_cast<int64_t>(values.size()), halves_.data());
+}
+
+void EmbeddingTable::Copy(const int32_t* ids, int64_t count, float* out) const {
+  ParallelFor(count, kMinNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = ids[i] * width_;
+      if (halves_.empty()) {
+        std::copy_n(floats_.data() + row, width_, out + i * width_);
+      } else {
+        FromHalves(halves_.data() + row, width_, out + i * width_);
+      }
+    }
+  });
+}
+
+int64_t EmbeddingTable::Bytes() const {
+  return static_cast<int64_t>(floats_.size() * sizeof(float) + halves_.size() * sizeof(uint16_t));
+}
+
+}  // namespace blockformer
