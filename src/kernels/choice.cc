@@ -127,8 +127,8 @@ float SumOfExponentialsImpl(const float* logits, int64_t count, float reference,
   for (int64_t begin = 0; begin < count; begin += kPiece) {
     auto sum = hn::Zero(tag);
     // Exp is exact enough down to where it underflows to 0.
-    ForVectors(logits + begin, std::min(kPiece, count - begin), std::numeric_limits<float>::lowest(),
-               [&](Floats v, int64_t) {
+    ForVectors(logits + begin, std::min(kPiece, count - begin),
+               std::numeric_limits<float>::lowest(), [&](Floats v, int64_t) {
                  const auto exponent = hn::Mul(hn::Sub(v, hn::Set(tag, reference)),
                                                hn::Set(tag, inverse_temperature));
                  sum = hn::Add(sum, hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))));
