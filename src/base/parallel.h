@@ -11,7 +11,8 @@ namespace blockformer {
 
 // The OpenMP runtime is the one that oneDNN, OpenBLAS and libtorch use, so that all share one pool.
 
-// Threads that ParallelFor and the libraries use; at the start, the processors available.
+// Threads that ParallelFor and the libraries use when the calling thread calls them; at the start,
+// the processors available.
 int NumThreads();
 
 // Throws Error(kInvalidArgument) unless 1 <= threads <= 1024.

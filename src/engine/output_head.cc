@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kCandidates = 256;
 // Room for those that a tile adds before the list is cut again.
 constexpr int64_t kRoom = 4 * kCandidates;
+// Rows whose logits are in memory at once, where it takes all of them.
+constexpr int64_t kFallbackRows = 16;
 constexpr float kExcludedLogit = -1e30F;  // finite, and of no weight beside others
 
 bool Before(const RankedToken& a, const RankedToken& b) { return a.Before(b); }
@@ -53,7 +55,7 @@ struct RowPart {
   void AddToSum(const float* logits, int64_t count, float inverse_temperature) {
     const float piece_largest = FindLargest(logits, count, 0).score;
     if (piece_largest > largest) {
-      sum *= std::exp((largest - piece_largest) * inverse_temperature);
+      sum *= std::exp(static_cast<double>(largest - piece_largest) * inverse_temperature);
       largest = piece_largest;
     }
     sum += SumOfExponentials(logits, count, largest, inverse_temperature);
@@ -192,10 +194,15 @@ void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
     }
   });
   std::vector<int64_t> rows;
+  const auto choose_rows = [&] {
+    if (!rows.empty()) ChooseFromAll(hidden, rows, draws, ids, chosen);
+    rows.clear();
+  };
   for (int64_t i = 0; i < count; ++i) {
     if (open[static_cast<size_t>(i)] != 0) rows.push_back(i);
+    if (static_cast<int64_t>(rows.size()) == kFallbackRows) choose_rows();
   }
-  if (!rows.empty()) ChooseFromAll(hidden, rows, draws, ids, chosen);
+  choose_rows();
 }
 
 void OutputHead::ChooseFromAll(const float* hidden, const std::vector<int64_t>& rows,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/sampler.h"
@@ -24,7 +25,8 @@ class OutputHead {
   explicit OutputHead(PackedLinear linear) : linear_(std::move(linear)) {}
 
   // The next token of each row of hidden [draws, width], which is normalised: the one that
-  // SampleToken would choose from the row's logits. Throws Error(kCorrupt) if a logit is not a
+  // SampleToken would choose from the row's logits. With int8 weights these depend on the row
+  // alone; in f32 the number of rows may change their last bits. Throws Error(kCorrupt) if a logit is not a
   // finite number.
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
               int32_t* chosen) const;

@@ -17,7 +17,8 @@ enum class Epilogue {
 };
 
 // Takes z = x W^T + b piece by piece, so that it never lies in memory as a whole. Several threads
-// take tiles at once, in any order.
+// take tiles at once, in any order. It must not multiply itself: what the product at hand reads is
+// scratch memory of its threads.
 class TileSink {
  public:
   virtual ~TileSink() = default;
@@ -27,7 +28,8 @@ class TileSink {
                     int64_t columns, float* z, int64_t stride) = 0;
 };
 
-// What carries out a linear layer's product, for one type of weights.
+// What carries out a linear layer's product, for one type of weights; `rows` is 1 or more, the rest
+// as PackedLinear says. Immutable.
 class LinearKernel {
  public:
   virtual ~LinearKernel() = default;

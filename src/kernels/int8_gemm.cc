@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -356,7 +357,7 @@ class Int8Kernel : public LinearKernel {
       product.row_scales = inputs.scales.data();
       product.num_rows = rows;
       product.epilogue = epilogue;
-      product.y = y + product.first_column;
+      product.y = sink == nullptr ? y + product.first_column : nullptr;
       product.stride = out_;
       product.sink = sink;
       product.thread = ThreadIndex();

@@ -36,7 +36,8 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::CappedTag<float, kLocalVector>;
 
-// Copies one head's vector to padded memory, turned by its position. Padding is zero.
+// Copies one head's vector to padded memory, turned by its position. Padding is zero. Half of the
+// rotated dimensions, often 4 or 8, fill small vectors only.
 void CopyRotated(const float* x, int64_t size, const RotaryTable& rotary, int64_t position,
                  float* out) {
   const hn::CappedTag<float, 4> tag;
