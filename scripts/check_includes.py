@@ -27,7 +27,7 @@ FOLDERS = {
     "server": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data"],
     "sweep": ["base", "config"],
-    "bench": ["base", "config", "kernels", "engine"],
+    "bench": ["base", "config", "text", "checkpoint", "data", "kernels", "engine"],
     "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval", "server",
             "sweep", "bench"],
 }
@@ -114,7 +114,8 @@ def check_file(path, text):
         if header.split("/")[0] in FOLDERS and "/" in header and not quoted:
             found.append(f"<{header}> is a header of this project; write \"{header}\"")
         problems += [f"{path}:{line}: {problem}" for problem in found if problem]
-    if path.endswith(".h") and (problem := check_guard(path, text)):
+    # Highway's -inl.h files are included once for every instruction set.
+    if path.endswith(".h") and not path.endswith("-inl.h") and (problem := check_guard(path, text)):
         problems.append(f"{path}:1: {problem}")
     return problems
 
