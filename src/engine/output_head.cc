@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kCandidates = 256;
 // Room for those that a tile adds before the list is cut again.
 constexpr int64_t kRoom = 4 * kCandidates;
+constexpr int64_t kScannedRows = 8;
 // Rows whose logits are in memory at once, where it takes all of them.
 constexpr int64_t kFallbackRows = 16;
 constexpr float kExcludedLogit = -1e30F;  // finite, and of no weight beside others
@@ -22,6 +23,7 @@ bool Before(const RankedToken& a, const RankedToken& b) { return a.Before(b); }
 // What one thread keeps of one row's logits.
 struct RowPart {
   RankedToken first;  // of kLargest and kWithNoise
+  bool skips = true;  // a tile without a logit as large as the first one's
   // Of kCandidates: the most likely tokens, no longer all of them once the list has been cut.
   std::vector<RankedToken> candidates;
   bool cut = false;
@@ -72,7 +74,11 @@ class ChoiceSink : public TileSink {
         parts_(draws.size() * static_cast<size_t>(NumThreads())),
         not_finite_(static_cast<size_t>(NumThreads()), 0) {
     for (size_t i = 0; i < draws.size(); ++i) {
-      if (draws[i].options->repetition_penalty != 1.0) seen_[i] = DistinctIds(draws[i].history);
+      const SamplingOptions& options = *draws[i].options;
+      if (options.repetition_penalty != 1.0) seen_[i] = DistinctIds(draws[i].history);
+      // A penalty below 1 could raise what lies below the largest logit so far.
+      if (MethodOf(options) == DrawMethod::kLargest && options.repetition_penalty >= 1) continue;
+      for (size_t t = 0; t < not_finite_.size(); ++t) parts_[t * draws.size() + i].skips = false;
     }
   }
 
@@ -80,9 +86,10 @@ class ChoiceSink : public TileSink {
             float* z, int64_t stride) override {
     const int64_t count = std::min(columns, ids_.count - first_column);
     if (count <= 0) return;
-    for (int64_t r = 0; r < rows; ++r) {
-      TakeRow(static_cast<size_t>(thread), static_cast<size_t>(first_row + r),
-              static_cast<int32_t>(first_column), {z + r * stride, static_cast<size_t>(count)});
+    for (int64_t r = 0; r < rows; r += kScannedRows) {
+      TakeRows(static_cast<size_t>(thread), static_cast<size_t>(first_row + r),
+               std::min(kScannedRows, rows - r), static_cast<int32_t>(first_column), count,
+               z + r * stride, stride);
     }
   }
 
@@ -106,16 +113,26 @@ class ChoiceSink : public TileSink {
     return parts_[thread * draws_.size() + row];
   }
 
-  void TakeRow(size_t thread, size_t row, int32_t first_id, std::span<float> logits) {
+  // Looks at a few rows together, since most tiles hold nothing that counts.
+  void TakeRows(size_t thread, size_t first_row, int64_t rows, int32_t first_id, int64_t count,
+                float* z, int64_t stride) {
+    RowPart* parts = &parts_[thread * draws_.size() + first_row];
+    float thresholds[kScannedRows];
+    LogitScan scans[kScannedRows];
+    for (int64_t r = 0; r < rows; ++r) thresholds[r] = parts[r].first.score;
+    ScanRows(z, rows, count, stride, thresholds, scans);
+    for (int64_t r = 0; r < rows; ++r) {
+      if (!scans[r].all_finite) not_finite_[thread] = 1;
+      if (parts[r].skips && !scans[r].any_from) continue;
+      TakeRow(first_row + static_cast<size_t>(r), first_id,
+              {z + r * stride, static_cast<size_t>(count)}, &parts[r]);
+    }
+  }
+
+  void TakeRow(size_t row, int32_t first_id, std::span<float> logits, RowPart* part) {
     const int64_t count = static_cast<int64_t>(logits.size());
-    RowPart& part = parts_[thread * draws_.size() + row];
     const TokenDraw& draw = draws_[row];
     const SamplingOptions& options = *draw.options;
-    const DrawMethod method = MethodOf(options);
-    const bool plain = ids_.excluded.empty() && seen_[row].empty();
-    const LogitScan scan = ScanLogits(logits.data(), count, part.first.score);
-    if (!scan.all_finite) not_finite_[thread] = 1;
-    if (plain && method == DrawMethod::kLargest && !scan.any_from) return;  // as most tiles
     const int64_t end = first_id + count;
     for (auto id = std::lower_bound(ids_.excluded.begin(), ids_.excluded.end(), first_id);
          id != ids_.excluded.end() && *id < end; ++id) {
@@ -125,7 +142,7 @@ class ChoiceSink : public TileSink {
       PenaliseRepetition(options.repetition_penalty, seen_[row], first_id, logits);
     }
     RankedToken first;
-    switch (method) {
+    switch (MethodOf(options)) {
       case DrawMethod::kLargest:
         first = FindLargest(logits.data(), count, first_id);
         break;
@@ -134,13 +151,13 @@ class ChoiceSink : public TileSink {
                                      NoiseKey(draw));
         break;
       case DrawMethod::kCandidates:
-        part.Collect(logits.data(), count, first_id);
+        part->Collect(logits.data(), count, first_id);
         if (options.top_k == 0 && options.top_p < 1) {
-          part.AddToSum(logits.data(), count, InverseTemperature(options));
+          part->AddToSum(logits.data(), count, InverseTemperature(options));
         }
         return;
     }
-    if (first.Before(part.first)) part.first = first;
+    if (first.Before(part->first)) part->first = first;
   }
 
   std::optional<int32_t> ChooseCandidate(size_t row) const {

@@ -37,16 +37,19 @@ void ForVectors(const float* logits, int64_t count, float filler, const Body& bo
   body(hn::LoadU(tag, rest), i);
 }
 
-LogitScan ScanLogitsImpl(const float* logits, int64_t count, float threshold) {
+void ScanRowsImpl(const float* logits, int64_t rows, int64_t count, int64_t stride,
+                  const float* thresholds, LogitScan* scans) {
   const F32 tag;
-  auto sum = hn::Zero(tag);  // of 0 * logit, which is NaN for what is not finite
-  auto largest = hn::Set(tag, kNothing);
-  ForVectors(logits, count, count > 0 ? logits[0] : 0, [&](Floats v, int64_t) HWY_ATTR {
-    sum = hn::MulAdd(v, hn::Zero(tag), sum);
-    largest = hn::Max(largest, v);
-  });
-  const bool all_finite = hn::AllTrue(tag, hn::Eq(sum, hn::Zero(tag)));
-  return {all_finite, !hn::AllFalse(tag, hn::Ge(largest, hn::Set(tag, threshold)))};
+  for (int64_t r = 0; r < rows; ++r, logits += stride) {
+    auto sum = hn::Zero(tag);  // of 0 * logit, which is NaN for what is not finite
+    auto largest = hn::Set(tag, kNothing);
+    ForVectors(logits, count, count > 0 ? logits[0] : 0, [&](Floats v, int64_t) HWY_ATTR {
+      sum = hn::MulAdd(v, hn::Zero(tag), sum);
+      largest = hn::Max(largest, v);
+    });
+    scans[r].all_finite = hn::AllTrue(tag, hn::Eq(sum, hn::Zero(tag)));
+    scans[r].any_from = !hn::AllFalse(tag, hn::Ge(largest, hn::Set(tag, thresholds[r])));
+  }
 }
 
 // The first by rank of score(logits, index); lanes keep their first largest.
@@ -149,14 +152,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace blockformer {
 
-HWY_EXPORT(ScanLogitsImpl);
+HWY_EXPORT(ScanRowsImpl);
 HWY_EXPORT(FindLargestImpl);
 HWY_EXPORT(FindLargestWithNoiseImpl);
 HWY_EXPORT(CollectAboveImpl);
 HWY_EXPORT(SumOfExponentialsImpl);
 
+void ScanRows(const float* logits, int64_t rows, int64_t count, int64_t stride,
+              const float* thresholds, LogitScan* scans) {
+  HWY_DYNAMIC_DISPATCH(ScanRowsImpl)(logits, rows, count, stride, thresholds, scans);
+}
+
 LogitScan ScanLogits(const float* logits, int64_t count, float threshold) {
-  return HWY_DYNAMIC_DISPATCH(ScanLogitsImpl)(logits, count, threshold);
+  LogitScan scan;
+  ScanRows(logits, 1, count, count, &threshold, &scan);
+  return scan;
 }
 
 RankedToken FindLargest(const float* logits, int64_t count, int32_t first_id) {

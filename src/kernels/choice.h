@@ -26,6 +26,9 @@ struct LogitScan {
   bool any_from;  // a threshold on, which includes it
 };
 LogitScan ScanLogits(const float* logits, int64_t count, float threshold);
+// The same for `rows` rows that lie `stride` apart, each with a threshold of its own.
+void ScanRows(const float* logits, int64_t rows, int64_t count, int64_t stride,
+              const float* thresholds, LogitScan* scans);
 
 // The first of logits [count] by rank; the first logit is that of `first_id`. Logits must be
 // finite.
