@@ -2,8 +2,10 @@
 #define BLOCKFORMER_BASE_PARALLEL_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
+#include <vector>
 
 namespace blockformer {
 
@@ -46,6 +48,33 @@ void ParallelFor(int64_t count, int64_t grain, Body&& body) {
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+// Calls body(item) once for each item of [0, count). Each thread first takes the items of its own
+// equal part in ascending order, and then helps the others with theirs, so that none waits long for
+// a thread that was slowed down. Small work, `grain` items or fewer, stays on the calling thread.
+// Exceptions as above.
+template <typename Body>
+void ParallelForEach(int64_t count, int64_t grain, Body&& body) {
+  struct alignas(64) Part {  // a cache line of its own
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  const int64_t parts =
+      std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, std::max(NumThreads(), 1));
+  std::vector<Part> queue(static_cast<size_t>(parts));
+  for (int64_t i = 0; i < parts; ++i) {
+    queue[static_cast<size_t>(i)].next = count * i / parts;
+    queue[static_cast<size_t>(i)].end = count * (i + 1) / parts;
+  }
+  ParallelFor(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t own = begin; own < end; ++own) {
+      for (int64_t i = 0; i < parts; ++i) {
+        Part& part = queue[static_cast<size_t>((own + i) % parts)];
+        for (int64_t item = part.next++; item < part.end; item = part.next++) body(item);
+      }
+    }
+  });
 }
 
 }  // namespace blockformer

@@ -42,7 +42,7 @@ struct RowPart {
     }
   }
 
-  // Tiles come with ascending ids, so of equal logits those to come rank behind.
+  // What equals the threshold may get lost from here on, whatever its rank; ChooseCandidate knows.
   void Cut() {
     const auto last = candidates.begin() + kCandidates - 1;
     std::nth_element(candidates.begin(), last, candidates.end(), Before);
@@ -107,20 +107,24 @@ class ChoiceSink : public TileSink {
 
   void TakeRow(size_t thread, size_t row, int32_t first_id, std::span<float> logits) {
     const int64_t count = static_cast<int64_t>(logits.size());
-    if (!blockformer::AllFinite(logits.data(), count)) not_finite_[thread] = 1;
+    RowPart& part = parts_[thread * draws_.size() + row];
+    const TokenDraw& draw = draws_[row];
+    const SamplingOptions& options = *draw.options;
+    const DrawMethod method = MethodOf(options);
+    const bool plain = ids_.excluded.empty() && seen_[row].empty();
+    const LogitScan scan = ScanLogits(logits.data(), count, part.first.score);
+    if (!scan.all_finite) not_finite_[thread] = 1;
+    if (plain && method == DrawMethod::kLargest && !scan.any_from) return;  // as most tiles
     const int64_t end = first_id + count;
     for (auto id = std::lower_bound(ids_.excluded.begin(), ids_.excluded.end(), first_id);
          id != ids_.excluded.end() && *id < end; ++id) {
       logits[static_cast<size_t>(*id - first_id)] = kExcludedLogit;
     }
-    const TokenDraw& draw = draws_[row];
-    const SamplingOptions& options = *draw.options;
     if (!seen_[row].empty()) {
       PenaliseRepetition(options.repetition_penalty, seen_[row], first_id, logits);
     }
-    RowPart& part = parts_[thread * draws_.size() + row];
     RankedToken first;
-    switch (MethodOf(options)) {
+    switch (method) {
       case DrawMethod::kLargest:
         first = FindLargest(logits.data(), count, first_id);
         break;

@@ -10,6 +10,9 @@
 namespace blockformer {
 namespace {
 
+// Below this the softmax is as good as the largest logit, and f32 soon cannot hold the quotients.
+constexpr double kMinTemperature = 1e-6;
+
 double Weight(const TokenDraw& draw, float logit, float largest) {
   return std::exp((static_cast<double>(logit) - largest) / draw.options->temperature);
 }
@@ -54,7 +57,7 @@ void ValidateSampling(const SamplingOptions& options) {
 }
 
 DrawMethod MethodOf(const SamplingOptions& options) {
-  if (options.temperature == 0) return DrawMethod::kLargest;
+  if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
   const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
   return filters ? DrawMethod::kCandidates : DrawMethod::kWithNoise;
 }
@@ -126,7 +129,7 @@ std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
   const SamplingOptions& options = *draw.options;
   const int64_t count = static_cast<int64_t>(logits.size());
-  if (!AllFinite(logits.data(), count)) FailNotFinite();
+  if (!ScanLogits(logits.data(), count, 0).all_finite) FailNotFinite();
   if (options.repetition_penalty != 1.0) {
     PenaliseRepetition(options.repetition_penalty, DistinctIds(draw.history), 0, logits);
   }

@@ -16,7 +16,7 @@ namespace blockformer {
 struct SamplingOptions {
   double repetition_penalty = 1.0;  // 0.01 to 100; above 1, tokens that have occurred become less
                                     // likely (Keskar et al., arXiv 1909.05858)
-  double temperature = 0.0;         // >= 0; 0 takes the most likely token
+  double temperature = 0.0;         // >= 0; below 1e-6 it takes the most likely token
   int64_t top_k = 0;                // keep the k most likely tokens; 0 keeps all
   double top_p = 1.0;               // in (0, 1]; keep the fewest tokens of this much probability
   double min_p = 0.0;               // in [0, 1]; keep tokens at least this likely as the likeliest

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/parallel.h"
 #include "config/parameters.h"
 
 namespace blockformer {
 namespace {
+
+constexpr int64_t kMinNumbersPerThread = 1 << 14;
 
 bool HasT5(const ModelConfig& config) {
   return config.token_decoder_type == TokenDecoderType::kCrossAttention;
@@ -115,12 +118,14 @@ void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps
     const int64_t first = step == 0 ? 0 : lead_ + step - 1;
     const int64_t count = step == 0 ? lead_ : 1;
     state->x_.resize(static_cast<size_t>(blocks * count * width_));
-    for (int64_t i = 0; i < blocks * count; ++i) {
-      const int64_t block = i / count;
-      WriteInput(state->vectors_.data() + block * config_.prefix_length * width_,
-                 first + i % count, chosen[static_cast<size_t>(block)],
-                 state->x_.data() + i * width_);
-    }
+    ParallelFor(blocks * count, kMinNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t block = i / count;
+        WriteInput(state->vectors_.data() + block * config_.prefix_length * width_,
+                   first + i % count, chosen[static_cast<size_t>(block)],
+                   state->x_.data() + i * width_);
+      }
+    });
     RunStack(blocks, first, count, 1, /*is_masked=*/false, state);
     choose(step, state->x_.data(), chosen.data());
     for (int64_t i = 0; i < blocks; ++i) {

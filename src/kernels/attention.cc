@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/parallel.h"
 
 // foreach_target.h compiles this file once for every instruction set; it must come first.
@@ -27,17 +28,39 @@ inline constexpr int64_t kMaxGroup = 4;
 // Sums of a dot product that are built side by side, since each addition waits for the one before.
 inline constexpr int kChains = 4;
 
-// Rows of one sequence whose positions do not descend, and one of their heads.
+// Rows of one sequence whose positions do not descend, and some of their heads.
 struct QueryGroup {
   const AttentionRow* rows;
   int64_t size;  // 1 to kMaxGroup
-  int64_t head;
-  const float* queries;  // of the first row; the others' are `query_stride` apart
-  int64_t query_stride;
-  float* out;  // likewise
+  int64_t first_head;
+  int64_t num_heads;
+  const float* queries;  // of the first row and head
+  int64_t row_stride;    // to the next row's queries
+  int64_t head_stride;
+  float* out;  // of the first row and head
   int64_t out_stride;
   float scale;
-  const float* bias;  // of distance 0; that of distance d lies d before it. Null for none
+  // Of the first head and distance 0; that of distance d lies d before it. Null for none.
+  const float* bias;
+  int64_t bias_stride;  // to the next head's
+};
+
+// A running softmax over pages (Milakov and Gimelshein, arXiv 1805.02867): sums are relative to the
+// largest score so far and are rescaled when it grows.
+struct QueryState {
+  float* result;  // [padded head size]
+  float largest;
+  float sum;
+  float rescale;  // what the page at hand does to the sums before it
+  alignas(64) float scores[kMaxPageSize];  // of the page at hand, then its weights
+};
+
+// One head of a page, and the one that follows it in the order of computation. What the next one
+// holds at an offset is fetched while this one is computed at that offset, so that arithmetic and
+// memory work at once.
+struct HeadPage {
+  const std::byte* data;
+  const std::byte* next;
 };
 
 }  // namespace blockformer
@@ -49,15 +72,10 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A running softmax over pages (Milakov and Gimelshein, arXiv 1805.02867): sums are relative to the
-// largest score so far and are rescaled when it grows.
-struct QueryState {
-  HWY_ALIGN float scores[kMaxPageSize];
-  HWY_ALIGN float result[kMaxHeadSize];
-  float largest;
-  float sum;
-  float rescale;  // what the page at hand does to the sums before it
-};
+template <NumberType kType>
+constexpr int64_t ElementBytes() {
+  return kType == NumberType::kF32 ? 4 : kType == NumberType::kF16 ? 2 : 1;
+}
 
 template <NumberType kType, class Tag>
 hn::Vec<Tag> LoadNumbers(Tag tag, const std::byte* numbers, int64_t index) {
@@ -75,49 +93,69 @@ hn::Vec<Tag> LoadNumbers(Tag tag, const std::byte* numbers, int64_t index) {
   }
 }
 
-// scores[i] = scale * query . key i for the positions of a page. Whatever kGroup is, a query's
-// sums are built in the same order.
-template <NumberType kType, int kGroup, class Tag>
-void ScorePage(Tag tag, const KvPages& cache, const std::byte* head, const float* queries,
-               int64_t query_stride, float scale, QueryState* states) {
+// scores[i] = scale * query . key i for kVectors vectors of positions of a page from `i` on.
+// Whatever kGroup and kVectors are, a query's sums are built in the same order.
+template <NumberType kType, int kGroup, int kVectors, class Tag>
+void ScorePositions(Tag tag, const KvPages& cache, const HeadPage& page, const float* queries,
+                    int64_t query_stride, float scale, int64_t i, QueryState* states) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   const int64_t whole = cache.head_size / kChains * kChains;
-  const float* scales = reinterpret_cast<const float*>(head + cache.ScalesOffset());
-  for (int64_t i = 0; i < cache.page_size; i += lanes) {
-    hn::Vec<Tag> sums[kGroup][kChains];
+  const float* scales = reinterpret_cast<const float*>(page.data + cache.ScalesOffset());
+  hn::Vec<Tag> sums[kGroup][kVectors][kChains];
 #pragma GCC unroll 4
-    for (int q = 0; q < kGroup; ++q) {
+  for (int q = 0; q < kGroup; ++q) {
 #pragma GCC unroll 4
-      for (int c = 0; c < kChains; ++c) sums[q][c] = hn::Zero(tag);
+    for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 4
+      for (int c = 0; c < kChains; ++c) sums[q][v][c] = hn::Zero(tag);
     }
-    for (int64_t d = 0; d < whole; d += kChains) {
+  }
+  const auto add = [&](int64_t d, int c) HWY_ATTR {
 #pragma GCC unroll 4
-      for (int c = 0; c < kChains; ++c) {
-        const auto keys = LoadNumbers<kType>(tag, head, (d + c) * cache.page_size + i);
-#pragma GCC unroll 4
-        for (int q = 0; q < kGroup; ++q) {
-          const auto query = hn::Set(tag, queries[q * query_stride + d + c]);
-          sums[q][c] = hn::MulAdd(query, keys, sums[q][c]);
-        }
-      }
-    }
-    for (int64_t d = whole; d < cache.head_size; ++d) {
-      const auto keys = LoadNumbers<kType>(tag, head, d * cache.page_size + i);
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t index = d * cache.page_size + i + v * lanes;
+      const auto keys = LoadNumbers<kType>(tag, page.data, index);
+      if (kGroup == 1) hwy::Prefetch(page.next + index * ElementBytes<kType>());
 #pragma GCC unroll 4
       for (int q = 0; q < kGroup; ++q) {
-        sums[q][0] = hn::MulAdd(hn::Set(tag, queries[q * query_stride + d]), keys, sums[q][0]);
+        const auto query = hn::Set(tag, queries[q * query_stride + d]);
+        sums[q][v][c] = hn::MulAdd(query, keys, sums[q][v][c]);
       }
     }
+  };
+  for (int64_t d = 0; d < whole; d += kChains) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) add(d + c, c);
+  }
+  for (int64_t d = whole; d < cache.head_size; ++d) add(d, 0);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
     auto factors = hn::Set(tag, scale);
     if constexpr (kType == NumberType::kInt8) {
-      factors = hn::Mul(factors, hn::LoadU(tag, scales + i));
+      factors = hn::Mul(factors, hn::LoadU(tag, scales + i + v * lanes));
     }
 #pragma GCC unroll 4
     for (int q = 0; q < kGroup; ++q) {
-      const auto sum =
-          hn::Add(hn::Add(sums[q][0], sums[q][1]), hn::Add(sums[q][2], sums[q][3]));
-      hn::StoreU(hn::Mul(sum, factors), tag, states[q].scores + i);
+      const auto sum = hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]),
+                               hn::Add(sums[q][v][2], sums[q][v][3]));
+      hn::StoreU(hn::Mul(sum, factors), tag, states[q].scores + i + v * lanes);
     }
+  }
+}
+
+template <NumberType kType, int kGroup, class Tag>
+void ScorePage(Tag tag, const KvPages& cache, const HeadPage& page, const float* queries,
+               int64_t query_stride, float scale, QueryState* states) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  int64_t i = 0;
+  if (kGroup == 1) {  // the registers hold the sums of two vectors
+    for (; i + 2 * lanes <= cache.page_size; i += 2 * lanes) {
+      ScorePositions<kType, kGroup, kGroup == 1 ? 2 : 1>(tag, cache, page, queries, query_stride,
+                                                         scale, i, states);
+    }
+  }
+  for (; i < cache.page_size; i += lanes) {
+    ScorePositions<kType, kGroup, 1>(tag, cache, page, queries, query_stride, scale, i, states);
   }
 }
 
@@ -162,10 +200,12 @@ void ExponentiatePage(Tag tag, int64_t page_size, QueryState* state) {
 // result = result * rescale + weights . values, over `count` positions of a page, for kVectors
 // vectors of dimensions from `d` on.
 template <NumberType kType, int kGroup, int kVectors, class Tag>
-void AddDimensions(Tag tag, const KvPages& cache, const std::byte* values, int64_t d,
-                   int64_t count, QueryState* states) {
+void AddDimensions(Tag tag, const KvPages& cache, const HeadPage& page, int64_t d, int64_t count,
+                   QueryState* states) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   const int64_t stride = cache.PaddedHeadSize();
+  const std::byte* values = page.data + cache.ValuesOffset();
+  const std::byte* next = page.next + cache.ValuesOffset();
   hn::Vec<Tag> sums[kGroup][kVectors];
 #pragma GCC unroll 4
   for (int q = 0; q < kGroup; ++q) {
@@ -178,7 +218,9 @@ void AddDimensions(Tag tag, const KvPages& cache, const std::byte* values, int64
   for (int64_t i = 0; i < count; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const auto numbers = LoadNumbers<kType>(tag, values, i * stride + d + v * lanes);
+      const int64_t index = i * stride + d + v * lanes;
+      const auto numbers = LoadNumbers<kType>(tag, values, index);
+      if (kGroup == 1) hwy::Prefetch(next + index * ElementBytes<kType>());
 #pragma GCC unroll 4
       for (int q = 0; q < kGroup; ++q) {
         sums[q][v] = hn::MulAdd(hn::Set(tag, states[q].scores[i]), numbers, sums[q][v]);
@@ -195,103 +237,115 @@ void AddDimensions(Tag tag, const KvPages& cache, const std::byte* values, int64
 }
 
 template <NumberType kType, int kGroup, class Tag>
-void AddValues(Tag tag, const KvPages& cache, const std::byte* head, int64_t count,
+void AddValues(Tag tag, const KvPages& cache, const HeadPage& page, int64_t count,
                QueryState* states) {
   if constexpr (kType == NumberType::kInt8) {
     const float* scales =
-        reinterpret_cast<const float*>(head + cache.ScalesOffset()) + cache.page_size;
+        reinterpret_cast<const float*>(page.data + cache.ScalesOffset()) + cache.page_size;
     for (int q = 0; q < kGroup; ++q) {
       for (int64_t i = 0; i < count; ++i) states[q].scores[i] *= scales[i];
     }
   }
-  const std::byte* values = head + cache.ValuesOffset();
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   int64_t d = 0;
   for (; d + 4 * lanes <= cache.PaddedHeadSize(); d += 4 * lanes) {
-    AddDimensions<kType, kGroup, 4>(tag, cache, values, d, count, states);
+    AddDimensions<kType, kGroup, 4>(tag, cache, page, d, count, states);
   }
   for (; d < cache.PaddedHeadSize(); d += lanes) {
-    AddDimensions<kType, kGroup, 1>(tag, cache, values, d, count, states);
+    AddDimensions<kType, kGroup, 1>(tag, cache, page, d, count, states);
   }
 }
 
-// One page, for the last kGroup queries of a group: those that see it.
+// One head of one page, for the last kGroup queries of a group: those that see it. The states are
+// those of the head.
 template <NumberType kType, int kGroup, class Tag>
-void AttendToPage(Tag tag, const KvPages& cache, const QueryGroup& group, int64_t first,
-                  QueryState* states) {
+void AttendToPage(Tag tag, const KvPages& cache, const QueryGroup& group, int64_t head,
+                  const HeadPage& page, int64_t first, QueryState* states) {
   const int64_t skipped = group.size - kGroup;
   const AttentionRow* rows = group.rows + skipped;
-  const std::byte* head = cache.Head(rows[0].pages[first / cache.page_size], group.head);
+  const float* bias = group.bias == nullptr ? nullptr : group.bias + head * group.bias_stride;
   states += skipped;
-  ScorePage<kType, kGroup>(tag, cache, head, group.queries + skipped * group.query_stride,
-                           group.query_stride, group.scale, states);
+  ScorePage<kType, kGroup>(
+      tag, cache, page, group.queries + skipped * group.row_stride + head * group.head_stride,
+      group.row_stride, group.scale, states);
   for (int q = 0; q < kGroup; ++q) {
-    MaskPage(cache, rows[q], group.bias, first, states[q].scores);
+    MaskPage(cache, rows[q], bias, first, states[q].scores);
     ExponentiatePage(tag, cache.page_size, &states[q]);
   }
   const int64_t count = std::min(cache.page_size, rows[kGroup - 1].position + 1 - first);
-  AddValues<kType, kGroup>(tag, cache, head, count, states);
+  AddValues<kType, kGroup>(tag, cache, page, count, states);
 }
 
-void PrefetchHead(const std::byte* head, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) hwy::Prefetch(head + i);
+// All heads of one page, which lie side by side in memory.
+template <NumberType kType, int kGroup, class Tag>
+void AttendToHeads(Tag tag, const KvPages& cache, const QueryGroup& group, int64_t first,
+                   QueryState* states) {
+  const int32_t* pages = group.rows[0].pages + first / cache.page_size;
+  const bool is_last = first + cache.page_size > group.rows[group.size - 1].position;
+  for (int64_t head = 0; head < group.num_heads; ++head) {
+    HeadPage page = {cache.Head(pages[0], group.first_head + head), nullptr};
+    page.next = page.data + cache.HeadBytes();
+    if (head + 1 == group.num_heads) {
+      page.next = cache.Head(pages[is_last ? 0 : 1], group.first_head);
+    }
+    AttendToPage<kType, kGroup>(tag, cache, group, head, page, first, states + head * kMaxGroup);
+  }
 }
 
 template <NumberType kType, class Tag>
-void AttendWith(Tag tag, const KvPages& cache, const QueryGroup& group) {
-  QueryState states[kMaxGroup];
-  for (int64_t q = 0; q < group.size; ++q) {
-    states[q].largest = kNotVisible;
-    states[q].sum = 0;
-    std::fill_n(states[q].result, cache.PaddedHeadSize(), 0.0f);
+void AttendWith(Tag tag, const KvPages& cache, const QueryGroup& group, QueryState* states) {
+  for (int64_t i = 0; i < group.num_heads * kMaxGroup; ++i) {
+    states[i].largest = kNotVisible;
+    states[i].sum = 0;
+    std::fill_n(states[i].result, cache.PaddedHeadSize(), 0.0f);
   }
   const int64_t last = group.rows[group.size - 1].position;
   int64_t begin = 0;  // the first query that sees the page
   for (int64_t first = 0; first <= last; first += cache.page_size) {
-    if (first + cache.page_size <= last) {
-      const int64_t next = group.rows[0].pages[first / cache.page_size + 1];
-      PrefetchHead(cache.Head(next, group.head), cache.HeadBytes());
-    }
     while (group.rows[begin].position < first) ++begin;
     switch (group.size - begin) {
       case 1:
-        AttendToPage<kType, 1>(tag, cache, group, first, states);
+        AttendToHeads<kType, 1>(tag, cache, group, first, states);
         break;
       case 2:
-        AttendToPage<kType, 2>(tag, cache, group, first, states);
+        AttendToHeads<kType, 2>(tag, cache, group, first, states);
         break;
       case 3:
-        AttendToPage<kType, 3>(tag, cache, group, first, states);
+        AttendToHeads<kType, 3>(tag, cache, group, first, states);
         break;
       default:
-        AttendToPage<kType, 4>(tag, cache, group, first, states);
+        AttendToHeads<kType, 4>(tag, cache, group, first, states);
     }
   }
-  for (int64_t q = 0; q < group.size; ++q) {
-    // A row that sees no key at all gets zeros.
-    const float inverse = states[q].sum > 0 ? 1 / states[q].sum : 0;
-    float* out = group.out + q * group.out_stride;
-    for (int64_t d = 0; d < cache.head_size; ++d) out[d] = states[q].result[d] * inverse;
+  for (int64_t head = 0; head < group.num_heads; ++head) {
+    for (int64_t q = 0; q < group.size; ++q) {
+      const QueryState& state = states[head * kMaxGroup + q];
+      // A row that sees no key at all gets zeros.
+      const float inverse = state.sum > 0 ? 1 / state.sum : 0;
+      float* out = group.out + q * group.out_stride + head * cache.head_size;
+      for (int64_t d = 0; d < cache.head_size; ++d) out[d] = state.result[d] * inverse;
+    }
   }
 }
 
 template <NumberType kType>
-void AttendTyped(const KvPages& cache, const QueryGroup& group) {
+void AttendTyped(const KvPages& cache, const QueryGroup& group, QueryState* states) {
   if (cache.page_size % 16 == 0) {
-    AttendWith<kType>(hn::CappedTag<float, 16>(), cache, group);
+    AttendWith<kType>(hn::CappedTag<float, 16>(), cache, group, states);
   } else {
-    AttendWith<kType>(hn::CappedTag<float, 8>(), cache, group);
+    AttendWith<kType>(hn::CappedTag<float, 8>(), cache, group, states);
   }
 }
 
-void AttendGroup(const KvPages& cache, const QueryGroup& group) {
+// `states` [num_heads, kMaxGroup] is scratch memory.
+void AttendGroup(const KvPages& cache, const QueryGroup& group, QueryState* states) {
   switch (cache.type) {
     case NumberType::kF16:
-      return AttendTyped<NumberType::kF16>(cache, group);
+      return AttendTyped<NumberType::kF16>(cache, group, states);
     case NumberType::kInt8:
-      return AttendTyped<NumberType::kInt8>(cache, group);
+      return AttendTyped<NumberType::kInt8>(cache, group, states);
     default:
-      return AttendTyped<NumberType::kF32>(cache, group);
+      return AttendTyped<NumberType::kF32>(cache, group, states);
   }
 }
 
@@ -305,6 +359,7 @@ namespace {
 
 HWY_EXPORT(AttendGroup);
 constexpr int64_t kMinOperationsPerThread = 1 << 15;
+constexpr int64_t kRangesPerThread = 8;
 
 bool IsPadding(const AttentionRow& row) {
   return row.key_mask != nullptr && row.key_mask[row.position] == 0 && !row.attends_if_masked;
@@ -338,6 +393,25 @@ std::vector<RowGroup> GroupRows(const AttentionRow* rows, int64_t num_rows, int6
   return groups;
 }
 
+// Scratch memory of one thread for `heads` heads.
+class Scratch {
+ public:
+  QueryState* Reserve(int64_t heads, int64_t padded_head_size) {
+    const size_t count = static_cast<size_t>(heads * kMaxGroup);
+    if (states_.size() < count) states_.resize(count);
+    results_.Reserve(static_cast<int64_t>(count) * padded_head_size *
+                     static_cast<int64_t>(sizeof(float)));
+    for (size_t i = 0; i < count; ++i) {
+      states_[i].result = results_.As<float>() + static_cast<int64_t>(i) * padded_head_size;
+    }
+    return states_.data();
+  }
+
+ private:
+  std::vector<QueryState> states_;
+  AlignedBuffer results_;
+};
+
 }  // namespace
 
 AttentionRule ScaledAttention(int64_t head_size) {
@@ -354,32 +428,51 @@ void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow*
   }
   int64_t total_keys = 0;
   const std::vector<RowGroup> groups = GroupRows(rows, num_rows, &total_keys);
-  const auto attend = [&](const RowGroup& group, int64_t head) {
+  const auto attend = [&](const RowGroup& group, int64_t first_head, int64_t num_heads) {
+    thread_local Scratch scratch;
     const int64_t row = group.first;
-    const float* bias = rule.bias == nullptr ? nullptr : rule.bias + (head + 1) * rule.bias_positions - 1;
-    attend_group(cache, {rows + row, group.size, head,
-                         queries + (row * heads + head) * rule.query_stride,
-                         heads * rule.query_stride, out + row * width + head * cache.head_size,
-                         width, rule.scale, bias});
+    QueryGroup queries_of_heads = {};
+    queries_of_heads.rows = rows + row;
+    queries_of_heads.size = group.size;
+    queries_of_heads.first_head = first_head;
+    queries_of_heads.num_heads = num_heads;
+    queries_of_heads.queries = queries + (row * heads + first_head) * rule.query_stride;
+    queries_of_heads.row_stride = heads * rule.query_stride;
+    queries_of_heads.head_stride = rule.query_stride;
+    queries_of_heads.out = out + row * width + first_head * cache.head_size;
+    queries_of_heads.out_stride = width;
+    queries_of_heads.scale = rule.scale;
+    if (rule.bias != nullptr) {
+      queries_of_heads.bias = rule.bias + (first_head + 1) * rule.bias_positions - 1;
+      queries_of_heads.bias_stride = rule.bias_positions;
+    }
+    attend_group(cache, queries_of_heads, scratch.Reserve(num_heads, cache.PaddedHeadSize()));
   };
   // Sequences of different lengths are shared out by the keys that they see. A thread takes the
   // heads whose work begins in its range.
-  ParallelFor(total_keys * heads, kMinOperationsPerThread / cache.head_size + 1,
-              [&](int64_t begin, int64_t end) {
-                const auto starts_before = [heads](const RowGroup& group, int64_t work) {
-                  return group.keys_before * heads < work;
-                };
-                auto group = std::lower_bound(groups.begin(), groups.end(), begin, starts_before);
-                if (group != groups.begin()) --group;  // its later heads may begin in the range
-                for (; group != groups.end() && group->keys_before * heads < end; ++group) {
-                  const int64_t next = group + 1 == groups.end() ? total_keys : (group + 1)->keys_before;
-                  const int64_t keys = next - group->keys_before;
-                  for (int64_t head = 0; head < heads; ++head) {
-                    const int64_t start = group->keys_before * heads + head * keys;
-                    if (start >= begin && start < end) attend(*group, head);
-                  }
-                }
-              });
+  const auto starts_before = [heads](const RowGroup& group, int64_t work) {
+    return group.keys_before * heads < work;
+  };
+  const auto attend_range = [&](int64_t begin, int64_t end) {
+    auto group = std::lower_bound(groups.begin(), groups.end(), begin, starts_before);
+    if (group != groups.begin()) --group;  // its later heads may begin in the range
+    for (; group != groups.end() && group->keys_before * heads < end; ++group) {
+      const int64_t next = group + 1 == groups.end() ? total_keys : (group + 1)->keys_before;
+      const int64_t keys = next - group->keys_before;
+      const auto first_from = [&](int64_t work) {  // the first head that begins there or later
+        return std::clamp((work - group->keys_before * heads + keys - 1) / keys, int64_t{0}, heads);
+      };
+      const int64_t first_head = first_from(begin);
+      const int64_t end_head = first_from(end);
+      if (first_head < end_head) attend(*group, first_head, end_head - first_head);
+    }
+  };
+  const int64_t work = total_keys * heads;
+  const int64_t grain = kMinOperationsPerThread / cache.head_size + 1;
+  const int64_t ranges = std::clamp<int64_t>(work / grain, 1, kRangesPerThread * NumThreads());
+  ParallelForEach(ranges, 1, [&](int64_t range) {
+    attend_range(work * range / ranges, work * (range + 1) / ranges);
+  });
 }
 
 }  // namespace blockformer

@@ -37,12 +37,16 @@ void ForVectors(const float* logits, int64_t count, float filler, const Body& bo
   body(hn::LoadU(tag, rest), i);
 }
 
-bool AllFiniteImpl(const float* logits, int64_t count) {
+LogitScan ScanLogitsImpl(const float* logits, int64_t count, float threshold) {
   const F32 tag;
   auto sum = hn::Zero(tag);  // of 0 * logit, which is NaN for what is not finite
-  ForVectors(logits, count, 0,
-             [&](Floats v, int64_t) { sum = hn::MulAdd(v, hn::Zero(tag), sum); });
-  return hn::GetLane(hn::SumOfLanes(tag, sum)) == 0;
+  auto largest = hn::Set(tag, kNothing);
+  ForVectors(logits, count, count > 0 ? logits[0] : 0, [&](Floats v, int64_t) HWY_ATTR {
+    sum = hn::MulAdd(v, hn::Zero(tag), sum);
+    largest = hn::Max(largest, v);
+  });
+  const bool all_finite = hn::AllTrue(tag, hn::Eq(sum, hn::Zero(tag)));
+  return {all_finite, !hn::AllFalse(tag, hn::Ge(largest, hn::Set(tag, threshold)))};
 }
 
 // The first by rank of score(logits, index); lanes keep their first largest.
@@ -122,14 +126,20 @@ int64_t CollectAboveImpl(const float* logits, int64_t count, int32_t first_id, f
 float SumOfExponentialsImpl(const float* logits, int64_t count, float reference,
                             float inverse_temperature) {
   const F32 tag;
-  auto sum = hn::Zero(tag);
-  // Exp is exact enough down to where it underflows to 0.
-  ForVectors(logits, count, std::numeric_limits<float>::lowest(), [&](Floats v, int64_t) {
-    const auto exponent = hn::Mul(hn::Sub(v, hn::Set(tag, reference)),
-                                  hn::Set(tag, inverse_temperature));
-    sum = hn::Add(sum, hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))));
-  });
-  return hn::GetLane(hn::SumOfLanes(tag, sum));
+  constexpr int64_t kPiece = 128;  // longer sums in f32 would lose digits
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += kPiece) {
+    auto sum = hn::Zero(tag);
+    // Exp is exact enough down to where it underflows to 0.
+    ForVectors(logits + begin, std::min(kPiece, count - begin), std::numeric_limits<float>::lowest(),
+               [&](Floats v, int64_t) {
+                 const auto exponent = hn::Mul(hn::Sub(v, hn::Set(tag, reference)),
+                                               hn::Set(tag, inverse_temperature));
+                 sum = hn::Add(sum, hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))));
+               });
+    total += hn::GetLane(hn::SumOfLanes(tag, sum));
+  }
+  return static_cast<float>(total);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -139,14 +149,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace blockformer {
 
-HWY_EXPORT(AllFiniteImpl);
+HWY_EXPORT(ScanLogitsImpl);
 HWY_EXPORT(FindLargestImpl);
 HWY_EXPORT(FindLargestWithNoiseImpl);
 HWY_EXPORT(CollectAboveImpl);
 HWY_EXPORT(SumOfExponentialsImpl);
 
-bool AllFinite(const float* logits, int64_t count) {
-  return HWY_DYNAMIC_DISPATCH(AllFiniteImpl)(logits, count);
+LogitScan ScanLogits(const float* logits, int64_t count, float threshold) {
+  return HWY_DYNAMIC_DISPATCH(ScanLogitsImpl)(logits, count, threshold);
 }
 
 RankedToken FindLargest(const float* logits, int64_t count, int32_t first_id) {

@@ -20,7 +20,12 @@ struct RankedToken {
   }
 };
 
-bool AllFinite(const float* logits, int64_t count);
+// What a first look at some logits tells.
+struct LogitScan {
+  bool all_finite;
+  bool any_from;  // a threshold on, which includes it
+};
+LogitScan ScanLogits(const float* logits, int64_t count, float threshold);
 
 // The first of logits [count] by rank; the first logit is that of `first_id`. Logits must be
 // finite.

@@ -17,7 +17,7 @@ enum class Epilogue {
 };
 
 // Takes z = x W^T + b piece by piece, so that it never lies in memory as a whole. Several threads
-// take tiles at once; to one thread those of a row come with ascending columns.
+// take tiles at once, in any order.
 class TileSink {
  public:
   virtual ~TileSink() = default;

@@ -25,6 +25,7 @@
 namespace blockformer {
 
 inline constexpr float kLargestByte = 127;
+inline constexpr int64_t kPieceInputs = 256;  // of a row, quantised at a time
 
 // The product of all rows with one panel.
 struct PanelProduct {
@@ -139,21 +140,16 @@ void MultiplyPanel(const PanelProduct& product) {
   }
 }
 
-// Quantises one row to bytes around 128 and returns its scale: x ~ scale * (byte - 128). `factors`
-// are the inverses of the input scales. A row with an infinite number or a NaN gets a scale of NaN.
-float QuantizeRow(const float* x, const float* factors, int64_t width, uint8_t* bytes) {
+// The scale of a row: x ~ scale * (byte - 128). `factors` are the inverses of the input scales. A
+// row with an infinite number or a NaN gets a scale of NaN.
+float ScaleOfRow(const float* x, const float* factors, int64_t width) {
   const F32 tag;
-  const I32 integers;
-  const hn::Rebind<uint8_t, F32> bytes_tag;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   const int64_t whole = width / lanes * lanes;
   auto largest = hn::Zero(tag);
   auto poison = hn::Zero(tag);  // 0 times each number
-  const auto scaled = [&](int64_t i) {
-    return hn::Mul(hn::LoadU(tag, x + i), hn::LoadU(tag, factors + i));
-  };
   for (int64_t i = 0; i < whole; i += lanes) {
-    const auto v = scaled(i);
+    const auto v = hn::Mul(hn::LoadU(tag, x + i), hn::LoadU(tag, factors + i));
     largest = hn::Max(largest, hn::Abs(v));
     poison = hn::MulAdd(v, hn::Zero(tag), poison);
   }
@@ -164,18 +160,28 @@ float QuantizeRow(const float* x, const float* factors, int64_t width, uint8_t* 
     not_finite += 0 * (x[i] * factors[i]);
   }
   // The smallest normal number keeps the inverse finite.
-  const float inverse = kLargestByte / std::max(most, std::numeric_limits<float>::min() * 128);
-  const auto inverses = hn::Set(tag, inverse);
+  return std::max(most, std::numeric_limits<float>::min() * 128) / kLargestByte + not_finite;
+}
+
+// Quantises a piece of a row.
+void ToBytes(const float* x, const float* factors, int64_t width, float inverse_scale,
+             uint8_t* bytes) {
+  const F32 tag;
+  const I32 integers;
+  const hn::Rebind<uint8_t, F32> bytes_tag;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  const int64_t whole = width / lanes * lanes;
+  const auto inverse = hn::Set(tag, inverse_scale);
   const auto zero_point = hn::Set(integers, kZeroPoint);
   for (int64_t i = 0; i < whole; i += lanes) {
-    const auto rounded = hn::NearestInt(hn::Mul(scaled(i), inverses));
+    const auto v = hn::Mul(hn::LoadU(tag, x + i), hn::LoadU(tag, factors + i));
+    const auto rounded = hn::NearestInt(hn::Mul(v, inverse));
     hn::StoreU(hn::DemoteTo(bytes_tag, hn::Add(rounded, zero_point)), bytes_tag, bytes + i);
   }
   for (int64_t i = whole; i < width; ++i) {
-    const float rounded = std::nearbyint(x[i] * factors[i] * inverse);
+    const float rounded = std::nearbyint(x[i] * factors[i] * inverse_scale);
     bytes[i] = static_cast<uint8_t>(std::isnan(rounded) ? 0 : rounded + kZeroPoint);
   }
-  return 1 / inverse + not_finite;
 }
 
 // [rows, quads, 4] -> [quads, rows, 4].
@@ -215,16 +221,22 @@ void InterleaveRows(const uint8_t* bytes, int64_t row_bytes, int64_t num_rows, i
   }
 }
 
-// Quantises a block of rows. `bytes` is scratch memory for num_rows * quads * 4 bytes.
+// Quantises a block of rows, piece by piece, so that the bytes are in the cache when they are
+// interleaved.
 void QuantizeBlock(const float* x, const float* factors, int64_t num_rows, int64_t width,
-                   int64_t quads, uint8_t* bytes, float* scales, uint8_t* out) {
-  const int64_t row_bytes = quads * 4;
-  for (int64_t r = 0; r < num_rows; ++r) {
-    uint8_t* row = bytes + r * row_bytes;
-    scales[r] = QuantizeRow(x + r * width, factors, width, row);
-    std::fill_n(row + width, row_bytes - width, static_cast<uint8_t>(kZeroPoint));
+                   float* scales, uint8_t* out) {
+  HWY_ALIGN uint8_t bytes[kBlockRows * kPieceInputs];
+  for (int64_t r = 0; r < num_rows; ++r) scales[r] = ScaleOfRow(x + r * width, factors, width);
+  for (int64_t first = 0; first < width; first += kPieceInputs) {
+    const int64_t piece = std::min(kPieceInputs, width - first);
+    const int64_t quads = (piece + 3) / 4;
+    for (int64_t r = 0; r < num_rows; ++r) {
+      uint8_t* row = bytes + r * kPieceInputs;
+      ToBytes(x + r * width + first, factors + first, piece, 1 / scales[r], row);
+      std::fill_n(row + piece, quads * 4 - piece, static_cast<uint8_t>(kZeroPoint));
+    }
+    InterleaveRows(bytes, kPieceInputs, num_rows, quads, out + first * num_rows);
   }
-  InterleaveRows(bytes, row_bytes, num_rows, quads, out);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -302,20 +314,16 @@ class Int8Kernel : public LinearKernel {
     const auto quantize_block = HWY_DYNAMIC_DISPATCH(QuantizeBlock);
     const int64_t row_bytes = quads_ * 4;
     const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-    // Prefetching reads nothing, but its addresses run past the end.
     quantized->bytes.Reserve(blocks * kBlockRows * row_bytes);
     quantized->scales.resize(static_cast<size_t>(rows));
     uint8_t* bytes = quantized->bytes.As<uint8_t>();
     float* scales = quantized->scales.data();
     ParallelFor(blocks, kMinInputsPerThread / (kBlockRows * in_) + 1,
                 [&](int64_t begin, int64_t end) {
-                  thread_local AlignedBuffer scratch;
-                  scratch.Reserve(kBlockRows * row_bytes);
                   for (int64_t block = begin; block < end; ++block) {
                     const int64_t row = block * kBlockRows;
                     quantize_block(x + row * in_, factors_.data(), std::min(kBlockRows, rows - row),
-                                   in_, quads_, scratch.As<uint8_t>(), scales + row,
-                                   bytes + row * row_bytes);
+                                   in_, scales + row, bytes + row * row_bytes);
                   }
                 });
   }
@@ -342,19 +350,17 @@ class Int8Kernel : public LinearKernel {
     const QuantizedRows& inputs = quantized;  // of this thread, for all
     const auto multiply_panel = HWY_DYNAMIC_DISPATCH(MultiplyPanel);
     const int64_t products = rows * in_ * kPanelColumns;
-    ParallelFor(num_panels_, kMinProductsPerThread / products + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t panel = begin; panel < end; ++panel) {
-        PanelProduct product = Describe(panel);
-        product.tile.rows = inputs.bytes.As<uint8_t>();
-        product.row_scales = inputs.scales.data();
-        product.num_rows = rows;
-        product.epilogue = epilogue;
-        product.y = y + product.first_column;
-        product.stride = out_;
-        product.sink = sink;
-        product.thread = ThreadIndex();
-        multiply_panel(product);
-      }
+    ParallelForEach(num_panels_, kMinProductsPerThread / products + 1, [&](int64_t panel) {
+      PanelProduct product = Describe(panel);
+      product.tile.rows = inputs.bytes.As<uint8_t>();
+      product.row_scales = inputs.scales.data();
+      product.num_rows = rows;
+      product.epilogue = epilogue;
+      product.y = y + product.first_column;
+      product.stride = out_;
+      product.sink = sink;
+      product.thread = ThreadIndex();
+      multiply_panel(product);
     });
   }
 

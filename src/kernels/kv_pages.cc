@@ -58,8 +58,6 @@ namespace {
 
 HWY_EXPORT(ToHalves);
 HWY_EXPORT(FromHalf);
-constexpr int64_t kVectorNumbers = 16;  // of the widest vectors
-constexpr int64_t kCacheLine = 64;
 constexpr int64_t kMinNumbersPerThread = 1 << 15;
 
 // Writes a key and the value behind it: numbers of type T, converted already.
@@ -128,20 +126,6 @@ float ReadNumber(const std::byte* numbers, NumberType type, int64_t index) {
 }
 
 }  // namespace
-
-int64_t KvPages::PaddedHeadSize() const {
-  return (head_size + kVectorNumbers - 1) / kVectorNumbers * kVectorNumbers;
-}
-
-int64_t KvPages::ElementBytes() const {
-  return type == NumberType::kF32 ? 4 : type == NumberType::kF16 ? 2 : 1;
-}
-
-int64_t KvPages::HeadBytes() const {
-  const int64_t scales = type == NumberType::kInt8 ? 2 * page_size : 0;
-  const int64_t bytes = ScalesOffset() + scales * static_cast<int64_t>(sizeof(float));
-  return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-}
 
 void KvPages::Read(int64_t page, int64_t head, int64_t slot, float* key, float* value) const {
   const std::byte* memory_of_head = Head(page, head);

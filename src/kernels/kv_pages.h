@@ -10,6 +10,7 @@
 namespace blockformer {
 
 inline constexpr int64_t kMaxHeadSize = 256;
+inline constexpr int64_t kKvVector = 16;  // numbers of the widest vectors
 
 // The keys and values of one layer, in pages of `page_size` positions (a multiple of 8). A page
 // holds, for each head,
@@ -23,13 +24,21 @@ struct KvPages {
   int64_t num_heads = 0;
   int64_t head_size = 0;
 
-  int64_t PaddedHeadSize() const;  // so that rows of values fill whole vectors
-  int64_t ElementBytes() const;
+  // So that rows of values fill whole vectors.
+  int64_t PaddedHeadSize() const { return (head_size + kKvVector - 1) / kKvVector * kKvVector; }
+  int64_t ElementBytes() const {
+    return type == NumberType::kF32 ? 4 : type == NumberType::kF16 ? 2 : 1;
+  }
   int64_t ValuesOffset() const { return head_size * page_size * ElementBytes(); }
   int64_t ScalesOffset() const {
     return ValuesOffset() + page_size * PaddedHeadSize() * ElementBytes();
   }
-  int64_t HeadBytes() const;  // whole cache lines
+  int64_t HeadBytes() const {  // whole cache lines
+    constexpr int64_t kLine = 64;
+    const int64_t scales = type == NumberType::kInt8 ? 2 * page_size : 0;
+    return (ScalesOffset() + scales * static_cast<int64_t>(sizeof(float)) + kLine - 1) / kLine *
+           kLine;
+  }
   int64_t PageBytes() const { return num_heads * HeadBytes(); }
 
   std::byte* Head(int64_t page, int64_t head) const {

@@ -46,14 +46,15 @@ void Int8Linear(const float* x, const int8_t* values, const float* scales,
     for (int64_t i = 0; i < in; ++i) {
       largest = std::max(largest, std::abs(x[i] * (1 / input_scales[i])));
     }
-    const float inverse = largest == 0 ? 1 : 127 / largest;
+    const float scale = largest == 0 ? 1 : largest / 127;
+    const float inverse = 1 / scale;
     for (int64_t o = 0; o < out; ++o) {
       int64_t sum = 0;
       for (int64_t i = 0; i < in; ++i) {
         const float rounded = std::nearbyint(x[i] * (1 / input_scales[i]) * inverse);
         sum += static_cast<int64_t>(rounded) * values[o * in + i];
       }
-      const double z = static_cast<double>(sum) / inverse * scales[o] + (bias ? bias[o] : 0);
+      const double z = static_cast<double>(sum) * scale * scales[o] + (bias ? bias[o] : 0);
       y[o] = static_cast<float>(Finish(epilogue, z, y[o]));
     }
   }

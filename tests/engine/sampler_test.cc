@@ -30,6 +30,21 @@ TEST(SamplerTest, ZeroTemperatureTakesTheMostLikely) {
   EXPECT_EQ(SampleToken({&options}, logits), 1);
 }
 
+// Their inverses are infinite as f32.
+TEST(SamplerTest, TemperaturesNextToZeroTakeTheMostLikely) {
+  for (const double temperature : {1e-5, 1e-7, 1e-40, 5e-324}) {
+    for (const double top_p : {1.0, 0.9}) {
+      SamplingOptions options;
+      options.temperature = temperature;
+      options.top_p = top_p;
+      ValidateSampling(options);
+      for (std::vector<float> logits : {std::vector<float>{-3, -1, -2}, {1, 3, 2}, {0, 1e-3F}}) {
+        EXPECT_EQ(SampleToken({&options}, logits), 1) << temperature;
+      }
+    }
+  }
+}
+
 TEST(SamplerTest, DrawsWithTheProbabilitiesOfTheSoftmax) {
   SamplingOptions options;
   options.temperature = 1;

@@ -79,19 +79,21 @@ inline std::map<std::string, ModelConfig> TinyConfigs() {
 }
 
 // Random weights scaled up, so that different contexts give different tokens.
-inline ReadWeights TinyWeights(const ModelConfig& config) {
+inline ReadWeights TinyWeights(const ModelConfig& config, NumberType type = NumberType::kF32) {
   const ReadWeights initial = RandomWeights(config, 11);
-  return {[initial](const std::string& name) {
+  const auto floats = [initial](const std::string& name) {
     std::vector<float> values = initial(name);
     if (name.find("norm") == std::string::npos && name.find("Norm") == std::string::npos) {
       for (float& value : values) value *= 12;
     }
     return values;
-  }};
+  };
+  return {floats, type, ModelQuantizer(config, floats)};
 }
 
-inline std::shared_ptr<const Model> MakeTinyModel(const ModelConfig& config) {
-  return std::make_shared<const Model>(config, TinyWeights(config));
+inline std::shared_ptr<const Model> MakeTinyModel(const ModelConfig& config,
+                                                  NumberType type = NumberType::kF32) {
+  return std::make_shared<const Model>(config, TinyWeights(config, type));
 }
 
 }  // namespace blockformer
