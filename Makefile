@@ -42,14 +42,13 @@ test: build
 test-slow: build
 	$(CTEST) --label-regex slow
 
-# The tests left out take minutes in emulation.
 cross-aarch64: BUILD := build/cross-aarch64
 cross-aarch64:
 	@scripts/install_packages.sh build cross
 	@scripts/make_sysroot.sh arm64 $(BUILD)/sysroot
 	cmake --preset cross-aarch64
 	$(NINJA) --target base_test kernels_test engine_test
-	$(CTEST) --tests-regex '^(base|kernels|engine)\.' --exclude-regex EngineMemoryTest
+	$(CTEST) --tests-regex '^(base|kernels|engine)\.'
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
