@@ -48,7 +48,7 @@ cross-aarch64:
 	@scripts/make_sysroot.sh arm64 $(BUILD)/sysroot
 	cmake --preset cross-aarch64
 	$(NINJA) --target base_test kernels_test engine_test
-	$(CTEST) --tests-regex '^(base|kernels)\.'
+	$(CTEST) --tests-regex '^(base|kernels|engine)\.'
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

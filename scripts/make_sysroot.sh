@@ -33,9 +33,9 @@ trap 'rm -rf "$state"' EXIT
 mkdir -p "$state"/{lists,archives}/partial
 touch "$state/status"
 apt_get() {
-  apt-get --yes --quiet=2 -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
-    -o APT::Sandbox::User="$(id -un)" -o Dir::State="$state" -o Dir::State::status="$state/status" \
-    -o Dir::Cache="$state" "$@" ||
+  apt-get --yes --quiet=2 -o APT::Architecture="$architecture" \
+    -o APT::Architectures="$architecture" -o APT::Sandbox::User="$(id -un)" \
+    -o Dir::State="$state" -o Dir::State::status="$state/status" -o Dir::Cache="$state" "$@" ||
     fail "apt-get failed, see above; the packages are those of Debian 12 (bookworm)"
 }
 apt_get update

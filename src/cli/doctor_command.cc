@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "config/json.h"
 #include "data/input_stream.h"
+#include "kernels/isa.h"
 #include "kernels/machine.h"
 #include "text/normalizer.h"
 #include "text/split_pattern.h"
@@ -29,7 +30,10 @@ OrderedJson Examine() {
       {"features", cpu.features},
       {"threads", NumThreads()},
       {"omp_spin_count", spin_count == nullptr ? "default" : spin_count},
-      {"kernels", {{"gemm", "oneDNN " + OneDnnIsa()}, {"other", "Highway " + HighwayTarget()}}},
+      {"kernels",
+       {{"isa", IsaName(ActiveIsa())},
+        {"gemm", "oneDNN " + OneDnnIsa()},
+        {"other", "Highway " + HighwayTarget()}}},
       {"f32_gflops", MeasureF32Gflops()},
       {"int8_gops", MeasureInt8Gops()},
       {"memory_gbps", MeasureMemoryGbps()},
@@ -60,9 +64,10 @@ void PrintText(const OrderedJson& report) {
   line("memory", fmt::format("{:.1f} GB", number("memory_gb")));
   line("threads", fmt::format("{} (GOMP_SPINCOUNT: {})", report["threads"].get<int>(),
                               text("omp_spin_count")));
-  for (const auto& [name, kernel] : report["kernels"].items()) {
-    line((name + " kernels").c_str(), kernel.get<std::string>());
-  }
+  const OrderedJson& kernels = report["kernels"];
+  line("kernels",
+       fmt::format("{}: {} and {}", kernels["isa"].get<std::string>(),
+                   kernels["gemm"].get<std::string>(), kernels["other"].get<std::string>()));
   line("f32 peak", fmt::format("{:.0f} GFLOP/s, measured", number("f32_gflops")));
   line("int8 peak", fmt::format("{:.0f} GOP/s, measured", number("int8_gops")));
   line("memory bandwidth", fmt::format("{:.1f} GB/s of reading, measured", number("memory_gbps")));

@@ -1,0 +1,37 @@
+#include "kernels/isa.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+// What it accepts would limit oneDNN for the tests that follow; tests/cli/isa_program_test.cc shows
+// it.
+TEST(IsaTest, RefusesWhatTheProcessorDoesNotHave) {
+  const auto choose = [](const std::string& name) {
+    setenv("BLOCKFORMER_ISA", name.c_str(), 1);
+    ChooseIsa();
+  };
+  EXPECT_THAT([&] { choose("AVX2"); },
+              ThrowsMessage<Error>(HasSubstr("'AVX2' is not known; portable, avx2")));
+  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kVnni}) {
+    if (testing::Value(SupportedIsas(), Contains(isa))) continue;
+    EXPECT_THAT([&] { choose(IsaName(isa)); },
+                ThrowsMessage<Error>(HasSubstr("this processor does not have")));
+  }
+  unsetenv("BLOCKFORMER_ISA");
+  EXPECT_EQ(ActiveIsa(), SupportedIsas().back());
+}
+
+}  // namespace
+}  // namespace blockformer
