@@ -14,6 +14,7 @@
 #include "bench/compare.h"
 #include "bench/kernels.h"
 #include "bench/plot.h"
+#include "bench/precision.h"
 #include "bench/race.h"
 #include "bench/report.h"
 #include "cli/bench_flags.h"
@@ -25,6 +26,7 @@ namespace {
 
 constexpr int64_t kMaxPositions = 1 << 20;
 constexpr int64_t kMaxRepetitions = 1000;
+constexpr int64_t kMaxSamples = 1 << 20;
 
 struct ThroughputFlags {
   std::vector<std::string> models;
@@ -52,8 +54,23 @@ struct KernelFlags {
   int threads = 0;
 };
 
+struct PrecisionFlags {
+  std::string model;
+  std::string data;
+  std::vector<std::string> dtypes = {"f32", "bf16", "int8"};
+  PrecisionOptions bench;
+  int threads = 0;
+  std::string json;
+};
+
 NumberType ParseWeightType(const std::string& text) {
   return ParseType("--dtype", text, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+}
+
+std::vector<NumberType> ParseWeightTypes(const std::vector<std::string>& texts) {
+  std::vector<NumberType> types;
+  for (const std::string& text : texts) types.push_back(ParseWeightType(text));
+  return types;
 }
 
 std::shared_ptr<const Model> LoadModel(const std::string& path, const std::string& dtype) {
@@ -108,11 +125,17 @@ RaceOptions CheckedOptions(const ThroughputFlags& flags) {
   return options;
 }
 
-void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
-  const bool is_json = flags.json == "-";
-  fmt::print(is_json ? stderr : stdout, "{}", ReportTable(report));
+// The table goes to standard output, unless the JSON does.
+void WriteTableAndJson(const std::string& table, const OrderedJson& report,
+                       const std::string& json_path) {
+  const bool is_json = json_path == "-";
+  fmt::print(is_json ? stderr : stdout, "{}", table);
   if (is_json) fmt::print("{}\n", ToText(report, 2));
-  if (!is_json && !flags.json.empty()) WriteFileAtomically(flags.json, ToText(report, 2) + "\n");
+  if (!is_json && !json_path.empty()) WriteFileAtomically(json_path, ToText(report, 2) + "\n");
+}
+
+void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
+  WriteTableAndJson(ReportTable(report), report, flags.json);
   if (!flags.csv.empty()) WriteFileAtomically(flags.csv, ReportCsv(report));
   if (!flags.plot.empty()) WriteBenchPlot(report, flags.plot);
   for (const std::string& warning : NoiseWarnings(report)) LogWarning("{}", warning);
@@ -133,8 +156,7 @@ void BenchCompare(const CompareFlags& flags) {
 }
 
 void BenchKernels(KernelFlags flags) {
-  flags.bench.types.clear();
-  for (const std::string& name : flags.dtypes) flags.bench.types.push_back(ParseWeightType(name));
+  flags.bench.types = ParseWeightTypes(flags.dtypes);
   flags.bench.kv_types = ParseKvTypes(flags.kv_dtypes, flags.kv_dtypes.size());
   Require(flags.bench.min_seconds > 0 && flags.bench.min_seconds <= 3600,
           ErrorCode::kInvalidArgument, "--min-time: {} is out of range; up to 3600 s are possible",
@@ -142,6 +164,16 @@ void BenchKernels(KernelFlags flags) {
   RequireWritable("--json", flags.bench.json);
   if (flags.threads != 0) SetNumThreads(flags.threads);
   RunKernelBench(flags.bench);
+}
+
+void BenchPrecision(PrecisionFlags flags) {
+  flags.bench.types = ParseWeightTypes(flags.dtypes);
+  RequireInRange("--samples", flags.bench.samples, 1, kMaxSamples);
+  RequireInRange("--outliers", flags.bench.outliers, 0, kMaxPositions);
+  RequireWritable("--json", flags.json);
+  if (flags.threads != 0) SetNumThreads(flags.threads);
+  const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench);
+  WriteTableAndJson(PrecisionTable(report), report, flags.json);
 }
 
 void AddThroughput(CLI::App* bench) {
@@ -238,14 +270,42 @@ void AddKernels(CLI::App* bench) {
   command->callback([flags] { BenchKernels(*flags); });
 }
 
+void AddPrecision(CLI::App* bench) {
+  const auto flags = std::make_shared<PrecisionFlags>();
+  CLI::App* command = bench->add_subcommand(
+      "precision",
+      "Perplexity of a model with its linear layers in each type of weights, over the first "
+      "samples of a token file.");
+  command->add_option("model", flags->model, "A model directory")->required()->type_name("DIR");
+  command->add_option("--data", flags->data, "Token file of `blockformer prepare`")
+      ->required()
+      ->type_name("PREFIX");
+  command->add_option("--dtype", flags->dtypes, "Of weights: f32, bf16, int8, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--samples", flags->bench.samples, "At most, of the model's context each")
+      ->capture_default_str();
+  command
+      ->add_option("--outliers", flags->bench.outliers,
+                   "So many channels behind each norm are made 100 times as large, and what reads "
+                   "them 1/100: the same function, with the outliers of large models")
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "0: one a processor")->capture_default_str();
+  command->add_option("--json", flags->json, "Write the results to a file; - is standard output")
+      ->type_name("FILE|-");
+  command->callback([flags] { BenchPrecision(*flags); });
+}
+
 }  // namespace
 
 void AddBenchCommand(CLI::App& app) {
-  CLI::App* bench = app.add_subcommand("bench", "Measures speed.");
+  CLI::App* bench =
+      app.add_subcommand("bench", "Measures speed, and what the precision of weights costs.");
   bench->require_subcommand(1);
   AddThroughput(bench);
   AddCompare(bench);
   AddKernels(bench);
+  AddPrecision(bench);
 }
 
 }  // namespace blockformer

@@ -29,6 +29,21 @@ std::span<int32_t> Cut(std::span<int32_t> values, int64_t begin, int64_t end) {
 
 }  // namespace
 
+PackingOptions ModelPacking(const ModelConfig& model, bool published) {
+  PackingOptions options;
+  options.sample_length = model.max_length;
+  options.published = published;
+  options.eos_id = static_cast<int32_t>(model.eos_token_id);
+  options.pad_id = static_cast<int32_t>(model.pad_token_id);
+  options.vocab_size = static_cast<int32_t>(model.vocab_size);
+  if (model.kind == ModelKind::kBlock) {
+    options.block_length = model.block_length;
+    options.random_pad_first_block = model.padding.random_first_block;
+    options.pad_to_block_boundary = model.padding.to_block_boundary;
+  }
+  return options;
+}
+
 std::vector<int16_t> LegacyNumpyRandint(uint32_t seed, int64_t bound, int64_t count) {
   std::vector<int16_t> values(static_cast<size_t>(count), 0);
   const auto largest = static_cast<uint32_t>(bound - 1);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/model_config.h"
 #include "data/token_file.h"
 
 namespace blockformer {
@@ -25,6 +26,9 @@ struct PackingOptions {
   // Of the model: a token file that holds another id is refused when that token is read.
   int32_t vocab_size = std::numeric_limits<int32_t>::max();
 };
+
+// Samples of a model's context, with its ids and padding; `published` as above.
+PackingOptions ModelPacking(const ModelConfig& model, bool published);
 
 constexpr int32_t kIgnoredLabel = -100;
 

@@ -4,24 +4,6 @@
 #include "base/random.h"
 
 namespace blockformer {
-namespace {
-
-PackingOptions MakePackingOptions(const ModelConfig& model, bool published) {
-  PackingOptions options;
-  options.sample_length = model.max_length;
-  options.published = published;
-  options.eos_id = static_cast<int32_t>(model.eos_token_id);
-  options.pad_id = static_cast<int32_t>(model.pad_token_id);
-  options.vocab_size = static_cast<int32_t>(model.vocab_size);
-  if (model.kind == ModelKind::kBlock) {
-    options.block_length = model.block_length;
-    options.random_pad_first_block = model.padding.random_first_block;
-    options.pad_to_block_boundary = model.padding.to_block_boundary;
-  }
-  return options;
-}
-
-}  // namespace
 
 int64_t SampleOrder::At(int64_t position) {
   const int64_t epoch = position / num_samples_;
@@ -35,7 +17,7 @@ int64_t SampleOrder::At(int64_t position) {
 
 BatchLoader::BatchLoader(const std::string& prefix, const ModelConfig& model,
                          bool published_packing)
-    : tokens_(prefix), samples_(tokens_, MakePackingOptions(model, published_packing)) {
+    : tokens_(prefix), samples_(tokens_, ModelPacking(model, published_packing)) {
   Require(samples_.NumSamples() > 0, ErrorCode::kInvalidArgument,
           "{}: its {} tokens do not fill one sample of {}; a longer corpus or a shorter "
           "model.max_length is wanted",

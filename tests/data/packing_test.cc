@@ -96,6 +96,29 @@ TEST_F(PackingTest, PadsToBlockBoundary) {
   EXPECT_THAT(sample.labels, ElementsAre(1, 2, kEos, kNone, 3, 4, 5, kEos));
 }
 
+TEST_F(PackingTest, FollowsTheModel) {
+  ModelConfig model;
+  model.vocab_size = 300;
+  model.max_length = 64;
+  model.block_length = 4;
+  model.eos_token_id = 7;
+  model.pad_token_id = 9;
+  model.padding.to_block_boundary = false;
+  const PackingOptions block = ModelPacking(model, /*published=*/true);
+  EXPECT_EQ(block.sample_length, 64);
+  EXPECT_EQ(block.block_length, 4);
+  EXPECT_TRUE(block.random_pad_first_block);
+  EXPECT_FALSE(block.pad_to_block_boundary);
+  EXPECT_TRUE(block.published);
+  EXPECT_EQ(block.eos_id, 7);
+  EXPECT_EQ(block.pad_id, 9);
+  EXPECT_EQ(block.vocab_size, 300);
+  model.kind = ModelKind::kVanilla;
+  const PackingOptions vanilla = ModelPacking(model, /*published=*/false);
+  EXPECT_EQ(vanilla.block_length, 1);
+  EXPECT_FALSE(vanilla.random_pad_first_block);
+}
+
 TEST_F(PackingTest, PublishedLosesEndOfTextThatFillsItsBlock) {
   PackingOptions options = {.sample_length = 8,
                             .block_length = 4,
