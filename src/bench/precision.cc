@@ -40,12 +40,12 @@ Sample ReadSample(const PackedSamples& samples, int64_t index) {
   return sample;
 }
 
-// Sums over the first `count` samples.
+// Sums over `count` samples, spread evenly as in the trainer's validation.
 LossSums SumLoss(const Model& model, const PackedSamples& samples, int64_t count) {
   ProgressBar progress(NumberTypeName(model.weight_type()), count, "samples");
   LossSums total;
   for (int64_t i = 0; i < count; ++i) {
-    const Sample sample = ReadSample(samples, i);
+    const Sample sample = ReadSample(samples, i * samples.NumSamples() / count);
     const LossSums sums =
         ComputeLoss(model, sample.input, sample.labels, Forward(model, sample.input));
     total.sum += sums.sum;

@@ -16,8 +16,8 @@ struct PrecisionOptions {
   int64_t outliers = 0;           // channels of WithOutliers(), bench/outliers.h
 };
 
-// What the precision of weights costs: the loss of the model in `directory` in each type, over the
-// first samples of the token file `data`, packed as the trainer packs a validation file. "results"
+// What the precision of weights costs: the loss of the model in `directory` in each type, over
+// samples of the token file `data`, packed and chosen as the trainer's validation does. "results"
 // has, for each type, the "loss" in nats a token, the "perplexity", its "perplexity_change" against
 // that of the first type, and "weight_bytes". The model is held once, and one sample at a time.
 // Throws Error that names the flag or file and the value that is wrong: a directory of int8 weights
