@@ -274,8 +274,8 @@ void AddPrecision(CLI::App* bench) {
   const auto flags = std::make_shared<PrecisionFlags>();
   CLI::App* command = bench->add_subcommand(
       "precision",
-      "Perplexity of a model with its linear layers in each type of weights, over the first "
-      "samples of a token file.");
+      "Perplexity of a model with its linear layers in each type of weights, over samples of a "
+      "token file.");
   command->add_option("model", flags->model, "A model directory")->required()->type_name("DIR");
   command->add_option("--data", flags->data, "Token file of `blockformer prepare`")
       ->required()
