@@ -27,8 +27,8 @@ std::vector<int32_t> CheckedTokens(const Tokenizer& tokenizer, const ModelConfig
   const std::vector<int32_t> text = tokenizer.Encode(kText);
   Require(!text.empty(), ErrorCode::kCorrupt, "the tokenizer makes no tokens of English text");
   const int64_t length = config.block_length;
-  const int64_t wanted = std::min(
-      config.max_length, std::max(static_cast<int64_t>(text.size()), kMinBlocks * length));
+  const int64_t wanted =
+      std::min(config.max_length, std::max(static_cast<int64_t>(text.size()), kMinBlocks * length));
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < wanted / length * length; ++i) {
     ids.push_back(text[static_cast<size_t>(i) % text.size()]);

@@ -26,8 +26,8 @@ class OutputHead {
 
   // The next token of each row of hidden [draws, width], which is normalised: the one that
   // SampleToken would choose from the row's logits. With int8 weights these depend on the row
-  // alone; in f32 the number of rows may change their last bits. Throws Error(kCorrupt) if a logit is not a
-  // finite number.
+  // alone; in f32 the number of rows may change their last bits. Throws Error(kCorrupt) if a logit
+  // is not a finite number.
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
               int32_t* chosen) const;
 
