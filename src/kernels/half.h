@@ -5,8 +5,8 @@
 
 namespace blockformer {
 
-// f32 to f16 (IEEE 754 binary16) and back. Rounds to nearest even where the processor has an
-// instruction for it; old ones truncate. Numbers too large become infinite.
+// f32 to f16 (IEEE 754 binary16), rounded to nearest even, and back. Numbers too large become
+// infinite.
 void ToHalves(const float* x, int64_t count, uint16_t* halves);
 void FromHalves(const uint16_t* halves, int64_t count, float* x);
 

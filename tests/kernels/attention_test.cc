@@ -96,11 +96,9 @@ TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
   StoreKeysAndValues(cache_, rows_.data(), NumRows(), kv.data());
   for (AttentionRow& row : rows_) row.position = shape().positions - 1;
   // Row 2 is the first sequence's position 1. Numbers up to 1 are off by half a unit in the last
-  // place of f16, or a whole one where old processors truncate, or by half of the 127th part of the
-  // largest.
-  const double half_error = ActiveIsa() == Isa::kPortable ? 0x1.0p-11 : 0x1.0p-12;
+  // place of f16, or by half of the 127th part of the largest.
   const double error = cache_.type == NumberType::kF32   ? 0
-                       : cache_.type == NumberType::kF16 ? half_error
+                       : cache_.type == NumberType::kF16 ? 0x1.0p-12
                                                          : 0.5 / 127 + kRoundoff;
   std::vector<float> key(static_cast<size_t>(cache_.head_size));
   std::vector<float> value(key.size());
