@@ -88,10 +88,10 @@ std::string UniqueName(const std::string& path, NumberType kv_type,
       return other.name == name && other.kv_type == kv_type;
     });
   };
-  const std::string name = ModelName(path);
+  std::string name = ModelName(path);
   if (!is_taken(name)) return name;
   for (int number = 2;; ++number) {
-    const std::string numbered = fmt::format("{}#{}", name, number);
+    std::string numbered = fmt::format("{}#{}", name, number);
     if (!is_taken(numbered)) return numbered;
   }
 }

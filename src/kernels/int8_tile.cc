@@ -39,7 +39,7 @@ int32_t LoadQuad(const uint8_t* bytes) {
 
 // vpmaddubsw adds pairs of products in 16 bits and would saturate at 2 * 255 * 127. With the row's
 // signs moved over to the weights they are at most 2 * 127 * 127, which fits.
-template <int kRows>
+template <int64_t kRows>
 __attribute__((target("avx2"))) void MultiplyAvx2Rows(const Int8Tile& tile, int64_t first_row,
                                                       int32_t* sums) {
   const __m256i ones = _mm256_set1_epi16(1);
@@ -53,7 +53,7 @@ __attribute__((target("avx2"))) void MultiplyAvx2Rows(const Int8Tile& tile, int6
     for (int64_t quad = 0; quad < tile.quads; ++quad) {
       const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) {
+      for (int64_t r = 0; r < kRows; ++r) {
         const __m256i x = _mm256_xor_si256(_mm256_set1_epi32(LoadQuad(rows + r * 4)), zero_points);
         const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
         row_sums[r] = _mm256_add_epi32(row_sums[r], _mm256_madd_epi16(pairs, ones));
@@ -61,7 +61,7 @@ __attribute__((target("avx2"))) void MultiplyAvx2Rows(const Int8Tile& tile, int6
       weights += quad_bytes;
       rows += tile.num_rows * 4;
     }
-    for (int r = 0; r < kRows; ++r) {
+    for (int64_t r = 0; r < kRows; ++r) {
       int32_t* target = sums + (first_row + r) * kPanelColumns + column;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), row_sums[r]);
     }
@@ -77,7 +77,7 @@ void MultiplyAvx2(const Int8Tile& tile, int32_t* sums) {
 // VNNI multiplies unsigned with signed bytes and adds four products exactly. What the 128 in each
 // of a row's bytes contributes is known beforehand, and the sums start at its negative. The loops
 // over rows and vectors unroll, so that all sums stay in registers.
-template <int kRows, int kVectors>
+template <int64_t kRows, int64_t kVectors>
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(const Int8Tile& tile,
                                                                              int32_t* sums) {
   const int8_t* weights = tile.weights;
@@ -85,20 +85,21 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(con
   const int8_t* prefetch = tile.prefetch;
   __m512i tile_sums[kRows][kVectors];
 #pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
+  for (int64_t v = 0; v < kVectors; ++v) {
     const __m512i offsets = _mm512_loadu_si512(tile.offsets + v * kVectorColumns);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) tile_sums[r][v] = offsets;
+    for (int64_t r = 0; r < kRows; ++r) tile_sums[r][v] = offsets;
   }
   for (int64_t quad = 0; quad < tile.quads; ++quad) {
     __m512i columns[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) columns[v] = _mm512_loadu_si512(weights + v * kVectorBytes);
+    for (int64_t v = 0; v < kVectors; ++v)
+      columns[v] = _mm512_loadu_si512(weights + v * kVectorBytes);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
+    for (int64_t r = 0; r < kRows; ++r) {
       const __m512i row = _mm512_set1_epi32(LoadQuad(rows + r * 4));
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
+      for (int64_t v = 0; v < kVectors; ++v) {
         tile_sums[r][v] = _mm512_dpbusd_epi32(tile_sums[r][v], row, columns[v]);
       }
     }
@@ -109,9 +110,9 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(con
     rows += kRows * 4;
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
+  for (int64_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
+    for (int64_t v = 0; v < kVectors; ++v) {
       _mm512_storeu_si512(sums + r * kPanelColumns + v * kVectorColumns, tile_sums[r][v]);
     }
   }

@@ -142,7 +142,7 @@ class Slice {
   dnnl::memory Widened() const {
     thread_local std::vector<float> values;
     values.resize(static_cast<size_t>(out_ * in_));
-    const dnnl::memory widened(layout_, CpuEngine(), values.data());
+    dnnl::memory widened(layout_, CpuEngine(), values.data());
     Convert(weights_.get_desc(), weights_.get_data_handle(), widened);
     return widened;
   }
