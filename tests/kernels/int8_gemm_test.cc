@@ -24,7 +24,7 @@ struct Shape {
 
 // A layer with random weights that use all of [-127, 127].
 struct Layer {
-  Layer(int64_t out_, int64_t in_, uint64_t seed) : out(out_), in(in_) {
+  Layer(int64_t outputs, int64_t inputs, uint64_t seed) : out(outputs), in(inputs) {
     Random random(seed);
     for (int64_t i = 0; i < out * in; ++i) {
       values.push_back(static_cast<int8_t>(static_cast<int64_t>(random.Below(255)) - 127));
@@ -62,16 +62,16 @@ class Int8GemmTest : public testing::TestWithParam<std::tuple<Isa, Shape>> {
 };
 
 TEST_P(Int8GemmTest, MatchesExactSums) {
-  const auto [rows, out, in] = shape();
-  const Layer layer(out, in, 1);
+  const int64_t rows = shape().rows;
+  const Layer layer(shape().out, shape().in, 1);
   const PackedLinear packed = layer.Pack();
-  const std::vector<float> x = RandomRows(rows, in, 2);
-  const std::vector<float> before = RandomRows(rows, out, 3);
+  const std::vector<float> x = RandomRows(rows, layer.in, 2);
+  const std::vector<float> before = RandomRows(rows, layer.out, 3);
   const auto reference = [&](Epilogue epilogue) {
     std::vector<float> y = before;
     reference::Int8Linear(x.data(), layer.values.data(), layer.scales.data(),
-                          layer.input_scales.data(), layer.bias.data(), rows, out, in, epilogue,
-                          y.data());
+                          layer.input_scales.data(), layer.bias.data(), rows, layer.out, layer.in,
+                          epilogue, y.data());
     return y;
   };
   const std::vector<float> z = reference(Epilogue::kStore);
