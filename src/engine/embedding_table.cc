@@ -37,8 +37,4 @@ void EmbeddingTable::Copy(const int32_t* ids, int64_t count, float* out) const {
   });
 }
 
-int64_t EmbeddingTable::Bytes() const {
-  return static_cast<int64_t>(floats_.size() * sizeof(float) + halves_.size() * sizeof(uint16_t));
-}
-
 }  // namespace blockformer

@@ -20,8 +20,6 @@ class EmbeddingTable {
   // Copies the rows of `count` ids, which must be in [0, vocab): out [count, width].
   void Copy(const int32_t* ids, int64_t count, float* out) const;
 
-  int64_t Bytes() const;
-
  private:
   int64_t width_ = 0;
   std::vector<float> floats_;

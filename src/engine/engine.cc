@@ -43,8 +43,8 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
                                        available / 100 * kMemoryPercent / page_bytes);
   const int64_t largest = std::max<int64_t>(0, (pages * kPageSize - 1) * model.unit_length());
   Require(pages >= sequence_pages, ErrorCode::kExhausted,
-          "max_length: {} tokens take {} bytes of KV cache and there are {}; the largest that fits "
-          "is {}",
+          "max_length: {} tokens take {} bytes of KV cache, and the budget holds pages of {}; the "
+          "largest that fits is {}",
           options.max_length, sequence_pages * page_bytes, pages * page_bytes, largest);
   return pages * page_bytes;
 }

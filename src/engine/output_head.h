@@ -36,8 +36,6 @@ class OutputHead {
     linear_.Apply(hidden, rows, Epilogue::kStore, logits);
   }
 
-  int64_t Bytes() const { return linear_.Bytes(); }
-
  private:
   // Computes all logits of the rows in `rows` and draws from them.
   void ChooseFromAll(const float* hidden, const std::vector<int64_t>& rows,

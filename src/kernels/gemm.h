@@ -35,7 +35,6 @@ class LinearKernel {
   virtual ~LinearKernel() = default;
   virtual void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const = 0;
   virtual void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const = 0;
-  virtual int64_t Bytes() const = 0;
 };
 
 // The weights of a linear layer, packed once into the layout that its kernel reads best. Immutable
@@ -64,7 +63,6 @@ class PackedLinear {
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
-  int64_t Bytes() const { return kernel_->Bytes(); }  // of packed weights
 
  private:
   int64_t out_;

@@ -284,9 +284,6 @@ class Int8Kernel : public LinearKernel {
   void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {
     Multiply(x, rows, Epilogue::kStore, nullptr, sink);
   }
-  int64_t Bytes() const override {
-    return weights_.bytes() + static_cast<int64_t>(scales_.size() * 3 * sizeof(float));
-  }
 
  private:
   void SetFactors(const float* input_scales) {

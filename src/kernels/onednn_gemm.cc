@@ -87,7 +87,6 @@ class Slice {
   int64_t first() const { return first_; }
   int64_t out() const { return out_; }
   Type source_type() const { return type_; }
-  int64_t Bytes() const { return static_cast<int64_t>(weights_.get_desc().get_size()); }
 
   // x [rows, in] of source_type(), y [rows, out] with rows `stride` apart.
   void Apply(const void* x, int64_t rows, Epilogue epilogue, float* y, int64_t stride) const {
@@ -190,12 +189,6 @@ class OneDnnKernel : public LinearKernel {
                    columns);
       });
     }
-  }
-
-  int64_t Bytes() const override {
-    int64_t bytes = 0;
-    for (const auto& slice : slices_) bytes += slice->Bytes();
-    return bytes;
   }
 
  private:
