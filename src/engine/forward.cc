@@ -67,6 +67,7 @@ void ScoreBlocks(const Model& model, const ForwardInput& input, ForwardOutput* o
     mask.insert(mask.end(), input.mask.begin() + first, input.mask.begin() + end);
   }
   const int64_t blocks = input.batch * predicted;
+  if (blocks == 0) return;
   output->logits.resize(static_cast<size_t>(blocks * length * model.config().vocab_size));
   TokenDecoderState state;
   const float* hidden =

@@ -194,7 +194,79 @@ class ChoiceSink : public TileSink {
   std::vector<char> not_finite_;            // by thread: it met a logit that is not
 };
 
+// Keeps of every tile what the log-likelihoods of given tokens need.
+class LikelihoodSink : public TileSink {
+ public:
+  explicit LikelihoodSink(std::span<const int32_t> targets)
+      : targets_(targets),
+        target_logits_(targets.size()),
+        parts_(targets.size() * static_cast<size_t>(NumThreads())),
+        not_finite_(static_cast<size_t>(NumThreads()), 0) {}
+
+  void Take(int thread, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns,
+            float* z, int64_t stride) override {
+    for (int64_t r = 0; r < rows; ++r) {
+      const size_t row = static_cast<size_t>(first_row + r);
+      const float* logits = z + r * stride;
+      if (!ScanLogits(logits, columns, 0).all_finite) {
+        not_finite_[static_cast<size_t>(thread)] = 1;
+        continue;
+      }
+      const int64_t target = targets_[row] - first_column;
+      if (target >= 0 && target < columns) target_logits_[row] = logits[target];
+      parts_[static_cast<size_t>(thread) * targets_.size() + row].Add(
+          logits, columns, static_cast<int32_t>(first_column));
+    }
+  }
+
+  TokenScore Score(size_t row) const {
+    Part total;
+    for (size_t t = 0; t < not_finite_.size(); ++t) total.Add(parts_[t * targets_.size() + row]);
+    const double largest = total.largest.score;
+    return {target_logits_[row] - largest - std::log(total.sum), total.largest.id == targets_[row]};
+  }
+
+  bool AllFinite() const {
+    return std::all_of(not_finite_.begin(), not_finite_.end(), [](char bad) { return bad == 0; });
+  }
+
+ private:
+  // The largest of some logits of a row, and the sum of exp(logit - largest) over them.
+  struct Part {
+    RankedToken largest;
+    double sum = 0;
+
+    void Add(const float* logits, int64_t count, int32_t first_id) {
+      Raise(FindLargest(logits, count, first_id));
+      sum += SumOfExponentials(logits, count, largest.score, 1);
+    }
+    void Add(const Part& other) {
+      if (other.sum == 0) return;
+      Raise(other.largest);
+      sum += other.sum * std::exp(static_cast<double>(other.largest.score) - largest.score);
+    }
+    void Raise(const RankedToken& token) {
+      if (!token.Before(largest)) return;
+      if (sum > 0) sum *= std::exp(static_cast<double>(largest.score) - token.score);
+      largest = token;
+    }
+  };
+
+  std::span<const int32_t> targets_;
+  std::vector<float> target_logits_;  // by row
+  std::vector<Part> parts_;           // [threads, rows]
+  std::vector<char> not_finite_;      // by thread: it met a logit that is not
+};
+
 }  // namespace
+
+void OutputHead::Score(const float* hidden, std::span<const int32_t> targets,
+                       TokenScore* scores) const {
+  LikelihoodSink sink(targets);
+  linear_.ApplyTiles(hidden, static_cast<int64_t>(targets.size()), &sink);
+  if (!sink.AllFinite()) FailNotFinite();
+  for (size_t i = 0; i < targets.size(); ++i) scores[i] = sink.Score(i);
+}
 
 void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
                         const SampledIds& ids, int32_t* chosen) const {

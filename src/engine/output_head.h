@@ -17,6 +17,12 @@ struct SampledIds {
   std::vector<int32_t> excluded;  // nor these, in ascending order
 };
 
+// How a model rates a given token.
+struct TokenScore {
+  double log_likelihood = 0;  // in nats, over the whole vocabulary
+  bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
+};
+
 // The vocabulary layer, and the choice of the next token from it. Logits are never written to
 // memory as a whole: each thread keeps of its tiles what the choice needs. Immutable; safe to use
 // from several threads.
@@ -30,6 +36,9 @@ class OutputHead {
   // is not a finite number.
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
               int32_t* chosen) const;
+
+  // How the model rates one given token a row of hidden [targets, width]. Rows and errors as above.
+  void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores) const;
 
   // logits [rows, vocab].
   void ComputeLogits(const float* hidden, int64_t rows, float* logits) const {

@@ -4,15 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "base/error.h"
-#include "checkpoint/model_directory.h"
-#include "config/parameters.h"
 #include "engine/engine.h"
 #include "engine/forward.h"
 #include "engine/published.h"
 #include "tests/golden/golden_file.h"
+#include "tests/golden/golden_model.h"
 
 namespace blockformer {
 namespace {
@@ -21,26 +19,6 @@ constexpr double kLogitTolerance = 1e-4;
 constexpr double kLossTolerance = 1e-5;
 
 using Rows = std::vector<std::vector<int32_t>>;
-
-// Writes the golden weights as a model directory and loads it as a user would.
-std::shared_ptr<const Model> LoadGoldenModel(const GoldenFile& golden) {
-  const std::string directory = testing::TempDir() + "/golden-engine-" + std::to_string(getpid());
-  std::filesystem::create_directories(directory);
-  WriteModelConfig(directory, golden.config());
-  std::vector<std::vector<float>> values;
-  std::vector<NamedTensor> tensors;
-  for (const ParameterSpec& spec : ListParameters(golden.config())) {
-    if (!golden.Has("w." + spec.name)) continue;
-    values.push_back(golden.Floats("w." + spec.name));
-    tensors.push_back({spec.name,
-                       {DataType::kF32, golden.Shape("w." + spec.name),
-                        std::as_bytes(std::span(values.back()))}});
-  }
-  WriteSafetensors(directory + "/" + kWeightsFile, tensors);
-  auto model = Model::Load(directory);
-  std::filesystem::remove_all(directory);
-  return model;
-}
 
 template <typename To, typename From>
 std::vector<To> Cast(const std::vector<From>& values) {

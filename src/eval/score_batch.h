@@ -1,0 +1,102 @@
+#ifndef BLOCKFORMER_EVAL_SCORE_BATCH_H_
+#define BLOCKFORMER_EVAL_SCORE_BATCH_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "config/model_config.h"
+#include "kernels/kv_pages.h"
+
+namespace blockformer {
+
+// How a block model's scored texts are laid out in blocks.
+enum class ScoringPadding {
+  // L - 1 pads before the text, so that its first token alone ends the first block, which is never
+  // predicted: every other token is scored. For models trained with random padding of the first
+  // block.
+  kPadded,
+  // The text begins with the first block, so that its first L tokens are not scored. For models
+  // trained without.
+  kUnpadded,
+};
+
+// A text whose last tokens are to be scored.
+struct ScoreRequest {
+  std::vector<int32_t> tokens;
+  int64_t scored = 0;  // the last so many, at least 1 and fewer than all
+};
+
+// Requests that are computed together, as rows of units without any padding between requests. The
+// pages of units that a request has in common with the one before it are computed once. What stands
+// for padding inside a text is what does so in the published implementation's evaluation: a token
+// with the padding's id, but for the first one in a text that does not begin with it.
+class ScoreBatch {
+ public:
+  static constexpr int64_t kPageSize = 8;  // units; what is shared is a multiple of it
+
+  ScoreBatch(const ModelConfig& config, ScoringPadding padding);
+
+  // How many tokens a request would add to what is computed.
+  int64_t Cost(const ScoreRequest& request) const;
+  void Add(ScoreRequest request);
+  void Clear();
+
+  bool empty() const { return items_.empty(); }
+  int64_t num_requests() const { return static_cast<int64_t>(items_.size()); }
+  int64_t num_rows() const { return num_rows_; }
+  int64_t num_tokens() const { return num_rows_ * unit_length_; }
+  int64_t num_pages() const { return num_pages_; }
+  int64_t num_positions() const;  // of the longest request
+
+  // What the decoder reads: [rows, L] each; the mask is 0 on padding.
+  const std::vector<int32_t>& ids() const { return ids_; }
+  const std::vector<uint8_t>& mask() const { return mask_; }
+  // Valid until the batch changes.
+  std::vector<AttentionRow> AttentionRows() const;
+
+  // A unit with tokens that are scored: it is predicted from row `context`.
+  struct ScoredUnit {
+    int64_t context;
+    int64_t request;
+    int64_t first_token;  // the index in the request of the token at its first slot; may be padding
+    int64_t first_slot;   // slots [first_slot, end_slot) are scored
+    int64_t end_slot;
+  };
+  // In order of requests and tokens.
+  std::vector<ScoredUnit> ScoredUnits() const;
+  // The tokens of a scored unit, up to the last slot that is scored; the rest is padding: ids [L],
+  // mask [L].
+  void ReadUnit(const ScoredUnit& unit, int32_t* ids, uint8_t* mask) const;
+
+ private:
+  struct Item {
+    ScoreRequest request;
+    std::vector<uint8_t> mask;       // by token
+    std::vector<int64_t> rows;       // of each unit, those of earlier requests among them
+    std::vector<uint8_t> unit_mask;  // by unit; 0 where all of it is padding
+    std::vector<int32_t> pages;
+    int64_t first_own = 0;  // the first unit that is no earlier request's
+  };
+
+  // The slot of a token, counted from the first slot of unit 0.
+  int64_t SlotOf(int64_t token) const { return left_pad_ + token; }
+  // Units that the decoder reads: those before the last token's.
+  int64_t NumUnits(const ScoreRequest& request) const;
+  // The first units, whole pages, that a request has in common with the last one of the batch.
+  int64_t SharedUnits(const ScoreRequest& request) const;
+
+  bool is_block_;
+  int64_t unit_length_;
+  int64_t left_pad_;  // slots before the first token
+  int32_t pad_id_;
+  std::vector<Item> items_;
+  int64_t num_rows_ = 0;
+  int32_t num_pages_ = 0;
+  std::vector<int32_t> ids_;
+  std::vector<uint8_t> mask_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_EVAL_SCORE_BATCH_H_

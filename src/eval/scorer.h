@@ -1,0 +1,85 @@
+#ifndef BLOCKFORMER_EVAL_SCORER_H_
+#define BLOCKFORMER_EVAL_SCORER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/model.h"
+#include "eval/score_batch.h"
+
+namespace blockformer {
+
+struct ScorerOptions {
+  int64_t max_length = 0;  // tokens that the model reads of a text; 0 for the trained context
+  // Tokens computed together; more where a single request takes more.
+  int64_t batch_tokens = 4096;
+  // Of a block model; without one, kPadded if it was trained with random padding of the first
+  // block.
+  std::optional<ScoringPadding> padding;
+};
+
+// Log-likelihoods of given tokens, each given those before it in its request. In a block model only
+// the blocks with scored tokens run through the token decoder. Not thread-safe; several scorers may
+// share one model.
+class Scorer {
+ public:
+  // Gives the next request, or nothing at the end.
+  using NextRequest = std::function<std::optional<ScoreRequest>()>;
+  // Called for each request, in order, with the scores of its last tokens: `scored` of them, or
+  // fewer where kUnpadded leaves a text's first tokens out. Returning false ends the run.
+  using OnScores = std::function<bool(int64_t index, std::span<const TokenScore> scores)>;
+
+  // Throws Error(kInvalidArgument) for options out of range.
+  Scorer(std::shared_ptr<const Model> model, const ScorerOptions& options);
+
+  // Of a request with more than max_length tokens before the last one, the first are cut off, as
+  // lm-evaluation-harness does. Throws Error: kInvalidArgument for ids out of range, or a request
+  // that scores nothing, its first token, or more than max_length tokens; kCorrupt if a logit is
+  // not a finite number.
+  void Run(const NextRequest& next, const OnScores& on_scores);
+
+  const Model& model() const { return *model_; }
+  // With all that was left open filled in.
+  const ScorerOptions& options() const { return options_; }
+
+ private:
+  void CheckAndCut(ScoreRequest* request) const;
+  // Computes the batch: the scores of all of its requests, one after the other.
+  void ScoreBatchTokens();
+  // Runs all units through the embedder and the decoder. Then contexts_ holds what the rows in
+  // `wanted` predict from.
+  void RunDecoder(const std::vector<int64_t>& wanted);
+  // Scores units whose contexts are `contexts` [units, width].
+  void ScoreUnits(std::span<const ScoreBatch::ScoredUnit> units, const float* contexts);
+
+  std::shared_ptr<const Model> model_;
+  ScorerOptions options_;
+  ScoreBatch batch_;
+  std::vector<TokenScore> scores_;
+  EmbedderState embedder_state_;
+  std::optional<PagedState> stack_;
+  int64_t reserved_pages_ = 0;
+  int64_t reserved_positions_ = 0;
+  TokenDecoderState token_state_;
+  // Scratch of one step.
+  std::vector<float> contexts_;
+  std::vector<int32_t> unit_ids_;   // [units, L]
+  std::vector<uint8_t> unit_mask_;  // [units, L]
+  std::vector<float> hidden_;       // [targets, width]
+  std::vector<int32_t> targets_;
+};
+
+// The sum of the log-likelihoods.
+double SumOfScores(std::span<const TokenScore> scores);
+
+// Scores all requests; the result has an entry for each.
+std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
+                                              const std::vector<ScoreRequest>& requests);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_EVAL_SCORER_H_

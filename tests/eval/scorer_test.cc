@@ -1,0 +1,198 @@
+// Scores in packed batches against one forward pass a request.
+#include "eval/scorer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "engine/forward.h"
+#include "tests/engine/tiny_model.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+using testing::SizeIs;
+
+// Of f32 logits as large as the result, summed in another order through a few layers.
+constexpr double kRelativeTolerance = 1e-4;
+
+std::vector<int32_t> RandomTokens(int64_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(1 + static_cast<int32_t>(random.Below(60)));
+  return tokens;
+}
+
+// Lays the whole text out as `padding` says and reads the scores off the logits of one pass.
+std::vector<TokenScore> Reference(const Model& model, const ScoreRequest& request,
+                                  ScoringPadding padding) {
+  const int64_t length = model.unit_length();
+  const int64_t left = model.is_block() && padding == ScoringPadding::kPadded ? length - 1 : 0;
+  const int64_t count = static_cast<int64_t>(request.tokens.size());
+  ForwardInput input;
+  input.batch = 1;
+  input.units = (left + count + length - 1) / length;
+  input.ids.assign(static_cast<size_t>(input.units * length), 0);
+  input.mask.assign(input.ids.size(), 0);
+  input.unit_mask.assign(static_cast<size_t>(input.units), 0);
+  for (int64_t i = 0; i < count; ++i) {
+    const size_t slot = static_cast<size_t>(left + i);
+    input.ids[slot] = request.tokens[static_cast<size_t>(i)];
+    input.mask[slot] = !model.is_block() || input.ids[slot] != 0;
+    if (input.mask[slot] != 0) input.unit_mask[slot / static_cast<size_t>(length)] = 1;
+  }
+  const ForwardOutput output = Forward(model, input);
+  const int64_t vocab = model.config().vocab_size;
+  std::vector<TokenScore> scores;
+  for (int64_t i = std::max(count - request.scored, length - left); i < count; ++i) {
+    const float* logits = output.logits.data() + (left + i - length) * vocab;
+    const float* largest = std::max_element(logits, logits + vocab);
+    double sum = 0;
+    for (int64_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[v]) - *largest);
+    const int32_t id = request.tokens[static_cast<size_t>(i)];
+    scores.push_back({logits[id] - *largest - std::log(sum), largest - logits == id});
+  }
+  return scores;
+}
+
+void ExpectEqual(const std::vector<TokenScore>& actual, const std::vector<TokenScore>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_NEAR(actual[i].log_likelihood, expected[i].log_likelihood,
+                kRelativeTolerance * (1 - expected[i].log_likelihood))
+        << i;
+    EXPECT_EQ(actual[i].is_largest, expected[i].is_largest) << i;
+  }
+}
+
+// Texts with long and short beginnings in common, of all lengths modulo the block's.
+std::vector<ScoreRequest> Requests() {
+  std::vector<ScoreRequest> requests;
+  for (int64_t i = 0; i < 12; ++i) {
+    ScoreRequest request;
+    request.tokens = RandomTokens(i % 3 * 29, 5);
+    const std::vector<int32_t> own = RandomTokens(2 + i, static_cast<uint64_t>(i));
+    request.tokens.insert(request.tokens.end(), own.begin(), own.end());
+    request.scored = i % 4 == 3 ? static_cast<int64_t>(request.tokens.size()) - 1 : 1 + i / 2;
+    requests.push_back(request);
+    requests.push_back(request);  // all but the last token's page in common
+    requests.back().tokens.back() = 7;
+  }
+  requests.push_back({RandomTokens(90, 5), 60});
+  requests.push_back({RandomTokens(90, 5), 1});
+  return requests;
+}
+
+class ScorerTest : public testing::TestWithParam<std::string> {
+ protected:
+  ScorerTest() : model_(MakeTinyModel(TinyConfigs().at(GetParam()))) {}
+
+  std::shared_ptr<const Model> model_;
+};
+
+TEST_P(ScorerTest, EqualsAForwardPassForEachRequest) {
+  for (const ScoringPadding padding : {ScoringPadding::kPadded, ScoringPadding::kUnpadded}) {
+    for (const int64_t batch_tokens : {1, 64, 4096}) {
+      SCOPED_TRACE(batch_tokens);
+      Scorer scorer(model_, {0, batch_tokens, padding});
+      const std::vector<ScoreRequest> requests = Requests();
+      const auto scores = ScoreAll(&scorer, requests);
+      ASSERT_EQ(scores.size(), requests.size());
+      for (size_t i = 0; i < requests.size(); ++i) {
+        SCOPED_TRACE(i);
+        ExpectEqual(scores[i], Reference(*model_, requests[i], padding));
+      }
+    }
+  }
+}
+
+TEST_P(ScorerTest, CutsOffTheBeginningOfLongTexts) {
+  Scorer scorer(model_, {20, 4096, ScoringPadding::kPadded});
+  ScoreRequest request = {RandomTokens(50, 1), 5};
+  const auto scores = ScoreAll(&scorer, {request});
+  request.tokens.erase(request.tokens.begin(), request.tokens.end() - 21);
+  ExpectEqual(scores[0], Reference(*model_, request, ScoringPadding::kPadded));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ScorerTest,
+                         testing::Values("Vanilla", "Prefix", "Summation", "CrossAttention",
+                                         "Roberta", "RobertaCls"),
+                         [](const auto& test) { return test.param; });
+
+TEST(Scorer, SharesWholePagesWithTheRequestBefore) {
+  ScoreBatch batch(TinyBlockConfig(), ScoringPadding::kPadded);
+  // 60 tokens behind 2 pads: the last one lies in unit 20, which 20 are read for.
+  const ScoreRequest first = {RandomTokens(60, 1), 3};
+  EXPECT_EQ(batch.Cost(first), 60);
+  batch.Add(first);
+  EXPECT_EQ(batch.num_rows(), 20);
+  EXPECT_EQ(batch.num_pages(), 3);
+  ScoreRequest second = first;
+  second.tokens[50] = 0;  // in unit 17; two pages of 8 units are the same
+  EXPECT_EQ(batch.Cost(second), 12);
+  batch.Add(second);
+  EXPECT_EQ(batch.num_rows(), 24);
+  EXPECT_EQ(batch.num_pages(), 4);
+  EXPECT_EQ(batch.Cost({RandomTokens(60, 2), 3}), 60);
+}
+
+TEST(Scorer, LeavesOutWhatIsNeverPredicted) {
+  const auto model = MakeTinyModel(TinyBlockConfig());  // blocks of 3
+  Scorer unpadded(model, {0, 4096, ScoringPadding::kUnpadded});
+  const std::vector<ScoreRequest> requests = {{{5, 6, 7}, 2}, {{5, 6, 7, 8}, 3}, {{5, 6}, 1}};
+  const auto scores = ScoreAll(&unpadded, requests);
+  EXPECT_THAT(scores[0], SizeIs(0));
+  EXPECT_THAT(scores[1], SizeIs(1));
+  EXPECT_THAT(scores[2], SizeIs(0));
+  Scorer padded(model, {0, 4096, ScoringPadding::kPadded});
+  EXPECT_THAT(ScoreAll(&padded, requests)[1], SizeIs(3));
+}
+
+TEST(Scorer, FollowsTheModelsPadding) {
+  ModelConfig config = TinyBlockConfig();
+  EXPECT_EQ(Scorer(MakeTinyModel(config), {}).options().padding, ScoringPadding::kPadded);
+  config.padding.random_first_block = false;
+  EXPECT_EQ(Scorer(MakeTinyModel(config), {}).options().padding, ScoringPadding::kUnpadded);
+}
+
+TEST(Scorer, StopsWhenTold) {
+  Scorer scorer(MakeTinyModel(TinyVanillaConfig()), {0, 1, {}});
+  int asked = 0;
+  int told = 0;
+  scorer.Run(
+      [&]() -> std::optional<ScoreRequest> {
+        return ++asked, ScoreRequest{{1, 2, 3}, 1};
+      },
+      [&](int64_t, std::span<const TokenScore>) { return ++told < 3; });
+  EXPECT_EQ(told, 3);
+  EXPECT_LE(asked, 4);
+}
+
+TEST(Scorer, ClearErrorsForWhatCannotBeScored) {
+  Scorer scorer(MakeTinyModel(TinyBlockConfig()), {8, 4096, {}});
+  const auto message = [&](const ScoreRequest& request) -> std::string {
+    try {
+      ScoreAll(&scorer, {request});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(message({{1, 2, 3}, 3}), HasSubstr("3 of 3 tokens cannot be scored"));
+  EXPECT_THAT(message({{1, 2, 3}, 0}), HasSubstr("0 of 3 tokens cannot be scored"));
+  EXPECT_THAT(message({{}, 1}), HasSubstr("1 of 0 tokens cannot be scored"));
+  EXPECT_THAT(message({{1, 61}, 1}), HasSubstr("token id 61 is not in [0, 61)"));
+  EXPECT_THAT(message({{-1, 6}, 1}), HasSubstr("token id -1"));
+  EXPECT_THAT(message({RandomTokens(20, 1), 9}), HasSubstr("9 tokens to score are more than"));
+  EXPECT_EQ(message({{1, 2, 3}, 1}), "");
+  EXPECT_THROW(Scorer(MakeTinyModel(TinyBlockConfig()), {-1, 1, {}}), Error);
+  EXPECT_THROW(Scorer(MakeTinyModel(TinyBlockConfig()), {8, 0, {}}), Error);
+}
+
+}  // namespace
+}  // namespace blockformer
