@@ -8,6 +8,7 @@ namespace blockformer {
 // Each adds one command to the program; the command's flags live as long as the app, and its
 // callback does the work. Implemented in NAME_command.cc.
 void AddBenchCommand(CLI::App& app);
+void AddScoreCommand(CLI::App& app);
 void AddConvertCommand(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
 void AddGenerateCommand(CLI::App& app);

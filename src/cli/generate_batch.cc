@@ -1,20 +1,18 @@
 #include "cli/generate_batch.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "checkpoint/model_directory.h"
+#include "base/resumable_lines.h"
+#include "cli/model_argument.h"
 #include "config/json.h"
 #include "data/prompt_reader.h"
 
@@ -46,16 +44,6 @@ InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
   return summary;
 }
 
-// The model's directory and what changes when its weights are replaced.
-OrderedJson ModelIdentity(const std::string& model) {
-  const std::filesystem::path directory = std::filesystem::canonical(model);
-  std::filesystem::path weights = directory / kWeightsFile;
-  if (!FileExists(weights.string())) weights = directory / kWeightsIndexFile;
-  return {{"directory", directory.string()},
-          {"weights_bytes", std::filesystem::file_size(weights)},
-          {"weights_time", std::filesystem::last_write_time(weights).time_since_epoch().count()}};
-}
-
 // What must be equal for a partial output to be continued.
 std::string SettingsKey(const InputSummary& input, const TextOptions& options, int64_t samples,
                         const std::string& model) {
@@ -74,68 +62,6 @@ std::string SettingsKey(const InputSummary& input, const TextOptions& options, i
                            {"ignore_eos", options.ignore_end_of_text}};
   return ToText(key) + "\n";
 }
-
-// The output of a run that may be interrupted: lines that are done, appended in order.
-class PartialOutput {
- public:
-  PartialOutput(const std::string& output, const std::string& settings)
-      : output_(output), path_(output + ".partial"), settings_path_(path_ + ".settings") {
-    const bool continues = FileExists(path_) && FileExists(settings_path_);
-    if (continues) {
-      Require(ReadFile(settings_path_) == settings, ErrorCode::kInvalidArgument,
-              "{}: was begun with other settings, another input or another model; {} says which; "
-              "repeat them, or remove both files",
-              path_, settings_path_);
-      KeepWholeLines();
-    } else {
-      WriteFileAtomically(path_, "");
-      WriteFileAtomically(settings_path_, settings);
-    }
-    file_ = std::fopen(path_.c_str(), "a");
-    if (file_ == nullptr) Fail(ErrorCode::kIo, "{}: cannot be opened", path_);
-  }
-  PartialOutput(const PartialOutput&) = delete;
-  PartialOutput& operator=(const PartialOutput&) = delete;
-  ~PartialOutput() {
-    if (file_ != nullptr) std::fclose(file_);
-  }
-
-  int64_t lines_done() const { return lines_done_; }
-
-  void Append(const std::string& line) {
-    const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() &&
-                         std::fputc('\n', file_) != EOF && std::fflush(file_) == 0;
-    if (!written) Fail(ErrorCode::kIo, "{}: cannot write: {}", path_, SystemErrorText(errno));
-    ++lines_done_;
-  }
-
-  void Finish() {
-    const bool synced = fsync(fileno(file_)) == 0;
-    const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
-    if (!synced || !closed) Fail(ErrorCode::kIo, "{}: cannot be synced", path_);
-    RenameDurably(path_, output_);
-    std::filesystem::remove(settings_path_);
-  }
-
- private:
-  // Counts the lines and drops a last one that was cut short.
-  void KeepWholeLines() {
-    std::ifstream stream(path_);
-    std::string line;
-    uintmax_t whole_bytes = 0;
-    while (std::getline(stream, line) && !stream.eof()) {
-      ++lines_done_;
-      whole_bytes += line.size() + 1;
-    }
-    std::filesystem::resize_file(path_, whole_bytes);
-  }
-
-  std::string output_;
-  std::string path_;
-  std::string settings_path_;
-  FILE* file_ = nullptr;
-  int64_t lines_done_ = 0;
-};
 
 std::string ToLine(OrderedJson record, const GeneratedText& result, int64_t sample,
                    int64_t samples) {
@@ -168,7 +94,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
           "{}: is there already; --force replaces it", files.output);
   const InputSummary input = CheckInput(files.input, *generator, options);
   const int64_t total = input.prompts * samples;
-  PartialOutput output(files.output, SettingsKey(input, options, samples, model));
+  ResumableLines output(files.output, SettingsKey(input, options, samples, model));
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
 

@@ -21,6 +21,7 @@ int Main(int argc, char** argv) {
   AddGenerateCommand(app);
   AddInspectCommand(app);
   AddConvertCommand(app);
+  AddScoreCommand(app);
   AddBenchCommand(app);
   AddDoctorCommand(app);
   try {

@@ -26,4 +26,13 @@ std::string ModelName(const std::string& path) {
   return IsRecipe(path) ? last.stem().string() : last.filename().string();
 }
 
+OrderedJson ModelIdentity(const std::string& directory) {
+  const std::filesystem::path folder = std::filesystem::canonical(directory);
+  std::filesystem::path weights = folder / kWeightsFile;
+  if (!FileExists(weights.string())) weights = folder / kWeightsIndexFile;
+  return {{"directory", folder.string()},
+          {"weights_bytes", std::filesystem::file_size(weights)},
+          {"weights_time", std::filesystem::last_write_time(weights).time_since_epoch().count()}};
+}
+
 }  // namespace blockformer

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "config/json.h"
 #include "config/model_config.h"
 
 namespace blockformer {
@@ -15,6 +16,9 @@ ModelConfig ReadAnyModelConfig(const std::string& path);
 
 // A short name to show: "quickstart/block" becomes "block", "a/b.yaml" becomes "b".
 std::string ModelName(const std::string& path);
+
+// The directory of a model and what changes when its weights are replaced.
+OrderedJson ModelIdentity(const std::string& directory);
 
 }  // namespace blockformer
 

@@ -1,0 +1,58 @@
+#include "cli/eval_flags.h"
+
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace blockformer {
+
+void EvalFlags::AddTo(CLI::App* command) {
+  command
+      ->add_option("--dtype", dtype, "Weights in memory: f32, bf16 or int8; auto: as in the files")
+      ->capture_default_str();
+  command
+      ->add_option("--padding", padding,
+                   "Where a text begins in a block model: pad (behind L - 1 pads, so that all "
+                   "tokens are scored), nopad (at a block's start, the first L are not scored); "
+                   "auto: as the model was trained")
+      ->capture_default_str();
+  command
+      ->add_option("--max-length", scorer.max_length,
+                   "Tokens that the model reads of a text; 0: its context")
+      ->capture_default_str();
+  command
+      ->add_option("--batch-tokens", scorer.batch_tokens,
+                   "Tokens computed together; at least one request is")
+      ->capture_default_str();
+  command->add_option("--threads", threads, "0: one a processor")->capture_default_str();
+}
+
+std::optional<NumberType> EvalFlags::Type() const {
+  if (dtype == "auto") return std::nullopt;
+  const std::optional<NumberType> type = ParseNumberType(dtype);
+  Require(type && *type != NumberType::kF16, ErrorCode::kInvalidArgument,
+          "--dtype: \"{}\" is not known; one of auto, f32, bf16, int8 is wanted", dtype);
+  return type;
+}
+
+void EvalFlags::Apply() {
+  Type();
+  if (padding == "pad") {
+    scorer.padding = ScoringPadding::kPadded;
+  } else if (padding == "nopad") {
+    scorer.padding = ScoringPadding::kUnpadded;
+  } else {
+    Require(padding == "auto", ErrorCode::kInvalidArgument,
+            "--padding: \"{}\" is not known; one of auto, pad, nopad is wanted", padding);
+  }
+  if (threads != 0) SetNumThreads(threads);
+}
+
+OrderedJson EvalFlags::Settings() const {
+  return {{"dtype", dtype}, {"padding", padding}, {"max_length", scorer.max_length}};
+}
+
+const char* PaddingName(ScoringPadding padding) {
+  return padding == ScoringPadding::kPadded ? "pad" : "nopad";
+}
+
+}  // namespace blockformer

@@ -1,0 +1,29 @@
+#ifndef BLOCKFORMER_EVAL_EVAL_MODEL_H_
+#define BLOCKFORMER_EVAL_EVAL_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/number_type.h"
+#include "engine/model.h"
+#include "text/tokenizer.h"
+
+namespace blockformer {
+
+// A model directory to evaluate. Immutable.
+struct EvalModel {
+  // Throws Error that names the file and what is wrong with it, as Model::Load and Tokenizer::Load
+  // do.
+  static EvalModel Load(const std::string& directory, std::optional<NumberType> type);
+
+  int32_t end_of_text() const { return static_cast<int32_t>(model->config().eos_token_id); }
+
+  std::shared_ptr<const Model> model;
+  Tokenizer tokenizer;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_EVAL_EVAL_MODEL_H_

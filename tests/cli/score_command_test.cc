@@ -1,0 +1,154 @@
+// `blockformer score` end to end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "config/json.h"
+#include "tests/cli/program_fixture.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class ScoreCommandTest : public ProgramTest {
+ protected:
+  void SetUp() override {
+    ProgramTest::SetUp();
+    ModelConfig vanilla = TinyTextConfig();
+    vanilla.kind = ModelKind::kVanilla;
+    vanilla.block_length = 1;
+    WriteTinyModel(Path("vanilla"), vanilla);
+  }
+
+  // On one thread, since tests run beside each other.
+  Outcome Score(const std::string& model, const std::string& input,
+                const std::string& flags = "") const {
+    return Run("score --threads 1 " + Path(model) + " --input " + Path(input) + " --output " +
+               Path("out.jsonl") + " " + flags);
+  }
+
+  std::vector<Json> Scores(const std::string& model, const std::string& lines,
+                           const std::string& flags = "") const {
+    WriteFileAtomically(Path("in.jsonl"), lines);
+    const Outcome outcome = Score(model, "in.jsonl", "--force " + flags);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("tokens/s"));
+    return ReadLines(Path("out.jsonl"));
+  }
+
+  void ExpectError(const std::string& lines, int code, const std::string& part,
+                   const std::string& flags = "") const {
+    WriteFileAtomically(Path("bad.jsonl"), lines);
+    const Outcome outcome = Score("block", "bad.jsonl", "--force " + flags);
+    EXPECT_EQ(outcome.exit_code, code) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(part));
+    EXPECT_EQ(std::ranges::count(outcome.output, '\n'), 1) << outcome.output;
+    EXPECT_FALSE(FileExists(Path("out.jsonl")));
+  }
+};
+
+double LogLikelihood(const Json& line) { return line["log_likelihood"].get<double>(); }
+
+// The chain rule: a text is as likely as its beginning and then its end.
+TEST_F(ScoreCommandTest, PartsOfATextAddUpInEitherKind) {
+  for (const std::string model : {"block", "vanilla"}) {
+    const std::vector<Json> lines = Scores(model,
+                                           "{\"text\":\"abcdef\"}\n"
+                                           "{\"id\":7,\"context\":\"\",\"continuation\":\"abc\"}\n"
+                                           "{\"context\":\"abc\",\"continuation\":\"def\"}\n");
+    ASSERT_EQ(lines.size(), 3U);
+    EXPECT_EQ(lines[0]["tokens"], 6);
+    EXPECT_EQ(lines[0]["bytes"], 6);
+    EXPECT_EQ(lines[1]["tokens"], 3);
+    EXPECT_EQ(lines[1]["id"], 7);
+    EXPECT_EQ(lines[2]["continuation"], "def");
+    EXPECT_LT(LogLikelihood(lines[0]), -10);
+    if (model == "vanilla") {
+      // A context "abc" is not the same as "<|endoftext|>abc".
+      EXPECT_NE(LogLikelihood(lines[0]), LogLikelihood(lines[1]) + LogLikelihood(lines[2]));
+    }
+    const std::vector<Json> rest = Scores(model,
+                                          "{\"context\":\"<|endoftext|>abc\","
+                                          "\"continuation\":\"def\"}\n");
+    EXPECT_NEAR(LogLikelihood(lines[0]), LogLikelihood(lines[1]) + LogLikelihood(rest[0]), 1e-4);
+  }
+}
+
+TEST_F(ScoreCommandTest, LongTextsAreScoredInWindows) {
+  const std::string text(150, 'x');  // the context is 64
+  const std::vector<Json> lines = Scores("vanilla", "{\"text\":\"" + text + "\"}\n");
+  EXPECT_EQ(lines[0]["tokens"], 150);
+}
+
+TEST_F(ScoreCommandTest, WithoutPaddingTheFirstBlockIsNotScored) {
+  const std::string line = "{\"text\":\"abcdef\"}\n";
+  EXPECT_EQ(Scores("block", line, "--padding pad")[0]["tokens"], 6);
+  // The end-of-text token before the text and its first three.
+  EXPECT_EQ(Scores("block", line, "--padding nopad")[0]["tokens"], 3);
+}
+
+TEST_F(ScoreCommandTest, AnEmptyTextHasNothingToScore) {
+  const std::vector<Json> lines = Scores("block", "{\"text\":\"\"}\n{\"text\":\"a\"}\n");
+  EXPECT_EQ(lines[0]["log_likelihood"], 0.0);
+  EXPECT_EQ(lines[0]["tokens"], 0);
+  EXPECT_EQ(lines[1]["tokens"], 1);
+  EXPECT_EQ(Scores("block", "{\"text\":\"\"}\n").size(), 1U);
+}
+
+// A run that was killed leaves lines that are done and one that was cut.
+TEST_F(ScoreCommandTest, AnInterruptedRunGoesOn) {
+  const std::string input = "{\"text\":\"ab\"}\n{\"text\":\"cd\"}\n{\"text\":\"ef\"}\n";
+  const std::vector<Json> whole = Scores("block", input);
+  std::filesystem::remove(Path("out.jsonl"));
+  // The first run stops at the second line, whose output a file-size limit of 1,024 bytes refuses.
+  const std::string long_line = "{\"text\":\"ab\",\"pad\":\"" + std::string(600, 'p') + "\"}\n";
+  WriteFileAtomically(Path("in.jsonl"), long_line + long_line + long_line);
+  const std::string command = "score --threads 1 " + Path("block") + " --input " +
+                              Path("in.jsonl") + " --output " + Path("out.jsonl");
+  EXPECT_NE(Run(command, true, "trap '' XFSZ; ulimit -f 2; ").exit_code, 0);
+  EXPECT_FALSE(FileExists(Path("out.jsonl")));
+  ASSERT_TRUE(FileExists(Path("out.jsonl.partial")));
+  EXPECT_NE(std::filesystem::file_size(Path("out.jsonl.partial")), 0U);
+
+  const Outcome other = Score("block", "in.jsonl", "--padding nopad");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.output, HasSubstr("was begun with other settings"));
+  const Outcome outcome = Score("block", "in.jsonl");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("1 of 3 are done, going on"));
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
+  ASSERT_EQ(lines.size(), 3U);
+  for (const Json& line : lines) EXPECT_EQ(LogLikelihood(line), LogLikelihood(whole[0]));
+  EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
+}
+
+TEST_F(ScoreCommandTest, ClearErrorsForWhatCannotBe) {
+  ExpectError("{\"text\":\"a\"}\n{\"context\":\"a\"}\n", 2, "bad.jsonl:2: continuation");
+  ExpectError("{\"text\":\"a\",\"context\":\"a\"}\n", 2, "bad.jsonl:1: either \"text\" or");
+  ExpectError("{\"other\":1}\n", 2, "bad.jsonl:1: either \"text\" or");
+  ExpectError("{\"context\":\"a\",\"continuation\":\"\"}\n", 2, "adds no token to its context");
+  ExpectError("{\"text\":5}\n", 2, "bad.jsonl:1: text");
+  ExpectError("[1]\n", 2, "bad.jsonl:1");
+  ExpectError("{\"text\":\n", 1, "bad.jsonl:1");
+  ExpectError("{\"text\":\"\xFF\"}\n", 1, "bad.jsonl:1");
+  ExpectError("{\"text\":\"a\",\"text\":\"b\"}\n", 1, "bad.jsonl:1");
+  ExpectError("{\"context\":\"a\",\"continuation\":\"" + std::string(80, 'x') + "\"}\n", 2,
+              "the continuation's 80 tokens are more than the 64");
+  const std::string good = "{\"text\":\"a\"}\n";
+  ExpectError(good, 2, "--padding: \"left\" is not known", "--padding left");
+  ExpectError(good, 2, "--dtype: \"f16\" is not known", "--dtype f16");
+  ExpectError(good, 2, "batch_tokens: 0 is out of range", "--batch-tokens 0");
+  ExpectError(good, 2, "max_length: -1 is out of range", "--max-length -1");
+  EXPECT_EQ(Score("block", "absent.jsonl").exit_code, 1);
+  EXPECT_EQ(Score("absent", "bad.jsonl").exit_code, 1);
+  EXPECT_EQ(Scores("block", good).size(), 1U);
+  const Outcome again = Score("block", "in.jsonl");
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.output, HasSubstr("out.jsonl: is there already; --force replaces it"));
+}
+
+}  // namespace
+}  // namespace blockformer
