@@ -22,6 +22,7 @@ int Main(int argc, char** argv) {
   AddInspectCommand(app);
   AddConvertCommand(app);
   AddBenchCommand(app);
+  AddEvalDataCommand(app);
   AddDoctorCommand(app);
   try {
     app.parse(argc, argv);
