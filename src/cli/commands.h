@@ -11,6 +11,7 @@ void AddBenchCommand(CLI::App& app);
 void AddScoreCommand(CLI::App& app);
 void AddConvertCommand(CLI::App& app);
 void AddDoctorCommand(CLI::App& app);
+void AddEvalDataCommand(CLI::App& app);
 void AddGenerateCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);
 void AddPrepareCommand(CLI::App& app);

@@ -23,6 +23,7 @@ int Main(int argc, char** argv) {
   AddConvertCommand(app);
   AddScoreCommand(app);
   AddBenchCommand(app);
+  AddEvalDataCommand(app);
   AddDoctorCommand(app);
   try {
     app.parse(argc, argv);
