@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iterator>
+
+#include "base/child_process.h"
+#include "base/error.h"
+#include "base/file.h"
 
 namespace blockformer {
 namespace {
@@ -40,6 +45,29 @@ std::string PlotData(const std::string& name, const std::vector<PlotPoint>& poin
 std::string SvgTerminal(int width, int height) {
   return fmt::format("set terminal svg noenhanced size {},{} font 'sans,13' background '#ffffff'\n",
                      width, height);
+}
+
+std::string PlotTerminal(const std::string& flag, const std::string& path, int width, int height) {
+  if (path.ends_with(".svg")) return SvgTerminal(width, height);
+  Require(path.ends_with(".png"), ErrorCode::kInvalidArgument,
+          "{}: {} is no picture that can be drawn; .svg or .png is", flag, path);
+  return fmt::format("set terminal pngcairo noenhanced size {},{} font 'sans,11'\n", width, height);
+}
+
+void RequireGnuplot(const std::string& flag) {
+  const int exit_code = RunProcess({"gnuplot", "--version"}, "/dev/null");
+  Require(exit_code == 0, ErrorCode::kNotFound,
+          "{}: needs gnuplot, which is not here; Debian's package is gnuplot-nox", flag);
+}
+
+void DrawPlot(const std::string& path, const std::string& script) {
+  const std::filesystem::path script_path = path + ".gp";
+  const std::string log = path + ".log";
+  WriteFileAtomically(script_path.string(), script);
+  const int exit_code = RunProcess({"gnuplot", script_path.filename().string()}, log,
+                                   script_path.parent_path().string());
+  Require(exit_code == 0, ErrorCode::kIo, "{}: gnuplot failed, see {}", path, log);
+  std::filesystem::remove(log);
 }
 
 }  // namespace blockformer

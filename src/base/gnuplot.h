@@ -32,6 +32,18 @@ std::string PlotData(const std::string& name, const std::vector<PlotPoint>& poin
 // The command that begins an SVG of so many pixels.
 std::string SvgTerminal(int width, int height);
 
+// The same for the type of picture that a path's ending names: .svg or .png. Throws
+// Error(kInvalidArgument) that opens with `flag` for another one.
+std::string PlotTerminal(const std::string& flag, const std::string& path, int width, int height);
+
+// Throws Error(kNotFound) that opens with `flag` if gnuplot cannot be started. To be asked before
+// anything is computed.
+void RequireGnuplot(const std::string& flag);
+
+// Runs a script whose output is the file name of `path`, and which is left beside it as PATH.gp.
+// Throws Error(kIo) that names the log if gnuplot fails.
+void DrawPlot(const std::string& path, const std::string& script);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_BASE_GNUPLOT_H_

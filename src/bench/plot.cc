@@ -3,13 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <vector>
 
-#include "base/child_process.h"
-#include "base/error.h"
-#include "base/file.h"
 #include "base/gnuplot.h"
 
 namespace blockformer {
@@ -87,12 +83,6 @@ std::string Panel(const std::string& name, const std::string& settings,
 
 }  // namespace
 
-void RequireGnuplot() {
-  const int exit_code = RunProcess({"gnuplot", "--version"}, "/dev/null");
-  Require(exit_code == 0, ErrorCode::kNotFound,
-          "--plot: needs gnuplot, which is not here; Debian's package is gnuplot-nox");
-}
-
 std::string BenchPlotScript(const OrderedJson& report, const std::string& output) {
   std::string data;
   const std::string by_batch =
@@ -112,16 +102,7 @@ std::string BenchPlotScript(const OrderedJson& report, const std::string& output
 }
 
 void WriteBenchPlot(const OrderedJson& report, const std::string& path) {
-  const std::string script = path + ".gp";
-  const std::string log = path + ".log";
-  const std::filesystem::path directory = std::filesystem::path(script).parent_path();
-  const auto name = [](const std::string& file) {
-    return std::filesystem::path(file).filename().string();
-  };
-  WriteFileAtomically(script, BenchPlotScript(report, name(path)));
-  const int exit_code = RunProcess({"gnuplot", name(script)}, log, directory.string());
-  Require(exit_code == 0, ErrorCode::kIo, "{}: gnuplot failed, see {}", path, log);
-  std::remove(log.c_str());
+  DrawPlot(path, BenchPlotScript(report, std::filesystem::path(path).filename().string()));
 }
 
 }  // namespace blockformer

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/gnuplot.h"
 #include "base/log.h"
 #include "base/parallel.h"
 #include "bench/compare.h"
@@ -121,7 +122,7 @@ RaceOptions CheckedOptions(const ThroughputFlags& flags) {
   RequireWritable("--json", flags.json);
   RequireWritable("--csv", flags.csv);
   RequireWritable("--plot", flags.plot);
-  if (!flags.plot.empty()) RequireGnuplot();
+  if (!flags.plot.empty()) RequireGnuplot("--plot");
   return options;
 }
 
