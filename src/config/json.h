@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -30,8 +31,9 @@ Json ReadJsonFile(const std::string& path);
 // Reads YAML into the same form as JSON, so that one reader checks both. Plain scalars become
 // booleans, integers, floating-point numbers or null as YAML 1.2's core schema has them. Throws as
 // ParseJson does; also for bytes that are not valid UTF-8, for tags, and for anchors and aliases,
-// which recipes do not need.
-Json ParseYaml(std::string_view text, const std::string& source);
+// which recipes do not need. `lines`, unless null, gets the line of each key at the top level.
+Json ParseYaml(std::string_view text, const std::string& source,
+               std::map<std::string, int>* lines = nullptr);
 Json ReadYamlFile(const std::string& path);
 
 // Reads the fields of one JSON object. Every accessor throws Error(kInvalidArgument) that names the

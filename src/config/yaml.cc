@@ -49,7 +49,8 @@ bool IsUtf8(const std::string& text) {
 
 class JsonBuilder : public YAML::EventHandler {
  public:
-  explicit JsonBuilder(const std::string& source) : source_(source) {}
+  JsonBuilder(const std::string& source, std::map<std::string, int>* lines)
+      : source_(source), lines_(lines) {}
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
@@ -71,6 +72,7 @@ class JsonBuilder : public YAML::EventHandler {
       if (open_.back()->contains(value)) {
         FailAt(mark, fmt::format("the key \"{}\" stands twice; keep one of them", value));
       }
+      if (lines_ != nullptr && open_.size() == 1) lines_->emplace(value, mark.line + 1);
     } else {
       Add(mark, tag == "!" ? Json(value) : ToScalar(value));  // "!" marks a quoted scalar
     }
@@ -101,7 +103,9 @@ class JsonBuilder : public YAML::EventHandler {
     if (anchor != 0) FailAt(mark, "anchors are not read; remove the &name");
   }
   void RejectTag(const YAML::Mark& mark, const std::string& tag) const {
-    if (!tag.empty() && tag != "?" && tag != "!") FailAt(mark, "tags are not read: " + tag);
+    if (tag.empty() || tag == "?" || tag == "!") return;
+    FailAt(mark,
+           fmt::format("tags are not read: {}; a plain value is wanted, no type or code", tag));
   }
 
   Json* Add(const YAML::Mark& mark, Json value) {
@@ -133,6 +137,7 @@ class JsonBuilder : public YAML::EventHandler {
   }
 
   const std::string& source_;
+  std::map<std::string, int>* lines_;
   Json root_;
   std::vector<Json*> open_;  // stable: a parent does not grow while a child of it is open
   std::vector<std::string> keys_;
@@ -141,9 +146,10 @@ class JsonBuilder : public YAML::EventHandler {
 
 }  // namespace
 
-Json ParseYaml(std::string_view text, const std::string& source) {
+Json ParseYaml(std::string_view text, const std::string& source,
+               std::map<std::string, int>* lines) {
   std::istringstream stream{std::string(text)};
-  JsonBuilder builder(source);
+  JsonBuilder builder(source, lines);
   try {
     YAML::Parser parser(stream);
     parser.HandleNextDocument(builder);

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "data/corpus.h"
-#include "text/unicode.h"
+#include "eval/python_text.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -13,41 +13,6 @@ namespace {
 
 using Paths = std::vector<std::string>;
 using Records = std::vector<OrderedJson>;
-
-// Non-overlapping occurrences from left to right, as Python's str.replace does it.
-std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
-  std::string result;
-  size_t begin = 0;
-  for (size_t found; (found = text.find(from, begin)) != text.npos; begin = found + from.size()) {
-    result.append(text.substr(begin, found - begin)).append(to);
-  }
-  return result.append(text.substr(begin));
-}
-
-// Valid UTF-8 without white space at its ends.
-std::string_view Strip(std::string_view text) {
-  size_t begin = text.size();
-  size_t end = 0;
-  for (size_t position = 0; position < text.size();) {
-    const size_t start = position;
-    if (IsWhiteSpace(NextCodePoint(text, &position))) continue;
-    begin = std::min(begin, start);
-    end = position;
-  }
-  return begin < end ? text.substr(begin, end - begin) : std::string_view();
-}
-
-// The first character in title case and the others in lower case, as Python's str.capitalize does
-// it.
-std::string Capitalize(std::string_view text) {
-  std::string result;
-  for (size_t position = 0; position < text.size();) {
-    const bool first = position == 0;
-    const char32_t character = NextCodePoint(text, &position);
-    AppendUtf8(first ? ToTitleCase(character) : ToLowerCase(character), &result);
-  }
-  return result;
-}
 
 // Drops each "[" with what follows up to the next "]" on its line.
 std::string RemoveBrackets(std::string_view text) {

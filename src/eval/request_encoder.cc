@@ -4,26 +4,10 @@
 #include <string>
 
 #include "base/error.h"
-#include "text/unicode.h"
+#include "eval/python_text.h"
 #include "text/utf8.h"
 
 namespace blockformer {
-namespace {
-
-// Python's str.isspace(): beside the property White_Space also the information separators.
-bool IsPythonSpace(char32_t character) {
-  return IsWhiteSpace(character) || (character >= 0x1C && character <= 0x1F);
-}
-
-}  // namespace
-
-std::string_view StripEnd(std::string_view text) {
-  size_t end = 0;
-  for (size_t position = 0; position < text.size();) {
-    if (!IsPythonSpace(NextCodePoint(text, &position))) end = position;
-  }
-  return text.substr(0, end);
-}
 
 ScoreRequest EncodePair(const Tokenizer& tokenizer, std::string_view context,
                         std::string_view continuation, int32_t end_of_text) {

@@ -24,9 +24,6 @@ ScoreRequest EncodePair(const Tokenizer& tokenizer, std::string_view context,
 std::vector<ScoreRequest> RollingWindows(const std::vector<int32_t>& tokens, int64_t max_length,
                                          int32_t end_of_text);
 
-// Python's str.rstrip(): without the white space at the end.
-std::string_view StripEnd(std::string_view text);
-
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_EVAL_REQUEST_ENCODER_H_

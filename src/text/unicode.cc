@@ -54,12 +54,16 @@ bool IsWordCharacter(char32_t character) {
          Contains(kAlphabeticSymbols, character);
 }
 
-char32_t ToTitleCase(char32_t character) {
-  return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(character)));
-}
-
 char32_t ToLowerCase(char32_t character) {
   return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(character)));
+}
+
+char32_t ToUpperCase(char32_t character) {
+  return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(character)));
+}
+
+char32_t ToTitleCase(char32_t character) {
+  return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(character)));
 }
 
 }  // namespace blockformer

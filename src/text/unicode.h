@@ -12,10 +12,10 @@ bool IsNumber(char32_t character);         // general category N
 bool IsWhiteSpace(char32_t character);     // the property White_Space
 bool IsWordCharacter(char32_t character);  // \w of Unicode Technical Standard 18, annex C
 
-// The character that the other case has in its place: itself if there is none, or if there it is
-// several characters.
-char32_t ToTitleCase(char32_t character);
+// Simple case mappings: one character for one, so that U+00DF, whose upper case is "SS", stays.
 char32_t ToLowerCase(char32_t character);
+char32_t ToUpperCase(char32_t character);
+char32_t ToTitleCase(char32_t character);
 
 struct CodePointRange {
   char32_t first;

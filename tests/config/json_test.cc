@@ -54,11 +54,20 @@ TEST(ParseYamlTest, ReadsScalarsAsTheCoreSchemaHasThem) {
   EXPECT_TRUE(json["k"].is_null());
 }
 
+TEST(ParseYamlTest, TellsTheLinesOfTheTopLevel) {
+  std::map<std::string, int> lines;
+  ParseYaml("# a comment\na: 1\nb:\n  c: [1]\n  d: 2\n'e': |\n  text\n\nf: x\n", "t", &lines);
+  const std::map<std::string, int> expected = {{"a", 2}, {"b", 3}, {"e", 6}, {"f", 9}};
+  EXPECT_EQ(lines, expected);
+}
+
 TEST(ParseYamlTest, RefusesDuplicatesAnchorsAndBrokenText) {
   EXPECT_THAT(MessageOf([] { ParseYaml("a: 1\nb: 2\na: 3\n", "r.yaml"); }),
               testing::AllOf(HasSubstr("r.yaml: line 3"), HasSubstr("\"a\" stands twice")));
   EXPECT_THAT(MessageOf([] { ParseYaml("a: &x 1\nb: *x\n", "r.yaml"); }), HasSubstr("anchors"));
   EXPECT_THAT(MessageOf([] { ParseYaml("a: !!binary 1\n", "r.yaml"); }), HasSubstr("tags"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: 1\nb: !function utils.f\n", "t.yaml"); }),
+              HasSubstr("t.yaml: line 2, column 4: tags are not read: !function; a plain value"));
   EXPECT_THAT(MessageOf([] { ParseYaml("a: [1, 2\nb: 3", "r.yaml"); }),
               HasSubstr("not valid YAML"));
   EXPECT_THAT(MessageOf([] { ParseYaml("[a]: 1\n", "r.yaml"); }), HasSubstr("a key must be"));

@@ -1,0 +1,24 @@
+#ifndef BLOCKFORMER_EVAL_BUILTIN_TASKS_H_
+#define BLOCKFORMER_EVAL_BUILTIN_TASKS_H_
+
+#include <span>
+#include <string_view>
+
+namespace blockformer {
+
+// A task that comes with the program, in the form of a task file.
+struct BuiltinTask {
+  std::string_view name;
+  std::string_view yaml;
+};
+
+// Prompts, metrics and versions are those of lm-evaluation-harness 0.4.2; records are
+// {"ctx", "choices", "label"}, or {"text"} (lambada_openai), or {"page"} (wikitext).
+std::span<const BuiltinTask> BuiltinTasks();
+
+// Null if there is none of the name.
+const BuiltinTask* FindBuiltinTask(std::string_view name);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_EVAL_BUILTIN_TASKS_H_

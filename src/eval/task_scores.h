@@ -1,0 +1,50 @@
+#ifndef BLOCKFORMER_EVAL_TASK_SCORES_H_
+#define BLOCKFORMER_EVAL_TASK_SCORES_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "eval/eval_model.h"
+#include "eval/scorer.h"
+#include "eval/task.h"
+
+namespace blockformer {
+
+// A task with the records that it is evaluated on.
+struct TaskData {
+  Task task;
+  std::vector<TaskItem> items;
+};
+
+// What a model says of one request of an item.
+struct RequestScore {
+  double log_likelihood = 0;
+  bool is_greedy = true;  // each token is the likeliest one
+};
+
+// The requests of some tasks, encoded for a model: those of each item in turn.
+class TaskRequests {
+ public:
+  // Throws Error(kInvalidArgument) that opens with the place of an item that cannot be scored.
+  TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model, int64_t max_length);
+
+  int64_t size() const { return static_cast<int64_t>(requests_.size()); }
+  int64_t num_tokens() const { return num_tokens_; }
+
+  // Scores the requests from number `first` on. `on_score` is called for each, in order, with the
+  // number of tokens that are done, those before `first` among them; returning false ends the run.
+  using OnScore = std::function<bool(const RequestScore& score, int64_t tokens_done)>;
+  void Run(Scorer* scorer, int64_t first, const OnScore& on_score) const;
+
+ private:
+  // What is computed for a request: one text, or the windows of a long one; none for an empty one.
+  using Windows = std::vector<ScoreRequest>;
+
+  std::vector<Windows> requests_;
+  int64_t num_tokens_ = 0;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_EVAL_TASK_SCORES_H_
