@@ -28,7 +28,7 @@ def shapes(vocab_size):
 
 
 def write_safetensors(path, tensor_shapes):
-    header, data = {}, bytearray()
+    header, data = {"__metadata__": {"format": "pt"}}, bytearray()  # transformers wants it
     generator = random.Random(1)
     for name, shape in tensor_shapes.items():
         count = shape[0] * (shape[1] if len(shape) == 2 else 1)
