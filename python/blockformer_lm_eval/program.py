@@ -19,7 +19,7 @@ class ProgramError(RuntimeError):
 def find_program(path=None):
     """Path of the program: `path`, else $BLOCKFORMER, else `blockformer` in PATH."""
     wanted = path or os.environ.get("BLOCKFORMER") or "blockformer"
-    found = shutil.which(wanted)
+    found = shutil.which(str(wanted))
     if found is None:
         raise ProgramError(f"{wanted}: there is no such program; put blockformer in PATH, or name "
                            "it by the environment variable BLOCKFORMER or by program=PATH")
