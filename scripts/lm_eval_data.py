@@ -90,8 +90,12 @@ _LAMBADA = [
     "In this village only one man ever got such a letter",
     "Marta counted the sheep twice. Forty-one. There should be forty-two. She took her stick and "
     "went out to look for the missing sheep",
-    "He baked bread every morning and sold it every noon, so that in the evening the only thing "
-    "in his shop was the smell of bread",
+    # Longer than the context of a tiny model, so that its beginning is cut off.
+    "He baked bread every morning and sold it every noon, and when the street was quiet again he "
+    "sat down on the bench before his shop and counted what he had taken in: so many coins of "
+    "copper, so many of silver, and once in a year, on the day of the great fair, one of gold. "
+    "Then he swept the floor, shut the oven, and went home by the river; the only thing that "
+    "stayed in his shop through the night was the smell of bread",
     "Two men claimed the horse. \"Let it go,\" the judge said, \"and see whom it follows.\" But "
     "it followed neither, and so the judge kept the horse",
     "She had been told that the bridge was closed. She had not been told that there was no bridge",

@@ -4,7 +4,7 @@
 #
 #   scripts/make_lm_eval_venv.sh FOLDER
 #
-# Exit code 3: PyPI is not reachable, so that there is nothing to be checked here; 1: other failures.
+# Exit code 3: PyPI is not reachable, so that nothing can be checked here; 1: other failures.
 set -euo pipefail
 
 fail() {
