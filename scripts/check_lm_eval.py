@@ -242,7 +242,10 @@ def check(arguments, folder):
 def main():
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory(prefix="check-lm-eval-") as folder:
-        differences = check(arguments, pathlib.Path(folder))
+        try:
+            differences = check(arguments, pathlib.Path(folder))
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"check_lm_eval.py: {error}")
     if differences:
         print(f"\n{len(differences)} differences:", *differences, sep="\n")
         sys.exit(1)

@@ -110,10 +110,14 @@ _PAGE = (" \n = {name} = \n \n {name} is a lake in the north @-@ west of an inve
          "! \n \n = = Name = = \n \n The fishermen 's word \" {name} \" ( \" {other} \" in older "
          "books ) means ' quiet ' . Is it quiet ? The town 's people say : no . \n \n = = = Fish "
          "= = = \n \n Trout , pike [ and eel ] live there at 20 ° C . {more}\n")
+# Long pages, of several windows, but not of one sentence repeated: the backend hf takes requests
+# whose tokens are equal for one, even if they divide them otherwise into context and continuation.
 _WIKITEXT = [
     _PAGE.format(name="Orvel", size=204, other="Orwel", more=""),
-    _PAGE.format(name="Tarn Loma", size=311, other="Lóma", more="Herons eat most of them . " * 30),
-    _PAGE.format(name="Miresee", size=87, other="湖", more="In 1911 it froze . " * 9),
+    _PAGE.format(name="Tarn Loma", size=311, other="Lóma",
+                 more=" ".join(f"In {1911 + 7 * i} it froze {i * i} times ;" for i in range(20))),
+    _PAGE.format(name="Miresee", size=87, other="湖",
+                 more=" ".join(f"{count} herons were seen ," for count in (9, 14, 27, 3, 110))),
 ]
 
 _HELLASWAG = [
