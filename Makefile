@@ -9,13 +9,15 @@ NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build quickstart test test-slow cross-aarch64 bench lint format install clean
+.PHONY: help packages build quickstart test test-slow cross-aarch64 check-lm-eval bench lint format \
+	install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
 	@echo "make build       both programs, in build/release"
 	@echo "make test        builds and runs the fast tests; make test-slow the others;"
 	@echo "                 make cross-aarch64 the engine's for AArch64, in QEMU"
+	@echo "make check-lm-eval  compares blockformer eval with EleutherAI's lm-evaluation-harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
 	@echo "make lint        format, naming, static analysis, include directions"
 	@echo "make format      formats the C++ sources"
@@ -49,6 +51,10 @@ cross-aarch64:
 	cmake --preset cross-aarch64
 	$(NINJA) --target base_test kernels_test engine_test
 	$(CTEST) --tests-regex '^(base|kernels|engine)\.'
+
+check-lm-eval: $(BUILD)/build.ninja
+	$(NINJA) --target blockformer
+	BUILD=$(BUILD) scripts/check_lm_eval.sh
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

@@ -28,12 +28,12 @@ def shapes(vocab_size):
 
 
 def write_safetensors(path, tensor_shapes):
-    header, data = {}, bytearray()
+    header, data = {"__metadata__": {"format": "pt"}}, bytearray()  # transformers wants it
     generator = random.Random(1)
     for name, shape in tensor_shapes.items():
         count = shape[0] * (shape[1] if len(shape) == 2 else 1)
         begin = len(data)
-        data += struct.pack(f"<{count}f", *(generator.gauss(0, 0.1) for _ in range(count)))
+        data += struct.pack(f"<{count}f", *(generator.gauss(0, 0.5) for _ in range(count)))
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, len(data)]}
     encoded = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + data)
