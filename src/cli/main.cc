@@ -22,6 +22,7 @@ int Main(int argc, char** argv) {
   AddInspectCommand(app);
   AddConvertCommand(app);
   AddScoreCommand(app);
+  AddEvalCommand(app);
   AddBenchCommand(app);
   AddEvalDataCommand(app);
   AddDoctorCommand(app);

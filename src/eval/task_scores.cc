@@ -1,6 +1,7 @@
 #include "eval/task_scores.h"
 
-#include <deque>
+#include <fmt/format.h>
+
 #include <span>
 #include <utility>
 
@@ -11,7 +12,7 @@
 namespace blockformer {
 namespace {
 
-int64_t CountTokens(const std::vector<ScoreRequest>& windows) {
+int64_t TokensOf(const std::vector<ScoreRequest>& windows) {
   int64_t tokens = 0;
   for (const ScoreRequest& window : windows) tokens += static_cast<int64_t>(window.tokens.size());
   return tokens;
@@ -37,6 +38,22 @@ std::vector<ScoreRequest> Encode(const TaskData& data, const TaskItem& item, con
 
 }  // namespace
 
+// FNV-1a.
+std::string HashOf(const TaskData& data) {
+  uint64_t hash = 0xCBF29CE484222325;
+  const auto add = [&](const std::string& text) {
+    for (const char byte : text + '\0') hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
+  };
+  for (const TaskItem& item : data.items) {
+    for (const TextPair& pair : item.requests) {
+      add(pair.context);
+      add(pair.continuation);
+    }
+    add(fmt::format("{}", item.target));
+  }
+  return fmt::format("{:016x}", hash);
+}
+
 TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model,
                            int64_t max_length) {
   for (const TaskData& data : tasks) {
@@ -50,11 +67,16 @@ TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& 
     });
     for (std::vector<Windows>& item : encoded) {
       for (Windows& request : item) {
-        num_tokens_ += CountTokens(request);
         requests_.push_back(std::move(request));
       }
     }
   }
+}
+
+int64_t TaskRequests::CountTokens(int64_t count) const {
+  int64_t tokens = 0;
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) tokens += TokensOf(requests_[i]);
+  return tokens;
 }
 
 void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) const {
@@ -63,8 +85,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) c
   size_t request = asked;  // the one whose windows' scores come in
   size_t scored = 0;       // windows of it
   RequestScore score;
-  int64_t tokens_done = 0;
-  for (size_t i = 0; i < request; ++i) tokens_done += CountTokens(requests_[i]);
+  int64_t tokens_done = CountTokens(first);
   const auto next = [&]() -> std::optional<ScoreRequest> {
     while (asked < requests_.size() && window == requests_[asked].size()) {
       ++asked;
@@ -76,7 +97,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) c
   // Hands on all requests whose windows are done; an empty one has none.
   const auto finish_requests = [&] {
     while (request < requests_.size() && scored == requests_[request].size()) {
-      tokens_done += CountTokens(requests_[request]);
+      tokens_done += TokensOf(requests_[request]);
       if (!on_score(std::exchange(score, {}), tokens_done)) return false;
       ++request;
       scored = 0;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "eval/eval_model.h"
@@ -17,6 +18,9 @@ struct TaskData {
   std::vector<TaskItem> items;
 };
 
+// Tells whether the same is asked of a model, and the same answers are right.
+std::string HashOf(const TaskData& data);
+
 // What a model says of one request of an item.
 struct RequestScore {
   double log_likelihood = 0;
@@ -30,10 +34,11 @@ class TaskRequests {
   TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model, int64_t max_length);
 
   int64_t size() const { return static_cast<int64_t>(requests_.size()); }
-  int64_t num_tokens() const { return num_tokens_; }
+  // Of the first `count` requests.
+  int64_t CountTokens(int64_t count) const;
 
   // Scores the requests from number `first` on. `on_score` is called for each, in order, with the
-  // number of tokens that are done, those before `first` among them; returning false ends the run.
+  // tokens that are done, as CountTokens() has them; returning false ends the run.
   using OnScore = std::function<bool(const RequestScore& score, int64_t tokens_done)>;
   void Run(Scorer* scorer, int64_t first, const OnScore& on_score) const;
 
@@ -42,7 +47,6 @@ class TaskRequests {
   using Windows = std::vector<ScoreRequest>;
 
   std::vector<Windows> requests_;
-  int64_t num_tokens_ = 0;
 };
 
 }  // namespace blockformer

@@ -1,0 +1,140 @@
+#include "cli/eval_tasks.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <fstream>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "base/resumable_lines.h"
+#include "bench/build_info.h"
+#include "cli/model_argument.h"
+#include "eval/eval_report.h"
+#include "eval/task_scores.h"
+
+namespace blockformer {
+namespace {
+
+std::vector<TaskData> ReadTasks(const TaskFlags& flags) {
+  std::vector<TaskData> tasks;
+  std::set<std::string> names;
+  for (const std::string& name : flags.tasks) {
+    Task task = ReadTask(name, flags.data);
+    Require(names.insert(task.name).second, ErrorCode::kInvalidArgument,
+            "--tasks: {} stands twice; each task once is wanted", task.name);
+    std::vector<TaskItem> items = ReadItems(task, flags.limit);
+    tasks.push_back({std::move(task), std::move(items)});
+  }
+  return tasks;
+}
+
+// A line of the scores of an interrupted run.
+std::string ToLine(const RequestScore& score) {
+  return ToText(OrderedJson{score.log_likelihood, score.is_greedy});
+}
+
+std::vector<RequestScore> ReadScores(const std::string& path) {
+  std::vector<RequestScore> scores;
+  std::ifstream stream(path);
+  for (std::string line; std::getline(stream, line);) {
+    const std::string place = fmt::format("{}:{}", path, scores.size() + 1);
+    const Json json = ParseJson(line, place);
+    const bool is_score =
+        json.is_array() && json.size() == 2 && json[0].is_number() && json[1].is_boolean();
+    Require(is_score, ErrorCode::kCorrupt, "{}: {} is no score; remove the file to begin anew",
+            place, line);
+    scores.push_back({json[0].get<double>(), json[1].get<bool>()});
+  }
+  return scores;
+}
+
+// What is known of the run before any score is.
+OrderedJson RunConfig(const std::string& model, const TaskFlags& flags, const EvalFlags& eval,
+                      const Scorer& scorer) {
+  OrderedJson config = {{"model", "blockformer"},
+                        {"model_args", fmt::format("pretrained={},dtype={}", model, eval.dtype)},
+                        {"model_kind", KindName(scorer.model().config())},
+                        {"weights", NumberTypeName(scorer.model().weight_type())},
+                        {"max_length", scorer.options().max_length},
+                        {"batch_tokens", scorer.options().batch_tokens},
+                        {"limit", nullptr},
+                        {"commit", kBuildCommit},
+                        {"harness", "0.4.7"}};
+  if (scorer.model().is_block()) config["padding"] = PaddingName(*scorer.options().padding);
+  if (flags.limit) config["limit"] = *flags.limit;
+  return config;
+}
+
+// What must be equal for scores to be continued.
+std::string SettingsText(const std::string& model, const std::vector<TaskData>& tasks,
+                         const EvalFlags& eval) {
+  OrderedJson hashes = OrderedJson::array();
+  for (const TaskData& data : tasks) hashes.push_back({data.task.name, HashOf(data)});
+  return ToText(OrderedJson{
+             {"model", ModelIdentity(model)}, {"scoring", eval.Settings()}, {"tasks", hashes}}) +
+         "\n";
+}
+
+// Appends the scores that are still wanted. Returns what it took.
+OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
+                      std::vector<RequestScore>* scores, ResumableLines* done) {
+  ProgressBar progress("evaluating", requests.CountTokens(requests.size()), "tokens");
+  const int64_t begin = requests.CountTokens(static_cast<int64_t>(scores->size()));
+  int64_t tokens = begin;
+  progress.StartAt(begin);
+  const auto start = std::chrono::steady_clock::now();
+  requests.Run(scorer, static_cast<int64_t>(scores->size()),
+               [&](const RequestScore& score, int64_t tokens_done) {
+                 scores->push_back(score);
+                 if (done != nullptr) done->Append(ToLine(score));
+                 progress.Update(tokens = tokens_done);
+                 return !StopRequested();
+               });
+  progress.Finish();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  tokens -= begin;
+  fmt::print(stderr, "{} tokens, {:.1f} tokens/s\n", tokens, static_cast<double>(tokens) / seconds);
+  return {{"tokens", tokens}, {"seconds", seconds}};
+}
+
+}  // namespace
+
+void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
+                   const EvalFlags& eval) {
+  const std::vector<TaskData> tasks = ReadTasks(flags);
+  const EvalModel model = EvalModel::Load(model_directory, eval.Type());
+  Scorer scorer(model.model, eval.scorer);
+  const TaskRequests requests(tasks, model, scorer.options().max_length);
+  CatchStopSignals();
+  std::optional<ResumableLines> done;
+  std::vector<RequestScore> scores;
+  if (!flags.json.empty()) {
+    done.emplace(flags.json, SettingsText(model_directory, tasks, eval));
+    scores = ReadScores(done->partial_path());
+    if (!scores.empty()) {
+      LogInfo("{}: {} of {} requests are done, going on", flags.json, scores.size(),
+              requests.size());
+    }
+  }
+  OrderedJson config = RunConfig(model_directory, flags, eval, scorer);
+  config.update(ScoreRest(requests, &scorer, &scores, done ? &*done : nullptr));
+  if (static_cast<int64_t>(scores.size()) < requests.size()) {
+    Fail(ErrorCode::kInterrupted, "eval: stopped after {} of {} requests{}", scores.size(),
+         requests.size(), done ? "; the same command goes on" : "; with --json it could go on");
+  }
+  const OrderedJson report = MakeEvalReport(tasks, scores, config);
+  if (done) {
+    WriteFileAtomically(flags.json, ToText(report, 1) + "\n");
+    done->Discard();
+  }
+  fmt::print("{}", EvalTable(report));
+}
+
+}  // namespace blockformer
