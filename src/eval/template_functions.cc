@@ -12,7 +12,7 @@ namespace {
 
 using Arguments = std::vector<Json>;
 
-constexpr size_t kMaxPieces = size_t{1} << 22;
+constexpr size_t kMaxPieces = size_t{1} << 20;
 
 const std::string& TextOf(const Json& value) { return StringIn(value, "the value before it"); }
 

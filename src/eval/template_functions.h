@@ -12,7 +12,7 @@
 namespace blockformer {
 
 // What templates may produce in one evaluation, intermediate values included.
-constexpr size_t kMaxTemplateBytes = size_t{1} << 28;
+constexpr size_t kMaxTemplateBytes = size_t{1} << 26;
 
 // A method (value.name(arguments)) or a filter (value | name(arguments)) of templates. `call`
 // throws Error(kInvalidArgument) with what is wrong with a value; the caller knows where it stands.
