@@ -102,8 +102,8 @@ int64_t CheckIndex(const DocRule& rule, int64_t index, size_t choices) {
 // The index of the right choice: given as such or by the choice itself. Digits are an index first
 // if they come from a template, and a choice first if they are a field's value.
 int64_t LabelOf(const DocRule& rule, const Json& record, const std::vector<std::string>& choices) {
-  const auto find = [&](const Json& text) {
-    return text.is_string() ? std::find(choices.begin(), choices.end(), text) : choices.end();
+  const auto find = [&](const std::string& text) {
+    return std::find(choices.begin(), choices.end(), text);
   };
   const auto same = find(rule.text);  // in all records
   if (IsName(rule.text) && !IsField(rule, record) && same != choices.end()) {
@@ -111,7 +111,7 @@ int64_t LabelOf(const DocRule& rule, const Json& record, const std::vector<std::
   }
   const Json value = ValueOf(rule, record);
   const std::optional<int64_t> index = ReadInteger(value);
-  const auto found = find(value);
+  const auto found = value.is_string() ? find(value.get_ref<const std::string&>()) : choices.end();
   const bool index_first = index && !IsField(rule, record);
   if (found != choices.end() && !index_first) return found - choices.begin();
   RequireOf(index.has_value(), rule, "{} is neither the index of a choice nor one of the choices",
