@@ -14,7 +14,6 @@ namespace blockformer {
 namespace {
 
 constexpr uint64_t kMaxRecordBytes = uint64_t{1} << 24;
-constexpr size_t kMaxQuoteBytes = 80;
 
 template <typename... Args>
 void RequireOf(bool condition, const DocRule& rule, fmt::format_string<Args...> problem,
@@ -22,12 +21,6 @@ void RequireOf(bool condition, const DocRule& rule, fmt::format_string<Args...> 
   if (condition) return;
   Fail(ErrorCode::kInvalidArgument, "{}: {}", rule.place,
        fmt::format(problem, std::forward<Args>(args)...));
-}
-
-// A value in a message: on one line, and not all of a book.
-std::string Quote(const Json& value) {
-  if (!value.is_string()) return ToText(value).substr(0, kMaxQuoteBytes);
-  return ToText(Json(value.get_ref<const std::string&>().substr(0, kMaxQuoteBytes)));
 }
 
 bool IsDigits(std::string_view text) {

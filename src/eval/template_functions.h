@@ -29,6 +29,9 @@ std::span<const TemplateFunction> TemplateFilters();
 // "a string", "an integer", ... for messages.
 std::string_view KindOf(const Json& value);
 
+// A value in a message: on one line, and not all of a book.
+std::string Quote(const Json& value);
+
 // A value in the middle of a text: strings as they are, others as Python prints them (numbers with
 // a fraction only below 1e15). Throws Error(kInvalidArgument) for null, lists and objects.
 std::string ToTemplateText(const Json& value);

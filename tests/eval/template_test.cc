@@ -132,6 +132,7 @@ TEST(Template, MistakesNameThePlaceAndTheColumn) {
       {"{{ q.replace('', 'x') }}", "replace: what is replaced is empty"},
       {"{{ list.index('z') }}", "index: the list does not hold \"z\""},
       {"{{ q.index('z') }}", "index: the string does not hold \"z\""},
+      {"{{ list.index([1]) }}", "index: the list does not hold the value"},
       {"{{ q.index(1) }}", "index: what is looked for is an integer"},
   };
   for (const auto& [text, message] : cases) {
