@@ -38,9 +38,9 @@ class Parser {
       : text_(text), place_(place), offset_(offset) {}
 
   Expression Parse() {
-    const char next = Peek();
-    if (next == '-' || next == '+') {
-      FailHere(fmt::format("\"{{{{{}\" is not read; white space is kept as it stands", next));
+    if (offset_ < text_.size() && (text_[offset_] == '-' || text_[offset_] == '+')) {
+      FailHere(
+          fmt::format("\"{{{{{}\" is not read; white space is kept as it stands", text_[offset_]));
     }
     Expression expression = ParseSum();
     if (!Take('}')) FailHere(Unexpected() + "; }} ends an expression");

@@ -65,12 +65,7 @@ class TaskReader {
     Task task;
     task.name = At("task").String("task");
     if (task.name.empty()) FailKey("task", "is empty; a name is wanted");
-    task.output_type =
-        At("output_type")
-            .Choice<OutputType>("output_type",
-                                {{"multiple_choice", OutputType::kMultipleChoice},
-                                 {"loglikelihood", OutputType::kLogLikelihood},
-                                 {"loglikelihood_rolling", OutputType::kLogLikelihoodRolling}});
+    task.output_type = ReadOutputType();
     if (Has("metadata")) {
       task.version = At("metadata").Object("metadata").Number("version", 0, 1e6, task.version);
     }
@@ -100,6 +95,19 @@ class TaskReader {
       if (std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys)) continue;
       FailKey(key, fmt::format("is not known here; known are {}", fmt::join(kKeys, ", ")));
     }
+  }
+
+  OutputType ReadOutputType() const {
+    constexpr OutputType kTypes[] = {OutputType::kMultipleChoice, OutputType::kLogLikelihood,
+                                     OutputType::kLogLikelihoodRolling};
+    const std::string wanted = At("output_type").String("output_type");
+    std::vector<std::string> names;
+    for (const OutputType type : kTypes) {
+      names.push_back(OutputTypeName(type));
+      if (wanted == names.back()) return type;
+    }
+    FailKey("output_type", fmt::format("\"{}\" is not known; one of {} is wanted", wanted,
+                                       fmt::join(names, ", ")));
   }
 
   void ReadDataFiles(const std::string& data_directory, Task* task) const {

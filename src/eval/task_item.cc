@@ -14,7 +14,6 @@ namespace blockformer {
 namespace {
 
 constexpr uint64_t kMaxRecordBytes = uint64_t{1} << 24;
-constexpr size_t kMaxQuoteBytes = 80;
 
 template <typename... Args>
 void RequireOf(bool condition, const DocRule& rule, fmt::format_string<Args...> problem,
@@ -22,12 +21,6 @@ void RequireOf(bool condition, const DocRule& rule, fmt::format_string<Args...> 
   if (condition) return;
   Fail(ErrorCode::kInvalidArgument, "{}: {}", rule.place,
        fmt::format(problem, std::forward<Args>(args)...));
-}
-
-// A value in a message: on one line, and not all of a book.
-std::string Quote(const Json& value) {
-  if (!value.is_string()) return ToText(value).substr(0, kMaxQuoteBytes);
-  return ToText(Json(value.get_ref<const std::string&>().substr(0, kMaxQuoteBytes)));
 }
 
 bool IsDigits(std::string_view text) {
@@ -102,8 +95,8 @@ int64_t CheckIndex(const DocRule& rule, int64_t index, size_t choices) {
 // The index of the right choice: given as such or by the choice itself. Digits are an index first
 // if they come from a template, and a choice first if they are a field's value.
 int64_t LabelOf(const DocRule& rule, const Json& record, const std::vector<std::string>& choices) {
-  const auto find = [&](const Json& text) {
-    return text.is_string() ? std::find(choices.begin(), choices.end(), text) : choices.end();
+  const auto find = [&](const std::string& text) {
+    return std::find(choices.begin(), choices.end(), text);
   };
   const auto same = find(rule.text);  // in all records
   if (IsName(rule.text) && !IsField(rule, record) && same != choices.end()) {
@@ -111,7 +104,7 @@ int64_t LabelOf(const DocRule& rule, const Json& record, const std::vector<std::
   }
   const Json value = ValueOf(rule, record);
   const std::optional<int64_t> index = ReadInteger(value);
-  const auto found = find(value);
+  const auto found = value.is_string() ? find(value.get_ref<const std::string&>()) : choices.end();
   const bool index_first = index && !IsField(rule, record);
   if (found != choices.end() && !index_first) return found - choices.begin();
   RequireOf(index.has_value(), rule, "{} is neither the index of a choice nor one of the choices",

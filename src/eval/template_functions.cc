@@ -12,7 +12,8 @@ namespace {
 
 using Arguments = std::vector<Json>;
 
-constexpr size_t kMaxPieces = size_t{1} << 22;
+constexpr size_t kMaxQuoteBytes = 80;
+constexpr size_t kMaxPieces = size_t{1} << 20;
 
 const std::string& TextOf(const Json& value) { return StringIn(value, "the value before it"); }
 
@@ -52,13 +53,13 @@ Json Index(const Json& value, const Arguments& arguments) {
   if (value.is_array()) {
     const auto found = std::find(value.begin(), value.end(), wanted);
     Require(found != value.end(), ErrorCode::kInvalidArgument, "the list does not hold {}",
-            ToText(wanted).substr(0, 80));
+            Quote(wanted));
     return found - value.begin();
   }
   const std::string& text = TextOf(value);
   const size_t found = text.find(StringIn(wanted, "what is looked for"));
   Require(found != std::string::npos, ErrorCode::kInvalidArgument, "the string does not hold {}",
-          ToText(wanted).substr(0, 80));
+          Quote(wanted));
   return CountCharacters(std::string_view(text).substr(0, found));
 }
 
@@ -127,6 +128,12 @@ std::string_view KindOf(const Json& value) {
   if (value.is_number_integer()) return "an integer";
   if (value.is_number()) return "a number";
   return value.is_array() ? "a list" : "an object";
+}
+
+std::string Quote(const Json& value) {
+  if (value.is_structured()) return "the value";
+  if (!value.is_string()) return ToText(value);
+  return ToText(Json(value.get_ref<const std::string&>().substr(0, kMaxQuoteBytes)));
 }
 
 std::string ToTemplateText(const Json& value) {

@@ -12,7 +12,7 @@
 namespace blockformer {
 
 // What templates may produce in one evaluation, intermediate values included.
-constexpr size_t kMaxTemplateBytes = size_t{1} << 28;
+constexpr size_t kMaxTemplateBytes = size_t{1} << 26;
 
 // A method (value.name(arguments)) or a filter (value | name(arguments)) of templates. `call`
 // throws Error(kInvalidArgument) with what is wrong with a value; the caller knows where it stands.
@@ -28,6 +28,9 @@ std::span<const TemplateFunction> TemplateFilters();
 
 // "a string", "an integer", ... for messages.
 std::string_view KindOf(const Json& value);
+
+// A value in a message: on one line, and not all of a book.
+std::string Quote(const Json& value);
 
 // A value in the middle of a text: strings as they are, others as Python prints them (numbers with
 // a fraction only below 1e15). Throws Error(kInvalidArgument) for null, lists and objects.
