@@ -27,7 +27,7 @@ FOLDERS = {
     "server": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data"],
     "sweep": ["base", "config"],
-    "bench": ["base", "config", "text", "checkpoint", "data", "kernels", "engine"],
+    "bench": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
     "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval", "server",
             "sweep", "bench"],
 }

@@ -6,54 +6,16 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/progress.h"
 #include "bench/build_info.h"
 #include "bench/cost.h"
 #include "bench/outliers.h"
 #include "checkpoint/model_directory.h"
-#include "data/packing.h"
 #include "data/token_file.h"
-#include "engine/forward.h"
 #include "engine/weights.h"
+#include "eval/validation_loss.h"
 
 namespace blockformer {
 namespace {
-
-struct Sample {
-  ForwardInput input;
-  std::vector<int32_t> labels;
-};
-
-Sample ReadSample(const PackedSamples& samples, int64_t index) {
-  const auto length = static_cast<size_t>(samples.options().sample_length);
-  std::vector<int32_t> mask(length);
-  Sample sample;
-  sample.labels.resize(length);
-  ForwardInput& input = sample.input;
-  input.batch = 1;
-  input.units = samples.options().sample_length / samples.options().block_length;
-  input.ids.resize(length);
-  samples.Read(index, input.ids, mask, sample.labels);
-  for (const int32_t value : mask) input.mask.push_back(static_cast<uint8_t>(value));
-  // No block is padding alone: neither end of a document gets a whole block of it.
-  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
-  return sample;
-}
-
-// Sums over `count` samples, spread evenly as in the trainer's validation.
-LossSums SumLoss(const Model& model, const PackedSamples& samples, int64_t count) {
-  ProgressBar progress(NumberTypeName(model.weight_type()), count, "samples");
-  LossSums total;
-  for (int64_t i = 0; i < count; ++i) {
-    const Sample sample = ReadSample(samples, i * samples.NumSamples() / count);
-    const LossSums sums =
-        ComputeLoss(model, sample.input, sample.labels, Forward(model, sample.input));
-    total.sum += sums.sum;
-    total.count += sums.count;
-    progress.Update(i + 1);
-  }
-  return total;
-}
 
 ReadWeights WeightsOf(const std::string& directory, const ModelConfig& config, NumberType type,
                       int64_t outliers) {
@@ -65,10 +27,6 @@ ReadWeights WeightsOf(const std::string& directory, const ModelConfig& config, N
 
 void CheckOptions(const std::string& directory, const ModelConfig& config,
                   const PrecisionOptions& options) {
-  // ModelConfig::block_length of a vanilla model is 1.
-  Require(config.max_length > config.block_length, ErrorCode::kInvalidArgument,
-          "{}: max_length {} holds nothing to predict; more than {} is wanted", directory,
-          config.max_length, config.block_length);
   Require(options.outliers <= MaxOutliers(config), ErrorCode::kInvalidArgument,
           "--outliers: {} is more than the {} channels of {}", options.outliers,
           MaxOutliers(config), directory);
@@ -84,15 +42,6 @@ void CheckOptions(const std::string& directory, const ModelConfig& config,
           options.outliers, directory);
 }
 
-// How many samples there are to measure.
-int64_t CountSamples(const PackedSamples& samples, const TokenFile& tokens,
-                     const ModelConfig& config, int64_t wanted) {
-  Require(samples.NumSamples() > 0, ErrorCode::kInvalidArgument,
-          "--data: the {} tokens of {} do not fill one sample of {}", tokens.NumTokens(),
-          tokens.prefix(), config.max_length);
-  return std::min(wanted, samples.NumSamples());
-}
-
 }  // namespace
 
 OrderedJson MeasurePrecision(const std::string& directory, const std::string& data,
@@ -100,16 +49,13 @@ OrderedJson MeasurePrecision(const std::string& directory, const std::string& da
   const ModelConfig config = ReadModelConfig(directory);
   CheckOptions(directory, config, options);
   const TokenFile tokens(data);
-  const PackedSamples samples(tokens, ModelPacking(config, /*published=*/false));
-  const int64_t count = CountSamples(samples, tokens, config, options.samples);
+  const ValidationSamples samples(tokens, config, options.samples);
   OrderedJson results = OrderedJson::array();
   int64_t predicted = 0;
   for (const NumberType type : options.types) {
     const Model model(config, WeightsOf(directory, config, type, options.outliers));
-    const LossSums sums = SumLoss(model, samples, count);
+    const LossSums sums = samples.SumLoss(model, NumberTypeName(type));
     predicted = sums.count;
-    Require(predicted > 0, ErrorCode::kInvalidArgument,
-            "--data: the first {} samples of {} hold no token to predict", count, tokens.prefix());
     const double perplexity = std::exp(sums.Mean());
     Require(std::isfinite(perplexity), ErrorCode::kCorrupt,
             "{}: the model's loss in {} is {}, whose perplexity is no number", directory,
@@ -123,7 +69,7 @@ OrderedJson MeasurePrecision(const std::string& directory, const std::string& da
   }
   return {{"model", directory},
           {"data", tokens.prefix()},
-          {"samples", count},
+          {"samples", samples.count()},
           {"sample_length", config.max_length},
           {"predicted_tokens", predicted},
           {"outliers", options.outliers},

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/eval_flags.h"
+#include "cli/eval_loss.h"
 #include "cli/eval_tasks.h"
 #include "config/json.h"
 #include "eval/builtin_tasks.h"
@@ -24,6 +25,7 @@ struct Flags {
   std::vector<std::string> data;
   std::vector<std::string> compare;
   std::string show_task;
+  bool loss = false;
   TaskFlags tasks;
   EvalFlags eval;
 };
@@ -51,14 +53,18 @@ void Compare(const Flags& flags) {
   fmt::print("{}", ReportComparisonTable(comparison));
 }
 
+std::string OnlyData(const Flags& flags, const char* wanted) {
+  Require(flags.data.size() == 1, ErrorCode::kInvalidArgument,
+          "--data: {} paths are given; {} is wanted", flags.data.size(), wanted);
+  return flags.data[0];
+}
+
 void RunTasks(Flags flags) {
   Require(flags.models.size() == 1, ErrorCode::kInvalidArgument,
           "eval: {} models are given; tasks take one, and --compare puts two results side by side",
           flags.models.size());
-  Require(flags.data.size() <= 1, ErrorCode::kInvalidArgument,
-          "--data: {} paths are given; for tasks, one folder is wanted", flags.data.size());
   if (!flags.data.empty()) {
-    flags.tasks.data = flags.data[0];
+    flags.tasks.data = OnlyData(flags, "the folder of the tasks' data");
     Require(IsDirectory(flags.tasks.data), ErrorCode::kInvalidArgument,
             "--data: {} is no folder; that of the tasks' data is wanted", flags.tasks.data);
   }
@@ -77,6 +83,10 @@ void Evaluate(const Flags& given) {
           "eval: no model is given; a model directory is wanted");
   Require(!flags.tasks.limit || *flags.tasks.limit > 0, ErrorCode::kInvalidArgument,
           "--limit: {} is out of range; 1 or more is wanted", flags.tasks.limit.value_or(0));
+  if (flags.loss) {
+    return EvaluateLoss(flags.models, OnlyData(flags, "one token file"), flags.tasks.limit,
+                        flags.eval, flags.tasks.json);
+  }
   RunTasks(flags);
 }
 
@@ -100,7 +110,9 @@ void AddEvalCommand(CLI::App& app) {
                    "The folder of the tasks' data; without it eval-data, where `blockformer "
                    "eval-data` puts it, or a YAML file's own")
       ->type_name("PATH");
-  command->add_option("--limit", flags->tasks.limit, "Only the first N records of each task")
+  command
+      ->add_option("--limit", flags->tasks.limit,
+                   "Only the first N records of each task; with --loss, N samples")
       ->type_name("N");
   command
       ->add_option("--json", flags->tasks.json,
@@ -112,6 +124,9 @@ void AddEvalCommand(CLI::App& app) {
                    "Two --json files: differences, and whether they are significant")
       ->expected(2)
       ->type_name("A B");
+  command->add_flag("--loss", flags->loss,
+                    "The loss on a token file, --data PREFIX, as the trainer's validation measures "
+                    "it; takes several models");
   command->add_option("--show-task", flags->show_task, "Prints a built-in task, to be adapted")
       ->type_name("NAME");
   flags->eval.AddTo(command);

@@ -1,0 +1,61 @@
+#include "cli/eval_loss.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/file.h"
+#include "base/program.h"
+#include "checkpoint/model_directory.h"
+#include "cli/model_argument.h"
+#include "config/json.h"
+#include "eval/markdown_table.h"
+#include "eval/validation_loss.h"
+
+namespace blockformer {
+namespace {
+
+OrderedJson Measure(const std::string& directory, const TokenFile& tokens,
+                    std::optional<int64_t> limit, const EvalFlags& eval) {
+  const ValidationSamples samples(tokens, ReadModelConfig(directory),
+                                  limit.value_or(std::numeric_limits<int64_t>::max()));
+  const std::shared_ptr<const Model> model = Model::Load(directory, eval.Type());
+  const LossSums sums = samples.SumLoss(*model, ModelName(directory));
+  OrderedJson by_position = OrderedJson::array();
+  for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {
+    by_position.push_back(sums.sum_by_position[i] / static_cast<double>(sums.count_by_position[i]));
+  }
+  return {{"model", directory},
+          {"loss", sums.Mean()},
+          {"perplexity", std::exp(sums.Mean())},
+          {"loss_by_position", by_position},
+          {"samples", samples.count()},
+          {"sample_length", model->config().max_length},
+          {"predicted_tokens", sums.count}};
+}
+
+}  // namespace
+
+void EvaluateLoss(const std::vector<std::string>& models, const std::string& data,
+                  std::optional<int64_t> limit, const EvalFlags& eval, const std::string& json) {
+  CatchStopSignals();
+  const TokenFile tokens(data);
+  OrderedJson results = OrderedJson::array();
+  std::vector<std::vector<std::string>> rows;
+  for (const std::string& directory : models) {
+    const OrderedJson result = Measure(directory, tokens, limit, eval);
+    rows.push_back({ModelName(directory), fmt::format("{:.4f}", result["loss"].get<double>()),
+                    fmt::format("{:.3f}", result["perplexity"].get<double>()),
+                    fmt::format("{}", result["predicted_tokens"].get<int64_t>())});
+    results.push_back(result);
+  }
+  if (!json.empty()) {
+    const OrderedJson report = {{"task", "loss"}, {"data", tokens.prefix()}, {"results", results}};
+    WriteFileAtomically(json, ToText(report, 1) + "\n");
+  }
+  fmt::print("{}", MarkdownTable(
+                       {{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows));
+}
+
+}  // namespace blockformer

@@ -1,0 +1,78 @@
+#include "eval/validation_loss.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/program.h"
+#include "base/progress.h"
+
+namespace blockformer {
+namespace {
+
+struct Sample {
+  ForwardInput input;
+  std::vector<int32_t> labels;
+};
+
+Sample ReadSample(const PackedSamples& samples, int64_t index) {
+  const auto length = static_cast<size_t>(samples.options().sample_length);
+  std::vector<int32_t> mask(length);
+  Sample sample;
+  sample.labels.resize(length);
+  ForwardInput& input = sample.input;
+  input.batch = 1;
+  input.units = samples.options().sample_length / samples.options().block_length;
+  input.ids.resize(length);
+  samples.Read(index, input.ids, mask, sample.labels);
+  for (const int32_t value : mask) input.mask.push_back(static_cast<uint8_t>(value));
+  // No block is padding alone: neither end of a document gets a whole block of it.
+  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
+  return sample;
+}
+
+PackingOptions PackingOf(const ModelConfig& config) {
+  // ModelConfig::block_length of a vanilla model is 1.
+  Require(config.max_length > config.block_length, ErrorCode::kInvalidArgument,
+          "the model's max_length {} holds nothing to predict; more than {} is wanted",
+          config.max_length, config.block_length);
+  return ModelPacking(config, /*published=*/false);
+}
+
+void Add(const LossSums& sums, LossSums* total) {
+  total->sum += sums.sum;
+  total->count += sums.count;
+  total->sum_by_position.resize(sums.sum_by_position.size());
+  total->count_by_position.resize(sums.count_by_position.size());
+  for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {
+    total->sum_by_position[i] += sums.sum_by_position[i];
+    total->count_by_position[i] += sums.count_by_position[i];
+  }
+}
+
+}  // namespace
+
+ValidationSamples::ValidationSamples(const TokenFile& tokens, const ModelConfig& config,
+                                     int64_t limit)
+    : samples_(tokens, PackingOf(config)),
+      prefix_(tokens.prefix()),
+      count_(std::min(limit, samples_.NumSamples())) {
+  Require(count_ > 0, ErrorCode::kInvalidArgument,
+          "--data: the {} tokens of {} do not fill one sample of {}", tokens.NumTokens(), prefix_,
+          config.max_length);
+}
+
+LossSums ValidationSamples::SumLoss(const Model& model, const std::string& label) const {
+  ProgressBar progress(label, count_, "samples");
+  LossSums total;
+  for (int64_t i = 0; i < count_; ++i) {
+    Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} samples", i, count_);
+    const Sample sample = ReadSample(samples_, i * samples_.NumSamples() / count_);
+    Add(ComputeLoss(model, sample.input, sample.labels, Forward(model, sample.input)), &total);
+    progress.Update(i + 1);
+  }
+  Require(total.count > 0, ErrorCode::kInvalidArgument,
+          "--data: the first {} samples of {} hold no token to predict", count_, prefix_);
+  return total;
+}
+
+}  // namespace blockformer

@@ -1,0 +1,37 @@
+#ifndef BLOCKFORMER_EVAL_VALIDATION_LOSS_H_
+#define BLOCKFORMER_EVAL_VALIDATION_LOSS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "data/packing.h"
+#include "data/token_file.h"
+#include "engine/forward.h"
+
+namespace blockformer {
+
+// The samples of a token file on which the trainer's validation measures a model: documents packed
+// as the model was trained, and `count` samples of its context spread evenly over them. Keeps a
+// reference to the token file.
+class ValidationSamples {
+ public:
+  // At most `limit` samples. Throws Error(kInvalidArgument) if the tokens do not fill one, or if it
+  // holds nothing to predict.
+  ValidationSamples(const TokenFile& tokens, const ModelConfig& config, int64_t limit);
+
+  int64_t count() const { return count_; }
+
+  // The loss over all samples, by position in the block too. The model is one of the
+  // configuration's. Shows progress under `label`. Throws Error(kInvalidArgument) if there is no
+  // token to predict, Error(kCorrupt) for an id that is not in the vocabulary.
+  LossSums SumLoss(const Model& model, const std::string& label) const;
+
+ private:
+  PackedSamples samples_;
+  std::string prefix_;
+  int64_t count_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_EVAL_VALIDATION_LOSS_H_

@@ -1,0 +1,196 @@
+// `blockformer eval` end to end: tasks, --compare, --loss.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/file.h"
+#include "config/json.h"
+#include "data/token_file.h"
+#include "tests/cli/program_fixture.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class EvalCommandTest : public ProgramTest {
+ protected:
+  void SetUp() override {
+    ProgramTest::SetUp();
+    ModelConfig vanilla = TinyTextConfig();
+    vanilla.kind = ModelKind::kVanilla;
+    vanilla.block_length = 1;
+    WriteTinyModel(Path("vanilla"), vanilla);
+    MakeDirectories(Path("data"));
+    const std::string choices =
+        "{\"ctx\":\"the cat\",\"choices\":[\"sat\",\"ran away\"],\"label\":0}\n"
+        "{\"ctx\":\"a _ ran\",\"choices\":[\"dog\",\"the\"],\"label\":1}\n"
+        "{\"ctx\":\"_ the end\",\"choices\":[\"x\",\"yy\"],\"label\":1}\n";
+    WriteFileAtomically(Path("data/piqa_val.jsonl"), choices);
+    WriteFileAtomically(Path("data/winogrande_val.jsonl"), choices.substr(choices.find('\n') + 1));
+    WriteFileAtomically(Path("data/lambada_openai_test.jsonl"),
+                        "{\"text\":\"the end of the day\"}\n{\"text\":\"one two\"}\n");
+    WriteFileAtomically(Path("data/wikitext2_test_pages.jsonl"),
+                        "{\"page\":\" = A = \\n a , b @-@ c . " + std::string(100, 'z') + "\"}\n");
+  }
+
+  // On one thread, since tests run beside each other.
+  Outcome Eval(const std::string& model, const std::string& flags) const {
+    return Run("eval --threads 1 " + Path(model) + " " + flags);
+  }
+
+  Json Evaluate(const std::string& model, const std::string& flags,
+                const std::string& name = "out.json") const {
+    const Outcome outcome =
+        Eval(model, "--force --data " + Path("data") + " --json " + Path(name) + " " + flags);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    return ReadJsonFile(Path(name));
+  }
+
+  void ExpectError(const std::string& flags, int code, const std::string& part) const {
+    const Outcome outcome = Eval("block", flags);
+    EXPECT_EQ(outcome.exit_code, code) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(part));
+    EXPECT_EQ(std::ranges::count(outcome.output, '\n'), 1) << outcome.output;
+  }
+};
+
+constexpr char kAllTasks[] = "--tasks piqa,winogrande,lambada_openai,wikitext";
+
+TEST_F(EvalCommandTest, EvaluatesTasksOnEitherKind) {
+  for (const std::string model : {"block", "vanilla"}) {
+    const Json report = Evaluate(model, kAllTasks);
+    EXPECT_EQ(report["config"]["model_kind"], model);
+    const Json& samples = report["samples"];
+    EXPECT_EQ(samples["piqa"].size(), 3U);
+    EXPECT_EQ(samples["winogrande"].size(), 2U);
+    // Random weights find all tokens about equally likely: " sat" has 4, " ran away" 9.
+    const double nats = std::log(264.0);
+    EXPECT_NEAR(samples["piqa"][0]["resps"][0][0].get<double>(), -4 * nats, 0.5);
+    EXPECT_NEAR(samples["piqa"][0]["resps"][1][0].get<double>(), -9 * nats, 1);
+    EXPECT_EQ(samples["piqa"][0]["acc"], 1.0);
+    EXPECT_EQ(samples["lambada_openai"][0]["resps"][0][1], false);
+    EXPECT_EQ(samples["wikitext"][0]["byte_perplexity"][1], 123.0);
+    EXPECT_NEAR(report["results"]["wikitext"]["bits_per_byte,none"].get<double>(), 8, 1);
+  }
+}
+
+TEST_F(EvalCommandTest, ScoresDoNotDependOnBatches) {
+  const Json together = Evaluate("block", kAllTasks);
+  const Json alone = Evaluate("block", std::string(kAllTasks) + " --batch-tokens 1", "alone.json");
+  for (const std::string task : {"piqa", "winogrande", "lambada_openai", "wikitext"}) {
+    for (size_t i = 0; i < together["samples"][task].size(); ++i) {
+      const Json& a = together["samples"][task][i]["resps"];
+      const Json& b = alone["samples"][task][i]["resps"];
+      for (size_t r = 0; r < a.size(); ++r) {
+        EXPECT_NEAR(a[r][0].get<double>(), b[r][0].get<double>(), 1e-3) << task << i;
+      }
+    }
+  }
+}
+
+TEST_F(EvalCommandTest, LimitsTheRecords) {
+  EXPECT_EQ(Evaluate("block", "--tasks piqa --limit 2")["samples"]["piqa"].size(), 2U);
+}
+
+TEST_F(EvalCommandTest, TasksOfOnesOwn) {
+  WriteFileAtomically(Path("mine.yaml"),
+                      "task: mine\noutput_type: multiple_choice\ndataset_path: json\n"
+                      "dataset_kwargs:\n  data_files: data/piqa_val.jsonl\n"
+                      "doc_to_text: 'Goal: {{ctx}} ->'\ndoc_to_choice: '{{choices}}'\n"
+                      "doc_to_target: label\nmetric_list:\n  - metric: acc\n");
+  const Outcome outcome = Eval("block", "--tasks " + Path("mine.yaml") + " --json " + Path("o"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("|mine "));
+  EXPECT_EQ(ReadJsonFile(Path("o"))["samples"]["mine"].size(), 3U);
+}
+
+TEST_F(EvalCommandTest, ShownTasksCanBeRun) {
+  const Outcome shown = Run("eval --show-task piqa");
+  EXPECT_EQ(shown.exit_code, 0);
+  WriteFileAtomically(Path("data/shown.yaml"), shown.output);
+  const Outcome outcome =
+      Eval("block", "--tasks " + Path("data/shown.yaml") + " --json " + Path("shown.json"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(ReadJsonFile(Path("shown.json"))["samples"],
+            Evaluate("block", "--tasks piqa")["samples"]);
+}
+
+TEST_F(EvalCommandTest, AnInterruptedRunGoesOn) {
+  const Json whole = Evaluate("block", kAllTasks);
+  std::filesystem::remove(Path("out.json"));
+  const std::string command = "eval --threads 1 " + Path("block") + " --data " + Path("data") +
+                              " --json " + Path("out.json") + " " + kAllTasks;
+  // What a file-size limit of 1,024 bytes leaves: the settings and the scores, but no report.
+  EXPECT_NE(Run(command, true, "trap '' XFSZ; ulimit -f 2; ").exit_code, 0);
+  EXPECT_FALSE(FileExists(Path("out.json")));
+  const Outcome other = Run(command + " --limit 1");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.output, HasSubstr("was begun with other settings"));
+  const Outcome outcome = Run(command);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("of 13 requests are done, going on"));
+  EXPECT_EQ(ReadJsonFile(Path("out.json"))["samples"], whole["samples"]);
+  EXPECT_FALSE(FileExists(Path("out.json.partial")));
+}
+
+TEST_F(EvalCommandTest, ComparesTwoResults) {
+  Evaluate("block", "--tasks piqa,wikitext", "a.json");
+  Evaluate("vanilla", "--tasks wikitext,piqa", "b.json");
+  const Outcome outcome = Run("eval --compare " + Path("a.json") + " " + Path("b.json") +
+                              " --json " + Path("difference.json"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("|piqa"));
+  EXPECT_EQ(ReadJsonFile(Path("difference.json"))["tasks"].size(), 2U);
+  Evaluate("vanilla", "--tasks piqa --limit 1", "c.json");
+  const Outcome other = Run("eval --compare " + Path("a.json") + " " + Path("c.json"));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.output, HasSubstr("piqa of different records"));
+}
+
+TEST_F(EvalCommandTest, LossOfATokenFile) {
+  TokenFileWriter writer(Path("tokens"), 10);
+  for (int i = 0; i < 9; ++i) writer.Add(std::vector<int32_t>(50, i));
+  writer.Commit();
+  const Outcome outcome = Run("eval --threads 1 " + Path("block") + " " + Path("vanilla") +
+                              " --loss --data " + Path("tokens") + " --json " + Path("loss.json"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  const Json report = ReadJsonFile(Path("loss.json"));
+  ASSERT_EQ(report["results"].size(), 2U);
+  EXPECT_EQ(report["results"][0]["loss_by_position"].size(), 4U);
+  EXPECT_NEAR(report["results"][1]["loss"].get<double>(), std::log(264.0), 0.1);
+  ExpectError("--loss", 2, "--data: 0 paths are given; one token file is wanted");
+  ExpectError("--loss --data " + Path("absent"), 1, "absent.idx");
+}
+
+TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {
+  const std::string data = "--data " + Path("data") + " ";
+  ExpectError(data + "--tasks nothing", 1, "nothing");
+  ExpectError(data + "--tasks hellaswag", 1, "hellaswag_val.jsonl");
+  ExpectError(data + "--tasks piqa,piqa", 2, "--tasks: piqa stands twice");
+  ExpectError(data + "--tasks piqa --limit 0", 2, "--limit: 0 is out of range");
+  ExpectError("--data " + Path("absent") + " --tasks piqa", 2, "absent is no folder");
+  ExpectError(Path("vanilla") + " " + data + "--tasks piqa", 2, "2 models are given");
+  ExpectError(data + "--tasks piqa --padding left", 2, "--padding: \"left\"");
+  WriteFileAtomically(Path("there.json"), "{}");
+  ExpectError(data + "--tasks piqa --json " + Path("there.json"), 2, "is there already; --force");
+  WriteFileAtomically(Path("data/piqa_val.jsonl"),
+                      "{\"ctx\":\"a\",\"choices\":[\"b\",\"c\"],\"label\":0}\n"
+                      "{\"ctx\":\"a\",\"choices\":[\"b\",\"c\"],\"label\":2}\n");
+  ExpectError(data + "--tasks piqa", 2, "piqa_val.jsonl:2");
+  WriteFileAtomically(
+      Path("data/piqa_val.jsonl"),
+      "{\"ctx\":\"a\",\"choices\":[\"" + std::string(80, 'x') + "\",\"c\"],\"label\":0}\n");
+  ExpectError(data + "--tasks piqa", 2, "piqa_val.jsonl:1: the 81 tokens");
+  WriteFileAtomically(Path("bad.yaml"), "task: bad\noutput_type: generate_until\n");
+  ExpectError("--tasks " + Path("bad.yaml"), 2, "bad.yaml:2");
+  EXPECT_EQ(Run("eval").exit_code, 2);
+  EXPECT_EQ(Run("eval --show-task nothing").exit_code, 1);
+  EXPECT_EQ(Run("eval --compare a").exit_code, 2);
+  EXPECT_EQ(Eval("absent", data + "--tasks piqa").exit_code, 1);
+}
+
+}  // namespace
+}  // namespace blockformer
