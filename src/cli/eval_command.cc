@@ -12,6 +12,9 @@
 #include "cli/commands.h"
 #include "cli/eval_flags.h"
 #include "cli/eval_loss.h"
+#include "cli/eval_needle.h"
+#include "cli/eval_output.h"
+#include "cli/eval_positions.h"
 #include "cli/eval_tasks.h"
 #include "config/json.h"
 #include "eval/builtin_tasks.h"
@@ -27,7 +30,10 @@ struct Flags {
   std::string show_task;
   bool loss = false;
   TaskFlags tasks;
+  PositionFlags positions;
+  NeedleFlags needle;
   EvalFlags eval;
+  EvalOutput output;
 };
 
 std::vector<std::string> BuiltinTaskNames() {
@@ -47,10 +53,7 @@ void Compare(const Flags& flags) {
   const std::string& a = flags.compare[0];
   const std::string& b = flags.compare[1];
   const OrderedJson comparison = CompareReports(ReadJsonFile(a), a, ReadJsonFile(b), b);
-  if (!flags.tasks.json.empty()) {
-    WriteFileAtomically(flags.tasks.json, ToText(comparison, 1) + "\n");
-  }
-  fmt::print("{}", ReportComparisonTable(comparison));
+  flags.output.Write(comparison, ReportComparisonTable(comparison));
 }
 
 std::string OnlyData(const Flags& flags, const char* wanted) {
@@ -59,33 +62,56 @@ std::string OnlyData(const Flags& flags, const char* wanted) {
   return flags.data[0];
 }
 
-void RunTasks(Flags flags) {
+void RunTasks(const Flags& flags) {
   Require(flags.models.size() == 1, ErrorCode::kInvalidArgument,
           "eval: {} models are given; tasks take one, and --compare puts two results side by side",
           flags.models.size());
+  TaskFlags tasks = flags.tasks;
   if (!flags.data.empty()) {
-    flags.tasks.data = OnlyData(flags, "the folder of the tasks' data");
-    Require(IsDirectory(flags.tasks.data), ErrorCode::kInvalidArgument,
-            "--data: {} is no folder; that of the tasks' data is wanted", flags.tasks.data);
+    tasks.data = OnlyData(flags, "the folder of the tasks' data");
+    Require(IsDirectory(tasks.data), ErrorCode::kInvalidArgument,
+            "--data: {} is no folder; that of the tasks' data is wanted", tasks.data);
   }
-  if (flags.tasks.tasks.empty()) flags.tasks.tasks = BuiltinTaskNames();
-  EvaluateTasks(flags.models[0], flags.tasks, flags.eval);
+  if (tasks.tasks.empty()) tasks.tasks = BuiltinTaskNames();
+  EvaluateTasks(flags.models[0], tasks, flags.eval, flags.output);
+}
+
+// At most one of them.
+void CheckModes(const Flags& flags) {
+  std::vector<std::string> modes;
+  if (!flags.tasks.tasks.empty()) modes.emplace_back("--tasks");
+  if (flags.loss) modes.emplace_back("--loss");
+  if (flags.positions.is_wanted) modes.emplace_back("--loss-by-position");
+  if (flags.needle.is_wanted) modes.emplace_back("--needle");
+  if (!flags.compare.empty()) modes.emplace_back("--compare");
+  Require(modes.size() <= 1, ErrorCode::kInvalidArgument, "{} exclude each other",
+          fmt::join(modes, " and "));
+  const bool has_plot = flags.positions.is_wanted || flags.needle.is_wanted;
+  Require(flags.output.plot.empty() || has_plot, ErrorCode::kInvalidArgument,
+          "--plot: only --loss-by-position and --needle have a picture");
+  Require(!flags.models.empty() || !flags.compare.empty(), ErrorCode::kInvalidArgument,
+          "eval: no model is given; a model directory is wanted");
+  Require(!flags.tasks.limit || *flags.tasks.limit > 0, ErrorCode::kInvalidArgument,
+          "--limit: {} is out of range; 1 or more is wanted", flags.tasks.limit.value_or(0));
 }
 
 void Evaluate(const Flags& given) {
   if (!given.show_task.empty()) return ShowTask(given.show_task);
   Flags flags = given;
+  CheckModes(flags);
   flags.eval.Apply();
-  Require(!FileExists(flags.tasks.json) || flags.tasks.force, ErrorCode::kInvalidArgument,
-          "--json: {} is there already; --force replaces it", flags.tasks.json);
+  flags.output.Check();
   if (!flags.compare.empty()) return Compare(flags);
-  Require(!flags.models.empty(), ErrorCode::kInvalidArgument,
-          "eval: no model is given; a model directory is wanted");
-  Require(!flags.tasks.limit || *flags.tasks.limit > 0, ErrorCode::kInvalidArgument,
-          "--limit: {} is out of range; 1 or more is wanted", flags.tasks.limit.value_or(0));
   if (flags.loss) {
     return EvaluateLoss(flags.models, OnlyData(flags, "one token file"), flags.tasks.limit,
-                        flags.eval, flags.tasks.json);
+                        flags.eval, flags.output);
+  }
+  if (flags.positions.is_wanted) {
+    return EvaluateLossByPosition(flags.models, flags.data, flags.positions, flags.eval,
+                                  flags.tasks.limit, flags.output);
+  }
+  if (flags.needle.is_wanted) {
+    return EvaluateNeedle(flags.models, flags.data, flags.needle, flags.eval, flags.output);
   }
   RunTasks(flags);
 }
@@ -95,7 +121,9 @@ void Evaluate(const Flags& given) {
 void AddEvalCommand(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand(
-      "eval", "Evaluates a model on zero-shot tasks, as lm-evaluation-harness does.");
+      "eval",
+      "Evaluates models: zero-shot tasks as lm-evaluation-harness does them, or one of --loss, "
+      "--loss-by-position, --needle; or compares two results.");
   command->add_option("model", flags->models, "Model directories; tasks take one")
       ->type_name("DIR");
   command
@@ -107,28 +135,33 @@ void AddEvalCommand(CLI::App& app) {
       ->type_name("NAME,...");
   command
       ->add_option("--data", flags->data,
-                   "The folder of the tasks' data; without it eval-data, where `blockformer "
-                   "eval-data` puts it, or a YAML file's own")
+                   "Tasks: the folder of their data; without it eval-data, where `blockformer "
+                   "eval-data` puts it, or a YAML file's own. Other modes: the files to read")
       ->type_name("PATH");
   command
       ->add_option("--limit", flags->tasks.limit,
-                   "Only the first N records of each task; with --loss, N samples")
+                   "Only N records of each task, samples (--loss) or windows (--loss-by-position)")
       ->type_name("N");
-  command
-      ->add_option("--json", flags->tasks.json,
-                   "Where results go, each record's among them; an interrupted run continues")
-      ->type_name("FILE");
-  command->add_flag("--force", flags->tasks.force, "Replace a --json file that is there");
-  command
-      ->add_option("--compare", flags->compare,
-                   "Two --json files: differences, and whether they are significant")
-      ->expected(2)
-      ->type_name("A B");
   command->add_flag("--loss", flags->loss,
                     "The loss on a token file, --data PREFIX, as the trainer's validation measures "
-                    "it; takes several models");
+                    "it");
+  flags->positions.AddTo(command);
+  flags->needle.AddTo(command);
+  command
+      ->add_option("--compare", flags->compare,
+                   "Two --json files of tasks: differences, and whether they are significant")
+      ->expected(2)
+      ->type_name("A B");
   command->add_option("--show-task", flags->show_task, "Prints a built-in task, to be adapted")
       ->type_name("NAME");
+  command
+      ->add_option("--json", flags->output.json,
+                   "Where results go, of tasks with each record's; - for standard output. An "
+                   "interrupted run of tasks continues")
+      ->type_name("FILE");
+  command->add_option("--plot", flags->output.plot, "A picture of the results, .svg or .png")
+      ->type_name("FILE");
+  command->add_flag("--force", flags->output.force, "Replace files that are there");
   flags->eval.AddTo(command);
   command->callback([flags] { Evaluate(*flags); });
 }

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "base/file.h"
 #include "base/program.h"
 #include "checkpoint/model_directory.h"
 #include "cli/model_argument.h"
@@ -38,7 +37,7 @@ OrderedJson Measure(const std::string& directory, const TokenFile& tokens,
 }  // namespace
 
 void EvaluateLoss(const std::vector<std::string>& models, const std::string& data,
-                  std::optional<int64_t> limit, const EvalFlags& eval, const std::string& json) {
+                  std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
   CatchStopSignals();
   const TokenFile tokens(data);
   OrderedJson results = OrderedJson::array();
@@ -50,12 +49,9 @@ void EvaluateLoss(const std::vector<std::string>& models, const std::string& dat
                     fmt::format("{}", result["predicted_tokens"].get<int64_t>())});
     results.push_back(result);
   }
-  if (!json.empty()) {
-    const OrderedJson report = {{"task", "loss"}, {"data", tokens.prefix()}, {"results", results}};
-    WriteFileAtomically(json, ToText(report, 1) + "\n");
-  }
-  fmt::print("{}", MarkdownTable(
-                       {{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows));
+  const std::string table =
+      MarkdownTable({{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows);
+  output.Write({{"task", "loss"}, {"data", tokens.prefix()}, {"results", results}}, table);
 }
 
 }  // namespace blockformer

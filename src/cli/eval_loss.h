@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "cli/eval_flags.h"
+#include "cli/eval_output.h"
 
 namespace blockformer {
 
-// Prints the loss that the trainer's validation would measure on a token file, for each model, and
-// writes it to `json` unless that is empty. `limit` counts samples.
+// `blockformer eval --loss`: the loss that the trainer's validation would measure on a token file,
+// for each model. `limit` counts samples. `eval` has been applied, `output` checked.
 void EvaluateLoss(const std::vector<std::string>& models, const std::string& data,
-                  std::optional<int64_t> limit, const EvalFlags& eval, const std::string& json);
+                  std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output);
 
 }  // namespace blockformer
 

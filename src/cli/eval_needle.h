@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/eval_flags.h"
+#include "cli/eval_output.h"
 #include "eval/needle_prompt.h"
 
 namespace blockformer {
@@ -20,13 +21,11 @@ struct NeedleFlags {
 
 // `blockformer eval --needle`: hides needles in the text of the files `data` and asks each model,
 // one after the other, for them. Without lengths in the flags they are powers of two from 256 to
-// the smallest context of the models. The table goes to standard output, unless the JSON does: a
-// `json_path` of "-". Either path may be empty. `eval` has been applied; its dtype counts. Throws
-// Error that names the flag or file; flags, files and the models' tokenizers are checked before
-// anything is computed.
+// the smallest context of the models. `eval` has been applied; its dtype counts. `output` has been
+// checked. Throws Error that names the flag or file; flags, files and the models' tokenizers are
+// checked before anything is computed.
 void EvaluateNeedle(const std::vector<std::string>& models, const std::vector<std::string>& data,
-                    const NeedleFlags& flags, const EvalFlags& eval, const std::string& json_path,
-                    const std::string& plot_path);
+                    const NeedleFlags& flags, const EvalFlags& eval, const EvalOutput& output);
 
 }  // namespace blockformer
 

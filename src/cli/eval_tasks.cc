@@ -73,7 +73,7 @@ OrderedJson RunConfig(const std::string& model, const TaskFlags& flags, const Ev
 
 // What must be equal for scores to be continued.
 std::string SettingsText(const std::string& model, const std::vector<TaskData>& tasks,
-                         const EvalFlags& eval) {
+                         const EvalFlags& eval, const EvalOutput& output) {
   OrderedJson hashes = OrderedJson::array();
   for (const TaskData& data : tasks) hashes.push_back({data.task.name, HashOf(data)});
   return ToText(OrderedJson{
@@ -107,7 +107,7 @@ OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
 }  // namespace
 
 void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
-                   const EvalFlags& eval) {
+                   const EvalFlags& eval, const EvalOutput& output) {
   const std::vector<TaskData> tasks = ReadTasks(flags);
   const EvalModel model = EvalModel::Load(model_directory, eval.Type());
   Scorer scorer(model.model, eval.scorer);
@@ -115,11 +115,11 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
   CatchStopSignals();
   std::optional<ResumableLines> done;
   std::vector<RequestScore> scores;
-  if (!flags.json.empty()) {
-    done.emplace(flags.json, SettingsText(model_directory, tasks, eval));
+  if (output.IsFile()) {
+    done.emplace(output.json, SettingsText(model_directory, tasks, eval));
     scores = ReadScores(done->partial_path());
     if (!scores.empty()) {
-      LogInfo("{}: {} of {} requests are done, going on", flags.json, scores.size(),
+      LogInfo("{}: {} of {} requests are done, going on", output.json, scores.size(),
               requests.size());
     }
   }
@@ -130,11 +130,8 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
          requests.size(), done ? "; the same command goes on" : "; with --json it could go on");
   }
   const OrderedJson report = MakeEvalReport(tasks, scores, config);
-  if (done) {
-    WriteFileAtomically(flags.json, ToText(report, 1) + "\n");
-    done->Discard();
-  }
-  fmt::print("{}", EvalTable(report));
+  output.Write(report, EvalTable(report));
+  if (done) done->Discard();
 }
 
 }  // namespace blockformer

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/eval_flags.h"
+#include "cli/eval_output.h"
 
 namespace blockformer {
 
@@ -14,13 +15,13 @@ struct TaskFlags {
   std::vector<std::string> tasks;  // names of built-in ones, or YAML files
   std::string data;                // the folder of their data; empty: as ReadTask() says
   std::optional<int64_t> limit;    // records of each task
-  std::string json;                // where results go; empty: nowhere but to the table
-  bool force = false;              // replace `json` if it is there
 };
 
-// Evaluates a model on tasks and prints the table. With `json`, an interrupted run leaves its
-// scores in JSON.partial, from which the same command goes on.
-void EvaluateTasks(const std::string& model, const TaskFlags& flags, const EvalFlags& eval);
+// `blockformer eval --tasks`: evaluates a model on tasks. With `output.json`, an interrupted run
+// leaves its scores in JSON.partial, from which the same command goes on. `eval` has been applied,
+// `output` checked.
+void EvaluateTasks(const std::string& model, const TaskFlags& flags, const EvalFlags& eval,
+                   const EvalOutput& output);
 
 }  // namespace blockformer
 

@@ -1,5 +1,6 @@
 #include "cli/model_argument.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -24,6 +25,16 @@ std::string ModelName(const std::string& path) {
   const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
   const std::filesystem::path last = normal.has_filename() ? normal : normal.parent_path();
   return IsRecipe(path) ? last.stem().string() : last.filename().string();
+}
+
+std::vector<std::string> ModelNames(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::string& path : paths) names.push_back(ModelName(path));
+  std::vector<std::string> unique = names;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (std::ranges::count(names, names[i]) > 1) unique[i] = paths[i];
+  }
+  return unique;
 }
 
 OrderedJson ModelIdentity(const std::string& directory) {

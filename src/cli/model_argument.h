@@ -2,6 +2,7 @@
 #define BLOCKFORMER_CLI_MODEL_ARGUMENT_H_
 
 #include <string>
+#include <vector>
 
 #include "config/json.h"
 #include "config/model_config.h"
@@ -16,6 +17,9 @@ ModelConfig ReadAnyModelConfig(const std::string& path);
 
 // A short name to show: "quickstart/block" becomes "block", "a/b.yaml" becomes "b".
 std::string ModelName(const std::string& path);
+
+// A short name for each, or its path where that would not tell it from another.
+std::vector<std::string> ModelNames(const std::vector<std::string>& paths);
 
 // The directory of a model and what changes when its weights are replaced.
 OrderedJson ModelIdentity(const std::string& directory);
