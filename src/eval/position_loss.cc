@@ -1,0 +1,163 @@
+#include "eval/position_loss.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "data/corpus.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kMaxBins = 1024;
+
+int64_t UnitLength(const ModelConfig& config) {
+  return config.kind == ModelKind::kBlock ? config.block_length : 1;
+}
+
+// The whole windows of a corpus, in order.
+class WindowReader {
+ public:
+  WindowReader(const std::vector<std::string>& files, const Tokenizer& tokenizer, int64_t context)
+      : corpus_(files), tokenizer_(tokenizer), context_(context) {}
+
+  // Nothing at the end.
+  std::optional<ScoreRequest> Next() {
+    while (std::ssize(tokens_) - begin_ < context_) {
+      if (!ReadDocument()) return std::nullopt;
+    }
+    const auto first = tokens_.begin() + begin_;
+    begin_ += context_;
+    return ScoreRequest{{first, first + context_}, context_ - 1};
+  }
+
+  int64_t document() const { return document_; }  // of the last window
+  int64_t longest() const { return longest_; }    // document so far, in tokens
+
+ private:
+  bool ReadDocument() {
+    CorpusRecord record;
+    if (!corpus_.NextRecord(&record)) return false;
+    const std::string location = record.location;
+    const std::string text = ExtractText(std::move(record), {});
+    try {
+      tokens_ = tokenizer_.Encode(text);
+    } catch (const Error& error) {
+      Fail(error.code(), "{}: {}", location, error.what());
+    }
+    begin_ = 0;
+    if (std::ssize(tokens_) >= context_) ++document_;
+    longest_ = std::max<int64_t>(longest_, std::ssize(tokens_));
+    return true;
+  }
+
+  CorpusReader corpus_;
+  const Tokenizer& tokenizer_;
+  int64_t context_;
+  std::vector<int32_t> tokens_;  // of the current document; those from begin_ on are not used yet
+  int64_t begin_ = 0;
+  int64_t document_ = -1;
+  int64_t longest_ = 0;
+};
+
+uint64_t HashTokens(uint64_t hash, const std::vector<int32_t>& tokens) {
+  for (const int32_t token : tokens) {
+    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001B3;  // FNV-1a
+  }
+  return hash;
+}
+
+// Finds all windows, so that what is wrong with the files is said before anything is computed.
+void FindWindows(WindowReader reader, const PositionLossOptions& options, int64_t block_positions,
+                 PositionLoss* loss) {
+  loss->tokens_hash = 0xCBF29CE484222325;
+  while (std::ssize(loss->windows) != options.max_windows.value_or(-1)) {
+    const std::optional<ScoreRequest> request = reader.Next();
+    if (!request) break;
+    Require(!StopRequested(), ErrorCode::kInterrupted, "stopped before scoring");
+    loss->tokens_hash = HashTokens(loss->tokens_hash, request->tokens);
+    loss->windows.push_back({reader.document(),
+                             std::vector<LossTotal>(static_cast<size_t>(options.bins)),
+                             std::vector<LossTotal>(static_cast<size_t>(block_positions))});
+  }
+  // Without any, the reader has seen all documents.
+  Require(!loss->windows.empty(), ErrorCode::kInvalidArgument,
+          "no document has {} tokens, a context's; the longest has {}", options.context,
+          reader.longest());
+}
+
+// The scores are those of the window's last tokens. The first token is in slot `left_pad`.
+void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left_pad,
+               WindowLoss* window) {
+  int64_t position = context - std::ssize(scores);
+  for (const TokenScore& score : scores) {
+    const LossTotal token = {-score.log_likelihood, 1};
+    window->bins[static_cast<size_t>(position * std::ssize(window->bins) / context)].Add(token);
+    if (!window->block_positions.empty()) {
+      const int64_t slot = (left_pad + position) % std::ssize(window->block_positions);
+      window->block_positions[static_cast<size_t>(slot)].Add(token);
+    }
+    ++position;
+  }
+}
+
+}  // namespace
+
+void CheckPositionLossOptions(const PositionLossOptions& options, const ModelConfig& config) {
+  const int64_t shortest = 2 * UnitLength(config);
+  Require(options.context >= shortest, ErrorCode::kInvalidArgument,
+          "context: {} is too short; at least {} is wanted, {}", options.context, shortest,
+          config.kind == ModelKind::kBlock ? "two blocks" : "one token and the next");
+  const int64_t most = std::min(options.context, kMaxBins);
+  Require(options.bins >= 1 && options.bins <= most, ErrorCode::kInvalidArgument,
+          "bins: {} is out of range; 1 to {} is wanted", options.bins, most);
+  Require(options.max_windows.value_or(1) >= 1, ErrorCode::kInvalidArgument,
+          "limit: {} is out of range; at least 1 window is wanted", *options.max_windows);
+}
+
+PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,
+                                 const std::vector<std::string>& files,
+                                 const PositionLossOptions& options) {
+  const ModelConfig& config = model.model->config();
+  CheckPositionLossOptions(options, config);
+  WindowReader reader(files, model.tokenizer, options.context);
+  for (const std::string& file : files) {
+    Require(std::filesystem::is_regular_file(file), ErrorCode::kInvalidArgument,
+            "{}: is not a regular file; it is read twice, so that one is wanted", file);
+  }
+  if (options.context > config.max_length) {
+    LogWarning("{}: a context of {} tokens has positions that training, with {}, did not", name,
+               options.context, config.max_length);
+  }
+
+  PositionLoss loss = {name, options.context, {}, 0};
+  const int64_t block_positions = model.model->is_block() ? config.block_length : 0;
+  FindWindows(WindowReader(files, model.tokenizer, options.context), options, block_positions,
+              &loss);
+  const bool is_padded = scorer->options().padding == ScoringPadding::kPadded;
+  const int64_t left_pad = is_padded ? UnitLength(config) - 1 : 0;
+  const int64_t total = std::ssize(loss.windows);
+  ProgressBar progress(name, total, "windows");
+  int64_t asked = 0;
+  scorer->Run(
+      [&]() -> std::optional<ScoreRequest> {
+        if (asked++ == total) return std::nullopt;
+        std::optional<ScoreRequest> request = reader.Next();
+        Require(request.has_value(), ErrorCode::kCorrupt, "the texts changed while they were read");
+        return request;
+      },
+      [&](int64_t index, std::span<const TokenScore> scores) {
+        Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} windows", index,
+                total);
+        AddScores(scores, options.context, left_pad, &loss.windows[static_cast<size_t>(index)]);
+        progress.Update(index + 1);
+        return true;
+      });
+  return loss;
+}
+
+}  // namespace blockformer
