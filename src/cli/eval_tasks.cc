@@ -73,7 +73,7 @@ OrderedJson RunConfig(const std::string& model, const TaskFlags& flags, const Ev
 
 // What must be equal for scores to be continued.
 std::string SettingsText(const std::string& model, const std::vector<TaskData>& tasks,
-                         const EvalFlags& eval, const EvalOutput& output) {
+                         const EvalFlags& eval) {
   OrderedJson hashes = OrderedJson::array();
   for (const TaskData& data : tasks) hashes.push_back({data.task.name, HashOf(data)});
   return ToText(OrderedJson{

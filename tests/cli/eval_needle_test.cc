@@ -37,7 +37,9 @@ class EvalNeedleTest : public testing::Test {
     testing::internal::CaptureStdout();
     std::string failure;
     try {
-      EvaluateNeedle(models, data_, flags_, EvalFlags(), json, plot);
+      const EvalOutput output = {json, plot};
+      output.Check();
+      EvaluateNeedle(models, data_, flags_, EvalFlags(), output);
     } catch (const Error& error) {
       failure = error.what();
     }

@@ -28,7 +28,9 @@ class EvalPositionsTest : public ProgramTest {
                         const EvalFlags& eval, const std::string& json,
                         const std::string& plot) const {
     try {
-      EvaluateLossByPosition(models, {Path("a.txt")}, flags, eval, {}, json, plot);
+      const EvalOutput output = {json, plot};
+      output.Check();
+      EvaluateLossByPosition(models, {Path("a.txt")}, flags, eval, {}, output);
     } catch (const Error& error) {
       return error.what();
     }
@@ -38,8 +40,8 @@ class EvalPositionsTest : public ProgramTest {
 
 TEST_F(EvalPositionsTest, ReportsAllModelsOnTheSmallestContext) {
   testing::internal::CaptureStdout();
-  EvaluateLossByPosition({Path("block"), Path("vanilla/")}, {Path("a.txt"), Path("b.txt")}, {0, 4},
-                         {}, 4, Path("out.json"), "");
+  EvaluateLossByPosition({Path("block"), Path("vanilla/")}, {Path("a.txt"), Path("b.txt")},
+                         {true, 0, 4}, {}, 4, {Path("out.json"), ""});
   EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("vanilla - block"));
   const Json report = ReadJsonFile(Path("out.json"));
   EXPECT_EQ(report["task"], "loss_by_position");
@@ -78,7 +80,7 @@ TEST_F(EvalPositionsTest, ErrorsBeforeAnythingIsComputed) {
   eval.scorer.max_length = 5;
   EXPECT_THAT(MessageOf(block, {}, eval, "", ""), HasSubstr("--max-length: 5 has no meaning"));
   // The second model is the wrong one.
-  EXPECT_THAT(MessageOf({Path("vanilla"), Path("block")}, {6, 2}, {}, "", ""),
+  EXPECT_THAT(MessageOf({Path("vanilla"), Path("block")}, {true, 6, 2}, {}, "", ""),
               HasSubstr("context: 6 is too short; at least 8 is wanted"));
   EXPECT_THAT(MessageOf({Path("block"), Path("none")}, {}, {}, "", ""), HasSubstr("none"));
   EXPECT_THAT(MessageOf(block, {}, {}, "", ""), "");
