@@ -1,0 +1,82 @@
+#!/bin/bash
+# Trains a small block and a small vanilla model on your text and evaluates them side by side; about
+# an hour and a half on 2 cores with the defaults. Stages that are done are skipped, so an
+# interrupted run continues where it was.
+#
+#   scripts/evaluate_pair.sh TRAIN VALIDATION TEST [KEY=VALUE...]
+#
+# TRAIN, VALIDATION, TEST: texts (.txt, .jsonl, .jsonl.zst). KEY=VALUE: settings of both recipes in
+# recipes/books/, such as training.steps=200. EVAL_DATA: the folder of the tasks' data, as
+# `blockformer eval-data` writes it (eval-data if it is not set); tasks without data there are left
+# out. BUILD: the folder of the programs. All output lies in evaluation/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ $# -lt 3 ]]; then
+  sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+fi
+train_text=$1
+validation_text=$2
+test_text=$3
+settings=("${@:4}")
+build=${BUILD:-build/release}
+blockformer=$build/blockformer
+eval_data=${EVAL_DATA:-eval-data}
+out=evaluation
+stamps=$out/stamps
+mkdir -p "$stamps" "$out/data"
+# shellcheck source=scripts/stage.sh
+source scripts/stage.sh
+
+train() {
+  "$blockformer" train "$1" "${settings[@]}"
+}
+
+prepare_tokens() {
+  "$blockformer" prepare --tokenizer "$tokenizer" --output "$out/data/train" "$train_text"
+  "$blockformer" prepare --tokenizer "$tokenizer" --output "$out/data/validation" "$validation_text"
+}
+
+# The built-in tasks whose data are there, with commas between them.
+tasks_with_data() {
+  local task
+  for task in lambada_openai wikitext hellaswag piqa arc_easy arc_challenge winogrande openbookqa; do
+    if "$blockformer" eval --show-task "$task" | sed -n 's/^ *test: *//p' |
+      (cd "$eval_data" && xargs ls) >/dev/null 2>&1; then
+      echo "$task"
+    fi
+  done | paste -sd ,
+}
+
+evaluate() {
+  "$blockformer" eval "$out/$1" --tasks "$2" --data "$eval_data" --json "$out/$1.tasks.json" --force
+}
+
+measure_positions() {
+  "$blockformer" eval "$out/block" "$out/vanilla" --loss-by-position --data "$test_text" \
+    --json "$out/positions.json" --plot "$out/positions.svg" --force
+}
+
+tokenizer=$out/data/tokenizer.json
+stage tokenizer "$tokenizer" "$train_text" \
+  "$blockformer" tokenizer train --vocab-size 4096 --output "$out/data" "$train_text"
+stage prepare "$out/data/train.bin $out/data/validation.bin" \
+  "$tokenizer $train_text $validation_text" prepare_tokens
+for model in block vanilla; do
+  stage "$model" "$out/$model $out/$model/model.safetensors" \
+    "$out/data/train.idx $out/data/validation.idx recipes/books/$model.yaml" \
+    train "recipes/books/$model.yaml"
+done
+models="$out/block/model.safetensors $out/vanilla/model.safetensors"
+tasks=$(tasks_with_data)
+if [[ -n $tasks ]]; then
+  for model in block vanilla; do
+    stage "$model.tasks" "$out/$model.tasks.json" "$out/$model/model.safetensors" \
+      evaluate "$model" "$tasks"
+  done
+  "$blockformer" eval --compare "$out/block.tasks.json" "$out/vanilla.tasks.json"
+else
+  echo "$eval_data holds no task's data; \`blockformer eval-data\` writes them" >&2
+fi
+stage positions "$out/positions.json" "$models $test_text" measure_positions
