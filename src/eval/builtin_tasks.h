@@ -12,7 +12,7 @@ struct BuiltinTask {
   std::string_view yaml;
 };
 
-// Prompts, metrics and versions are those of lm-evaluation-harness 0.4.2; records are
+// Prompts, metrics and versions are those of lm-evaluation-harness 0.4.7; records are
 // {"ctx", "choices", "label"}, or {"text"} (lambada_openai), or {"page"} (wikitext).
 std::span<const BuiltinTask> BuiltinTasks();
 

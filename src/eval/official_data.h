@@ -14,7 +14,7 @@ namespace blockformer {
 //   multiple choice  {"ctx": text, "choices": [texts], "label": index}, with ARC's "id" before it
 //   LAMBADA          {"text": text}
 //   WikiText         {"page": text}
-// with the texts that EleutherAI's lm-evaluation-harness 0.4.2 gets from its copies of the sets.
+// with the texts that EleutherAI's lm-evaluation-harness 0.4.7 gets from its copies of the sets.
 struct OfficialSet {
   std::string name;
   std::vector<std::string> inputs;  // the official files' names

@@ -43,6 +43,7 @@ TEST(Recipes, PairsToCompareHaveEqualNonEmbeddingSize) {
   };
   EXPECT_NEAR(size("recipes/quickstart/block.yaml") / size("recipes/quickstart/vanilla.yaml"), 1,
               0.015);
+  EXPECT_NEAR(size("recipes/books/block.yaml") / size("recipes/books/vanilla.yaml"), 1, 0.01);
   EXPECT_NEAR(size("recipes/small/block_5m.yaml") / size("recipes/small/vanilla_5m.yaml"), 1, 0.03);
 }
 

@@ -178,6 +178,45 @@ TEST_P(OutputHeadTest, RefusesHiddenStatesThatAreNotFinite) {
   }
 }
 
+TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
+  const std::vector<std::vector<float>> shapes = LogitShapes(vocab_);
+  const size_t width = shapes.size();
+  const OutputHead head = MakeHead(shapes, type_);
+  // Each shape with each of some targets; the first token of the largest logit among them.
+  std::vector<float> hidden;
+  std::vector<int32_t> targets;
+  std::vector<TokenScore> expected;
+  for (size_t shape = 0; shape < width; ++shape) {
+    std::vector<float> one_hot(width);
+    one_hot[shape] = 1;
+    std::vector<float> logits(static_cast<size_t>(vocab_));
+    head.ComputeLogits(one_hot.data(), 1, logits.data());
+    const auto largest = std::max_element(logits.begin(), logits.end());
+    const int32_t first = static_cast<int32_t>(largest - logits.begin());
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - *largest);
+    for (const int32_t target : {0, 1, first, static_cast<int32_t>(vocab_ - 1)}) {
+      hidden.insert(hidden.end(), one_hot.begin(), one_hot.end());
+      targets.push_back(target);
+      expected.push_back(
+          {logits[static_cast<size_t>(target)] - *largest - std::log(sum), target == first});
+    }
+  }
+  for (const int threads : {1, 2, 3}) {
+    SetNumThreads(threads);
+    std::vector<TokenScore> scores(targets.size());
+    head.Score(hidden.data(), targets, scores.data());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      // Sums of exponentials are exact to 1e-6.
+      EXPECT_NEAR(scores[i].log_likelihood, expected[i].log_likelihood, 3e-6) << i;
+      EXPECT_EQ(scores[i].is_largest, expected[i].is_largest) << i;
+    }
+  }
+  hidden[3] = NAN;
+  std::vector<TokenScore> scores(targets.size());
+  EXPECT_THROW(head.Score(hidden.data(), targets, scores.data()), Error);
+}
+
 // Less than a panel, several of them, and more than oneDNN computes at once.
 INSTANTIATE_TEST_SUITE_P(Sizes, OutputHeadTest,
                          testing::Combine(testing::Values(NumberType::kF32, NumberType::kInt8),
