@@ -101,6 +101,12 @@ def to_scores(samples, metrics):
     return Scores(requests, metrics)
 
 
+def results_of(sample):
+    """Of each request of a sample the log-likelihood and, but for whole texts, whether it is greedy."""
+    return [tuple(result) if isinstance(result, (tuple, list)) else (result,)
+            for result in sample["filtered_resps"]]
+
+
 def run_program(arguments, folder, model):
     """{task: Scores} of `blockformer eval`."""
     output = folder / f"{model.name}.json"
@@ -109,7 +115,7 @@ def run_program(arguments, folder, model):
                     output], check=True, stdout=subprocess.DEVNULL)
     report = json.loads(output.read_text(encoding="utf-8"))
     output.unlink()  # another model's folder may have the same name
-    return {task: to_scores([(sample["doc_id"], sample["resps"])
+    return {task: to_scores([(sample["doc_id"], results_of(sample))
                              for sample in report["samples"][task]], report["results"][task])
             for task in arguments.tasks}
 
@@ -131,10 +137,6 @@ def run_harness(arguments, folder, run):
         report = lm_eval.simple_evaluate(model=run.backend, model_args=run.model_arguments,
                                          tasks=tasks, bootstrap_iters=2, verbosity="ERROR")
     print(f"harness with {run.label}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-
-    def results_of(sample):
-        return [result if isinstance(result, tuple) else (result,)
-                for result in sample["filtered_resps"]]
 
     return {task: to_scores([(sample["doc_id"], results_of(sample))
                              for sample in report["samples"][task]], report["results"][task])

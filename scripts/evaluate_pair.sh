@@ -10,19 +10,19 @@
 # `blockformer eval-data` writes it (eval-data if it is not set); tasks without data there are left
 # out. BUILD: the folder of the programs. All output lies in evaluation/.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
 if [[ $# -lt 3 ]]; then
   sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
-train_text=$1
-validation_text=$2
-test_text=$3
+train_text=$(realpath "$1")
+validation_text=$(realpath "$2")
+test_text=$(realpath "$3")
 settings=("${@:4}")
+eval_data=$(realpath "${EVAL_DATA:-eval-data}")
+cd "$(dirname "$0")/.."
+
 build=${BUILD:-build/release}
 blockformer=$build/blockformer
-eval_data=${EVAL_DATA:-eval-data}
 out=evaluation
 stamps=$out/stamps
 mkdir -p "$stamps" "$out/data"
@@ -40,13 +40,12 @@ prepare_tokens() {
 
 # The built-in tasks whose data are there, with commas between them.
 tasks_with_data() {
-  local task
+  local task file found=()
   for task in lambada_openai wikitext hellaswag piqa arc_easy arc_challenge winogrande openbookqa; do
-    if "$blockformer" eval --show-task "$task" | sed -n 's/^ *test: *//p' |
-      (cd "$eval_data" && xargs ls) >/dev/null 2>&1; then
-      echo "$task"
-    fi
-  done | paste -sd ,
+    file=$("$blockformer" eval --show-task "$task" | sed -n 's/^    \(test\|validation\): *//p')
+    if [[ -n $file && -f $eval_data/$file ]]; then found+=("$task"); fi
+  done
+  (IFS=,; echo "${found[*]}")
 }
 
 evaluate() {
@@ -72,8 +71,10 @@ models="$out/block/model.safetensors $out/vanilla/model.safetensors"
 tasks=$(tasks_with_data)
 if [[ -n $tasks ]]; then
   for model in block vanilla; do
-    stage "$model.tasks" "$out/$model.tasks.json" "$out/$model/model.safetensors" \
-      evaluate "$model" "$tasks"
+    results=$out/$model.tasks.json
+    # What an interrupted run of another model left goes with it.
+    left=$(find "$out" -name "$model.tasks.json.partial*" -printf ' %p')
+    stage "$model.tasks" "$results$left" "$out/$model/model.safetensors" evaluate "$model" "$tasks"
   done
   "$blockformer" eval --compare "$out/block.tasks.json" "$out/vanilla.tasks.json"
 else

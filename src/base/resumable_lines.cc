@@ -1,5 +1,6 @@
 #include "base/resumable_lines.h"
 
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,20 +13,31 @@
 
 namespace blockformer {
 
-ResumableLines::ResumableLines(const std::string& path, const std::string& settings)
+ResumableLines::ResumableLines(const std::string& path, const std::string& settings,
+                               int64_t max_lines)
     : path_(path), partial_path_(path + ".partial"), settings_path_(partial_path_ + ".settings") {
   if (FileExists(partial_path_) && FileExists(settings_path_)) {
     Require(ReadFile(settings_path_) == settings, ErrorCode::kInvalidArgument,
             "{}: was begun with other settings, another input or another model; {} says which; "
             "repeat them, or remove both files",
             partial_path_, settings_path_);
-    KeepWholeLines();
   } else {
     WriteFileAtomically(partial_path_, "");
     WriteFileAtomically(settings_path_, settings);
   }
   file_ = std::fopen(partial_path_.c_str(), "a");
   if (file_ == nullptr) Fail(ErrorCode::kIo, "{}: cannot be opened", partial_path_);
+  try {
+    Require(flock(fileno(file_), LOCK_EX | LOCK_NB) == 0, ErrorCode::kInvalidArgument,
+            "{}: is being written by another run", partial_path_);
+    KeepWholeLines();
+    Require(lines_done_ <= max_lines, ErrorCode::kCorrupt,
+            "{}: has {} lines, more than the {} that there can be; remove it to begin anew",
+            partial_path_, lines_done_, max_lines);
+  } catch (...) {
+    std::fclose(file_);
+    throw;
+  }
 }
 
 ResumableLines::~ResumableLines() {
@@ -51,20 +63,16 @@ void ResumableLines::Append(const std::string& line) {
   ++lines_done_;
 }
 
-void ResumableLines::Close() {
+void ResumableLines::Finish() {
   const bool synced = fsync(fileno(file_)) == 0;
   const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
   if (!synced || !closed) Fail(ErrorCode::kIo, "{}: cannot be synced", partial_path_);
-}
-
-void ResumableLines::Finish() {
-  Close();
   RenameDurably(partial_path_, path_);
   std::filesystem::remove(settings_path_);
 }
 
 void ResumableLines::Discard() {
-  Close();
+  std::fclose(std::exchange(file_, nullptr));
   std::filesystem::remove(partial_path_);
   std::filesystem::remove(settings_path_);
 }

@@ -12,9 +12,10 @@ namespace blockformer {
 // holds, goes on from there. Not thread-safe.
 class ResumableLines {
  public:
-  // `settings` is a text in which everything stands that the lines depend on. Throws Error:
-  // kInvalidArgument if a run with other settings was begun, kIo.
-  ResumableLines(const std::string& path, const std::string& settings);
+  // `settings` is a text in which everything stands that the lines depend on, and `max_lines` how
+  // many there can be. Throws Error: kInvalidArgument if a run with other settings was begun or is
+  // still going on, kCorrupt if more lines are there, kIo.
+  ResumableLines(const std::string& path, const std::string& settings, int64_t max_lines);
   ResumableLines(const ResumableLines&) = delete;
   ResumableLines& operator=(const ResumableLines&) = delete;
   ~ResumableLines();
@@ -30,12 +31,12 @@ class ResumableLines {
 
   // Syncs the lines and gives them their name; call once, last.
   void Finish();
-  // The same where the lines were only wanted on the way: removes them.
+  // Removes the lines, where they were only wanted on the way; call once, last, instead of
+  // Finish().
   void Discard();
 
  private:
   void KeepWholeLines();
-  void Close();
 
   std::string path_;
   std::string partial_path_;

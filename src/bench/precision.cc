@@ -49,7 +49,7 @@ OrderedJson MeasurePrecision(const std::string& directory, const std::string& da
   const ModelConfig config = ReadModelConfig(directory);
   CheckOptions(directory, config, options);
   const TokenFile tokens(data);
-  const ValidationSamples samples(tokens, config, options.samples);
+  const ValidationSamples samples(tokens, config, directory, options.samples);
   OrderedJson results = OrderedJson::array();
   int64_t predicted = 0;
   for (const NumberType type : options.types) {

@@ -20,6 +20,7 @@
 #include "bench/report.h"
 #include "cli/bench_flags.h"
 #include "cli/commands.h"
+#include "cli/flags.h"
 #include "cli/model_argument.h"
 
 namespace blockformer {

@@ -1,16 +1,12 @@
 #include "cli/bench_flags.h"
 
-#include <fmt/ranges.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <optional>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "bench/batch_search.h"
+#include "cli/flags.h"
 
 namespace blockformer {
 namespace {
@@ -59,16 +55,6 @@ std::vector<int64_t> ParseBatches(const std::vector<std::string>& texts) {
   return batches;
 }
 
-NumberType ParseType(const std::string& flag, const std::string& text,
-                     std::initializer_list<NumberType> choices) {
-  const std::optional<NumberType> type = ParseNumberType(text);
-  if (type && std::find(choices.begin(), choices.end(), *type) != choices.end()) return *type;
-  std::vector<std::string> names;
-  for (const NumberType choice : choices) names.push_back(NumberTypeName(choice));
-  Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is not possible; one of {} is wanted", flag, text,
-       fmt::join(names, ", "));
-}
-
 std::vector<NumberType> ParseKvTypes(const std::vector<std::string>& texts, size_t models) {
   Require(texts.size() == 1 || texts.size() == models, ErrorCode::kInvalidArgument,
           "--kv-dtype: {} values for {} models; one for all or one for each is wanted",
@@ -79,23 +65,6 @@ std::vector<NumberType> ParseKvTypes(const std::vector<std::string>& texts, size
                               {NumberType::kF32, NumberType::kF16, NumberType::kInt8}));
   }
   return types;
-}
-
-void RequireWritable(const std::string& flag, const std::string& path) {
-  if (path.empty() || path == "-") return;
-  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  const std::string folder = parent.empty() ? "." : parent.string();
-  Require(IsDirectory(folder) && access(folder.c_str(), W_OK) == 0, ErrorCode::kInvalidArgument,
-          "{}: \"{}\" cannot be written; a file in a folder that exists and may be written to is "
-          "wanted",
-          flag, path);
-  Require(!IsDirectory(path), ErrorCode::kInvalidArgument,
-          "{}: \"{}\" is a folder; a file is wanted", flag, path);
-}
-
-void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max) {
-  Require(value >= min && value <= max, ErrorCode::kInvalidArgument,
-          "{}: {} is out of range; {} to {} is wanted", flag, value, min, max);
 }
 
 }  // namespace blockformer

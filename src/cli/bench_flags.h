@@ -2,7 +2,6 @@
 #define BLOCKFORMER_CLI_BENCH_FLAGS_H_
 
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -18,17 +17,8 @@ int64_t ParseMemory(const std::string& flag, const std::string& text);
 // Batch sizes, or "auto" alone for an empty list. None may stand twice.
 std::vector<int64_t> ParseBatches(const std::vector<std::string>& texts);
 
-// One of `choices` by its name.
-NumberType ParseType(const std::string& flag, const std::string& text,
-                     std::initializer_list<NumberType> choices);
-
 // The type of each of `models` models' KV caches, from one for all or one for each.
 std::vector<NumberType> ParseKvTypes(const std::vector<std::string>& texts, size_t models);
-
-// That a result can be written to `path` later: its folder is there and may be written to.
-void RequireWritable(const std::string& flag, const std::string& path);
-
-void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max);
 
 }  // namespace blockformer
 

@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -16,6 +19,7 @@
 #include "cli/eval_output.h"
 #include "cli/eval_positions.h"
 #include "cli/eval_tasks.h"
+#include "cli/flags.h"
 #include "config/json.h"
 #include "eval/builtin_tasks.h"
 #include "eval/compare_reports.h"
@@ -23,11 +27,14 @@
 namespace blockformer {
 namespace {
 
+constexpr int64_t kMaxLimit = int64_t{1} << 40;
+
 struct Flags {
   std::vector<std::string> models;
   std::vector<std::string> data;
   std::vector<std::string> compare;
   std::string show_task;
+  std::optional<int64_t> limit;
   bool loss = false;
   TaskFlags tasks;
   PositionFlags positions;
@@ -73,47 +80,83 @@ void RunTasks(const Flags& flags) {
             "--data: {} is no folder; that of the tasks' data is wanted", tasks.data);
   }
   if (tasks.tasks.empty()) tasks.tasks = BuiltinTaskNames();
-  EvaluateTasks(flags.models[0], tasks, flags.eval, flags.output);
+  EvaluateTasks(flags.models[0], tasks, flags.limit, flags.eval, flags.output);
 }
 
-// At most one of them.
-void CheckModes(const Flags& flags) {
-  std::vector<std::string> modes;
-  if (!flags.tasks.tasks.empty()) modes.emplace_back("--tasks");
-  if (flags.loss) modes.emplace_back("--loss");
-  if (flags.positions.is_wanted) modes.emplace_back("--loss-by-position");
-  if (flags.needle.is_wanted) modes.emplace_back("--needle");
-  if (!flags.compare.empty()) modes.emplace_back("--compare");
-  Require(modes.size() <= 1, ErrorCode::kInvalidArgument, "{} exclude each other",
-          fmt::join(modes, " and "));
-  const bool has_plot = flags.positions.is_wanted || flags.needle.is_wanted;
-  Require(flags.output.plot.empty() || has_plot, ErrorCode::kInvalidArgument,
-          "--plot: only --loss-by-position and --needle have a picture");
-  Require(!flags.models.empty() || !flags.compare.empty(), ErrorCode::kInvalidArgument,
-          "eval: no model is given; a model directory is wanted");
-  Require(!flags.tasks.limit || *flags.tasks.limit > 0, ErrorCode::kInvalidArgument,
-          "--limit: {} is out of range; 1 or more is wanted", flags.tasks.limit.value_or(0));
+// What the flags ask for.
+enum class Mode { kTasks, kLoss, kLossByPosition, kNeedle, kCompare };
+
+Mode ChooseMode(const Flags& flags) {
+  const std::pair<const char*, bool> asked[] = {{"--tasks", !flags.tasks.tasks.empty()},
+                                                {"--loss", flags.loss},
+                                                {"--loss-by-position", flags.positions.is_wanted},
+                                                {"--needle", flags.needle.is_wanted},
+                                                {"--compare", !flags.compare.empty()}};
+  std::optional<size_t> mode;
+  for (size_t i = 0; i < std::size(asked); ++i) {
+    if (!asked[i].second) continue;
+    Require(!mode, ErrorCode::kInvalidArgument, "{} and {} exclude each other",
+            asked[mode.value_or(0)].first, asked[i].first);
+    mode = i;
+  }
+  return static_cast<Mode>(mode.value_or(0));
 }
 
-void Evaluate(const Flags& given) {
-  if (!given.show_task.empty()) return ShowTask(given.show_task);
-  Flags flags = given;
-  CheckModes(flags);
+// Flags that are given must have a meaning in the mode.
+void RefuseFlagsOfOtherModes(Mode mode, const CLI::App& command) {
+  constexpr Mode kTasks = Mode::kTasks;
+  constexpr Mode kLoss = Mode::kLoss;
+  constexpr Mode kPositions = Mode::kLossByPosition;
+  constexpr Mode kNeedle = Mode::kNeedle;
+  const std::pair<const char*, std::vector<Mode>> meanings[] = {
+      {"--padding", {kTasks, kPositions}},
+      {"--max-length", {kTasks}},
+      {"--batch-tokens", {kTasks, kPositions}},
+      {"--dtype", {kTasks, kLoss, kPositions, kNeedle}},
+      {"--threads", {kTasks, kLoss, kPositions, kNeedle}},
+      {"--data", {kTasks, kLoss, kPositions, kNeedle}},
+      {"--limit", {kTasks, kLoss, kPositions}},
+      {"--plot", {kPositions, kNeedle}},
+      {"--context", {kPositions}},
+      {"--bins", {kPositions}},
+      {"--needle-form", {kNeedle}},
+      {"--lengths", {kNeedle}},
+      {"--depths", {kNeedle}},
+      {"--samples", {kNeedle}},
+      {"--seed", {kNeedle}}};
+  constexpr const char* kNames[] = {"tasks", "--loss", "--loss-by-position", "--needle",
+                                    "--compare"};
+  for (const auto& [flag, modes] : meanings) {
+    const bool has_meaning = std::ranges::find(modes, mode) != modes.end();
+    Require(has_meaning || command.count(flag) == 0, ErrorCode::kInvalidArgument,
+            "{}: has no meaning with {}", flag, kNames[static_cast<size_t>(mode)]);
+  }
+}
+
+void Evaluate(Flags flags, const CLI::App& command) {
+  if (!flags.show_task.empty()) return ShowTask(flags.show_task);
+  const Mode mode = ChooseMode(flags);
+  RefuseFlagsOfOtherModes(mode, command);
+  Require(flags.models.empty() == (mode == Mode::kCompare), ErrorCode::kInvalidArgument, "eval: {}",
+          mode == Mode::kCompare ? "--compare takes two results and no model"
+                                 : "no model is given; a model directory is wanted");
+  if (flags.limit) RequireInRange("--limit", *flags.limit, 1, kMaxLimit);
   flags.eval.Apply();
   flags.output.Check();
-  if (!flags.compare.empty()) return Compare(flags);
-  if (flags.loss) {
-    return EvaluateLoss(flags.models, OnlyData(flags, "one token file"), flags.tasks.limit,
-                        flags.eval, flags.output);
+  switch (mode) {
+    case Mode::kTasks:
+      return RunTasks(flags);
+    case Mode::kLoss:
+      return EvaluateLoss(flags.models, OnlyData(flags, "one token file"), flags.limit, flags.eval,
+                          flags.output);
+    case Mode::kLossByPosition:
+      return EvaluateLossByPosition(flags.models, flags.data, flags.positions, flags.eval,
+                                    flags.limit, flags.output);
+    case Mode::kNeedle:
+      return EvaluateNeedle(flags.models, flags.data, flags.needle, flags.eval, flags.output);
+    case Mode::kCompare:
+      return Compare(flags);
   }
-  if (flags.positions.is_wanted) {
-    return EvaluateLossByPosition(flags.models, flags.data, flags.positions, flags.eval,
-                                  flags.tasks.limit, flags.output);
-  }
-  if (flags.needle.is_wanted) {
-    return EvaluateNeedle(flags.models, flags.data, flags.needle, flags.eval, flags.output);
-  }
-  RunTasks(flags);
 }
 
 }  // namespace
@@ -132,14 +175,16 @@ void AddEvalCommand(CLI::App& app) {
                                "it all built-in ones: {}",
                                fmt::join(BuiltinTaskNames(), ", ")))
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("NAME,...");
   command
       ->add_option("--data", flags->data,
                    "Tasks: the folder of their data; without it eval-data, where `blockformer "
                    "eval-data` puts it, or a YAML file's own. Other modes: the files to read")
+      ->allow_extra_args(false)
       ->type_name("PATH");
   command
-      ->add_option("--limit", flags->tasks.limit,
+      ->add_option("--limit", flags->limit,
                    "Only N records of each task, samples (--loss) or windows (--loss-by-position)")
       ->type_name("N");
   command->add_flag("--loss", flags->loss,
@@ -163,7 +208,7 @@ void AddEvalCommand(CLI::App& app) {
       ->type_name("FILE");
   command->add_flag("--force", flags->output.force, "Replace files that are there");
   flags->eval.AddTo(command);
-  command->callback([flags] { Evaluate(*flags); });
+  command->callback([flags, command] { Evaluate(*flags, *command); });
 }
 
 }  // namespace blockformer

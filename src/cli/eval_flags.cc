@@ -2,8 +2,14 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "cli/flags.h"
 
 namespace blockformer {
+namespace {
+
+constexpr int64_t kMaxThreads = 1024;
+
+}  // namespace
 
 void EvalFlags::AddTo(CLI::App* command) {
   command
@@ -28,10 +34,7 @@ void EvalFlags::AddTo(CLI::App* command) {
 
 std::optional<NumberType> EvalFlags::Type() const {
   if (dtype == "auto") return std::nullopt;
-  const std::optional<NumberType> type = ParseNumberType(dtype);
-  Require(type && *type != NumberType::kF16, ErrorCode::kInvalidArgument,
-          "--dtype: \"{}\" is not known; one of auto, f32, bf16, int8 is wanted", dtype);
-  return type;
+  return ParseType("--dtype", dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
 }
 
 void EvalFlags::Apply() {
@@ -44,6 +47,9 @@ void EvalFlags::Apply() {
     Require(padding == "auto", ErrorCode::kInvalidArgument,
             "--padding: \"{}\" is not known; one of auto, pad, nopad is wanted", padding);
   }
+  RequireInRange("--max-length", scorer.max_length, 0, kMaxScorerTokens);
+  RequireInRange("--batch-tokens", scorer.batch_tokens, 1, kMaxScorerTokens);
+  RequireInRange("--threads", threads, 0, kMaxThreads);
   if (threads != 0) SetNumThreads(threads);
 }
 

@@ -15,17 +15,15 @@
 namespace blockformer {
 namespace {
 
-OrderedJson Measure(const std::string& directory, const TokenFile& tokens,
-                    std::optional<int64_t> limit, const EvalFlags& eval) {
-  const ValidationSamples samples(tokens, ReadModelConfig(directory),
-                                  limit.value_or(std::numeric_limits<int64_t>::max()));
+OrderedJson Measure(const std::string& directory, const std::string& name,
+                    const ValidationSamples& samples, const EvalFlags& eval) {
   const std::shared_ptr<const Model> model = Model::Load(directory, eval.Type());
-  const LossSums sums = samples.SumLoss(*model, ModelName(directory));
+  const LossSums sums = samples.SumLoss(*model, name);
   OrderedJson by_position = OrderedJson::array();
   for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {
     by_position.push_back(sums.sum_by_position[i] / static_cast<double>(sums.count_by_position[i]));
   }
-  return {{"model", directory},
+  return {{"model", name},
           {"loss", sums.Mean()},
           {"perplexity", std::exp(sums.Mean())},
           {"loss_by_position", by_position},
@@ -40,11 +38,17 @@ void EvaluateLoss(const std::vector<std::string>& models, const std::string& dat
                   std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
   CatchStopSignals();
   const TokenFile tokens(data);
+  std::vector<ValidationSamples> samples;  // of all models before any is computed
+  for (const std::string& directory : models) {
+    samples.emplace_back(tokens, ReadModelConfig(directory), directory,
+                         limit.value_or(std::numeric_limits<int64_t>::max()));
+  }
+  const std::vector<std::string> names = ModelNames(models);
   OrderedJson results = OrderedJson::array();
   std::vector<std::vector<std::string>> rows;
-  for (const std::string& directory : models) {
-    const OrderedJson result = Measure(directory, tokens, limit, eval);
-    rows.push_back({ModelName(directory), fmt::format("{:.4f}", result["loss"].get<double>()),
+  for (size_t i = 0; i < models.size(); ++i) {
+    const OrderedJson result = Measure(models[i], names[i], samples[i], eval);
+    rows.push_back({names[i], fmt::format("{:.4f}", result["loss"].get<double>()),
                     fmt::format("{:.3f}", result["perplexity"].get<double>()),
                     fmt::format("{}", result["predicted_tokens"].get<int64_t>())});
     results.push_back(result);

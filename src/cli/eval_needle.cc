@@ -2,12 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <limits>
-
 #include "base/error.h"
 #include "base/program.h"
-#include "checkpoint/model_directory.h"
 #include "cli/model_argument.h"
 #include "eval/needle.h"
 
@@ -16,10 +12,7 @@ namespace {
 
 std::vector<int64_t> DefaultLengths(const std::vector<std::string>& models) {
   constexpr int64_t kShortest = 256;
-  int64_t context = std::numeric_limits<int64_t>::max();
-  for (const std::string& model : models) {
-    context = std::min(context, ReadModelConfig(model).max_length);
-  }
+  const int64_t context = SmallestContext(models);
   std::vector<int64_t> lengths;
   for (int64_t length = kShortest; length <= context; length *= 2) lengths.push_back(length);
   if (lengths.empty()) lengths.push_back(context);
@@ -52,11 +45,13 @@ void NeedleFlags::AddTo(CLI::App* command) {
                    "Tokens of prompt and answer, separated by commas; default: powers of two from "
                    "256 to the models' smallest context")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("N,...");
   command
       ->add_option("--depths", options.depths,
                    "Shares of the haystack before the needle, separated by commas")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str()
       ->type_name("X,...");
   command->add_option("--samples", options.samples, "Prompts for each length and depth")

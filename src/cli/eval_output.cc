@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gnuplot.h"
-#include "cli/bench_flags.h"
+#include "cli/flags.h"
 
 namespace blockformer {
 
@@ -26,16 +26,13 @@ void EvalOutput::Check() const {
 
 void EvalOutput::Write(const OrderedJson& report, const std::string& table,
                        const PlotScript& plot_script) const {
+  // The table first: it is what is left if a file cannot be written.
+  const bool is_json_printed = !json.empty() && !IsFile();
+  fmt::print(is_json_printed ? stderr : stdout, "{}", table);
+  std::fflush(stdout);
   const std::string text = ToText(report, 1) + "\n";
-  if (json.empty()) {
-    fmt::print("{}", table);
-  } else if (IsFile()) {
-    WriteFileAtomically(json, text);
-    fmt::print("{}", table);
-  } else {
-    fmt::print(stderr, "{}", table);
-    fmt::print("{}", text);
-  }
+  if (is_json_printed) fmt::print("{}", text);
+  if (IsFile()) WriteFileAtomically(json, text);
   if (!plot.empty()) {
     DrawPlot(plot, plot_script(report, std::filesystem::path(plot).filename().string()));
   }

@@ -22,7 +22,7 @@ PositionLossOptions CheckedOptions(const std::vector<std::string>& models,
   for (const std::string& model : models) configs.push_back(ReadModelConfig(model));
   PositionLossOptions options = {flags.context, flags.bins, limit};
   if (options.context == 0) {
-    options.context = std::ranges::min_element(configs, {}, &ModelConfig::max_length)->max_length;
+    options.context = SmallestContext(models);
   }
   for (const ModelConfig& config : configs) CheckPositionLossOptions(options, config);
   return options;

@@ -21,14 +21,14 @@
 namespace blockformer {
 namespace {
 
-std::vector<TaskData> ReadTasks(const TaskFlags& flags) {
+std::vector<TaskData> ReadTasks(const TaskFlags& flags, std::optional<int64_t> limit) {
   std::vector<TaskData> tasks;
   std::set<std::string> names;
   for (const std::string& name : flags.tasks) {
     Task task = ReadTask(name, flags.data);
     Require(names.insert(task.name).second, ErrorCode::kInvalidArgument,
             "--tasks: {} stands twice; each task once is wanted", task.name);
-    std::vector<TaskItem> items = ReadItems(task, flags.limit);
+    std::vector<TaskItem> items = ReadItems(task, limit);
     tasks.push_back({std::move(task), std::move(items)});
   }
   return tasks;
@@ -36,7 +36,7 @@ std::vector<TaskData> ReadTasks(const TaskFlags& flags) {
 
 // A line of the scores of an interrupted run.
 std::string ToLine(const RequestScore& score) {
-  return ToText(OrderedJson{score.log_likelihood, score.is_greedy});
+  return ToText(OrderedJson{score.log_likelihood, score.is_greedy, score.tokens});
 }
 
 std::vector<RequestScore> ReadScores(const std::string& path) {
@@ -45,17 +45,17 @@ std::vector<RequestScore> ReadScores(const std::string& path) {
   for (std::string line; std::getline(stream, line);) {
     const std::string place = fmt::format("{}:{}", path, scores.size() + 1);
     const Json json = ParseJson(line, place);
-    const bool is_score =
-        json.is_array() && json.size() == 2 && json[0].is_number() && json[1].is_boolean();
+    const bool is_score = json.is_array() && json.size() == 3 && json[0].is_number() &&
+                          json[1].is_boolean() && json[2].is_number_integer();
     Require(is_score, ErrorCode::kCorrupt, "{}: {} is no score; remove the file to begin anew",
             place, line);
-    scores.push_back({json[0].get<double>(), json[1].get<bool>()});
+    scores.push_back({json[0].get<double>(), json[1].get<bool>(), json[2].get<int64_t>()});
   }
   return scores;
 }
 
 // What is known of the run before any score is.
-OrderedJson RunConfig(const std::string& model, const TaskFlags& flags, const EvalFlags& eval,
+OrderedJson RunConfig(const std::string& model, std::optional<int64_t> limit, const EvalFlags& eval,
                       const Scorer& scorer) {
   OrderedJson config = {{"model", "blockformer"},
                         {"model_args", fmt::format("pretrained={},dtype={}", model, eval.dtype)},
@@ -67,7 +67,7 @@ OrderedJson RunConfig(const std::string& model, const TaskFlags& flags, const Ev
                         {"commit", kBuildCommit},
                         {"harness", "0.4.7"}};
   if (scorer.model().is_block()) config["padding"] = PaddingName(*scorer.options().padding);
-  if (flags.limit) config["limit"] = *flags.limit;
+  if (limit) config["limit"] = *limit;
   return config;
 }
 
@@ -94,7 +94,6 @@ OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
                  scores->push_back(score);
                  if (done != nullptr) done->Append(ToLine(score));
                  progress.Update(tokens = tokens_done);
-                 return !StopRequested();
                });
   progress.Finish();
   const double seconds =
@@ -104,11 +103,24 @@ OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
   return {{"tokens", tokens}, {"seconds", seconds}};
 }
 
+// Tokens that lie in the first block of a text, where a model without padding predicts nothing.
+int64_t CountUnscored(const TaskRequests& requests, const std::vector<RequestScore>& scores) {
+  int64_t tokens = requests.CountScored();
+  for (const RequestScore& score : scores) tokens -= score.tokens;
+  if (tokens > 0) {
+    LogWarning(
+        "{} of {} tokens lie in the first block of a text and were not scored, so that results are "
+        "not comparable with those of other models; --padding pad scores all",
+        tokens, requests.CountScored());
+  }
+  return tokens;
+}
+
 }  // namespace
 
 void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
-                   const EvalFlags& eval, const EvalOutput& output) {
-  const std::vector<TaskData> tasks = ReadTasks(flags);
+                   std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
+  const std::vector<TaskData> tasks = ReadTasks(flags, limit);
   const EvalModel model = EvalModel::Load(model_directory, eval.Type());
   Scorer scorer(model.model, eval.scorer);
   const TaskRequests requests(tasks, model, scorer.options().max_length);
@@ -116,19 +128,20 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
   std::optional<ResumableLines> done;
   std::vector<RequestScore> scores;
   if (output.IsFile()) {
-    done.emplace(output.json, SettingsText(model_directory, tasks, eval));
+    done.emplace(output.json, SettingsText(model_directory, tasks, eval), requests.size());
     scores = ReadScores(done->partial_path());
     if (!scores.empty()) {
       LogInfo("{}: {} of {} requests are done, going on", output.json, scores.size(),
               requests.size());
     }
   }
-  OrderedJson config = RunConfig(model_directory, flags, eval, scorer);
+  OrderedJson config = RunConfig(model_directory, limit, eval, scorer);
   config.update(ScoreRest(requests, &scorer, &scores, done ? &*done : nullptr));
   if (static_cast<int64_t>(scores.size()) < requests.size()) {
     Fail(ErrorCode::kInterrupted, "eval: stopped after {} of {} requests{}", scores.size(),
          requests.size(), done ? "; the same command goes on" : "; with --json it could go on");
   }
+  config["unscored_tokens"] = CountUnscored(requests, scores);
   const OrderedJson report = MakeEvalReport(tasks, scores, config);
   output.Write(report, EvalTable(report));
   if (done) done->Discard();

@@ -94,7 +94,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
           "{}: is there already; --force replaces it", files.output);
   const InputSummary input = CheckInput(files.input, *generator, options);
   const int64_t total = input.prompts * samples;
-  ResumableLines output(files.output, SettingsKey(input, options, samples, model));
+  ResumableLines output(files.output, SettingsKey(input, options, samples, model), total);
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
 

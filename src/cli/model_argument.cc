@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -37,13 +38,24 @@ std::vector<std::string> ModelNames(const std::vector<std::string>& paths) {
   return unique;
 }
 
+int64_t SmallestContext(const std::vector<std::string>& directories) {
+  std::vector<int64_t> contexts;
+  for (const std::string& directory : directories) {
+    contexts.push_back(ReadModelConfig(directory).max_length);
+  }
+  return *std::ranges::min_element(contexts);
+}
+
 OrderedJson ModelIdentity(const std::string& directory) {
   const std::filesystem::path folder = std::filesystem::canonical(directory);
-  std::filesystem::path weights = folder / kWeightsFile;
-  if (!FileExists(weights.string())) weights = folder / kWeightsIndexFile;
-  return {{"directory", folder.string()},
-          {"weights_bytes", std::filesystem::file_size(weights)},
-          {"weights_time", std::filesystem::last_write_time(weights).time_since_epoch().count()}};
+  std::map<std::string, OrderedJson> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension != ".safetensors" && extension != ".json") continue;
+    files[entry.path().filename().string()] = {entry.file_size(),
+                                               entry.last_write_time().time_since_epoch().count()};
+  }
+  return {{"directory", folder.string()}, {"files", files}};
 }
 
 }  // namespace blockformer

@@ -21,7 +21,11 @@ std::string ModelName(const std::string& path);
 // A short name for each, or its path where that would not tell it from another.
 std::vector<std::string> ModelNames(const std::vector<std::string>& paths);
 
-// The directory of a model and what changes when its weights are replaced.
+// The smallest context that the models in these directories, at least one, were trained for.
+int64_t SmallestContext(const std::vector<std::string>& directories);
+
+// A model's directory, and the sizes and times of its weights, configuration and tokenizer: what
+// changes when one of them is replaced. The directory has been read.
 OrderedJson ModelIdentity(const std::string& directory);
 
 }  // namespace blockformer

@@ -6,14 +6,6 @@
 #include "base/file.h"
 
 namespace blockformer {
-namespace {
-
-uint64_t HashLine(uint64_t hash, const std::string& line) {
-  for (const char byte : line + "\n") hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
-  return hash;
-}
-
-}  // namespace
 
 PromptReader::PromptReader(const std::string& path) : path_(path) {
   Require(!IsDirectory(path), ErrorCode::kInvalidArgument,
@@ -30,7 +22,8 @@ bool PromptReader::Next(std::string* prompt, OrderedJson* record) {
       return false;
     }
     ++line_number_;
-    hash_ = HashLine(hash_, line);
+    hash_.Add(line);
+    hash_.Add("\n");
   } while (line.find_first_not_of(" \t\r") == std::string::npos);
   *prompt = ObjectReader(ParseJson(line, place()), place()).String("prompt");
   if (record != nullptr) *record = OrderedJson::parse(line);

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/hash.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -23,13 +24,13 @@ class PromptReader {
   // The file and line of the last prompt, for messages.
   std::string place() const;
   // FNV-1a of all lines read.
-  uint64_t hash() const { return hash_; }
+  uint64_t hash() const { return hash_.value(); }
 
  private:
   std::string path_;
   std::ifstream stream_;
   int64_t line_number_ = 0;
-  uint64_t hash_ = 0xCBF29CE484222325;
+  Fnv1a hash_;
 };
 
 }  // namespace blockformer

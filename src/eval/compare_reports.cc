@@ -14,15 +14,6 @@
 namespace blockformer {
 namespace {
 
-constexpr Metric kMetrics[] = {Metric::kAcc,
-                               Metric::kAccNorm,
-                               Metric::kPerplexity,
-                               Metric::kWordPerplexity,
-                               Metric::kBytePerplexity,
-                               Metric::kBitsPerByte};
-
-bool IsAccuracy(Metric metric) { return metric == Metric::kAcc || metric == Metric::kAccNorm; }
-
 // One model's results of one task.
 struct TaskResults {
   const Json& values;
@@ -64,7 +55,7 @@ class Report {
 
 std::optional<double> ValueOf(const TaskResults& results, Metric metric) {
   const std::string key = std::string(MetricName(metric)) + ",none";
-  if (!results.values.contains(key)) return std::nullopt;
+  if (!results.values.contains(key) || results.values[key].is_null()) return std::nullopt;
   Require(results.values[key].is_number(), ErrorCode::kCorrupt, "{}: {} is no number",
           results.place, key);
   return results.values[key].get<double>();
@@ -144,25 +135,35 @@ double TwoSidedPValue(const Difference& difference) {
   return std::erfc(z / std::numbers::sqrt2);
 }
 
+void CheckWeights(const std::vector<MetricSample>& a, const std::vector<MetricSample>& b,
+                  const std::string& place) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    Require(a[i].weight == b[i].weight && a[i].weight >= 0, ErrorCode::kCorrupt,
+            "{}: sample {} has the weight {} here and {} in the other file", place, i, a[i].weight,
+            b[i].weight);
+    sum += a[i].weight;
+  }
+  Require(sum > 0, ErrorCode::kCorrupt, "{}: the samples weigh nothing", place);
+}
+
 OrderedJson CompareMetric(Metric metric, const TaskResults& a, const TaskResults& b) {
   const std::vector<MetricSample> samples_a = SamplesOf(a, metric);
   const std::vector<MetricSample> samples_b = SamplesOf(b, metric);
   Require(samples_a.size() == samples_b.size() && !samples_a.empty(), ErrorCode::kCorrupt,
           "{} has {} samples, {} has {}; equally many, and at least one, are wanted", a.place,
           samples_a.size(), b.place, samples_b.size());
-  const double value_a = *ValueOf(a, metric);
-  const double value_b = *ValueOf(b, metric);
-  OrderedJson row = {{"a", value_a},
-                     {"b", value_b},
-                     {"difference", value_b - value_a},
-                     {"standard_error", nullptr},
-                     {"p_value", nullptr}};
+  CheckWeights(samples_a, samples_b, a.place);
   Difference difference = LogLikelihoodDifference(samples_a, samples_b);
   if (metric == Metric::kBitsPerByte) {
     difference.value /= -std::numbers::ln2;
     if (difference.standard_error) *difference.standard_error /= std::numbers::ln2;
   }
-  row["difference"] = difference.value;
+  OrderedJson row = {{"a", *ValueOf(a, metric)},
+                     {"b", *ValueOf(b, metric)},
+                     {"difference", difference.value},
+                     {"standard_error", nullptr},
+                     {"p_value", nullptr}};
   if (difference.standard_error) {
     row["standard_error"] = *difference.standard_error;
     row["p_value"] =
@@ -185,7 +186,7 @@ OrderedJson CompareReports(const Json& json_a, const std::string& source_a, cons
             source_a, source_b, task);
     const TaskResults results_a = a.Task(task);
     const TaskResults results_b = b.Task(task);
-    for (const Metric metric : kMetrics) {
+    for (const Metric metric : AllMetrics()) {
       if (!ValueOf(results_a, metric) || !ValueOf(results_b, metric)) continue;
       tasks[task][MetricName(metric)] = CompareMetric(metric, results_a, results_b);
     }
@@ -221,8 +222,9 @@ std::string ReportComparisonTable(const OrderedJson& comparison) {
                                     {"Stderr", true},
                                     {"p", true}},
                                    rows)) +
-         "B - A of a perplexity is the difference of the mean log-likelihoods, in nats; p is "
-         "two-sided,\nMcNemar's exact test for accuracies and a paired z-test otherwise.\n";
+         "B - A of a perplexity is the difference of the mean log-likelihoods, in nats, and of "
+         "bits_per_byte in bits.\np is two-sided: McNemar's exact test for accuracies, otherwise a "
+         "paired z-test.\n";
 }
 
 }  // namespace blockformer

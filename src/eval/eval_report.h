@@ -12,12 +12,14 @@ namespace blockformer {
 
 // The results of tasks in the schema of lm-evaluation-harness 0.4: "results" has each metric as
 // "NAME,none" with "NAME_stderr,none" (or "N/A"), beside "configs", "versions", "n-shot",
-// "n-samples", and "samples" with what each item adds. "task_hashes" tells whether two reports are
-// of the same requests. `scores` are those of all requests, in order; `config` says what was run.
+// "higher_is_better", "n-samples", and "samples" with what each item adds and, as "filtered_resps",
+// what the model said. "task_hashes" tells whether two reports are of the same requests. A value
+// that is not finite is null. `scores` are those of all requests, in order; `config` says what was
+// run.
 OrderedJson MakeEvalReport(const std::vector<TaskData>& tasks, std::span<const RequestScore> scores,
                            const OrderedJson& config);
 
-// Its table, as the harness prints it.
+// Its table, in the form of the harness's.
 std::string EvalTable(const OrderedJson& report);
 
 }  // namespace blockformer

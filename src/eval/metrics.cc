@@ -12,8 +12,6 @@ namespace {
 constexpr int kResamples = 2000;
 constexpr uint64_t kBootstrapSeed = 1234;
 
-bool IsAccuracy(Metric metric) { return metric == Metric::kAcc || metric == Metric::kAccNorm; }
-
 int64_t LikeliestChoice(const TaskItem& item, std::span<const RequestScore> scores,
                         bool by_length) {
   size_t likeliest = 0;

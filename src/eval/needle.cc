@@ -38,7 +38,8 @@ std::vector<std::string> GenerateAnswers(const EvalModel& model, const std::stri
   std::vector<std::vector<int32_t>> generated(prompts.size());
   int64_t done = 0;
   Engine engine(model.model, OptionsFor(model, options));
-  for (size_t i = prompts.size(); i-- > 0;) {  // the longest, which the engine warns of, come last
+  // Lengths mostly ascend: the long prompts first, so that none is left to run alone at the end.
+  for (size_t i = prompts.size(); i-- > 0;) {
     GenerationRequest request;
     request.prompt = prompts[i].tokens;
     request.max_tokens = kNeedleNewTokens;

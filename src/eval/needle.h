@@ -11,7 +11,7 @@
 
 namespace blockformer {
 
-// Whether the digits stand in what was generated.
+// Whether the digits stand in what was generated, be it in a longer number.
 bool IsNeedleHit(std::string_view generated, std::string_view digits);
 
 // The result of a model that answered each of MakeNeedlePrompts()'s prompts: "model", "form",

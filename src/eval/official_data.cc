@@ -115,14 +115,16 @@ Records ConvertLines(const Paths& paths) {
 std::string ReadPlainText(const std::string& path) {
   CorpusReader reader({path});
   CorpusRecord record;
-  Require(reader.NextRecord(&record) && !record.is_json, ErrorCode::kInvalidArgument,
-          "{}: plain text is wanted, not JSON lines", path);
+  Require(reader.NextRecord(&record), ErrorCode::kInvalidArgument,
+          "{}: is empty; plain text is wanted", path);
+  Require(!record.is_json, ErrorCode::kInvalidArgument, "{}: plain text is wanted, not JSON lines",
+          path);
   const size_t invalid = FindInvalidUtf8(record.bytes);
   Require(
       invalid == record.bytes.size(), ErrorCode::kCorrupt, "{}:{}: is not valid UTF-8", path,
       std::count(record.bytes.begin(), record.bytes.begin() + static_cast<int64_t>(invalid), '\n') +
           1);
-  return ReplaceAll(record.bytes, "\r\n", "\n");
+  return NormalizeLineEnds(record.bytes);
 }
 
 OrderedJson PiqaQuestion(const ObjectReader& line) {

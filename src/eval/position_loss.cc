@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
@@ -64,26 +65,21 @@ class WindowReader {
   int64_t longest_ = 0;
 };
 
-uint64_t HashTokens(uint64_t hash, const std::vector<int32_t>& tokens) {
-  for (const int32_t token : tokens) {
-    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001B3;  // FNV-1a
-  }
-  return hash;
-}
-
 // Finds all windows, so that what is wrong with the files is said before anything is computed.
 void FindWindows(WindowReader reader, const PositionLossOptions& options, int64_t block_positions,
                  PositionLoss* loss) {
-  loss->tokens_hash = 0xCBF29CE484222325;
+  Fnv1a hash;
   while (std::ssize(loss->windows) != options.max_windows.value_or(-1)) {
     const std::optional<ScoreRequest> request = reader.Next();
     if (!request) break;
     Require(!StopRequested(), ErrorCode::kInterrupted, "stopped before scoring");
-    loss->tokens_hash = HashTokens(loss->tokens_hash, request->tokens);
+    const std::vector<int32_t>& tokens = request->tokens;
+    hash.Add({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(tokens[0])});
     loss->windows.push_back({reader.document(),
                              std::vector<LossTotal>(static_cast<size_t>(options.bins)),
                              std::vector<LossTotal>(static_cast<size_t>(block_positions))});
   }
+  loss->tokens_hash = hash.value();
   // Without any, the reader has seen all documents.
   Require(!loss->windows.empty(), ErrorCode::kInvalidArgument,
           "no document has {} tokens, a context's; the longest has {}", options.context,
@@ -110,13 +106,15 @@ void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left
 void CheckPositionLossOptions(const PositionLossOptions& options, const ModelConfig& config) {
   const int64_t shortest = 2 * UnitLength(config);
   Require(options.context >= shortest, ErrorCode::kInvalidArgument,
-          "context: {} is too short; at least {} is wanted, {}", options.context, shortest,
+          "--context: {} is too short; at least {} is wanted, {}", options.context, shortest,
           config.kind == ModelKind::kBlock ? "two blocks" : "one token and the next");
+  Require(options.context <= kMaxScorerTokens, ErrorCode::kInvalidArgument,
+          "--context: {} is out of range; at most {} is wanted", options.context, kMaxScorerTokens);
   const int64_t most = std::min(options.context, kMaxBins);
   Require(options.bins >= 1 && options.bins <= most, ErrorCode::kInvalidArgument,
-          "bins: {} is out of range; 1 to {} is wanted", options.bins, most);
+          "--bins: {} is out of range; 1 to {} is wanted", options.bins, most);
   Require(options.max_windows.value_or(1) >= 1, ErrorCode::kInvalidArgument,
-          "limit: {} is out of range; at least 1 window is wanted", *options.max_windows);
+          "--limit: {} is out of range; at least 1 window is wanted", *options.max_windows);
 }
 
 PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,
@@ -155,7 +153,6 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
                 total);
         AddScores(scores, options.context, left_pad, &loss.windows[static_cast<size_t>(index)]);
         progress.Update(index + 1);
-        return true;
       });
   return loss;
 }

@@ -45,7 +45,7 @@ struct PositionLoss {
   uint64_t tokens_hash = 0;  // of all tokens: models that read the same windows have the same
 };
 
-// Throws Error(kInvalidArgument) that opens with the option's name: a context of less than two
+// Throws Error(kInvalidArgument) that opens with the flag's name: a context of less than two
 // blocks, or bins or windows out of range. To be asked for all models before anything is computed.
 void CheckPositionLossOptions(const PositionLossOptions& options, const ModelConfig& config);
 

@@ -26,7 +26,8 @@ namespace blockformer {
 // "difference" and "difference_standard_error", from (s_d - m n_d) of the two models subtracted.
 OrderedJson PositionLossResults(const std::vector<PositionLoss>& losses);
 
-// Half of the 95 % interval, in standard errors: Student's t with clusters - 1 degrees of freedom.
+// Half of the 95 % interval, in standard errors: Student's t with clusters - 1 degrees of freedom,
+// for at least 2 clusters.
 double IntervalFactor(int64_t clusters);
 
 // The following take a report with the "results" of the above.

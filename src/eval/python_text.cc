@@ -120,6 +120,10 @@ std::string ReplaceAll(std::string_view text, std::string_view from, std::string
   return result.append(text.substr(start));
 }
 
+std::string NormalizeLineEnds(std::string_view text) {
+  return ReplaceAll(ReplaceAll(text, "\r\n", "\n"), "\r", "\n");
+}
+
 std::string LowerCase(std::string_view text) { return MapCharacters(text, ToLowerCase); }
 
 std::string UpperCase(std::string_view text) { return MapCharacters(text, ToUpperCase); }

@@ -32,6 +32,9 @@ std::vector<std::string> SplitAtSpace(std::string_view text, size_t max_splits);
 std::vector<std::string> SplitText(std::string_view text, std::string_view separator,
                                    size_t max_splits);
 
+// With "\n" for "\r\n" and "\r", as Python and Jinja2 read lines.
+std::string NormalizeLineEnds(std::string_view text);
+
 // text.replace(from, to), where `from` is not empty.
 std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to);
 

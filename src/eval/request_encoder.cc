@@ -10,7 +10,7 @@
 namespace blockformer {
 
 ScoreRequest EncodePair(const Tokenizer& tokenizer, std::string_view context,
-                        std::string_view continuation, int32_t end_of_text) {
+                        std::string_view continuation, int64_t max_length, int32_t end_of_text) {
   for (const std::string_view text : {context, continuation}) {
     const size_t invalid = FindInvalidUtf8(text);
     Require(invalid == text.size(), ErrorCode::kInvalidArgument,
@@ -24,6 +24,9 @@ ScoreRequest EncodePair(const Tokenizer& tokenizer, std::string_view context,
       static_cast<int64_t>(request.tokens.size()) - static_cast<int64_t>(before.size());
   Require(request.scored > 0, ErrorCode::kInvalidArgument,
           "the continuation \"{}\" adds no token to its context", continuation);
+  Require(request.scored <= max_length, ErrorCode::kInvalidArgument,
+          "the continuation's {} tokens are more than the {} that the model reads", request.scored,
+          max_length);
   // Where a token spans the seam, the context is what its own tokens are.
   std::ranges::copy(before, request.tokens.begin());
   if (before.empty()) request.tokens.insert(request.tokens.begin(), end_of_text);

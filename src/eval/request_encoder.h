@@ -15,9 +15,10 @@ namespace blockformer {
 
 // The tokens of `continuation` given `context`. White space at the context's end belongs to the
 // continuation. Both are encoded as one text, of which those tokens are scored that exceed the
-// context's own. Throws Error(kInvalidArgument) for invalid UTF-8 and if there is no such token.
+// context's own. Throws Error(kInvalidArgument) for invalid UTF-8, if there is no such token, or if
+// there are more than max_length of them.
 ScoreRequest EncodePair(const Tokenizer& tokenizer, std::string_view context,
-                        std::string_view continuation, int32_t end_of_text);
+                        std::string_view continuation, int64_t max_length, int32_t end_of_text);
 
 // A whole text, cut into disjoint windows of at most max_length tokens that are scored; each has
 // the token before it as context, and the last one as much before it as fits. None for no tokens.

@@ -44,10 +44,11 @@ int64_t ScoreBatch::SharedUnits(const ScoreRequest& request) const {
 }
 
 int64_t ScoreBatch::Cost(const ScoreRequest& request) const {
-  return (NumUnits(request) - SharedUnits(request)) * unit_length_;
+  return (NumUnits(request) - SharedUnits(request)) * unit_length_ + request.scored;
 }
 
 void ScoreBatch::Add(ScoreRequest request) {
+  cost_ += Cost(request);
   Item item;
   item.first_own = SharedUnits(request);
   if (item.first_own > 0) {
@@ -80,6 +81,7 @@ void ScoreBatch::Clear() {
   ids_.clear();
   mask_.clear();
   num_rows_ = 0;
+  cost_ = 0;
   num_pages_ = 0;
 }
 

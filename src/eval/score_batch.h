@@ -37,7 +37,8 @@ class ScoreBatch {
 
   ScoreBatch(const ModelConfig& config, ScoringPadding padding);
 
-  // How many tokens a request would add to what is computed.
+  // What a request would add to the batch: the tokens that run through embedder and decoder, and
+  // those that are scored.
   int64_t Cost(const ScoreRequest& request) const;
   void Add(ScoreRequest request);
   void Clear();
@@ -45,7 +46,7 @@ class ScoreBatch {
   bool empty() const { return items_.empty(); }
   int64_t num_requests() const { return static_cast<int64_t>(items_.size()); }
   int64_t num_rows() const { return num_rows_; }
-  int64_t num_tokens() const { return num_rows_ * unit_length_; }
+  int64_t cost() const { return cost_; }
   int64_t num_pages() const { return num_pages_; }
   int64_t num_positions() const;  // of the longest request
 
@@ -92,6 +93,7 @@ class ScoreBatch {
   int32_t pad_id_;
   std::vector<Item> items_;
   int64_t num_rows_ = 0;
+  int64_t cost_ = 0;
   int32_t num_pages_ = 0;
   std::vector<int32_t> ids_;
   std::vector<uint8_t> mask_;

@@ -8,17 +8,17 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kMaxTokens = int64_t{1} << 24;
 // Units that run through the token decoder and the output head together.
 constexpr int64_t kUnitsAtOnce = 256;
 
 ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
   if (options.max_length == 0) options.max_length = config.max_length;
-  Require(options.max_length >= 1 && options.max_length <= kMaxTokens, ErrorCode::kInvalidArgument,
-          "max_length: {} is out of range; 1 to {} is wanted", options.max_length, kMaxTokens);
-  Require(options.batch_tokens >= 1 && options.batch_tokens <= kMaxTokens,
+  Require(options.max_length >= 1 && options.max_length <= kMaxScorerTokens,
+          ErrorCode::kInvalidArgument, "max_length: {} is out of range; 1 to {} is wanted",
+          options.max_length, kMaxScorerTokens);
+  Require(options.batch_tokens >= 1 && options.batch_tokens <= kMaxScorerTokens,
           ErrorCode::kInvalidArgument, "batch_tokens: {} is out of range; 1 to {} is wanted",
-          options.batch_tokens, kMaxTokens);
+          options.batch_tokens, kMaxScorerTokens);
   if (!options.padding) {
     options.padding =
         config.padding.random_first_block ? ScoringPadding::kPadded : ScoringPadding::kUnpadded;
@@ -61,15 +61,14 @@ void Scorer::Run(const NextRequest& next, const OnScores& on_scores) {
     batch_.Clear();
     size_t begin = 0;
     for (const size_t count : counts) {
-      if (!on_scores(done++, std::span(scores_).subspan(begin, count))) return false;
+      on_scores(done++, std::span(scores_).subspan(begin, count));
       begin += count;
     }
-    return true;
   };
   while (std::optional<ScoreRequest> request = next()) {
     CheckAndCut(&*request);
-    const bool fits = batch_.num_tokens() + batch_.Cost(*request) <= options_.batch_tokens;
-    if (!batch_.empty() && !fits && !finish_batch()) return;
+    const bool fits = batch_.cost() + batch_.Cost(*request) <= options_.batch_tokens;
+    if (!batch_.empty() && !fits) finish_batch();
     batch_.Add(std::move(*request));
   }
   if (!batch_.empty()) finish_batch();
@@ -165,7 +164,6 @@ std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
       },
       [&](int64_t, std::span<const TokenScore> scores) {
         results.emplace_back(scores.begin(), scores.end());
-        return true;
       });
   return results;
 }

@@ -13,10 +13,13 @@
 
 namespace blockformer {
 
+inline constexpr int64_t kMaxScorerTokens = int64_t{1} << 24;
+
+// Sizes are at most kMaxScorerTokens.
 struct ScorerOptions {
   int64_t max_length = 0;  // tokens that the model reads of a text; 0 for the trained context
-  // Tokens computed together; more where a single request takes more.
-  int64_t batch_tokens = 4096;
+  // What is computed together, as ScoreBatch::Cost() has it; more where one request takes more.
+  int64_t batch_tokens = 8192;
   // Of a block model; without one, kPadded if it was trained with random padding of the first
   // block.
   std::optional<ScoringPadding> padding;
@@ -30,8 +33,8 @@ class Scorer {
   // Gives the next request, or nothing at the end.
   using NextRequest = std::function<std::optional<ScoreRequest>()>;
   // Called for each request, in order, with the scores of its last tokens: `scored` of them, or
-  // fewer where kUnpadded leaves a text's first tokens out. Returning false ends the run.
-  using OnScores = std::function<bool(int64_t index, std::span<const TokenScore> scores)>;
+  // fewer, even none, where kUnpadded leaves a text's first tokens out.
+  using OnScores = std::function<void(int64_t index, std::span<const TokenScore> scores)>;
 
   // Throws Error(kInvalidArgument) for options out of range.
   Scorer(std::shared_ptr<const Model> model, const ScorerOptions& options);

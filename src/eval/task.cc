@@ -45,7 +45,10 @@ std::vector<Metric> MetricsOf(OutputType type) {
   return {Metric::kWordPerplexity, Metric::kBytePerplexity, Metric::kBitsPerByte};
 }
 
-const MetricInfo& InfoOf(Metric metric) { return kMetrics[static_cast<size_t>(metric)]; }
+const MetricInfo& InfoOf(Metric metric) {
+  return *std::find_if(std::begin(kMetrics), std::end(kMetrics),
+                       [&](const MetricInfo& info) { return info.metric == metric; });
+}
 
 constexpr const char* kKeys[] = {
     "task", "output_type", "dataset_path", "dataset_kwargs", "test_split", "validation_split",
@@ -159,7 +162,11 @@ class TaskReader {
     task->target_delimiter =
         At("target_delimiter").String("target_delimiter", task->target_delimiter);
     const bool is_rolling = task->output_type == OutputType::kLogLikelihoodRolling;
-    if (!is_rolling || Has("doc_to_text")) task->text = ReadRule("doc_to_text");
+    if (!is_rolling) {
+      task->text = ReadRule("doc_to_text");
+    } else if (Has("doc_to_text")) {
+      ReadRule("doc_to_text");  // the harness wants one, and does not use it either
+    }
     task->target = ReadRule("doc_to_target");
     if (task->output_type == OutputType::kMultipleChoice) {
       ReadChoices(task);
@@ -271,6 +278,22 @@ const char* OutputTypeName(OutputType type) {
 }
 
 const char* MetricName(Metric metric) { return InfoOf(metric).name; }
+
+std::span<const Metric> AllMetrics() {
+  static constexpr Metric kAll[] = {Metric::kAcc,
+                                    Metric::kAccNorm,
+                                    Metric::kPerplexity,
+                                    Metric::kWordPerplexity,
+                                    Metric::kBytePerplexity,
+                                    Metric::kBitsPerByte};
+  return kAll;
+}
+
+bool IsAccuracy(Metric metric) { return metric == Metric::kAcc || metric == Metric::kAccNorm; }
+
+bool IsWeighted(Metric metric) { return !IsAccuracy(metric) && metric != Metric::kPerplexity; }
+
+bool HigherIsBetter(Metric metric) { return InfoOf(metric).higher_is_better; }
 
 Task ParseTask(std::string_view yaml, const std::string& source,
                const std::string& data_directory) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,10 @@ enum class Metric { kAcc, kAccNorm, kPerplexity, kWordPerplexity, kBytePerplexit
 
 const char* OutputTypeName(OutputType type);  // "multiple_choice"
 const char* MetricName(Metric metric);        // "acc_norm"
+std::span<const Metric> AllMetrics();
+bool IsAccuracy(Metric metric);
+bool IsWeighted(Metric metric);  // of whole texts by their words or bytes
+bool HigherIsBetter(Metric metric);
 
 // What a key such as doc_to_text says of a record: the name of a field, a template, or an integer.
 struct DocRule {
@@ -40,7 +45,7 @@ struct Task {
   std::vector<std::string> data_files;  // paths of JSON lines, in order
   bool is_built_in = false;
   Template description;            // stands before every context
-  std::optional<DocRule> text;     // the context; set unless rolling
+  std::optional<DocRule> text;     // the context; not set if the output type is rolling
   DocRule target;                  // the right choice, the continuation, or the text of rolling
   std::optional<DocRule> choices;  // multiple choice: this or the next is set
   std::vector<std::string> choice_list;

@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <span>
 #include <utility>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/parallel.h"
+#include "base/program.h"
 #include "eval/request_encoder.h"
 
 namespace blockformer {
@@ -25,12 +26,8 @@ std::vector<ScoreRequest> Encode(const TaskData& data, const TaskItem& item, con
       return RollingWindows(model.tokenizer.Encode(pair.continuation), max_length,
                             model.end_of_text());
     }
-    ScoreRequest request =
-        EncodePair(model.tokenizer, pair.context, pair.continuation, model.end_of_text());
-    Require(request.scored <= max_length, ErrorCode::kInvalidArgument,
-            "the {} tokens of \"{}\" are more than the {} that the model reads", request.scored,
-            pair.continuation, max_length);
-    return {std::move(request)};
+    return {EncodePair(model.tokenizer, pair.context, pair.continuation, max_length,
+                       model.end_of_text())};
   } catch (const Error& error) {
     Fail(error.code(), "{}: {}", item.place, error.what());
   }
@@ -38,20 +35,23 @@ std::vector<ScoreRequest> Encode(const TaskData& data, const TaskItem& item, con
 
 }  // namespace
 
-// FNV-1a.
 std::string HashOf(const TaskData& data) {
-  uint64_t hash = 0xCBF29CE484222325;
-  const auto add = [&](const std::string& text) {
-    for (const char byte : text + '\0') hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
-  };
+  Fnv1a hash;
   for (const TaskItem& item : data.items) {
     for (const TextPair& pair : item.requests) {
-      add(pair.context);
-      add(pair.continuation);
+      hash.Add(pair.context + '\0' + pair.continuation + '\0');
     }
-    add(fmt::format("{}", item.target));
+    hash.Add(fmt::format("{} {} {}\n", item.target, item.words, item.bytes));
   }
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", hash.value());
+}
+
+void RequestScore::Add(std::span<const TokenScore> scores) {
+  for (const TokenScore& score : scores) {
+    log_likelihood += score.log_likelihood;
+    is_greedy &= score.is_largest;
+  }
+  tokens += std::ssize(scores);
 }
 
 TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model,
@@ -79,6 +79,14 @@ int64_t TaskRequests::CountTokens(int64_t count) const {
   return tokens;
 }
 
+int64_t TaskRequests::CountScored() const {
+  int64_t tokens = 0;
+  for (const Windows& windows : requests_) {
+    for (const ScoreRequest& window : windows) tokens += window.scored;
+  }
+  return tokens;
+}
+
 void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) const {
   size_t asked = static_cast<size_t>(first);  // the request whose windows are handed out
   size_t window = 0;
@@ -91,25 +99,23 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) c
       ++asked;
       window = 0;
     }
-    if (asked == requests_.size()) return std::nullopt;
+    if (asked == requests_.size() || StopRequested()) return std::nullopt;
     return requests_[asked][window++];
   };
   // Hands on all requests whose windows are done; an empty one has none.
   const auto finish_requests = [&] {
     while (request < requests_.size() && scored == requests_[request].size()) {
       tokens_done += TokensOf(requests_[request]);
-      if (!on_score(std::exchange(score, {}), tokens_done)) return false;
+      on_score(std::exchange(score, {}), tokens_done);
       ++request;
       scored = 0;
     }
-    return true;
   };
-  if (!finish_requests()) return;
+  finish_requests();
   scorer->Run(next, [&](int64_t, std::span<const TokenScore> scores) {
-    score.log_likelihood += SumOfScores(scores);
-    for (const TokenScore& token : scores) score.is_greedy &= token.is_largest;
+    score.Add(scores);
     ++scored;
-    return finish_requests();
+    finish_requests();
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,17 @@ struct TaskData {
   std::vector<TaskItem> items;
 };
 
-// Tells whether the same is asked of a model, and the same answers are right.
+// Tells whether the same is asked of a model, and the same answers are right and of equal weight.
 std::string HashOf(const TaskData& data);
 
 // What a model says of one request of an item.
 struct RequestScore {
+  // Adds what follows.
+  void Add(std::span<const TokenScore> scores);
+
   double log_likelihood = 0;
   bool is_greedy = true;  // each token is the likeliest one
+  int64_t tokens = 0;     // that were scored
 };
 
 // The requests of some tasks, encoded for a model: those of each item in turn.
@@ -34,12 +39,14 @@ class TaskRequests {
   TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model, int64_t max_length);
 
   int64_t size() const { return static_cast<int64_t>(requests_.size()); }
-  // Of the first `count` requests.
+  // Of the first `count` requests, with what they have in common counted each time.
   int64_t CountTokens(int64_t count) const;
+  // That are to be scored.
+  int64_t CountScored() const;
 
   // Scores the requests from number `first` on. `on_score` is called for each, in order, with the
-  // tokens that are done, as CountTokens() has them; returning false ends the run.
-  using OnScore = std::function<bool(const RequestScore& score, int64_t tokens_done)>;
+  // tokens that are done, as CountTokens() has them. Ends early once StopRequested().
+  using OnScore = std::function<void(const RequestScore& score, int64_t tokens_done)>;
   void Run(Scorer* scorer, int64_t first, const OnScore& on_score) const;
 
  private:

@@ -198,13 +198,6 @@ class Evaluator {
   size_t budget_ = kMaxTemplateBytes;
 };
 
-// Line ends as Jinja2 reads them.
-std::string NormalizeLines(std::string_view text) {
-  std::string result = ReplaceAll(ReplaceAll(text, "\r\n", "\n"), "\r", "\n");
-  if (result.ends_with('\n')) result.pop_back();
-  return result;
-}
-
 }  // namespace
 
 Template Template::Parse(std::string_view text, std::string place) {
@@ -214,7 +207,8 @@ Template Template::Parse(std::string_view text, std::string place) {
   Require(FindInvalidUtf8(text) == text.size(), ErrorCode::kInvalidArgument,
           "{}: a template that is not valid UTF-8", place);
   Template result;
-  result.text_ = NormalizeLines(text);
+  result.text_ = NormalizeLineEnds(text);
+  if (result.text_.ends_with('\n')) result.text_.pop_back();
   result.place_ = std::move(place);
   const std::string_view source = result.text_;
   size_t offset = 0;

@@ -30,10 +30,10 @@ Sample ReadSample(const PackedSamples& samples, int64_t index) {
   return sample;
 }
 
-PackingOptions PackingOf(const ModelConfig& config) {
+PackingOptions PackingOf(const ModelConfig& config, const std::string& model) {
   // ModelConfig::block_length of a vanilla model is 1.
   Require(config.max_length > config.block_length, ErrorCode::kInvalidArgument,
-          "the model's max_length {} holds nothing to predict; more than {} is wanted",
+          "{}: max_length {} holds nothing to predict; more than {} is wanted", model,
           config.max_length, config.block_length);
   return ModelPacking(config, /*published=*/false);
 }
@@ -52,8 +52,8 @@ void Add(const LossSums& sums, LossSums* total) {
 }  // namespace
 
 ValidationSamples::ValidationSamples(const TokenFile& tokens, const ModelConfig& config,
-                                     int64_t limit)
-    : samples_(tokens, PackingOf(config)),
+                                     const std::string& model, int64_t limit)
+    : samples_(tokens, PackingOf(config, model)),
       prefix_(tokens.prefix()),
       count_(std::min(limit, samples_.NumSamples())) {
   Require(count_ > 0, ErrorCode::kInvalidArgument,
@@ -71,7 +71,7 @@ LossSums ValidationSamples::SumLoss(const Model& model, const std::string& label
     progress.Update(i + 1);
   }
   Require(total.count > 0, ErrorCode::kInvalidArgument,
-          "--data: the first {} samples of {} hold no token to predict", count_, prefix_);
+          "--data: the {} samples of {} hold no token to predict", count_, prefix_);
   return total;
 }
 

@@ -15,15 +15,17 @@ namespace blockformer {
 // reference to the token file.
 class ValidationSamples {
  public:
-  // At most `limit` samples. Throws Error(kInvalidArgument) if the tokens do not fill one, or if it
-  // holds nothing to predict.
-  ValidationSamples(const TokenFile& tokens, const ModelConfig& config, int64_t limit);
+  // At most `limit` samples. `model` is the directory, for messages. Throws Error(kInvalidArgument)
+  // if the tokens do not fill one sample, or if it holds nothing to predict.
+  ValidationSamples(const TokenFile& tokens, const ModelConfig& config, const std::string& model,
+                    int64_t limit);
 
   int64_t count() const { return count_; }
 
   // The loss over all samples, by position in the block too. The model is one of the
   // configuration's. Shows progress under `label`. Throws Error(kInvalidArgument) if there is no
-  // token to predict, Error(kCorrupt) for an id that is not in the vocabulary.
+  // token to predict, Error(kCorrupt) for an id that is not in the vocabulary, Error(kInterrupted)
+  // once StopRequested().
   LossSums SumLoss(const Model& model, const std::string& label) const;
 
  private:

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "blockformer/error.h"
+#include "cli/flags.h"
 
 namespace blockformer {
 namespace {

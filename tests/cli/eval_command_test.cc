@@ -68,10 +68,10 @@ TEST_F(EvalCommandTest, EvaluatesTasksOnEitherKind) {
     EXPECT_EQ(samples["winogrande"].size(), 2U);
     // Random weights find all tokens about equally likely: " sat" has 4, " ran away" 9.
     const double nats = std::log(264.0);
-    EXPECT_NEAR(samples["piqa"][0]["resps"][0][0].get<double>(), -4 * nats, 0.5);
-    EXPECT_NEAR(samples["piqa"][0]["resps"][1][0].get<double>(), -9 * nats, 1);
+    EXPECT_NEAR(samples["piqa"][0]["filtered_resps"][0][0].get<double>(), -4 * nats, 0.5);
+    EXPECT_NEAR(samples["piqa"][0]["filtered_resps"][1][0].get<double>(), -9 * nats, 1);
     EXPECT_EQ(samples["piqa"][0]["acc"], 1.0);
-    EXPECT_EQ(samples["lambada_openai"][0]["resps"][0][1], false);
+    EXPECT_EQ(samples["lambada_openai"][0]["filtered_resps"][0][1], false);
     EXPECT_EQ(samples["wikitext"][0]["byte_perplexity"][1], 123.0);
     EXPECT_NEAR(report["results"]["wikitext"]["bits_per_byte,none"].get<double>(), 8, 1);
   }
@@ -82,11 +82,13 @@ TEST_F(EvalCommandTest, ScoresDoNotDependOnBatches) {
   const Json alone = Evaluate("block", std::string(kAllTasks) + " --batch-tokens 1", "alone.json");
   for (const std::string task : {"piqa", "winogrande", "lambada_openai", "wikitext"}) {
     for (size_t i = 0; i < together["samples"][task].size(); ++i) {
-      const Json& a = together["samples"][task][i]["resps"];
-      const Json& b = alone["samples"][task][i]["resps"];
-      for (size_t r = 0; r < a.size(); ++r) {
-        EXPECT_NEAR(a[r][0].get<double>(), b[r][0].get<double>(), 1e-3) << task << i;
-      }
+      const Json& a = together["samples"][task][i]["filtered_resps"];
+      const Json& b = alone["samples"][task][i]["filtered_resps"];
+      const auto value = [](const Json& response) {
+        return (response.is_array() ? response[0] : response).get<double>();
+      };
+      for (size_t r = 0; r < a.size(); ++r)
+        EXPECT_NEAR(value(a[r]), value(b[r]), 1e-3) << task << i;
     }
   }
 }
@@ -136,6 +138,54 @@ TEST_F(EvalCommandTest, AnInterruptedRunGoesOn) {
   EXPECT_FALSE(FileExists(Path("out.json.partial")));
 }
 
+TEST_F(EvalCommandTest, ASignalEndsItAndTheSameCommandGoesOn) {
+  std::string records;
+  for (int i = 0; i < 3000; ++i) {
+    records += "{\"ctx\":\"the cat " + std::to_string(i) +
+               "\",\"choices\":[\"sat\",\"ran away\"],\"label\":0}\n";
+  }
+  WriteFileAtomically(Path("data/piqa_val.jsonl"), records);
+  const std::string command = "eval --threads 1 --batch-tokens 64 --tasks piqa " + Path("block") +
+                              " --data " + Path("data") + " --json " + Path("out.json");
+  // The signal comes once there are scores, or ends a run that has not begun yet.
+  const Outcome stopped = Run(command, true,
+                              "sh -c '\"$0\" \"$@\" & pid=$!; for i in $(seq 1000); do test -s " +
+                                  Path("out.json.partial") +
+                                  " && break; sleep 0.01; done; kill -INT $pid; wait $pid' ");
+  EXPECT_EQ(stopped.exit_code, 130) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("of 6000 requests; the same command goes on"));
+  const Outcome outcome = Run(command);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("of 6000 requests are done, going on"));
+  EXPECT_EQ(ReadJsonFile(Path("out.json"))["samples"]["piqa"].size(), 3000U);
+}
+
+TEST_F(EvalCommandTest, RefusesScoresThatCannotBe) {
+  const std::string command = "eval --threads 1 --tasks piqa " + Path("block") + " --data " +
+                              Path("data") + " --json " + Path("out.json");
+  EXPECT_NE(Run(command, true, "trap '' XFSZ; ulimit -f 1; ").exit_code, 0);
+  const std::string settings = ReadFile(Path("out.json.partial.settings"));
+  const auto message = [&](const std::string& partial) {
+    WriteFileAtomically(Path("out.json.partial"), partial);
+    WriteFileAtomically(Path("out.json.partial.settings"), settings);
+    return Run(command).output;
+  };
+  EXPECT_THAT(message("[-1,true,1]\nnonsense\n"), HasSubstr("out.json.partial:2"));
+  EXPECT_THAT(message("[-1,true]\n"), HasSubstr("out.json.partial:1: [-1,true] is no score"));
+  std::string surplus;
+  for (int i = 0; i < 7; ++i) surplus += "[-1,true,1]\n";
+  EXPECT_THAT(message(surplus), HasSubstr("has 7 lines, more than the 6"));
+  EXPECT_THAT(message("[-1,true,1]\n[-2,fal"), HasSubstr("1 of 6 requests are done"));
+}
+
+TEST_F(EvalCommandTest, TellsOfTokensThatAreNotScored) {
+  const Outcome outcome = Eval("block", "--tasks winogrande --padding nopad --data " +
+                                            Path("data") + " --json " + Path("nopad.json"));
+  EXPECT_THAT(outcome.output, HasSubstr("lie in the first block of a text and were not scored"));
+  EXPECT_GT(ReadJsonFile(Path("nopad.json"))["config"]["unscored_tokens"], 0);
+  EXPECT_EQ(Evaluate("block", "--tasks winogrande")["config"]["unscored_tokens"], 0);
+}
+
 TEST_F(EvalCommandTest, ComparesTwoResults) {
   Evaluate("block", "--tasks piqa,wikitext", "a.json");
   Evaluate("vanilla", "--tasks wikitext,piqa", "b.json");
@@ -174,6 +224,13 @@ TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {
   ExpectError("--data " + Path("absent") + " --tasks piqa", 2, "absent is no folder");
   ExpectError(Path("vanilla") + " " + data + "--tasks piqa", 2, "2 models are given");
   ExpectError(data + "--tasks piqa --padding left", 2, "--padding: \"left\"");
+  ExpectError(data + "--tasks piqa --max-length -1", 2, "--max-length: -1 is out of range");
+  ExpectError(data + "--tasks piqa --samples 3", 2, "--samples: has no meaning with tasks");
+  ExpectError("--loss --padding pad", 2, "--padding: has no meaning with --loss");
+  ExpectError("--loss --tasks piqa", 2, "--tasks and --loss exclude each other");
+  EXPECT_THAT(Run("eval " + Path("block") + " --compare a b").output,
+              HasSubstr("--compare takes two results and no model"));
+  EXPECT_THAT(Run("eval --compare a b --threads 1").output, HasSubstr("no meaning with --compare"));
   WriteFileAtomically(Path("there.json"), "{}");
   ExpectError(data + "--tasks piqa --json " + Path("there.json"), 2, "is there already; --force");
   WriteFileAtomically(Path("data/piqa_val.jsonl"),
@@ -183,7 +240,7 @@ TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {
   WriteFileAtomically(
       Path("data/piqa_val.jsonl"),
       "{\"ctx\":\"a\",\"choices\":[\"" + std::string(80, 'x') + "\",\"c\"],\"label\":0}\n");
-  ExpectError(data + "--tasks piqa", 2, "piqa_val.jsonl:1: the 81 tokens");
+  ExpectError(data + "--tasks piqa", 2, "piqa_val.jsonl:1: the continuation's 81 tokens");
   WriteFileAtomically(Path("bad.yaml"), "task: bad\noutput_type: generate_until\n");
   ExpectError("--tasks " + Path("bad.yaml"), 2, "bad.yaml:2");
   EXPECT_EQ(Run("eval").exit_code, 2);

@@ -81,6 +81,15 @@ TEST_F(ScoreCommandTest, LongTextsAreScoredInWindows) {
   const std::string text(150, 'x');  // the context is 64
   const std::vector<Json> lines = Scores("vanilla", "{\"text\":\"" + text + "\"}\n");
   EXPECT_EQ(lines[0]["tokens"], 150);
+  // 64 tokens behind the end of text, 64 behind the last of those, and 22 behind the 43 before.
+  const auto pair = [](size_t context, size_t continuation) {
+    return "{\"context\":\"" + (context == 0 ? "" : std::string(context, 'x')) +
+           "\",\"continuation\":\"" + std::string(continuation, 'x') + "\"}\n";
+  };
+  const std::vector<Json> windows = Scores("vanilla", pair(0, 64) + pair(1, 64) + pair(43, 22));
+  EXPECT_NEAR(LogLikelihood(lines[0]),
+              LogLikelihood(windows[0]) + LogLikelihood(windows[1]) + LogLikelihood(windows[2]),
+              1e-3);
 }
 
 TEST_F(ScoreCommandTest, WithoutPaddingTheFirstBlockIsNotScored) {
@@ -137,12 +146,17 @@ TEST_F(ScoreCommandTest, ClearErrorsForWhatCannotBe) {
   ExpectError("{\"text\":\"a\",\"text\":\"b\"}\n", 1, "bad.jsonl:1");
   ExpectError("{\"context\":\"a\",\"continuation\":\"" + std::string(80, 'x') + "\"}\n", 2,
               "the continuation's 80 tokens are more than the 64");
+  ExpectError("{\"text\":\"a\",\"tokens\":3}\n", 2, "bad.jsonl:1: has a field \"tokens\" already");
   const std::string good = "{\"text\":\"a\"}\n";
   ExpectError(good, 2, "--padding: \"left\" is not known", "--padding left");
-  ExpectError(good, 2, "--dtype: \"f16\" is not known", "--dtype f16");
-  ExpectError(good, 2, "batch_tokens: 0 is out of range", "--batch-tokens 0");
-  ExpectError(good, 2, "max_length: -1 is out of range", "--max-length -1");
+  ExpectError(good, 2, "--dtype: \"f16\" is not possible", "--dtype f16");
+  ExpectError(good, 2, "--batch-tokens: 0 is out of range", "--batch-tokens 0");
+  ExpectError(good, 2, "--max-length: -1 is out of range", "--max-length -1");
   EXPECT_EQ(Score("block", "absent.jsonl").exit_code, 1);
+  const Outcome pipe =
+      Run("score " + Path("block") + " --input - --output " + Path("out.jsonl") + " </dev/null");
+  EXPECT_EQ(pipe.exit_code, 2);
+  EXPECT_THAT(pipe.output, HasSubstr("-: is not a regular file"));
   EXPECT_EQ(Score("absent", "bad.jsonl").exit_code, 1);
   EXPECT_EQ(Scores("block", good).size(), 1U);
   const Outcome again = Score("block", "in.jsonl");

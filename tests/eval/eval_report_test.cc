@@ -65,18 +65,18 @@ TEST(EvalReport, HasTheHarnesssSchema) {
   const OrderedJson& sample = report["samples"]["choices"][3];
   EXPECT_EQ(sample["doc_id"], 3);
   EXPECT_EQ(sample["target"], 0);
-  EXPECT_EQ(sample["resps"], OrderedJson::parse("[[-3.0,true],[-2.0,false]]"));
+  EXPECT_EQ(sample["filtered_resps"], OrderedJson::parse("[[-3.0,true],[-2.0,false]]"));
   EXPECT_EQ(sample["acc"], 0.0);
-  EXPECT_EQ(report["samples"]["texts"][1]["resps"], OrderedJson::parse("[[-10.0]]"));
+  EXPECT_EQ(report["samples"]["texts"][1]["filtered_resps"], OrderedJson::parse("[-10.0]"));
   EXPECT_EQ(report["samples"]["texts"][1]["byte_perplexity"], OrderedJson::parse("[-10.0,10.0]"));
 }
 
 TEST(EvalReport, TableHasARowForEachMetric) {
   EXPECT_EQ(EvalTable(Report(4, 3, -10)),
-            "|Tasks  |Version|Filter|n-shot|Metric         | Value|   |Stderr|\n"
-            "|-------|------:|------|-----:|---------------|-----:|---|-----:|\n"
-            "|choices|      1|none  |     0|acc            |0.7500|±  |0.2500|\n"
-            "|texts  |      2|none  |     0|byte_perplexity|2.7319|±  |   N/A|\n");
+            "|Tasks  |Version|Filter|n-shot|Metric         |   | Value|   |Stderr|\n"
+            "|-------|------:|------|-----:|---------------|---|-----:|---|-----:|\n"
+            "|choices|      1|none  |     0|acc            |↑  |0.7500|±  |0.2500|\n"
+            "|texts  |      2|none  |     0|byte_perplexity|↓  |2.7319|±  |   N/A|\n");
 }
 
 TEST(CompareReports, TestsDifferencesItemByItem) {
@@ -94,6 +94,61 @@ TEST(CompareReports, TestsDifferencesItemByItem) {
   EXPECT_NEAR(perplexity["p_value"].get<double>(), 0, 1e-12);
   EXPECT_THAT(ReportComparisonTable(comparison), HasSubstr("|choices|acc"));
   EXPECT_THAT(ReportComparisonTable(comparison), HasSubstr("+0.3000|±"));
+}
+
+// The report of one task with the given metrics and samples, which each hold the metrics' values.
+Json SamplesReport(const std::vector<std::string>& metrics, const std::vector<Json>& samples) {
+  Json report = {{"task_hashes", {{"t", "1"}}}, {"samples", {{"t", samples}}}};
+  for (const std::string& metric : metrics) report["results"]["t"][metric + ",none"] = 1.0;
+  return report;
+}
+
+// Log-likelihoods that differ by 1 over 10 words and by 0 over 30: 1/40 a word. The rests are
+// 1 - 10/40 and 0 - 30/40, so that the standard error is sqrt(2 * 2 * 0.75^2) / 40.
+TEST(CompareReports, WeighsItemsByTheirLength) {
+  const auto report = [](double first) {
+    const Json samples = {{{"word_perplexity", {first, 10}}, {"bits_per_byte", {first, 10}}},
+                          {{"word_perplexity", {-5, 30}}, {"bits_per_byte", {-5, 30}}}};
+    return SamplesReport({"word_perplexity", "bits_per_byte"}, samples);
+  };
+  const OrderedJson tasks = CompareReports(report(-3), "a", report(-2), "b")["tasks"]["t"];
+  const OrderedJson& words = tasks["word_perplexity"];
+  EXPECT_NEAR(words["difference"].get<double>(), 0.025, 1e-12);
+  EXPECT_NEAR(words["standard_error"].get<double>(), 0.0375, 1e-12);
+  EXPECT_NEAR(words["p_value"].get<double>(), 0.50499, 1e-5);  // two-sided, at z = 2/3
+  const OrderedJson& bits = tasks["bits_per_byte"];
+  EXPECT_NEAR(bits["difference"].get<double>(), -0.025 / std::log(2), 1e-12);
+  EXPECT_NEAR(bits["standard_error"].get<double>(), 0.0375 / std::log(2), 1e-12);
+  EXPECT_NEAR(bits["p_value"].get<double>(), 0.50499, 1e-5);
+}
+
+// Of 8 items A alone has one right and B alone 5: 2 * (1 + 6) / 2^6.
+TEST(CompareReports, CountsTheItemsThatOneModelAloneGetsRight) {
+  std::vector<Json> a(8, {{"acc_norm", 0.0}});
+  std::vector<Json> b(8, {{"acc_norm", 1.0}});
+  a[0]["acc_norm"] = a[1]["acc_norm"] = 1.0;
+  b[1]["acc_norm"] = 0.0;
+  a[2]["acc_norm"] = 1.0;
+  const OrderedJson row =
+      CompareReports(SamplesReport({"acc_norm"}, a), "a", SamplesReport({"acc_norm"}, b),
+                     "b")["tasks"]["t"]["acc_norm"];
+  EXPECT_NEAR(row["p_value"].get<double>(), 14.0 / 64, 1e-12);
+  EXPECT_NEAR(row["difference"].get<double>(), 0.5, 1e-12);
+}
+
+TEST(CompareReports, LeavesOutWhatIsNoNumberAndRefusesOtherWeights) {
+  const auto report = [](double weight) {
+    Json json = SamplesReport({"acc", "word_perplexity"},
+                              {{{"acc", 1.0}, {"word_perplexity", {-3, weight}}}});
+    return json;
+  };
+  Json endless = report(2);
+  endless["results"]["t"]["word_perplexity,none"] = nullptr;
+  const OrderedJson tasks = CompareReports(report(2), "a", endless, "b")["tasks"]["t"];
+  EXPECT_EQ(tasks.size(), 1U);
+  EXPECT_TRUE(tasks["acc"]["p_value"].is_null());  // one item tells nothing
+  EXPECT_THROW(CompareReports(report(2), "a", report(3), "b"), Error);
+  EXPECT_THROW(CompareReports(report(0), "a", report(0), "b"), Error);
 }
 
 TEST(CompareReports, EqualReportsDoNotDiffer) {

@@ -18,6 +18,7 @@ using testing::ElementsAre;
 using testing::ElementsAreArray;
 
 constexpr int32_t kEnd = 99;
+constexpr int64_t kLong = 100;
 
 // Byte b is id b + 1; " the" is 259, "the" 258, "th" 257.
 Tokenizer ByteTokenizer() {
@@ -31,7 +32,7 @@ Tokenizer ByteTokenizer() {
 
 TEST(EncodePair, ScoresTheContinuation) {
   const Tokenizer tokenizer = ByteTokenizer();
-  const ScoreRequest request = EncodePair(tokenizer, "ab", " the c", kEnd);
+  const ScoreRequest request = EncodePair(tokenizer, "ab", " the c", kLong, kEnd);
   EXPECT_THAT(request.tokens, ElementsAre('a' + 1, 'b' + 1, 259, ' ' + 1, 'c' + 1));
   EXPECT_EQ(request.scored, 3);
 }
@@ -39,10 +40,10 @@ TEST(EncodePair, ScoresTheContinuation) {
 TEST(EncodePair, WhiteSpaceAtTheContextsEndIsScored) {
   const Tokenizer tokenizer = ByteTokenizer();
   for (const std::string space : {" ", "\n", "\u2003", "\x1F"}) {
-    const ScoreRequest request = EncodePair(tokenizer, "a" + space, "c", kEnd);
+    const ScoreRequest request = EncodePair(tokenizer, "a" + space, "c", kLong, kEnd);
     EXPECT_EQ(request.scored, static_cast<int64_t>(request.tokens.size()) - 1) << space;
   }
-  const ScoreRequest request = EncodePair(tokenizer, "a ", "the", kEnd);
+  const ScoreRequest request = EncodePair(tokenizer, "a ", "the", kLong, kEnd);
   EXPECT_THAT(request.tokens, ElementsAre('a' + 1, 259));
   EXPECT_EQ(request.scored, 1);
 }
@@ -50,7 +51,7 @@ TEST(EncodePair, WhiteSpaceAtTheContextsEndIsScored) {
 TEST(EncodePair, TheEndOfTextTokenStandsForNoContext) {
   const Tokenizer tokenizer = ByteTokenizer();
   for (const std::string context : {"", "  "}) {
-    const ScoreRequest request = EncodePair(tokenizer, context, "c", kEnd);
+    const ScoreRequest request = EncodePair(tokenizer, context, "c", kLong, kEnd);
     EXPECT_EQ(request.tokens[0], kEnd);
     EXPECT_EQ(request.scored, static_cast<int64_t>(request.tokens.size()) - 1);
   }
@@ -59,18 +60,21 @@ TEST(EncodePair, TheEndOfTextTokenStandsForNoContext) {
 // The harness takes the context's own tokens, and of the whole's those behind as many.
 TEST(EncodePair, ATokenAcrossTheSeam) {
   const Tokenizer tokenizer = ByteTokenizer();
-  const ScoreRequest request = EncodePair(tokenizer, "at", "hex", kEnd);
+  const ScoreRequest request = EncodePair(tokenizer, "at", "hex", kLong, kEnd);
   EXPECT_THAT(request.tokens, ElementsAre('a' + 1, 't' + 1, 'x' + 1));
   EXPECT_EQ(request.scored, 1);
 }
 
 TEST(EncodePair, ErrorsForNothingToScoreAndForInvalidText) {
   const Tokenizer tokenizer = ByteTokenizer();
-  EXPECT_THROW(EncodePair(tokenizer, "a", "", kEnd), Error);
-  EXPECT_THROW(EncodePair(tokenizer, "", "", kEnd), Error);
-  EXPECT_THROW(EncodePair(tokenizer, "t", "h", kEnd), Error);  // one token, as the context alone
-  EXPECT_THROW(EncodePair(tokenizer, "\xFF", "a", kEnd), Error);
-  EXPECT_THROW(EncodePair(tokenizer, "a", "\xC3", kEnd), Error);
+  EXPECT_THROW(EncodePair(tokenizer, "a", "", kLong, kEnd), Error);
+  EXPECT_THROW(EncodePair(tokenizer, "", "", kLong, kEnd), Error);
+  EXPECT_THROW(EncodePair(tokenizer, "t", "h", kLong, kEnd),
+               Error);  // one token, as the context alone
+  EXPECT_THROW(EncodePair(tokenizer, "\xFF", "a", kLong, kEnd), Error);
+  EXPECT_THROW(EncodePair(tokenizer, "a", "\xC3", kLong, kEnd), Error);
+  EXPECT_EQ(EncodePair(tokenizer, "a", "bcd", 3, kEnd).scored, 3);
+  EXPECT_THROW(EncodePair(tokenizer, "a", "bcd", 2, kEnd), Error);
 }
 
 // The example that the harness gives for its own windows.

@@ -128,17 +128,17 @@ TEST(Scorer, SharesWholePagesWithTheRequestBefore) {
   ScoreBatch batch(TinyBlockConfig(), ScoringPadding::kPadded);
   // 60 tokens behind 2 pads: the last one lies in unit 20, which 20 are read for.
   const ScoreRequest first = {RandomTokens(60, 1), 3};
-  EXPECT_EQ(batch.Cost(first), 60);
+  EXPECT_EQ(batch.Cost(first), 60 + 3);
   batch.Add(first);
   EXPECT_EQ(batch.num_rows(), 20);
   EXPECT_EQ(batch.num_pages(), 3);
   ScoreRequest second = first;
   second.tokens[50] = 0;  // in unit 17; two pages of 8 units are the same
-  EXPECT_EQ(batch.Cost(second), 12);
+  EXPECT_EQ(batch.Cost(second), 12 + 3);
   batch.Add(second);
   EXPECT_EQ(batch.num_rows(), 24);
   EXPECT_EQ(batch.num_pages(), 4);
-  EXPECT_EQ(batch.Cost({RandomTokens(60, 2), 3}), 60);
+  EXPECT_EQ(batch.Cost({RandomTokens(60, 2), 3}), 60 + 3);
 }
 
 TEST(Scorer, LeavesOutWhatIsNeverPredicted) {
@@ -160,17 +160,35 @@ TEST(Scorer, FollowsTheModelsPadding) {
   EXPECT_EQ(Scorer(MakeTinyModel(config), {}).options().padding, ScoringPadding::kUnpadded);
 }
 
-TEST(Scorer, StopsWhenTold) {
-  Scorer scorer(MakeTinyModel(TinyVanillaConfig()), {0, 1, {}});
-  int asked = 0;
-  int told = 0;
+TEST(Scorer, BatchesAreBoundedWhateverRequestsShare) {
+  Scorer scorer(MakeTinyModel(TinyVanillaConfig()), {0, 20, {}});
+  // 8 tokens before the last one, a whole page: all but the first request of a batch add nothing
+  // but the token that they score.
+  int64_t asked = 0;
+  int64_t most_open = 0;
+  int64_t done = 0;
   scorer.Run(
       [&]() -> std::optional<ScoreRequest> {
-        return ++asked, ScoreRequest{{1, 2, 3}, 1};
+        most_open = std::max(most_open, asked - done);
+        if (asked++ == 100) return std::nullopt;
+        return ScoreRequest{{1, 2, 3, 4, 5, 6, 7, 8, 9}, 1};
       },
-      [&](int64_t, std::span<const TokenScore>) { return ++told < 3; });
-  EXPECT_EQ(told, 3);
-  EXPECT_LE(asked, 4);
+      [&](int64_t, std::span<const TokenScore>) { ++done; });
+  EXPECT_EQ(done, 100);
+  EXPECT_GE(most_open, 10);
+  EXPECT_LE(most_open, 20);
+}
+
+// Within a text, the first token with the padding's id is one, unless it is the first of all.
+TEST(Scorer, MasksWhatThePublishedEvaluationDoes) {
+  const auto mask = [](const std::vector<int32_t>& tokens) {
+    ScoreBatch batch(TinyBlockConfig(), ScoringPadding::kUnpadded);
+    batch.Add({tokens, 1});
+    return batch.mask();
+  };
+  using Mask = std::vector<uint8_t>;
+  EXPECT_EQ(mask({5, 0, 0, 7, 0, 8, 1}), (Mask{1, 1, 0, 1, 0, 1}));
+  EXPECT_EQ(mask({0, 5, 0, 7, 8, 9, 1}), (Mask{0, 1, 0, 1, 1, 1}));
 }
 
 TEST(Scorer, ClearErrorsForWhatCannotBeScored) {

@@ -1,0 +1,26 @@
+#ifndef BLOCKFORMER_CLI_FLAGS_H_
+#define BLOCKFORMER_CLI_FLAGS_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "base/number_type.h"
+
+namespace blockformer {
+
+// What several commands check of their flags. All throw Error(kInvalidArgument) that names the
+// flag, the value and what would be right.
+
+// One of `choices` by its name.
+NumberType ParseType(const std::string& flag, const std::string& text,
+                     std::initializer_list<NumberType> choices);
+
+// That a result can be written to `path` later: its folder is there and may be written to.
+void RequireWritable(const std::string& flag, const std::string& path);
+
+void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_CLI_FLAGS_H_
