@@ -180,7 +180,8 @@ void AddEvalCommand(CLI::App& app) {
   command
       ->add_option("--data", flags->data,
                    "Tasks: the folder of their data; without it eval-data, where `blockformer "
-                   "eval-data` puts it, or a YAML file's own. Other modes: the files to read")
+                   "eval-data` puts it, or a YAML file's own. Other modes: the file to read; "
+                   "may be repeated")
       ->allow_extra_args(false)
       ->type_name("PATH");
   command

@@ -80,7 +80,8 @@ void Scorer::RunDecoder(const std::vector<int64_t>& wanted) {
   model_->embedder().Embed(batch_.ids().data(), batch_.mask().data(), rows, &embedder_state_,
                            contexts_.data());
   if (batch_.num_pages() > reserved_pages_ || batch_.num_positions() > reserved_positions_) {
-    reserved_pages_ = std::max(batch_.num_pages(), reserved_pages_);
+    // With room, so that it is not reserved and touched anew for each batch that is a bit larger.
+    reserved_pages_ = std::max(batch_.num_pages() * 3 / 2, reserved_pages_);
     reserved_positions_ = std::max(batch_.num_positions(), reserved_positions_);
     stack_.reset();  // before the memory is reserved anew
     stack_.emplace(model_->config().decoder, NumberType::kF32, reserved_pages_,
@@ -104,17 +105,17 @@ void Scorer::ScoreBatchTokens() {
 
   const int64_t width = model_->config().decoder.hidden_size;
   const int64_t count = static_cast<int64_t>(units.size());
-  std::vector<float> contexts(static_cast<size_t>(std::min(count, kUnitsAtOnce) * width));
+  unit_contexts_.resize(static_cast<size_t>(std::min(count, kUnitsAtOnce) * width));
   for (int64_t begin = 0; begin < count; begin += kUnitsAtOnce) {
     const int64_t size = std::min(kUnitsAtOnce, count - begin);
     const auto piece =
         std::span(units).subspan(static_cast<size_t>(begin), static_cast<size_t>(size));
-    float* out = contexts.data();
+    float* out = unit_contexts_.data();
     for (const ScoreBatch::ScoredUnit& unit : piece) {
       const int64_t index = std::ranges::lower_bound(wanted, unit.context) - wanted.begin();
       out = std::copy_n(contexts_.data() + index * width, width, out);
     }
-    ScoreUnits(piece, contexts.data());
+    ScoreUnits(piece, unit_contexts_.data());
   }
 }
 

@@ -70,9 +70,10 @@ class Scorer {
   TokenDecoderState token_state_;
   // Scratch of one step.
   std::vector<float> contexts_;
-  std::vector<int32_t> unit_ids_;   // [units, L]
-  std::vector<uint8_t> unit_mask_;  // [units, L]
-  std::vector<float> hidden_;       // [targets, width]
+  std::vector<float> unit_contexts_;  // [units, width]
+  std::vector<int32_t> unit_ids_;     // [units, L]
+  std::vector<uint8_t> unit_mask_;    // [units, L]
+  std::vector<float> hidden_;         // [targets, width]
   std::vector<int32_t> targets_;
 };
 
