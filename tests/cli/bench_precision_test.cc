@@ -60,17 +60,14 @@ class BenchPrecisionTest : public ProgramTest {
 };
 
 TEST_F(BenchPrecisionTest, MeasuresEachTypeOfEitherKind) {
-  ModelConfig vanilla = TinyTextConfig();
-  vanilla.kind = ModelKind::kVanilla;
-  vanilla.block_length = 1;
-  WriteTinyModel(Path("vanilla"), vanilla);
+  WriteTinyModel(Path("vanilla"), TinyVanillaTextConfig());
   for (const std::string model : {"block", "vanilla"}) {
     const Json json = Measure(model, "--samples 3");
     EXPECT_EQ(json["samples"], 3);
     ASSERT_EQ(json["results"].size(), 3U);
     const double first = json["results"][0]["perplexity"].get<double>();
     // What was drawn at random predicts nothing.
-    EXPECT_NEAR(first, static_cast<double>(vanilla.vocab_size), 20);
+    EXPECT_NEAR(first, static_cast<double>(TinyTextConfig().vocab_size), 20);
     for (const Json& result : json["results"]) {
       const double perplexity = result["perplexity"].get<double>();
       EXPECT_NEAR(std::log(perplexity), result["loss"].get<double>(), 1e-9);

@@ -19,10 +19,7 @@ class EvalCommandTest : public ProgramTest {
  protected:
   void SetUp() override {
     ProgramTest::SetUp();
-    ModelConfig vanilla = TinyTextConfig();
-    vanilla.kind = ModelKind::kVanilla;
-    vanilla.block_length = 1;
-    WriteTinyModel(Path("vanilla"), vanilla);
+    WriteTinyModel(Path("vanilla"), TinyVanillaTextConfig());
     MakeDirectories(Path("data"));
     const std::string choices =
         "{\"ctx\":\"the cat\",\"choices\":[\"sat\",\"ran away\"],\"label\":0}\n"

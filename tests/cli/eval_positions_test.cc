@@ -15,9 +15,7 @@ class EvalPositionsTest : public ProgramTest {
  protected:
   void SetUp() override {
     ProgramTest::SetUp();
-    ModelConfig vanilla = TinyTextConfig();
-    vanilla.kind = ModelKind::kVanilla;
-    vanilla.block_length = 1;
+    ModelConfig vanilla = TinyVanillaTextConfig();
     vanilla.max_length = 40;
     WriteTinyModel(Path("vanilla"), vanilla);
     WriteFileAtomically(Path("a.txt"), std::string(100, 'a'));

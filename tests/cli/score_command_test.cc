@@ -17,10 +17,7 @@ class ScoreCommandTest : public ProgramTest {
  protected:
   void SetUp() override {
     ProgramTest::SetUp();
-    ModelConfig vanilla = TinyTextConfig();
-    vanilla.kind = ModelKind::kVanilla;
-    vanilla.block_length = 1;
-    WriteTinyModel(Path("vanilla"), vanilla);
+    WriteTinyModel(Path("vanilla"), TinyVanillaTextConfig());
   }
 
   // On one thread, since tests run beside each other.

@@ -26,6 +26,14 @@ inline ModelConfig TinyTextConfig() {
   return config;
 }
 
+// A vanilla model of the same sizes.
+inline ModelConfig TinyVanillaTextConfig() {
+  ModelConfig config = TinyTextConfig();
+  config.kind = ModelKind::kVanilla;
+  config.block_length = 1;
+  return config;
+}
+
 // Writes a model directory with random weights and the byte tokenizer.
 inline void WriteTinyModel(const std::string& directory, const ModelConfig& config,
                            uint64_t seed = 3) {

@@ -71,10 +71,7 @@ class PositionLossTest : public testing::Test {
  protected:
   PositionLossTest() : folder_(testing::TempDir() + "/position-" + std::to_string(getpid())) {
     WriteTinyModel(folder_ + "/block", TinyTextConfig());
-    ModelConfig vanilla = TinyTextConfig();
-    vanilla.kind = ModelKind::kVanilla;
-    vanilla.block_length = 1;
-    WriteTinyModel(folder_ + "/vanilla", vanilla);
+    WriteTinyModel(folder_ + "/vanilla", TinyVanillaTextConfig());
   }
   ~PositionLossTest() override { std::filesystem::remove_all(folder_); }
 

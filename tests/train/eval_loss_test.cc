@@ -49,8 +49,9 @@ TEST(EvalLoss, EqualsTheTrainersWithoutPadding) {
 }
 
 TEST(EvalLoss, EqualsTheTrainersOfAVanillaModel) {
-  ExpectSameLoss({"model={type: vanilla, vocab_size: 64, max_length: 32, decoder: {hidden_size: "
-                  "32, num_hidden_layers: 2, num_attention_heads: 2}}"});
+  ExpectSameLoss(
+      {"model={type: vanilla, vocab_size: 64, max_length: 32, decoder: {hidden_size: "
+       "32, num_hidden_layers: 2, num_attention_heads: 2}}"});
 }
 
 }  // namespace
