@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "base/program.h"
 #include "base/random.h"
-#include "engine/forward.h"
 #include "tests/engine/tiny_model_directory.h"
+#include "tests/eval/score_by_forward.h"
 
 namespace blockformer {
 namespace {
@@ -34,30 +34,17 @@ std::string RandomText(int64_t length, uint64_t seed) {
   return text;
 }
 
-// The loss of each token of a window that has one, by position.
+// The loss of each token of a window that has one, by position. `left` pads stand before it.
 std::vector<std::optional<double>> Reference(const Model& model, const std::string& text,
                                              int64_t left) {
-  const int64_t length = model.unit_length();
-  const int64_t count = std::ssize(text);
-  ForwardInput input;
-  input.batch = 1;
-  input.units = (left + count + length - 1) / length;
-  input.ids.assign(static_cast<size_t>(input.units * length), 0);
-  input.mask.assign(input.ids.size(), 0);
-  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
-  for (int64_t i = 0; i < count; ++i) {
-    input.ids[static_cast<size_t>(left + i)] = text[static_cast<size_t>(i)] + 1;
-    input.mask[static_cast<size_t>(left + i)] = 1;
-  }
-  const ForwardOutput output = Forward(model, input);
-  const int64_t vocab = model.config().vocab_size;
-  std::vector<std::optional<double>> losses(static_cast<size_t>(count));
-  for (int64_t i = length - left; i < count; ++i) {
-    const float* logits = output.logits.data() + (left + i - length) * vocab;
-    double sum = 0;
-    for (int64_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[v]));
-    losses[static_cast<size_t>(i)] =
-        std::log(sum) - logits[input.ids[static_cast<size_t>(left + i)]];
+  ScoreRequest request;
+  for (const char c : text) request.tokens.push_back(c + 1);
+  request.scored = std::ssize(text) - 1;
+  const std::vector<TokenScore> scores = ScoreByForward(
+      model, request, left == 0 ? ScoringPadding::kUnpadded : ScoringPadding::kPadded);
+  std::vector<std::optional<double>> losses(text.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    losses[text.size() - scores.size() + i] = -scores[i].log_likelihood;
   }
   return losses;
 }

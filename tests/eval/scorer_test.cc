@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "engine/forward.h"
 #include "tests/engine/tiny_model.h"
+#include "tests/eval/score_by_forward.h"
 
 namespace blockformer {
 namespace {
@@ -26,38 +26,6 @@ std::vector<int32_t> RandomTokens(int64_t count, uint64_t seed) {
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < count; ++i) tokens.push_back(1 + static_cast<int32_t>(random.Below(60)));
   return tokens;
-}
-
-// Lays the whole text out as `padding` says and reads the scores off the logits of one pass.
-std::vector<TokenScore> Reference(const Model& model, const ScoreRequest& request,
-                                  ScoringPadding padding) {
-  const int64_t length = model.unit_length();
-  const int64_t left = model.is_block() && padding == ScoringPadding::kPadded ? length - 1 : 0;
-  const int64_t count = static_cast<int64_t>(request.tokens.size());
-  ForwardInput input;
-  input.batch = 1;
-  input.units = (left + count + length - 1) / length;
-  input.ids.assign(static_cast<size_t>(input.units * length), 0);
-  input.mask.assign(input.ids.size(), 0);
-  input.unit_mask.assign(static_cast<size_t>(input.units), 0);
-  for (int64_t i = 0; i < count; ++i) {
-    const size_t slot = static_cast<size_t>(left + i);
-    input.ids[slot] = request.tokens[static_cast<size_t>(i)];
-    input.mask[slot] = !model.is_block() || input.ids[slot] != 0;
-    if (input.mask[slot] != 0) input.unit_mask[slot / static_cast<size_t>(length)] = 1;
-  }
-  const ForwardOutput output = Forward(model, input);
-  const int64_t vocab = model.config().vocab_size;
-  std::vector<TokenScore> scores;
-  for (int64_t i = std::max(count - request.scored, length - left); i < count; ++i) {
-    const float* logits = output.logits.data() + (left + i - length) * vocab;
-    const float* largest = std::max_element(logits, logits + vocab);
-    double sum = 0;
-    for (int64_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[v]) - *largest);
-    const int32_t id = request.tokens[static_cast<size_t>(i)];
-    scores.push_back({logits[id] - *largest - std::log(sum), largest - logits == id});
-  }
-  return scores;
 }
 
 void ExpectEqual(const std::vector<TokenScore>& actual, const std::vector<TokenScore>& expected) {
@@ -105,7 +73,7 @@ TEST_P(ScorerTest, EqualsAForwardPassForEachRequest) {
       ASSERT_EQ(scores.size(), requests.size());
       for (size_t i = 0; i < requests.size(); ++i) {
         SCOPED_TRACE(i);
-        ExpectEqual(scores[i], Reference(*model_, requests[i], padding));
+        ExpectEqual(scores[i], ScoreByForward(*model_, requests[i], padding));
       }
     }
   }
@@ -116,7 +84,7 @@ TEST_P(ScorerTest, CutsOffTheBeginningOfLongTexts) {
   ScoreRequest request = {RandomTokens(50, 1), 5};
   const auto scores = ScoreAll(&scorer, {request});
   request.tokens.erase(request.tokens.begin(), request.tokens.end() - 21);
-  ExpectEqual(scores[0], Reference(*model_, request, ScoringPadding::kPadded));
+  ExpectEqual(scores[0], ScoreByForward(*model_, request, ScoringPadding::kPadded));
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ScorerTest,
