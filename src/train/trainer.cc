@@ -464,7 +464,7 @@ std::string Trainer::MakeSample() const {
   options.max_tokens = recipe_.validation.sample_tokens;
   options.num_choices = data_.tokenizer->VocabSize();
   options.excluded_ids = data_.tokenizer->MissingIds();
-  options.eos_id = static_cast<int32_t>(recipe_.model.eos_token_id);
+  options.eos_ids = EosIds(recipe_.model);
   options.sampling.temperature = 0.7;
   options.sampling.top_p = 0.95;
   options.sampling.seed = recipe_.training.seed;

@@ -154,6 +154,20 @@ TEST_P(EngineTest, StopsAtTheEndOfText) {
   EXPECT_EQ(Alone(request), std::vector<int32_t>(endless.begin(), end));
 }
 
+TEST_P(EngineTest, AnyOfSeveralIdsEndsAText) {
+  const std::vector<int32_t> prompt = RandomPrompt(9, 2);
+  const std::vector<int32_t> endless = Alone(Request(prompt, 40));
+  ModelConfig config = model_->config();
+  config.eos_token_id = config.vocab_size - 1;
+  config.other_eos_token_ids = {endless[30], endless[6]};
+  model_ = MakeTinyModel(config);
+  GenerationRequest request = Request(prompt, 40);
+  request.stop_at_eos = true;
+  const auto end =
+      std::find_if(endless.begin(), endless.end(), [&](int32_t id) { return config.EndsText(id); });
+  EXPECT_EQ(Alone(request), std::vector<int32_t>(endless.begin(), end));
+}
+
 TEST_P(EngineTest, CallbacksArriveInOrderAndCanEndASequence) {
   Engine engine(model_, {});
   int calls = 0;
