@@ -2,20 +2,19 @@
 PRESET ?= release
 PREFIX ?= /usr/local
 BUILD := build/$(PRESET)
-# One compiler a core, and 2 GB of free memory for each: the files that include torch need as much.
-JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {jobs = int($$2 / 2000000)} \
-	END {print jobs < 1 ? 1 : (jobs < cores ? jobs : cores)}' /proc/meminfo)
+JOBS ?= $(shell scripts/jobs.sh)
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build quickstart test test-slow cross-aarch64 check-lm-eval bench lint format \
+.PHONY: help packages build quickstart test test-slow test-isas cross-aarch64 check-lm-eval bench lint format \
 	install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
 	@echo "make build       both programs, in build/release"
 	@echo "make test        builds and runs the fast tests; make test-slow the others;"
+	@echo "                 make test-isas on lesser instruction sets than the processor's best"
 	@echo "                 make cross-aarch64 the engine's for AArch64, in QEMU"
 	@echo "make check-lm-eval  compares blockformer eval with EleutherAI's lm-evaluation-harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
@@ -43,6 +42,9 @@ test: build
 
 test-slow: build
 	$(CTEST) --label-regex slow
+
+test-isas: build
+	CTEST="$(CTEST)" scripts/test_isas.sh
 
 cross-aarch64: BUILD := build/cross-aarch64
 cross-aarch64:

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -89,6 +90,13 @@ int RunProgram(std::string_view name, const std::function<int()>& body) {
     Report(name, fmt::format("internal error: {}", error.what()));
   }
   return 1;
+}
+
+void RequireCommand(std::string_view program, const std::string& argument,
+                    const std::vector<std::string>& commands) {
+  const bool known = std::find(commands.begin(), commands.end(), argument) != commands.end();
+  Require(known, ErrorCode::kInvalidArgument, "\"{}\" is not a command of {}; {} are", argument,
+          program, fmt::join(commands, ", "));
 }
 
 // The handler gets a stack of its own: while the processor is in generated code of oneDNN, the

@@ -4,7 +4,9 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace blockformer {
 
@@ -12,6 +14,12 @@ namespace blockformer {
 // 2 for a wrong argument, 130 for an interruption, 1 for any other failure. Output that cannot be
 // written is a failure too.
 int RunProgram(std::string_view name, const std::function<int()>& body);
+
+// Throws Error(kInvalidArgument) that names the program, the argument and the commands if
+// `argument` is none of them. For programs whose library for the command line would not look at it
+// when it finds --help.
+void RequireCommand(std::string_view program, const std::string& argument,
+                    const std::vector<std::string>& commands);
 
 // From now on SIGINT, SIGTERM and SIGHUP only set a flag, and a second SIGINT or SIGTERM ends the
 // process. One that PassOnStop() sent does not count: whoever signals a whole process tree at once
