@@ -13,8 +13,13 @@ function(blockformer_folder name)
   target_link_libraries(${target} PUBLIC ${arg_DEPENDS} ${arg_LIBRARIES} PRIVATE blockformer_options)
 endfunction()
 
-# As LimitSpinning() of base/parallel.h does for the programs.
-set(BLOCKFORMER_TEST_ENVIRONMENT GOMP_SPINCOUNT=10000)
+# As LimitSpinning() of base/parallel.h does for the programs; the second is for clang's OpenMP.
+set(BLOCKFORMER_TEST_ENVIRONMENT GOMP_SPINCOUNT=10000 KMP_BLOCKTIME=0)
+# What the sanitizers are told is in one file, which `make fuzz` reads too.
+if(BLOCKFORMER_SANITIZE)
+  file(STRINGS ${PROJECT_SOURCE_DIR}/scripts/sanitizers.env settings REGEX "^[A-Z]")
+  list(APPEND BLOCKFORMER_TEST_ENVIRONMENT ${settings})
+endif()
 
 # blockformer_test(FOLDER [BY_SUITE] [LABEL label] LIBRARIES target...)
 # Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case, or each suite
