@@ -2,20 +2,19 @@
 PRESET ?= release
 PREFIX ?= /usr/local
 BUILD := build/$(PRESET)
-# One compiler a core, and 2 GB of free memory for each: the files that include torch need as much.
-JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {jobs = int($$2 / 2000000)} \
-	END {print jobs < 1 ? 1 : (jobs < cores ? jobs : cores)}' /proc/meminfo)
+JOBS ?= $(shell scripts/jobs.sh)
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build quickstart test test-slow test-asan test-asan-train test-tsan fuzz soak \
-	cross-aarch64 check-lm-eval bench lint format install clean
+.PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \
+	fuzz soak cross-aarch64 check-lm-eval bench lint format install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
 	@echo "make build       both programs, in build/release"
 	@echo "make test        builds and runs the fast tests; make test-slow the others;"
+	@echo "                 make test-isas on lesser instruction sets than the processor's best"
 	@echo "                 make cross-aarch64 the engine's for AArch64, in QEMU"
 	@echo "make test-asan   the fast tests with ASan, UBSan and LeakSanitizer; make test-asan-train the"
 	@echo "                 trainer's; make test-tsan those of what starts threads, with TSan"
@@ -46,6 +45,9 @@ test: build
 
 test-slow: build
 	$(CTEST) --label-regex slow
+
+test-isas: build
+	CTEST="$(CTEST)" scripts/test_isas.sh
 
 test-asan test-asan-train: packages
 test-asan: BUILD := build/asan

@@ -34,7 +34,7 @@ lint_packages=(
 )
 clang_packages=(
   clang-16 libclang-rt-16-dev
-  libomp-16-dev           # OpenMP that ThreadSanitizer sees, and its tool Archer
+  libomp-16-dev           # omp.h for clang
   llvm-16                 # names and lines in the sanitizers' reports
 )
 cross_packages=(g++-aarch64-linux-gnu qemu-user-static)

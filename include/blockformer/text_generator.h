@@ -21,7 +21,11 @@ struct GeneratorOptions {
   // Bytes of the KV cache, reserved at the start; 0 for what max_sequences of max_length take, but
   // at most 80 % of the memory that is available.
   int64_t memory_bytes = 0;
-  int threads = 0;  // of this process; 0 leaves them as they are, at first all processors
+  // Threads that a call of this generator uses, from whichever thread it comes, which is one of
+  // them; 0 for as many as the processors that affinity and control groups allow. All generators of
+  // a process share one team of threads: while it works for one, what another's call would do in
+  // parallel runs on its calling thread alone. What is generated does not depend on the number.
+  int threads = 0;
   // Asked before every step of the model, if it is set. Returning false ends what is generated.
   std::function<bool()> keep_going;
 };

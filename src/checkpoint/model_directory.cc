@@ -305,7 +305,7 @@ void WriteModelConfig(const std::string& directory, const ModelConfig& config, D
   if (type == DataType::kI8) json[kOwnKey][kQuantizationKey] = {{"weights", "int8"}};
   WriteFileAtomically(directory + "/" + kConfigFile, json.dump(2) + "\n");
   const OrderedJson generation = {{"bos_token_id", config.eos_token_id},
-                                  {"eos_token_id", config.eos_token_id},
+                                  {"eos_token_id", EosTokenIdsToJson(config)},
                                   {"pad_token_id", config.pad_token_id}};
   WriteFileAtomically(directory + "/" + kGenerationConfigFile, generation.dump(2) + "\n");
 }

@@ -5,11 +5,6 @@
 #include "cli/flags.h"
 
 namespace blockformer {
-namespace {
-
-constexpr int64_t kMaxThreads = 1024;
-
-}  // namespace
 
 void EvalFlags::AddTo(CLI::App* command) {
   command

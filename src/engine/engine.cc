@@ -297,7 +297,8 @@ bool Engine::Deliver(Sequence* sequence, std::span<const int32_t> tokens) {
   sequence->generated += static_cast<int64_t>(fresh.size());
   bool finished = sequence->generated == request.max_tokens;
   if (request.stop_at_eos) {
-    const auto eos = std::find(fresh.begin(), fresh.end(), model_->config().eos_token_id);
+    const auto eos = std::find_if(fresh.begin(), fresh.end(),
+                                  [&](int32_t id) { return model_->config().EndsText(id); });
     if (eos != fresh.end()) {
       fresh = fresh.first(static_cast<size_t>(eos - fresh.begin()));
       finished = true;

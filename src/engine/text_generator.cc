@@ -126,6 +126,7 @@ struct TextGenerator::Impl {
       : tokenizer(Tokenizer::Load(directory)),
         model(Model::Load(directory, WeightType(options))),
         engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
+        threads(options.threads),
         keep_going(options.keep_going) {}
 
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
@@ -152,6 +153,7 @@ struct TextGenerator::Impl {
   Tokenizer tokenizer;
   std::shared_ptr<const Model> model;
   Engine engine;
+  int threads;
   std::function<bool()> keep_going;
 };
 
@@ -162,13 +164,14 @@ TextGenerator::~TextGenerator() = default;
 
 TextGenerator TextGenerator::Load(const std::string& model_directory,
                                   const GeneratorOptions& options) {
-  if (options.threads != 0) SetNumThreads(options.threads);
+  const ThreadLimit limit(options.threads);
   return TextGenerator(std::make_unique<Impl>(model_directory, options));
 }
 
 GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions& options,
                                       const OnText& on_text) {
   ValidateTextOptions(options);
+  const ThreadLimit limit(impl_->threads);
   Impl::Job job(impl_.get(), options);
   job.on_text = on_text;
   impl_->Submit(prompt, options, 0, &job);
@@ -183,6 +186,7 @@ GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions
 void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& options,
                                   const OnResult& on_result, uint64_t first_stream) {
   ValidateTextOptions(options);
+  const ThreadLimit limit(impl_->threads);
   std::map<int64_t, std::unique_ptr<Impl::Job>> running;  // by index of the prompt
   const size_t most = static_cast<size_t>(impl_->engine.options().max_sequences + kQueuedPrompts);
   int64_t submitted = 0;

@@ -183,6 +183,16 @@ void CheckAlike(const Task& task, const TaskItem& first, const TaskItem& item) {
        first.has_several_contexts ? "an integer" : "a text", first.place);
 }
 
+// Words and bytes are what a rolling task's metrics divide by.
+void CheckTextToMeasure(const Task& task, const std::vector<TaskItem>& items) {
+  if (task.output_type != OutputType::kLogLikelihoodRolling) return;
+  const bool has_text =
+      std::any_of(items.begin(), items.end(), [](const TaskItem& item) { return item.bytes > 0; });
+  Require(has_text, ErrorCode::kInvalidArgument,
+          "{}: the texts of task {} hold no byte, so there is nothing to measure",
+          fmt::join(task.data_files, ", "), task.name);
+}
+
 }  // namespace
 
 TaskItem MakeItem(const Task& task, const Json& record, const std::string& place) {
@@ -213,6 +223,7 @@ std::vector<TaskItem> ReadItems(const Task& task, std::optional<int64_t> limit) 
   }
   Require(!items.empty(), ErrorCode::kInvalidArgument, "{}: holds no records",
           fmt::join(task.data_files, ", "));
+  CheckTextToMeasure(task, items);
   return items;
 }
 

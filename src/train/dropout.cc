@@ -11,12 +11,12 @@ namespace {
 
 constexpr int64_t kDropoutGrain = 1 << 14;
 
-BLOCKFORMER_SIMD
-void MultiplyByMask(const float* in, const DropoutMask& mask, int64_t begin, int64_t end,
-                    float* out) {
+BLOCKFORMER_SIMD_BODY void MultiplyByMaskBody(const float* in, const DropoutMask& mask,
+                                              int64_t begin, int64_t end, float* out) {
 #pragma omp simd
   for (int64_t i = begin; i < end; ++i) out[i] = in[i] * mask.Factor(i);
 }
+constexpr Simd<MultiplyByMaskBody> MultiplyByMask;
 
 torch::Tensor Masked(const torch::Tensor& x, double rate, int64_t key) {
   const torch::Tensor input = x.contiguous();

@@ -70,7 +70,7 @@ class TextModel {
     }
     options.num_choices = tokenizer_.VocabSize();
     options.excluded_ids = tokenizer_.MissingIds();
-    options.eos_id = static_cast<int32_t>(config_.eos_token_id);
+    options.eos_ids = EosIds(config_);
     std::vector<std::string> texts;
     for (const auto& row : GenerateTokens(*model_, ids, options)) {
       texts.push_back(tokenizer_.Decode(row));

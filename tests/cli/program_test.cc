@@ -27,8 +27,24 @@ TEST_F(ProgramTest, ExplainsItself) {
     EXPECT_THAT(help.output, HasSubstr(command));
   }
   EXPECT_EQ(Run("").exit_code, 2);
-  EXPECT_EQ(Run("no-such-command").exit_code, 2);
   EXPECT_EQ(Run("generate --no-such-flag").exit_code, 2);
+}
+
+TEST_F(ProgramTest, NamesACommandThatIsNotKnown) {
+  const auto expect = [](const std::string& arguments, const std::string& message) {
+    for (const char* flag : {"", " --help", " --version", " x --help"}) {
+      const Outcome outcome = Run(arguments + flag);
+      EXPECT_EQ(outcome.exit_code, 2) << arguments << flag;
+      EXPECT_EQ(std::ranges::count(outcome.output, '\n'), 1) << outcome.output;
+      EXPECT_THAT(outcome.output, HasSubstr(message));
+    }
+  };
+  expect("anything", "\"anything\" is not a command of blockformer; prepare, tokenizer, train, ");
+  expect("--help anything", "\"anything\" is not a command of blockformer");
+  expect("bench speed", "\"speed\" is not a command of bench; throughput, ");
+  expect("tokenizer --help learn", "\"learn\" is not a command of tokenizer; train, ");
+  EXPECT_EQ(Run("bench --help").exit_code, 0);
+  EXPECT_EQ(Run("tokenizer train --help").exit_code, 0);
 }
 
 TEST_F(ProgramTest, TheSameSeedGivesTheSameText) {
@@ -87,6 +103,7 @@ TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrder) {
   EXPECT_THAT(refused.output, HasSubstr("--force"));
 }
 
+// With int8 weights, a text is the same whatever is generated beside it.
 TEST_F(ProgramTest, GoesOnAfterAnInterruption) {
   std::string prompts;
   for (char c = 'a'; c <= 'l'; ++c) {
@@ -94,7 +111,7 @@ TEST_F(ProgramTest, GoesOnAfterAnInterruption) {
   }
   WriteFileAtomically(Path("in.jsonl"), prompts);
   const std::string command =
-      "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+      "generate --dtype int8 --model " + Path("block") + " --input " + Path("in.jsonl") +
       " --batch 2 --threads 1 --max-length 800 --max-tokens 700 --ignore-eos" +
       " --temperature 1 --output ";
   ASSERT_EQ(Run(command + Path("whole.jsonl")).exit_code, 0);

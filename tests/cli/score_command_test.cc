@@ -127,7 +127,9 @@ TEST_F(ScoreCommandTest, AnInterruptedRunGoesOn) {
   EXPECT_THAT(outcome.output, HasSubstr("1 of 3 are done, going on"));
   const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
   ASSERT_EQ(lines.size(), 3U);
-  for (const Json& line : lines) EXPECT_EQ(LogLikelihood(line), LogLikelihood(whole[0]));
+  for (const Json& line : lines) {  // sums of f32 products depend on what lies beside them
+    EXPECT_NEAR(LogLikelihood(line), LogLikelihood(whole[0]), -1e-5 * LogLikelihood(whole[0]));
+  }
   EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
 }
 

@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <map>
 #include <stdexcept>
+#include <thread>
 
+#include "base/parallel.h"
 #include "blockformer/error.h"
 #include "tests/engine/tiny_model_directory.h"
 #include "text/tokenizer.h"
@@ -31,6 +33,7 @@ class TextGeneratorTest : public testing::Test {
 
   TextGenerator Load(std::function<bool()> keep_going = {}) const {
     GeneratorOptions options;
+    options.dtype = "int8";  // a row's results depend on the row alone
     options.max_sequences = 4;
     options.keep_going = std::move(keep_going);
     return TextGenerator::Load(directory_, options);
@@ -186,6 +189,38 @@ TEST_F(TextGeneratorTest, ATextIsTheSameAloneAndInABatch) {
         },
         i);
   }
+}
+
+TEST_F(TextGeneratorTest, ItsThreadsHoldForCallsFromAnyThread) {
+  const int before = NumThreads();
+  GeneratorOptions options;
+  options.threads = before + 1;
+  TextGenerator generator = TextGenerator::Load(directory_, options);
+  int seen = 0;
+  std::thread([&] {
+    generator.Generate("a", options_, [&](std::string_view) {
+      seen = NumThreads();
+      return true;
+    });
+  }).join();
+  EXPECT_EQ(seen, options.threads);
+  EXPECT_EQ(NumThreads(), before);
+  options.threads = -1;
+  EXPECT_THROW(TextGenerator::Load(directory_, options), Error);
+}
+
+TEST_F(TextGeneratorTest, TwoGenerateAtOnce) {
+  TextGenerator generators[] = {Load(), Load()};
+  const std::string expected = generators[0].Generate("the other", options_).text;
+  std::vector<std::thread> callers;
+  for (TextGenerator& generator : generators) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 5; ++i) {
+        EXPECT_EQ(generator.Generate("the other", options_).text, expected);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
 }
 
 }  // namespace

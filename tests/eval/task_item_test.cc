@@ -231,6 +231,17 @@ TEST(ReadItems, MistakesNameTheLine) {
   EXPECT_THAT(ReadingError("d.jsonl", std::string((1 << 24) + 1, ' ')), HasSubstr("16777216"));
 }
 
+TEST(ReadItems, RollingTextsMustHoldSomethingToMeasure) {
+  const TaskFolder folder;
+  Task task = Continuation("loglikelihood_rolling", "''", "page");
+  task.data_files = {folder.Write("d.jsonl", R"({"page": ""})")};
+  EXPECT_THAT(
+      MessageOf([&] { ReadItems(task, std::nullopt); }),
+      HasSubstr("d.jsonl: the texts of task t hold no byte, so there is nothing to measure"));
+  folder.Write("d.jsonl", "{\"page\": \"\"}\n{\"page\": \"a\"}\n");
+  EXPECT_EQ(ReadItems(task, std::nullopt).size(), 2u);
+}
+
 TEST(ReadItems, MissingDataSaysHowToGetThem) {
   EXPECT_THAT(MessageOf([] { ReadItems(ReadTask("piqa", "/nowhere"), std::nullopt); }),
               AllOf(HasSubstr("/nowhere/piqa_val.jsonl"), HasSubstr("`blockformer eval-data`")));
