@@ -15,6 +15,11 @@ endfunction()
 
 # libtorch's threads sleep when they wait: tests run beside each other, and beside other work.
 set(BLOCKFORMER_TEST_ENVIRONMENT OMP_WAIT_POLICY=passive)
+# What the sanitizers are told is in one file, which `make fuzz` reads too.
+if(BLOCKFORMER_SANITIZE)
+  file(STRINGS ${PROJECT_SOURCE_DIR}/scripts/sanitizers.env settings REGEX "^[A-Z]")
+  list(APPEND BLOCKFORMER_TEST_ENVIRONMENT ${settings})
+endif()
 
 # blockformer_test_main(TARGET LIBRARY)
 # Gives a test program the main program that obeys BLOCKFORMER_ISA, if its library has arithmetic.

@@ -11,7 +11,7 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kMinNumbersPerThread = 1 << 14;
+constexpr int64_t kMinRowNumbersPerThread = 1 << 14;
 constexpr float kLeastBeyondHalves = 65520;  // rounds to infinity
 
 }  // namespace
@@ -34,7 +34,7 @@ EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name,
 }
 
 void EmbeddingTable::Copy(const int32_t* ids, int64_t count, float* out) const {
-  ParallelFor(count, kMinNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
+  ParallelFor(count, kMinRowNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = ids[i] * width_;
       if (halves_.empty()) {

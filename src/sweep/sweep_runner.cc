@@ -21,7 +21,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kRefreshMilliseconds = 1000;
-constexpr std::streamoff kTailBytes = 1 << 14;  // of a log, to find its last line
+constexpr std::streamoff kLogTailBytes = 1 << 14;  // of a log, to find its last line
 constexpr int kInterruptedExitCode = 130;
 constexpr double kProgressUnit = 1e9;  // of FLOPs
 
@@ -33,7 +33,7 @@ double SecondsSince(Clock::time_point begin) {
 std::string LastLine(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   const std::streamoff size = std::max<std::streamoff>(0, file.tellg());
-  file.seekg(std::max<std::streamoff>(0, size - kTailBytes));
+  file.seekg(std::max<std::streamoff>(0, size - kLogTailBytes));
   std::string text(std::istreambuf_iterator<char>(file), {});
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   return text.substr(text.find_last_of("\n\r") + 1);

@@ -13,7 +13,7 @@
 namespace blockformer {
 namespace {
 
-constexpr char kEndOfText[] = "<|endoftext|>";
+constexpr char kEndOfTextContent[] = "<|endoftext|>";
 // Each step of a pre-tokenizer runs inside the one before it; known tokenizers have at most 4.
 constexpr size_t kMaxSteps = 16;
 
@@ -254,10 +254,10 @@ TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
     const std::string where = fmt::format("{}: line {}", merges_source, line_number);
     description.merges.push_back(ParseMerge(description.vocabulary, line, where));
   }
-  const auto end_of_text = description.vocabulary.find(kEndOfText);
+  const auto end_of_text = description.vocabulary.find(kEndOfTextContent);
   if (end_of_text != description.vocabulary.end()) {
     description.added_tokens.push_back(
-        {.id = end_of_text->second, .content = kEndOfText, .special = true});
+        {.id = end_of_text->second, .content = kEndOfTextContent, .special = true});
   }
   return description;
 }

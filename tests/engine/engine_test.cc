@@ -425,12 +425,6 @@ TEST_P(EngineMemoryTest, WarnsOnceBeyondTheContext) {
   EXPECT_EQ(warnings(7), "");
 }
 
-std::vector<std::string> TinyNames() {
-  std::vector<std::string> names;
-  for (const auto& [name, config] : TinyConfigs()) names.push_back(name);
-  return names;
-}
-
 INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, testing::ValuesIn(TinyNames()),
                          [](const auto& kind) { return kind.param; });
 
