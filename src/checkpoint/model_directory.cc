@@ -69,6 +69,8 @@ constexpr char kPickledShard[] = "pytorch_model-";
        kWeightsIndexFile);
 }
 
+}  // namespace
+
 std::vector<std::string> WeightFiles(const std::string& path) {
   if (!IsDirectory(path)) {
     RequireNotPickled(path);
@@ -93,6 +95,8 @@ std::vector<std::string> WeightFiles(const std::string& path) {
   }
   return {shards.begin(), shards.end()};
 }
+
+namespace {
 
 // An index must name the shard that really holds each tensor.
 void CheckIndex(const std::string& directory, const std::vector<SafetensorsFile>& files) {
