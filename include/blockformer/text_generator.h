@@ -96,6 +96,9 @@ class TextGenerator {
   // Tokens of a text, to see whether it fits.
   int64_t CountTokens(std::string_view text) const;
   int64_t max_length() const;
+  // The types that weights and KV cache really have, as GeneratorOptions names them, but "auto".
+  std::string dtype() const;
+  std::string kv_dtype() const;
 
  private:
   struct Impl;

@@ -81,6 +81,8 @@ std::string ShellQuoted(const std::string& text) {
        kWeightsIndexFile);
 }
 
+}  // namespace
+
 std::vector<std::string> WeightFiles(const std::string& path) {
   if (!IsDirectory(path)) {
     RequireNotPickled(path);
@@ -105,6 +107,8 @@ std::vector<std::string> WeightFiles(const std::string& path) {
   }
   return {shards.begin(), shards.end()};
 }
+
+namespace {
 
 // An index must name the shard that really holds each tensor.
 void CheckIndex(const std::string& directory, const std::vector<SafetensorsFile>& files) {

@@ -73,6 +73,11 @@ class ModelWeights {
   bool is_int8_ = false;
 };
 
+// The files of a model directory's weights: model.safetensors, or the shards that its index names;
+// of another path, that path. Throws Error: kNotFound if the directory has neither, kUnsupported as
+// ModelWeights does.
+std::vector<std::string> WeightFiles(const std::string& path);
+
 // Throws Error(kUnsupported) with the remedy if `path` is a file of PyTorch's pickled weights.
 void RequireNotPickled(const std::string& path);
 

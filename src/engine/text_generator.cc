@@ -236,5 +236,9 @@ int64_t TextGenerator::CountTokens(std::string_view text) const {
 }
 
 int64_t TextGenerator::max_length() const { return impl_->engine.options().max_length; }
+std::string TextGenerator::dtype() const { return NumberTypeName(impl_->model->weight_type()); }
+std::string TextGenerator::kv_dtype() const {
+  return NumberTypeName(impl_->engine.options().kv_type);
+}
 
 }  // namespace blockformer
