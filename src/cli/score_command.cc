@@ -11,6 +11,7 @@
 #include "base/program.h"
 #include "base/resumable_lines.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
@@ -34,6 +35,7 @@ RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& 
   RunSettings settings = ModelSettings(flags.model);
   settings["input"] = fmt::format("{} lines with hash {:016x}", file.lines, file.hash);
   AddSettings(ScoringSettings(scorer), &settings);
+  AddSettings(flags.eval.ReadingSettings(), &settings);
   AddSettings({{"--result-prefix", flags.result_prefix}}, &settings);
   return settings;
 }
@@ -41,10 +43,12 @@ RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& 
 void Score(Flags flags) {
   CheckOutputs({{"--output", flags.output}}, {flags.input, flags.model}, flags.force);
   flags.eval.Apply();
-  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type());
+  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type(), flags.eval.Special());
   Scorer scorer(model.model, flags.eval.scorer);
   const ResultFields results = ScoreFields(flags.result_prefix);
-  const ScoreFile file = CheckScoreFile(flags.input, model, scorer.options().max_length, results);
+  const ScoreFile file = CheckScoreFile(flags.input, flags.eval.corpus.invalid_utf8, model,
+                                        scorer.options().max_length, results);
+  WarnOfCutContexts(file.cut_contexts, file.lines, scorer.options().max_length);
   CatchStopSignals();
   ResumableLines output(flags.output, SettingsOf(flags, file, scorer), file.lines);
   const int64_t begin = output.lines_done();
@@ -73,16 +77,18 @@ void AddScoreCommand(CLI::App& app) {
       app.add_subcommand("score", "Writes the log-likelihoods that a model gives texts.");
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command
-      ->add_option("--input", flags->input,
-                   "JSON lines, also .zst: each with \"context\" and \"continuation\", or with "
-                   "\"text\", all of which is scored; what a line holds is kept as it is")
+      ->add_option(
+          "--input", flags->input,
+          "JSON lines, also .zst or .gz: each with \"context\" and \"continuation\", or with "
+          "\"text\", all of which is scored; what a line holds is kept as it is")
       ->required()
       ->type_name("FILE");
   command
       ->add_option(
           "--output", flags->output,
           "The same lines with \"log_likelihood\" (in nats), \"tokens\", and \"is_greedy\" "
-          "or \"bytes\"; an interrupted run continues where it was; - is standard output")
+          "or \"bytes\", and \"cut_tokens\" where the context is too long; an interrupted run "
+          "continues where it was; - is standard output")
       ->required()
       ->type_name("FILE");
   command
@@ -90,6 +96,7 @@ void AddScoreCommand(CLI::App& app) {
                    "Before the names of these fields, for lines that have fields of the same names")
       ->type_name("P");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
+  AddReplaceInvalidFlag(command, &flags->eval.corpus.invalid_utf8);
   flags->eval.AddTo(command);
   command->callback([flags] { Score(*flags); });
 }

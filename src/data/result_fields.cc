@@ -14,16 +14,18 @@ ResultFields::ResultFields(std::string prefix, std::vector<std::string> names)
           "--result-prefix: is not valid UTF-8, as the names of JSON's fields are");
 }
 
-void ResultFields::RequireFree(const Json& record, const std::string& place) const {
+void ResultFields::RequireFree(const JsonRecord& record) const {
   for (const std::string& name : names_) {
-    Require(!record.contains(prefix_ + name), ErrorCode::kInvalidArgument,
+    const std::string field = prefix_ + name;
+    Require(!record.Has(field) && !record.IsNull(field), ErrorCode::kInvalidArgument,
             "{}: has a field \"{}\" already, which is where a result goes; --result-prefix P puts "
             "P before the names of results",
-            place, prefix_ + name);
+            record.place(), field);
   }
 }
 
-std::string ResultFields::Append(const std::string& line, const OrderedJson& values) const {
+std::string ResultFields::Append(const JsonRecord& record, const OrderedJson& values) const {
+  const std::string& line = record.line();
   std::string fields;
   for (const auto& [name, value] : values.items()) {
     fields += "," + ToText(OrderedJson(prefix_ + name)) + ":" + ToText(value);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/json.h"
+#include "data/json_record.h"
 
 namespace blockformer {
 
@@ -21,12 +22,12 @@ class ResultFields {
   // Error(kInvalidArgument) that names the flag --result-prefix for a prefix that is not UTF-8.
   ResultFields(std::string prefix, std::vector<std::string> names);
 
-  // Throws Error(kInvalidArgument) that opens with `place` if a record has one of the fields.
-  void RequireFree(const Json& record, const std::string& place) const;
+  // Throws Error(kInvalidArgument) that opens with the record's place if it has one of the fields.
+  void RequireFree(const JsonRecord& record) const;
 
-  // `line`, the JSON text of a record for which RequireFree() holds, with `values` behind its own
-  // fields: an object of some of the names. The other bytes are those of `line`.
-  std::string Append(const std::string& line, const OrderedJson& values) const;
+  // The line of a record for which RequireFree() holds, with `values` behind its own fields: an
+  // object of some of the names. All that the line holds is kept byte for byte.
+  std::string Append(const JsonRecord& record, const OrderedJson& values) const;
 
   // The value of kErrorField in a line that Append() made, if it has one.
   std::optional<std::string> ErrorIn(const std::string& line) const;

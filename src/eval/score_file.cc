@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "config/json.h"
 #include "data/corpus.h"
+#include "data/json_record.h"
 #include "eval/request_encoder.h"
 #include "eval/task_scores.h"
 
@@ -22,47 +23,48 @@ namespace {
 
 // A line of the input.
 struct Line {
-  std::string bytes;
+  JsonRecord record;
   bool is_pair = false;
   std::string text;  // unless it is a pair
   std::string context;
   std::string continuation;
 };
 
-Line ParseLine(const CorpusRecord& record, const ResultFields& results) {
-  const Json json = ParseJson(record.bytes, record.location);
-  const ObjectReader object(json, record.location);
+Line ParseLine(CorpusRecord record, InvalidUtf8 invalid_utf8, const ResultFields& results) {
   Line line;
+  line.record = JsonRecord(std::move(record.bytes), record.location);
+  const JsonRecord& object = line.record;
   line.is_pair = object.Has("context") || object.Has("continuation");
   Require(line.is_pair != object.Has("text"), ErrorCode::kInvalidArgument,
           "{}: either \"text\" or \"context\" and \"continuation\" is wanted", record.location);
   if (line.is_pair) {
-    line.context = object.String("context");
-    line.continuation = object.String("continuation");
+    line.context = object.Text("context", invalid_utf8);
+    line.continuation = object.Text("continuation", invalid_utf8);
   } else {
-    line.text = object.String("text");
+    line.text = object.Text("text", invalid_utf8);
   }
-  results.RequireFree(json, record.location);
-  line.bytes = record.bytes;
+  results.RequireFree(object);
   return line;
 }
 
 // Reads the lines of the input and what is to be computed for each.
 class LineReader {
  public:
-  LineReader(const std::string& path, const EvalModel& model, int64_t max_length,
+  LineReader(const ScoreFile& file, const EvalModel& model, int64_t max_length,
              const ResultFields& results)
-      : reader_({path}), model_(model), max_length_(max_length), results_(results) {}
+      : reader_({file.path}, {.format = InputFormat::kJsonLines}),
+        invalid_utf8_(file.invalid_utf8),
+        model_(model),
+        max_length_(max_length),
+        results_(results) {}
 
   bool Next(Line* line, std::vector<ScoreRequest>* requests) {
     CorpusRecord record;
     if (!reader_.NextRecord(&record)) return false;
-    Require(record.is_json, ErrorCode::kInvalidArgument,
-            "{}: is no .jsonl or .jsonl.zst; JSON lines are wanted", record.location);
     location_ = record.location;
     hash_.Add(record.bytes);
     hash_.Add("\n");
-    *line = ParseLine(record, results_);
+    *line = ParseLine(std::move(record), invalid_utf8_, results_);
     try {
       *requests = Encode(*line);
     } catch (const Error& error) {
@@ -72,6 +74,13 @@ class LineReader {
   }
 
   uint64_t hash() const { return hash_.value(); }  // of all lines read
+
+  // Tokens of the context that the model does not read.
+  int64_t CountCut(const std::vector<ScoreRequest>& requests) const {
+    int64_t cut = 0;
+    for (const ScoreRequest& request : requests) cut += CutTokens(request, max_length_);
+    return cut;
+  }
 
  private:
   std::vector<ScoreRequest> Encode(const Line& line) const {
@@ -83,6 +92,7 @@ class LineReader {
   }
 
   CorpusReader reader_;
+  InvalidUtf8 invalid_utf8_;
   const EvalModel& model_;
   int64_t max_length_;
   const ResultFields& results_;
@@ -96,12 +106,14 @@ int64_t CountTokens(const std::vector<ScoreRequest>& requests) {
   return tokens;
 }
 
-OrderedJson ToJson(const Line& line, const RequestScore& score, const std::string& error) {
+OrderedJson ToJson(const Line& line, int64_t cut_tokens, const RequestScore& score,
+                   const std::string& error) {
   OrderedJson values;
   values["log_likelihood"] = error.empty() ? OrderedJson(score.log_likelihood) : OrderedJson();
   if (line.is_pair) values["is_greedy"] = error.empty() && score.is_greedy;
   values["tokens"] = score.tokens;
   if (!line.is_pair) values["bytes"] = line.text.size();
+  if (cut_tokens > 0) values["cut_tokens"] = cut_tokens;
   if (!error.empty()) values[kErrorField] = error;
   return values;
 }
@@ -137,6 +149,7 @@ class LineScorer {
   struct OpenLine {
     Line line;
     size_t open_requests = 0;
+    int64_t cut_tokens = 0;
     RequestScore score;
     std::string error;
   };
@@ -152,6 +165,7 @@ class LineScorer {
         return std::nullopt;
       }
       open.open_requests = requests.size();
+      open.cut_tokens = reader_.CountCut(requests);
       lines_.push_back(std::move(open));
       requests_.assign(requests.begin(), requests.end());
       WriteFinished();  // an empty text is
@@ -178,8 +192,8 @@ class LineScorer {
   void WriteFinished() {
     while (!lines_.empty() && lines_.front().open_requests == 0) {
       const OpenLine& done = lines_.front();
-      const std::string text =
-          results_.Append(done.line.bytes, ToJson(done.line, done.score, done.error));
+      const std::string text = results_.Append(
+          done.line.record, ToJson(done.line, done.cut_tokens, done.score, done.error));
       output_->Append(text);
       errors_->Add(text);
       lines_.pop_front();
@@ -202,28 +216,29 @@ class LineScorer {
 }  // namespace
 
 ResultFields ScoreFields(const std::string& prefix) {
-  return {prefix, {"log_likelihood", "is_greedy", "tokens", "bytes", kErrorField}};
+  return {prefix, {"log_likelihood", "is_greedy", "tokens", "bytes", "cut_tokens", kErrorField}};
 }
 
-ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length,
-                         const ResultFields& results) {
-  LineReader reader(path, model, max_length, results);
+ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, const EvalModel& model,
+                         int64_t max_length, const ResultFields& results) {
+  ScoreFile file = {path, invalid_utf8};
+  LineReader reader(file, model, max_length, results);
   Require(std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; it is read twice, so that one is wanted", path);
-  ScoreFile file = {path};
   Line line;
   std::vector<ScoreRequest> requests;
   while (reader.Next(&line, &requests)) {
     ++file.lines;
     file.tokens += CountTokens(requests);
+    if (reader.CountCut(requests) > 0) ++file.cut_contexts;
   }
   file.hash = reader.hash();
   return file;
 }
 
 int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, const ResultFields& results,
-                   Scorer* scorer, ResumableLines* output) {
-  LineReader reader(file.path, model, scorer->options().max_length, results);
+                   Scorer* scorer, ResumableLines* output, ResultErrors* errors) {
+  LineReader reader(file, model, scorer->options().max_length, results);
   return LineScorer(file, std::move(reader), results, output, errors).Run(scorer);
 }
 
