@@ -179,8 +179,9 @@ TEST(TrainProgram, GoesOnWhenNobodyReadsItsLog) {
   EXPECT_EQ(process.Wait(), 0);
 }
 
-// The local addresses at which a process listens for TCP, as /proc/net writes them.
-std::set<std::string> ListeningAddresses(pid_t process) {
+// The local addresses of a process's TCP sockets, as /proc/net writes them. Gloo's listen only
+// until they are connected, and keep their address.
+std::set<std::string> SocketAddresses(pid_t process) {
   const std::string root = fmt::format("/proc/{}", process);
   std::set<std::string> sockets;
   std::error_code error;
@@ -193,8 +194,7 @@ std::set<std::string> ListeningAddresses(pid_t process) {
     for (std::string line; std::getline(lines, line);) {
       std::istringstream text(line);
       const std::vector<std::string> fields(std::istream_iterator<std::string>(text), {});
-      if (fields.size() < 10 || fields[3] != "0A") continue;  // LISTEN
-      if (!sockets.contains(fmt::format("socket:[{}]", fields[9]))) continue;
+      if (fields.size() < 10 || !sockets.contains(fmt::format("socket:[{}]", fields[9]))) continue;
       addresses.insert(fields[1].substr(0, fields[1].find(':')));
     }
   }
@@ -208,7 +208,7 @@ TEST(TrainProgram, ProcessesOfOneMachineListenOnLoopbackAlone) {
                          folder.Path("errors"));
   std::set<std::string> addresses;
   ASSERT_TRUE(WaitUntil([&] {
-    for (const pid_t child : ChildrenOf(process.pid())) addresses.merge(ListeningAddresses(child));
+    for (const pid_t child : ChildrenOf(process.pid())) addresses.merge(SocketAddresses(child));
     return HasBegun(folder);
   }));
   EXPECT_THAT(addresses, ElementsAre("0100007F"));  // 127.0.0.1

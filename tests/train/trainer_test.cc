@@ -413,8 +413,9 @@ TEST(Trainer, ADivergedRunEndsAndKeepsItsCheckpoint) {
 TEST(Trainer, ARunThatDivergesAtOnceSpeaksOfNoCheckpoint) {
   const TrainingFolder folder;
   const TrainRecipe diverging =
-      folder.Read({"training.learning_rate=1e30", "training.clip_norm=0", "checkpoint.interval=0",
-                   "training.warmup_steps=0", "validation.interval=0"});
+      folder.Read({"training.learning_rate=10", "training.clip_norm=0", "training.epsilon=1e-30",
+                   "training.weight_decay=100", "training.steps=400", "training.warmup_steps=0",
+                   "checkpoint.interval=0", "validation.interval=0"});
   EXPECT_THAT(ErrorOf(diverging, ErrorCode::kInvalidArgument),
               AllOf(HasSubstr("not a number at step "), Not(HasSubstr("checkpoint"))));
 }
