@@ -98,7 +98,7 @@ check-lm-eval: $(BUILD)/build.ninja
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
 	$(BUILD)/blockformer bench throughput recipes/small/block_5m.yaml recipes/small/vanilla_5m.yaml \
-		--batch 1,8,32,128 --prompt 384 --generate 128 --json $(BUILD)/bench.json \
+		--batch 1,8,32,128 --prompt 384 --generate 128 --force --json $(BUILD)/bench.json \
 		--plot $(BUILD)/bench.svg
 
 lint:

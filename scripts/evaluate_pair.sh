@@ -34,8 +34,9 @@ train() {
 }
 
 prepare_tokens() {
-  "$blockformer" prepare --tokenizer "$tokenizer" --output "$out/data/train" "$train_text"
-  "$blockformer" prepare --tokenizer "$tokenizer" --output "$out/data/validation" "$validation_text"
+  "$blockformer" prepare --force --tokenizer "$tokenizer" --output "$out/data/train" "$train_text"
+  "$blockformer" prepare --force --tokenizer "$tokenizer" --output "$out/data/validation" \
+    "$validation_text"
 }
 
 # The built-in tasks whose data are there, with commas between them.
@@ -59,7 +60,7 @@ measure_positions() {
 
 tokenizer=$out/data/tokenizer.json
 stage tokenizer "$tokenizer" "$train_text" \
-  "$blockformer" tokenizer train --vocab-size 4096 --output "$out/data" "$train_text"
+  "$blockformer" tokenizer train --force --vocab-size 4096 --output "$out/data" "$train_text"
 stage prepare "$out/data/train.bin $out/data/validation.bin" \
   "$tokenizer $train_text $validation_text" prepare_tokens
 for model in block vanilla; do

@@ -59,8 +59,8 @@ download_novels() {
 }
 
 prepare_tokens() {
-  "$blockformer" prepare --tokenizer "$1" --output "$out/data/train" "$2"
-  "$blockformer" prepare --tokenizer "$1" --output "$out/data/validation" "$3"
+  "$blockformer" prepare --force --tokenizer "$1" --output "$out/data/train" "$2"
+  "$blockformer" prepare --force --tokenizer "$1" --output "$out/data/validation" "$3"
 }
 
 train() {
@@ -74,7 +74,7 @@ generate() {
 }
 
 race() {
-  "$blockformer" bench throughput "$out/block" "$out/vanilla" --batch 1,8,32 --prompt 448 \
+  "$blockformer" bench throughput --force "$out/block" "$out/vanilla" --batch 1,8,32 --prompt 448 \
     --generate 64 --json "$1.partial"
   mv "$1.partial" "$1"
 }
@@ -97,7 +97,8 @@ step extract "$train_text $validation_text" "$deb scripts/extract_austen.py" \
 heading "2. A tokenizer of $vocab_size entries, and the token files (seconds)" \
   "Byte-level BPE learns the pieces of words that the text is made of."
 step tokenizer "$tokenizer" "$train_text" \
-  "$blockformer" tokenizer train --vocab-size "$vocab_size" --output "$out/data" "$train_text"
+  "$blockformer" tokenizer train --force --vocab-size "$vocab_size" --output "$out/data" \
+  "$train_text"
 step prepare "$out/data/train.bin $out/data/validation.bin" \
   "$tokenizer $train_text $validation_text" \
   prepare_tokens "$tokenizer" "$train_text" "$validation_text"

@@ -1,35 +1,29 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <iostream>
 #include <utility>
 
 #include "base/error.h"
+#include "base/program.h"
+#include "base/system_error.h"
 
 namespace blockformer {
 namespace {
 
 constexpr size_t kWriteBufferBytes = size_t{1} << 20;
-
-ErrorCode CodeOf(int error_number) {
-  if (error_number == ENOENT || error_number == ENOTDIR) return ErrorCode::kNotFound;
-  if (error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG ||
-      error_number == ENOMEM) {
-    return ErrorCode::kExhausted;
-  }
-  return ErrorCode::kIo;
-}
-
-[[noreturn]] void FailSystem(std::string_view action, const std::string& path) {
-  const int error_number = errno;
-  Fail(CodeOf(error_number), "{}: cannot {}: {}", path, action, SystemErrorText(error_number));
-}
+constexpr size_t kMaxNameBytes = 220;  // of 255, and the ending of a temporary file behind it
+constexpr int kMaxTemporaryFiles = 1000;
+constexpr int kPollMicroseconds = 20'000;
 
 // A descriptor that closes itself. Opening a pipe does not wait for somebody to write into it: one
 // without a writer is read as empty.
@@ -56,6 +50,31 @@ struct stat StatusOf(const Descriptor& file, const std::string& path) {
           "{}: is a directory; a file is wanted here", path);
   return status;
 }
+
+// While it lives, this thread's writing into a pipe that nobody reads any more is an error (EPIPE)
+// and does not end the process.
+class BrokenPipeAsError {
+ public:
+  BrokenPipeAsError() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &old_);
+  }
+  BrokenPipeAsError(const BrokenPipeAsError&) = delete;
+  BrokenPipeAsError& operator=(const BrokenPipeAsError&) = delete;
+  ~BrokenPipeAsError() {
+    const int error_number = errno;
+    const timespec now = {};
+    while (sigtimedwait(&pipe_, nullptr, &now) > 0) {  // what has come meanwhile
+    }
+    pthread_sigmask(SIG_SETMASK, &old_, nullptr);
+    errno = error_number;
+  }
+
+ private:
+  sigset_t pipe_;
+  sigset_t old_;
+};
 
 std::string ParentOf(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
@@ -95,7 +114,8 @@ void MakeDirectories(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) {
-    Fail(CodeOf(error.value()), "{}: cannot create the directory: {}", path, error.message());
+    Fail(CodeOfSystemError(error.value()), "{}: cannot create the directory: {}", path,
+         error.message());
   }
 }
 
@@ -140,17 +160,61 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)), temporary_path_(fmt::format("{}.tmp.{}", path_, getpid())) {
-  descriptor_ = open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) FailSystem("create", temporary_path_);
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), target_(ResolveOutput(path_)) {
+  if (target_.kind == OutputKind::kStream) {
+    OpenStream();
+  } else {
+    CreateTemporary();
+  }
   buffer_.reserve(kWriteBufferBytes);
+}
+
+void AtomicFile::OpenStream() {
+  if (target_.descriptor == STDOUT_FILENO) {  // what was printed before comes first
+    std::cout.flush();
+    std::fflush(stdout);
+  }
+  if (target_.descriptor >= 0) {
+    descriptor_ = fcntl(target_.descriptor, F_DUPFD_CLOEXEC, 0);
+  } else {
+    // Without O_NONBLOCK, a pipe that nobody reads yet could not be given up.
+    constexpr int kFlags = O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    while ((descriptor_ = open(target_.path.c_str(), kFlags)) < 0 && target_.is_pipe &&
+           errno == ENXIO) {
+      Require(!StopRequested(), ErrorCode::kInterrupted, "{}: interrupted; nobody reads the pipe",
+              path_);
+      usleep(kPollMicroseconds);
+    }
+    if (descriptor_ >= 0) fcntl(descriptor_, F_SETFL, O_WRONLY);  // writing does wait
+  }
+  if (descriptor_ < 0) FailSystem("open", path_);
+}
+
+// A new file gets what the umask leaves, and one that is replaced keeps its permissions and, where
+// this process may say so, its owner.
+void AtomicFile::CreateTemporary() {
+  const bool replaces = target_.kind == OutputKind::kFile;
+  const std::filesystem::path place = target_.path;
+  const std::string name = place.filename().string().substr(0, kMaxNameBytes);
+  for (int number = 0; descriptor_ < 0; ++number) {
+    temporary_path_ = place.parent_path() / fmt::format("{}.tmp.{}.{}", name, getpid(), number);
+    descriptor_ =
+        open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+             replaces ? target_.mode & 0777 : 0666);
+    // A process of this number may have been killed and have left its own.
+    if (descriptor_ < 0 && (errno != EEXIST || number == kMaxTemporaryFiles)) {
+      FailSystem("create a file there", path_);
+    }
+  }
+  if (!replaces) return;
+  const bool is_owner = fchown(descriptor_, target_.owner, target_.group) == 0;
+  fchmod(descriptor_, is_owner ? target_.mode : target_.mode & 0777);
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   close(descriptor_);
-  unlink(temporary_path_.c_str());
+  if (target_.kind != OutputKind::kStream) unlink(temporary_path_.c_str());
 }
 
 void AtomicFile::Write(const void* data, size_t size) {
@@ -169,24 +233,38 @@ void AtomicFile::Flush() {
 }
 
 void AtomicFile::WriteThrough(const char* data, size_t size) {
+  const BrokenPipeAsError guard;
   while (size > 0) {
     const ssize_t count = write(descriptor_, data, size);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) FailSystem("write", temporary_path_);
+    if (count < 0 && errno == EAGAIN) {  // a descriptor that others set not to wait
+      pollfd wait = {descriptor_, POLLOUT, 0};
+      poll(&wait, 1, -1);
+      continue;
+    }
+    if (count < 0) FailSystem("write", path_);
     data += count;
     size -= static_cast<size_t>(count);
   }
 }
 
+void AtomicFile::RemoveOld() {
+  if (target_.kind != OutputKind::kFile) return;
+  if (unlink(target_.path.c_str()) != 0 && errno != ENOENT)
+    FailSystem("remove the old file", path_);
+  SyncDirectory(ParentOf(target_.path));
+}
+
 void AtomicFile::Commit() {
   Flush();
-  if (fsync(descriptor_) != 0) FailSystem("sync", temporary_path_);
+  const bool is_stream = target_.kind == OutputKind::kStream;
+  if (!is_stream && fsync(descriptor_) != 0) FailSystem("sync", path_);
   const int closing = std::exchange(descriptor_, -1);
   try {
-    if (close(closing) != 0) FailSystem("close", temporary_path_);
-    RenameDurably(temporary_path_, path_);
+    if (close(closing) != 0) FailSystem("close", path_);
+    if (!is_stream) RenameDurably(temporary_path_, target_.path);
   } catch (...) {
-    unlink(temporary_path_.c_str());
+    if (!is_stream) unlink(temporary_path_.c_str());
     throw;
   }
 }

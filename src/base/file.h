@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/output_path.h"
+
 namespace blockformer {
 
 // All functions here throw Error (kNotFound, kIo) that names the path.
@@ -20,8 +22,8 @@ std::string ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} <
 // Creates the directory and its parents; no error if it is there.
 void MakeDirectories(const std::string& path);
 
-// Replaces `path` by `contents`: written beside it, synced, renamed. After a crash at any moment
-// `path` holds either the old contents or the new, whole.
+// Replaces `path` by `contents`, as AtomicFile does. After a crash at any moment a regular file
+// holds either the old contents or the new, whole.
 void WriteFileAtomically(const std::string& path, std::string_view contents);
 
 // Renames `from` to `to` and syncs the directory of `to`, so that the rename survives a power cut.
@@ -49,18 +51,30 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// A file that appears under its name only when Commit() has written all of it. Without Commit() the
-// destructor removes what was written. Not thread-safe.
+// What all commands write their files with. A regular file is written beside its name, synced, and
+// gets its name only when Commit() has written all of it; without Commit() the destructor removes
+// what was written. It is as readable as other new files are, or as the file that it replaces was.
+// Symbolic links stay, and what they lead to is replaced. A pipe, a device or an open descriptor
+// ("-" is standard output) is written into as it comes instead. Not thread-safe.
 class AtomicFile {
  public:
+  // Throws as ResolveOutput() does, and if no file can be created. Waits for a pipe's reader;
+  // kInterrupted once StopRequested().
   explicit AtomicFile(std::string path);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();
 
-  // Buffered; throws kExhausted when the disk is full.
+  // Buffered; throws kExhausted when the disk is full, kIo when nobody reads a pipe any more.
   void Write(const void* data, size_t size);
   void Write(std::string_view data) { Write(data.data(), data.size()); }
+
+  // Hands on what is buffered.
+  void Flush();
+
+  // Removes, durably, the file that is to be replaced, where it must not stand beside something
+  // new. A link to it stays.
+  void RemoveOld();
 
   // Flushes, syncs and renames to the final name. Call once, last.
   void Commit();
@@ -68,10 +82,12 @@ class AtomicFile {
   uint64_t bytes_written() const { return bytes_written_; }
 
  private:
-  void Flush();
+  void OpenStream();
+  void CreateTemporary();
   void WriteThrough(const char* data, size_t size);
 
-  std::string path_;
+  std::string path_;  // as given, for messages
+  OutputTarget target_;
   std::string temporary_path_;
   std::string buffer_;
   int descriptor_ = -1;

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 
 #include "base/child_process.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/system_error.h"
 
 namespace blockformer {
 namespace {
@@ -18,6 +21,36 @@ constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#E69F00",
 static_assert(std::size(kColours) == kNumPlotColours);
 constexpr size_t kNumShapes = 12;  // gnuplot's squares, circles, triangles, diamonds, pentagons
 constexpr size_t kFirstShape = 4;
+constexpr char kScriptEnding[] = ".gp";
+
+// Where a program says what is wrong.
+std::string LastLine(std::string text) {
+  while (!text.empty() && isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
+  return text.substr(text.find_last_of('\n') + 1);
+}
+
+// A folder for a while.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::error_code error;
+    path_ = (std::filesystem::temp_directory_path(error) / "blockformer-XXXXXX").string();
+    Require(!error, ErrorCode::kNotFound, "TMPDIR: names no folder for temporary files: {}",
+            error.message());
+    if (mkdtemp(path_.data()) == nullptr) FailSystem("create a folder", path_);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 }  // namespace
 
@@ -60,14 +93,36 @@ void RequireGnuplot(const std::string& flag) {
           "{}: needs gnuplot, which is not here; Debian's package is gnuplot-nox", flag);
 }
 
+std::vector<OutputFlag> PlotOutputs(const std::string& flag, const std::string& path) {
+  std::vector<OutputFlag> outputs = {{flag, path}};
+  if (!IsStream(path)) outputs.push_back({flag, path + kScriptEnding});
+  return outputs;
+}
+
 void DrawPlot(const std::string& path, const std::string& script) {
-  const std::filesystem::path script_path = path + ".gp";
-  const std::string log = path + ".log";
-  WriteFileAtomically(script_path.string(), script);
-  const int exit_code = RunProcess({"gnuplot", script_path.filename().string()}, log,
-                                   script_path.parent_path().string());
-  Require(exit_code == 0, ErrorCode::kIo, "{}: gnuplot failed, see {}", path, log);
-  std::filesystem::remove(log);
+  if (!IsStream(path)) WriteFileAtomically(path + kScriptEnding, script);
+  std::string message;
+  const int exit_code = RunGnuplot(script, {path}, &message);
+  Require(exit_code == 0, ErrorCode::kIo, "{}: gnuplot failed: {}", path, message);
+}
+
+int RunGnuplot(const std::string& script, const std::vector<std::string>& paths,
+               std::string* message) {
+  const TemporaryFolder folder;
+  const std::string log = folder.path() + "/log";
+  const std::string pictures = folder.path() + "/pictures/";
+  MakeDirectories(pictures);
+  WriteFileAtomically(folder.path() + "/script", script);
+  const int exit_code = RunProcess({"gnuplot", "../script"}, log, pictures);
+  if (exit_code != 0) {
+    *message = LastLine(ReadFile(log));
+    return exit_code;
+  }
+  for (const std::string& path : paths) {
+    const std::string name = std::filesystem::path(path).filename().string();
+    WriteFileAtomically(path, ReadFile(pictures + name));
+  }
+  return 0;
 }
 
 }  // namespace blockformer

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/output_path.h"
+
 namespace blockformer {
 
 // Parts of gnuplot scripts that all plots share.
@@ -40,9 +42,20 @@ std::string PlotTerminal(const std::string& flag, const std::string& path, int w
 // anything is computed.
 void RequireGnuplot(const std::string& flag);
 
-// Runs a script whose output is the file name of `path`, and which is left beside it as PATH.gp.
-// Throws Error(kIo) that names the log if gnuplot fails.
+// The files that DrawPlot() writes: the picture, and PATH.gp where that is a regular file. For
+// CheckOutputs().
+std::vector<OutputFlag> PlotOutputs(const std::string& flag, const std::string& path);
+
+// Runs a script whose output is the file name of `path`, and leaves the script beside the picture
+// as PATH.gp, unless that is a pipe or a device. Throws Error(kIo) with what gnuplot said if it
+// fails.
 void DrawPlot(const std::string& path, const std::string& script);
+
+// Runs a script in a folder of its own, and then replaces `paths` by the files of the same names
+// that it has written there. Returns gnuplot's exit code, ChildProcess::kNotStarted without it; if
+// it is not 0, `message` gets what gnuplot said and nothing is replaced.
+int RunGnuplot(const std::string& script, const std::vector<std::string>& paths,
+               std::string* message);
 
 }  // namespace blockformer
 

@@ -8,8 +8,10 @@
 #include <memory>
 #include <numeric>
 #include <regex>
+#include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "bench/build_info.h"
 #include "bench/machine_speed.h"
@@ -239,17 +241,44 @@ void AddContext(const MachineSpeed& machine) {
   benchmark::AddCustomContext("memory_gbps", fmt::format("{:.2f}", machine.memory_gbps));
 }
 
+// Keeps Google Benchmark's JSON, which that would write into a file of its own.
+class JsonKeeper : public benchmark::BenchmarkReporter {
+ public:
+  JsonKeeper() {
+    json_.SetOutputStream(&text_);
+    json_.SetErrorStream(&text_);
+  }
+  bool ReportContext(const Context& context) override { return json_.ReportContext(context); }
+  void ReportRuns(const std::vector<Run>& runs) override { json_.ReportRuns(runs); }
+  void Finalize() override { json_.Finalize(); }
+
+  std::string text() const { return text_.str(); }
+
+ private:
+  std::ostringstream text_;
+  benchmark::JSONReporter json_;
+};
+
 // The options that Google Benchmark takes as a program's arguments only.
 std::vector<std::string> Arguments(const KernelBenchOptions& options) {
   std::vector<std::string> arguments = {
       "blockformer", fmt::format("--benchmark_min_time={}", options.min_seconds)};
-  if (options.json == "-") {
+  if (IsStandardOutput(options.json)) {
     arguments.push_back("--benchmark_format=json");
   } else if (!options.json.empty()) {
-    arguments.push_back("--benchmark_out=" + options.json);
-    arguments.push_back("--benchmark_out_format=json");
+    arguments.push_back("--benchmark_out=/dev/null");  // it wants one where there is a reporter
   }
   return arguments;
+}
+
+void RunBenchmarks(const std::string& json) {
+  if (json.empty() || IsStandardOutput(json)) {
+    benchmark::RunSpecifiedBenchmarks();
+    return;
+  }
+  JsonKeeper keeper;
+  benchmark::RunSpecifiedBenchmarks(nullptr, &keeper);
+  WriteFileAtomically(json, keeper.text());
 }
 
 }  // namespace
@@ -269,7 +298,7 @@ void RunKernelBench(const KernelBenchOptions& options) {
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
   }
-  benchmark::RunSpecifiedBenchmarks();
+  RunBenchmarks(options.json);
   benchmark::Shutdown();
 }
 

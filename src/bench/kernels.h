@@ -13,7 +13,7 @@ struct KernelBenchOptions {
   std::vector<NumberType> kv_types = {NumberType::kF32};  // of keys and values
   std::string filter;        // regular expression that a benchmark's name must hold; empty: all
   double min_seconds = 0.2;  // each is repeated for at least as long
-  std::string json;          // a file for Google Benchmark's JSON, or "-" for standard output
+  std::string json;          // where Google Benchmark's JSON goes; empty: nowhere
 };
 
 // Runs Google Benchmark on the matrix products of the paper's models, "gemm/85M/qkv/int8/M:32", and

@@ -120,6 +120,8 @@ class Converter {
     report_.config = ResultConfig(source.config, options_);
     RequireExpressible();
     CheckTokenizer();
+    RefuseToReplaceSources();
+    StagedDirectory directory(options_.destination, options_.replace);
     const ModelWeights stored(options_.source, source.config);
     RequireNoneMadeOfInt8(stored);
     report_.tensors_skipped = stored.skipped();
@@ -130,7 +132,6 @@ class Converter {
                                                   : FloatWeights(source.config, stored);
     report_.tensors_written = weights.size();
 
-    StagedDirectory directory(options_.destination, options_.replace);
     WriteFiles(directory.path(), weights);
     if (callbacks_.check) callbacks_.check(directory.path(), report_);
     directory.Commit();
@@ -138,6 +139,20 @@ class Converter {
   }
 
  private:
+  // Neither those nor directories that they lie in.
+  void RefuseToReplaceSources() const {
+    for (const std::string& source : {options_.source, options_.tokenizer, options_.trainer_yaml}) {
+      if (source.empty()) continue;
+      std::filesystem::path folder = std::filesystem::absolute(source);
+      if (!IsDirectory(source)) folder = folder.parent_path();
+      std::error_code ignored;  // one of them is not there
+      Require(!std::filesystem::equivalent(folder, options_.destination, ignored),
+              ErrorCode::kInvalidArgument,
+              "{}: is also an input, which it would replace; another directory is wanted",
+              options_.destination);
+    }
+  }
+
   void RequireExpressible() const {
     const bool is_block = report_.config.kind == ModelKind::kBlock;
     Require(!is_block || options_.to != CheckpointFormat::kHfGptNeox, ErrorCode::kUnsupported,

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system_error.h"
 #include "checkpoint/model_directory.h"
 
 namespace blockformer {
@@ -19,6 +21,19 @@ namespace {
 std::string WithoutTrailingSlashes(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return path;
+}
+
+// Where a path leads to, so that symbolic links stay.
+std::string BehindLinks(const std::string& path) {
+  constexpr int kMaxLinks = 40;  // as the kernel follows
+  std::filesystem::path result = WithoutTrailingSlashes(path);
+  std::error_code ignored;
+  for (int links = 0; std::filesystem::is_symlink(result, ignored); ++links) {
+    Require(links < kMaxLinks, ErrorCode::kInvalidArgument,
+            "{}: leads through more than {} symbolic links", path, kMaxLinks);
+    result = result.parent_path() / std::filesystem::read_symlink(result);
+  }
+  return WithoutTrailingSlashes(result.string());
 }
 
 // Weights and other files, and no directories: a training run, which is a model directory too,
@@ -42,22 +57,27 @@ void RemoveTree(const std::string& path) {
 
 }  // namespace
 
-StagedDirectory::StagedDirectory(std::string destination, bool replace)
-    : destination_(WithoutTrailingSlashes(std::move(destination))) {
+StagedDirectory::StagedDirectory(const std::string& destination, bool replace)
+    : destination_(BehindLinks(destination)) {
   Require(!destination_.empty(), ErrorCode::kInvalidArgument,
           "the destination is empty; the name of a directory is wanted");
-  std::error_code ignored;
-  if (FileExists(destination_) || std::filesystem::is_symlink(destination_, ignored)) {
-    Require(replace, ErrorCode::kInvalidArgument,
-            "{}: is there already; choose another name, or replace it with --force", destination_);
-    Require(IsPlainModelDirectory(destination_), ErrorCode::kInvalidArgument,
-            "{}: is not a directory of a model's files alone; --force replaces nothing else",
-            destination_);
+  const bool replaces = FileExists(destination_);
+  Require(replace || !replaces, ErrorCode::kInvalidArgument,
+          "{}: is there already; choose another name, or replace it with --force", destination);
+  Require(!replaces || IsPlainModelDirectory(destination_), ErrorCode::kInvalidArgument,
+          "{}: is not a directory of a model's files alone; --force replaces nothing else",
+          destination);
+  const std::filesystem::path parent = std::filesystem::path(destination_).parent_path();
+  if (!parent.empty()) MakeDirectories(parent.string());
+  const std::string path = fmt::format("{}.tmp.{}", destination_, getpid());
+  if (mkdir(path.c_str(), 0777) != 0) {
+    Require(errno != EEXIST, ErrorCode::kIo,
+            "{}: is left from an earlier conversion that was killed; remove it", path);
+    FailSystem("create the directory", path);
   }
-  path_ = fmt::format("{}.tmp.{}", destination_, getpid());
-  Require(!FileExists(path_), ErrorCode::kIo,
-          "{}: is left from an earlier conversion that was killed; remove it", path_);
-  MakeDirectories(path_);
+  path_ = path;
+  if (replaces)
+    std::filesystem::permissions(path_, std::filesystem::status(destination_).permissions());
 }
 
 StagedDirectory::~StagedDirectory() {

@@ -11,8 +11,9 @@ namespace blockformer {
 class StagedDirectory {
  public:
   // Throws Error(kInvalidArgument) if `destination` exists, unless `replace` is set and it
-  // holds a model's files and no directories: nothing else is ever removed.
-  StagedDirectory(std::string destination, bool replace);
+  // holds a model's files and no directories: nothing else is ever removed. Symbolic links stay,
+  // and what they lead to is made or replaced.
+  StagedDirectory(const std::string& destination, bool replace);
   StagedDirectory(const StagedDirectory&) = delete;
   StagedDirectory& operator=(const StagedDirectory&) = delete;
   ~StagedDirectory();

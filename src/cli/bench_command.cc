@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/model_argument.h"
+#include "data/token_file_info.h"
 
 namespace blockformer {
 namespace {
@@ -41,6 +43,7 @@ struct ThroughputFlags {
   std::string json;
   std::string csv;
   std::string plot;
+  bool force = false;
 };
 
 struct CompareFlags {
@@ -54,6 +57,7 @@ struct KernelFlags {
   std::vector<std::string> kv_dtypes = {"f32"};
   KernelBenchOptions bench;
   int threads = 0;
+  bool force = false;
 };
 
 struct PrecisionFlags {
@@ -63,6 +67,7 @@ struct PrecisionFlags {
   PrecisionOptions bench;
   int threads = 0;
   std::string json;
+  bool force = false;
 };
 
 NumberType ParseWeightType(const std::string& text) {
@@ -109,6 +114,14 @@ std::vector<Contestant> LoadModels(const ThroughputFlags& flags) {
   return contestants;
 }
 
+void CheckFiles(const ThroughputFlags& flags) {
+  std::vector<OutputFlag> outputs = {{"--json", flags.json}, {"--csv", flags.csv}};
+  if (!flags.plot.empty()) {
+    std::ranges::move(PlotOutputs("--plot", flags.plot), std::back_inserter(outputs));
+  }
+  CheckOutputs(outputs, flags.models, flags.force);
+}
+
 // All that can be known to be wrong before anything is loaded or measured.
 RaceOptions CheckedOptions(const ThroughputFlags& flags) {
   RaceOptions options = flags.race;
@@ -120,24 +133,24 @@ RaceOptions CheckedOptions(const ThroughputFlags& flags) {
   RequireInRange("--sampled-depths", options.sampled_depths, 0, kMaxPositions);
   if (!flags.dtype.empty()) ParseWeightType(flags.dtype);
   ParseKvTypes(flags.kv_dtypes, flags.models.size());
-  RequireWritable("--json", flags.json);
-  RequireWritable("--csv", flags.csv);
-  RequireWritable("--plot", flags.plot);
+  CheckFiles(flags);
   if (!flags.plot.empty()) RequireGnuplot("--plot");
   return options;
 }
 
-// The table goes to standard output, unless the JSON does.
-void WriteTableAndJson(const std::string& table, const OrderedJson& report,
-                       const std::string& json_path) {
-  const bool is_json = json_path == "-";
-  fmt::print(is_json ? stderr : stdout, "{}", table);
-  if (is_json) fmt::print("{}\n", ToText(report, 2));
-  if (!is_json && !json_path.empty()) WriteFileAtomically(json_path, ToText(report, 2) + "\n");
+// A table goes to standard output, unless a file of results does.
+void PrintTable(const std::string& table, const std::vector<std::string>& results) {
+  const bool is_taken = std::ranges::any_of(results, IsStandardOutput);
+  fmt::print(is_taken ? stderr : stdout, "{}", table);
+}
+
+void WriteJson(const OrderedJson& report, const std::string& path) {
+  if (!path.empty()) WriteFileAtomically(path, ToText(report, 2) + "\n");
 }
 
 void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
-  WriteTableAndJson(ReportTable(report), report, flags.json);
+  PrintTable(ReportTable(report), {flags.json, flags.csv, flags.plot});
+  WriteJson(report, flags.json);
   if (!flags.csv.empty()) WriteFileAtomically(flags.csv, ReportCsv(report));
   if (!flags.plot.empty()) WriteBenchPlot(report, flags.plot);
   for (const std::string& warning : NoiseWarnings(report)) LogWarning("{}", warning);
@@ -163,7 +176,7 @@ void BenchKernels(KernelFlags flags) {
   Require(flags.bench.min_seconds > 0 && flags.bench.min_seconds <= 3600,
           ErrorCode::kInvalidArgument, "--min-time: {} is out of range; up to 3600 s are possible",
           flags.bench.min_seconds);
-  RequireWritable("--json", flags.bench.json);
+  CheckOutputs({{"--json", flags.bench.json}}, {}, flags.force);
   if (flags.threads != 0) SetNumThreads(flags.threads);
   RunKernelBench(flags.bench);
 }
@@ -172,10 +185,17 @@ void BenchPrecision(PrecisionFlags flags) {
   flags.bench.types = ParseWeightTypes(flags.dtypes);
   RequireInRange("--samples", flags.bench.samples, 1, kMaxSamples);
   RequireInRange("--outliers", flags.bench.outliers, 0, kMaxPositions);
-  RequireWritable("--json", flags.json);
+  std::vector<std::string> inputs = TokenFilePaths(TokenFilePrefix(flags.data));
+  inputs.push_back(flags.model);
+  CheckOutputs({{"--json", flags.json}}, inputs, flags.force);
   if (flags.threads != 0) SetNumThreads(flags.threads);
   const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench);
-  WriteTableAndJson(PrecisionTable(report), report, flags.json);
+  PrintTable(PrecisionTable(report), {flags.json});
+  WriteJson(report, flags.json);
+}
+
+void AddForce(CLI::App* command, bool* force) {
+  command->add_flag("--force", *force, "Replace files that are there");
 }
 
 void AddThroughput(CLI::App* bench) {
@@ -229,6 +249,7 @@ void AddThroughput(CLI::App* bench) {
       ->add_option("--plot", flags->plot,
                    "Draw throughput against batch size and context, with the machine's limits")
       ->type_name("FILE.svg");
+  AddForce(command, &flags->force);
   command->callback([flags] { BenchThroughput(*flags); });
 }
 
@@ -269,6 +290,7 @@ void AddKernels(CLI::App* bench) {
       ->add_option("--json", flags->bench.json,
                    "Write Google Benchmark's JSON to a file; - is standard output")
       ->type_name("FILE|-");
+  AddForce(command, &flags->force);
   command->callback([flags] { BenchKernels(*flags); });
 }
 
@@ -295,6 +317,7 @@ void AddPrecision(CLI::App* bench) {
   command->add_option("--threads", flags->threads, "0: one a processor")->capture_default_str();
   command->add_option("--json", flags->json, "Write the results to a file; - is standard output")
       ->type_name("FILE|-");
+  AddForce(command, &flags->force);
   command->callback([flags] { BenchPrecision(*flags); });
 }
 

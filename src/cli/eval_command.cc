@@ -21,6 +21,7 @@
 #include "cli/eval_tasks.h"
 #include "cli/flags.h"
 #include "config/json.h"
+#include "data/token_file_info.h"
 #include "eval/builtin_tasks.h"
 #include "eval/compare_reports.h"
 
@@ -133,6 +134,18 @@ void RefuseFlagsOfOtherModes(Mode mode, const CLI::App& command) {
   }
 }
 
+// All that may be read; built-in tasks' names are no paths, or hurt nobody where they are.
+std::vector<std::string> InputsOf(const Flags& flags) {
+  std::vector<std::string> inputs = flags.models;
+  for (const std::string& path : flags.data) {
+    inputs.push_back(path);
+    std::ranges::move(TokenFilePaths(TokenFilePrefix(path)), std::back_inserter(inputs));
+  }
+  inputs.insert(inputs.end(), flags.compare.begin(), flags.compare.end());
+  inputs.insert(inputs.end(), flags.tasks.tasks.begin(), flags.tasks.tasks.end());
+  return inputs;
+}
+
 void Evaluate(Flags flags, const CLI::App& command) {
   if (!flags.show_task.empty()) return ShowTask(flags.show_task);
   const Mode mode = ChooseMode(flags);
@@ -142,7 +155,7 @@ void Evaluate(Flags flags, const CLI::App& command) {
                                  : "no model is given; a model directory is wanted");
   if (flags.limit) RequireInRange("--limit", *flags.limit, 1, kMaxLimit);
   flags.eval.Apply();
-  flags.output.Check();
+  flags.output.Check(InputsOf(flags));
   switch (mode) {
     case Mode::kTasks:
       return RunTasks(flags);
@@ -202,7 +215,7 @@ void AddEvalCommand(CLI::App& app) {
       ->type_name("NAME");
   command
       ->add_option("--json", flags->output.json,
-                   "Where results go, of tasks with each record's; - for standard output. An "
+                   "Where results go, of tasks with each record's; - is standard output. An "
                    "interrupted run of tasks continues")
       ->type_name("FILE");
   command->add_option("--plot", flags->output.plot, "A picture of the results, .svg or .png")

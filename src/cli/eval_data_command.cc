@@ -37,8 +37,6 @@ std::string Footer() {
 }
 
 void WriteLines(const std::string& path, const std::vector<OrderedJson>& records) {
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  if (!parent.empty()) MakeDirectories(parent);
   AtomicFile file(path);
   for (const OrderedJson& record : records) file.Write(ToText(record) + "\n");
   file.Commit();
@@ -47,11 +45,13 @@ void WriteLines(const std::string& path, const std::vector<OrderedJson>& records
 void ConvertEvalData(const Flags& flags) {
   const OfficialSet& set = FindOfficialSet(flags.set);
   const std::string output = flags.output.empty() ? "eval-data/" + set.output : flags.output;
-  Require(flags.force || !FileExists(output), ErrorCode::kInvalidArgument,
-          "{}: is there already; --force replaces it", output);
+  const std::string parent = std::filesystem::path(output).parent_path().string();
+  if (!parent.empty()) MakeDirectories(parent);
+  CheckOutputs({{"--output", output}}, flags.files, flags.force);
   const std::vector<OrderedJson> records = ConvertOfficialSet(set, flags.files);
   WriteLines(output, records);
-  fmt::print("{}: {} records\n", output, records.size());
+  fmt::print(IsStandardOutput(output) ? stderr : stdout, "{}: {} records\n", output,
+             records.size());
 }
 
 }  // namespace
@@ -64,7 +64,9 @@ void AddEvalDataCommand(CLI::App& app) {
       ->type_name("SET")
       ->required();
   command->add_option("files", flags->files, "Its official files")->type_name("FILE")->required();
-  command->add_option("--output", flags->output, "File to write; by default the one named below")
+  command
+      ->add_option("--output", flags->output,
+                   "File to write, - is standard output; by default the one named below")
       ->type_name("PATH");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
   command->callback([flags] { ConvertEvalData(*flags); });

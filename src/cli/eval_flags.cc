@@ -52,6 +52,14 @@ OrderedJson EvalFlags::Settings() const {
   return {{"dtype", dtype}, {"padding", padding}, {"max_length", scorer.max_length}};
 }
 
+OrderedJson ScoringSettings(const Scorer& scorer) {
+  const ScorerOptions& options = scorer.options();
+  OrderedJson settings = {{"--dtype", NumberTypeName(scorer.model().weight_type())},
+                          {"--max-length", options.max_length}};
+  if (options.padding) settings["--padding"] = PaddingName(*options.padding);
+  return settings;
+}
+
 const char* PaddingName(ScoringPadding padding) {
   return padding == ScoringPadding::kPadded ? "pad" : "nopad";
 }

@@ -28,6 +28,9 @@ struct EvalFlags {
   OrderedJson Settings() const;
 };
 
+// The same with what was left open filled in: what a scorer does, whatever asked for it.
+OrderedJson ScoringSettings(const Scorer& scorer);
+
 const char* PaddingName(ScoringPadding padding);
 
 }  // namespace blockformer

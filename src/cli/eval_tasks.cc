@@ -72,13 +72,24 @@ OrderedJson RunConfig(const std::string& model, std::optional<int64_t> limit, co
 }
 
 // What must be equal for scores to be continued.
-std::string SettingsText(const std::string& model, const std::vector<TaskData>& tasks,
-                         const EvalFlags& eval) {
+RunSettings SettingsOf(const std::string& model, const std::vector<TaskData>& tasks,
+                       std::optional<int64_t> limit, const Scorer& scorer) {
+  RunSettings settings = ModelSettings(model);
+  AddSettings(ScoringSettings(scorer), &settings);
   OrderedJson hashes = OrderedJson::array();
   for (const TaskData& data : tasks) hashes.push_back({data.task.name, HashOf(data)});
-  return ToText(OrderedJson{
-             {"model", ModelIdentity(model)}, {"scoring", eval.Settings()}, {"tasks", hashes}}) +
-         "\n";
+  OrderedJson flags = {{"--tasks", hashes}};
+  if (limit) flags["--limit"] = *limit;
+  AddSettings(flags, &settings);
+  return settings;
+}
+
+void RefuseToOverwriteData(const EvalOutput& output, const std::vector<TaskData>& tasks) {
+  std::vector<std::string> inputs;
+  for (const TaskData& data : tasks) {
+    inputs.insert(inputs.end(), data.task.data_files.begin(), data.task.data_files.end());
+  }
+  CheckOutputs({{"--json", output.json}}, inputs, output.force);
 }
 
 // Appends the scores that are still wanted. Returns what it took.
@@ -121,14 +132,15 @@ int64_t CountUnscored(const TaskRequests& requests, const std::vector<RequestSco
 void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
                    std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
   const std::vector<TaskData> tasks = ReadTasks(flags, limit);
+  RefuseToOverwriteData(output, tasks);
   const EvalModel model = EvalModel::Load(model_directory, eval.Type());
   Scorer scorer(model.model, eval.scorer);
   const TaskRequests requests(tasks, model, scorer.options().max_length);
   CatchStopSignals();
   std::optional<ResumableLines> done;
   std::vector<RequestScore> scores;
-  if (output.IsFile()) {
-    done.emplace(output.json, SettingsText(model_directory, tasks, eval), requests.size());
+  if (output.IsResumable()) {
+    done.emplace(output.json, SettingsOf(model_directory, tasks, limit, scorer), requests.size());
     scores = ReadScores(done->partial_path());
     if (!scores.empty()) {
       LogInfo("{}: {} of {} requests are done, going on", output.json, scores.size(),
@@ -139,7 +151,8 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
   config.update(ScoreRest(requests, &scorer, &scores, done ? &*done : nullptr));
   if (static_cast<int64_t>(scores.size()) < requests.size()) {
     Fail(ErrorCode::kInterrupted, "eval: stopped after {} of {} requests{}", scores.size(),
-         requests.size(), done ? "; the same command goes on" : "; with --json it could go on");
+         requests.size(),
+         done ? "; the same command goes on" : "; with --json FILE it could go on");
   }
   config["unscored_tokens"] = CountUnscored(requests, scores);
   const OrderedJson report = MakeEvalReport(tasks, scores, config);

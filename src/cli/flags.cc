@@ -1,15 +1,12 @@
 #include "cli/flags.h"
 
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
 
 namespace blockformer {
 
@@ -21,18 +18,6 @@ NumberType ParseType(const std::string& flag, const std::string& text,
   for (const NumberType choice : choices) names.push_back(NumberTypeName(choice));
   Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is not possible; one of {} is wanted", flag, text,
        fmt::join(names, ", "));
-}
-
-void RequireWritable(const std::string& flag, const std::string& path) {
-  if (path.empty() || path == "-") return;
-  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  const std::string folder = parent.empty() ? "." : parent.string();
-  Require(IsDirectory(folder) && access(folder.c_str(), W_OK) == 0, ErrorCode::kInvalidArgument,
-          "{}: \"{}\" cannot be written; a file in a folder that exists and may be written to is "
-          "wanted",
-          flag, path);
-  Require(!IsDirectory(path), ErrorCode::kInvalidArgument,
-          "{}: \"{}\" is a folder; a file is wanted", flag, path);
 }
 
 void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max) {

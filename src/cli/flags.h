@@ -16,9 +16,6 @@ namespace blockformer {
 NumberType ParseType(const std::string& flag, const std::string& text,
                      std::initializer_list<NumberType> choices);
 
-// That a result can be written to `path` later: its folder is there and may be written to.
-void RequireWritable(const std::string& flag, const std::string& path);
-
 void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max);
 
 }  // namespace blockformer

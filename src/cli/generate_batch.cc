@@ -15,6 +15,7 @@
 #include "cli/model_argument.h"
 #include "config/json.h"
 #include "data/prompt_reader.h"
+#include "data/result_fields.h"
 
 namespace blockformer {
 namespace {
@@ -26,14 +27,16 @@ struct InputSummary {
 
 // Reads all of the input and checks that every prompt fits, before anything is generated.
 InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
-                        const TextOptions& options) {
+                        const TextOptions& options, const ResultFields& results) {
   Require(!FileExists(path) || std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; --input is read twice, so that one is wanted", path);
   PromptReader reader(path);
   std::string prompt;
+  Json record;
   InputSummary summary;
-  while (reader.Next(&prompt)) {
+  while (reader.Next(&prompt, nullptr, &record)) {
     ++summary.prompts;
+    results.RequireFree(record, reader.place());
     // An empty prompt stands for one token.
     const int64_t tokens = std::max<int64_t>(1, generator.CountTokens(prompt));
     Require(options.max_tokens <= generator.max_length() - tokens, ErrorCode::kInvalidArgument,
@@ -44,32 +47,44 @@ InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
   return summary;
 }
 
-// What must be equal for a partial output to be continued.
-std::string SettingsKey(const InputSummary& input, const TextOptions& options, int64_t samples,
-                        const std::string& model) {
-  const OrderedJson key = {{"prompts", input.prompts},
-                           {"input_hash", input.hash},
-                           {"model", ModelIdentity(model)},
-                           {"samples", samples},
-                           {"max_tokens", options.max_tokens},
-                           {"repetition_penalty", options.repetition_penalty},
-                           {"temperature", options.temperature},
-                           {"top_k", options.top_k},
-                           {"top_p", options.top_p},
-                           {"min_p", options.min_p},
-                           {"seed", options.seed},
-                           {"stop", options.stop},
-                           {"ignore_eos", options.ignore_end_of_text}};
-  return ToText(key) + "\n";
+// What must be equal for a partial output to be continued: all that its lines depend on.
+RunSettings SettingsOf(const BatchFiles& files, const InputSummary& input,
+                       const TextGenerator& generator, const TextOptions& options, int64_t samples,
+                       const std::string& model) {
+  RunSettings settings = ModelSettings(model);
+  settings["input"] = fmt::format("{} prompts with hash {:016x}", input.prompts, input.hash);
+  const OrderedJson flags = {{"--dtype", generator.dtype()},
+                             {"--kv-dtype", generator.kv_dtype()},
+                             {"--max-length", generator.max_length()},
+                             {"--n", samples},
+                             {"--result-prefix", files.result_prefix},
+                             {"--max-tokens", options.max_tokens},
+                             {"--repetition-penalty", options.repetition_penalty},
+                             {"--temperature", options.temperature},
+                             {"--top-k", options.top_k},
+                             {"--top-p", options.top_p},
+                             {"--min-p", options.min_p},
+                             {"--seed", options.seed},
+                             {"--stop", options.stop},
+                             {"--ignore-eos", options.ignore_end_of_text}};
+  AddSettings(flags, &settings);
+  return settings;
 }
 
-std::string ToLine(OrderedJson record, const GeneratedText& result, int64_t sample,
-                   int64_t samples) {
-  if (samples > 1) record["sample"] = sample;
-  record["text"] = result.text;
-  record["tokens"] = result.tokens.size();
-  record["finish_reason"] = FinishReasonName(result.reason);
-  return ToText(record);
+ResultFields FieldsOf(const BatchFiles& files, int64_t samples) {
+  std::vector<std::string> names = {"text", "tokens", "finish_reason", kErrorField};
+  if (samples > 1) names.insert(names.begin(), "sample");
+  return {files.result_prefix, names};
+}
+
+OrderedJson ToJson(const GeneratedText& result, int64_t sample, int64_t samples) {
+  OrderedJson values;
+  if (samples > 1) values["sample"] = sample;
+  values["text"] = result.text;
+  values["tokens"] = result.tokens.size();
+  values["finish_reason"] = FinishReasonName(result.reason);
+  if (result.reason == FinishReason::kError) values[kErrorField] = result.error;
+  return values;
 }
 
 }  // namespace
@@ -84,24 +99,28 @@ const char* FinishReasonName(FinishReason reason) {
       return "stop";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kError:
+      return "error";
   }
   return "unknown";
 }
 
 void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextOptions& options,
                   int64_t samples, const std::string& model) {
-  Require(files.force || !FileExists(files.output), ErrorCode::kInvalidArgument,
-          "{}: is there already; --force replaces it", files.output);
-  const InputSummary input = CheckInput(files.input, *generator, options);
+  const ResultFields results = FieldsOf(files, samples);
+  const InputSummary input = CheckInput(files.input, *generator, options, results);
   const int64_t total = input.prompts * samples;
-  ResumableLines output(files.output, SettingsKey(input, options, samples, model), total);
+  ResumableLines output(files.output, SettingsOf(files, input, *generator, options, samples, model),
+                        total);
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
 
+  ResultErrors errors(results);
+  errors.AddFile(output.partial_path());
   PromptReader reader(files.input);
-  std::map<int64_t, OrderedJson> records;  // of the lines in flight
+  std::map<int64_t, std::string> records;  // lines of the input, of the results in flight
   std::map<int64_t, std::string> waiting;  // results whose predecessors are not done
-  OrderedJson record;
+  std::string record;
   std::string prompt;
   int64_t line = 0;  // of output, asked for so far
   const auto next = [&]() -> std::optional<std::string> {
@@ -118,10 +137,12 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   const auto on_result = [&](int64_t index, const GeneratedText& result) {
     const int64_t position = begin + index;
     tokens += static_cast<int64_t>(result.tokens.size());
-    waiting[position] = ToLine(records.at(position), result, position % samples, samples);
+    waiting[position] =
+        results.Append(records.at(position), ToJson(result, position % samples, samples));
     records.erase(position);
     while (!waiting.empty() && waiting.begin()->first == output.lines_done()) {
       output.Append(waiting.begin()->second);
+      errors.Add(waiting.begin()->second);
       waiting.erase(waiting.begin());
     }
     progress.Update(output.lines_done());
@@ -132,12 +153,13 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (output.lines_done() < total) {
-    Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}; the same command goes on",
-         files.output, output.lines_done(), total);
+    Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}{}", files.output, output.lines_done(),
+         total, output.partial_path().empty() ? "" : "; the same command goes on");
   }
   output.Finish();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", total - begin, tokens,
              static_cast<double>(tokens) / seconds);
+  errors.RequireNone(files.output);
 }
 
 }  // namespace blockformer

@@ -155,6 +155,10 @@ void Generate(Flags flags, bool prompt_given) {
           "--input and --output go together: one line of output for each of input");
   Require(!batch || !prompt_given, ErrorCode::kInvalidArgument,
           "--prompt and --input exclude each other");
+  Require(batch || flags.files.result_prefix.empty(), ErrorCode::kInvalidArgument,
+          "--result-prefix: goes with --input, whose lines get the results");
+  CheckOutputs({{"--output", flags.files.output}}, {flags.files.input, flags.model},
+               flags.files.force);
   if (!flags.compat.empty()) {
     Require(flags.compat == "published", ErrorCode::kInvalidArgument,
             "--compat: \"{}\" is not known; published is", flags.compat);
@@ -188,13 +192,17 @@ void AddGenerateCommand(CLI::App& app) {
       "--prompt", flags->prompt, "Text to continue; - or no prompt at all reads standard input");
   command
       ->add_option("--input", flags->files.input,
-                   "JSON lines with a field \"prompt\"; other fields are kept")
+                   "JSON lines with a field \"prompt\"; what a line holds is kept as it is")
       ->type_name("FILE");
   command
       ->add_option("--output", flags->files.output,
-                   "Where their continuations go, in the same order; an interrupted run "
-                   "continues where it was")
+                   "The same lines with \"text\", \"tokens\" and \"finish_reason\", with --n also "
+                   "\"sample\"; an interrupted run continues where it was; - is standard output")
       ->type_name("FILE");
+  command
+      ->add_option("--result-prefix", flags->files.result_prefix,
+                   "Before the names of these fields, for lines that have fields of the same names")
+      ->type_name("P");
   command->add_flag("--force", flags->files.force, "Replace an output file that is there");
   TextOptions& text = flags->text;
   command->add_option("--max-tokens", text.max_tokens, "Tokens to generate")->capture_default_str();

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
+#include "blockformer/version.h"
 #include "checkpoint/model_directory.h"
 #include "config/train_recipe.h"
+#include "kernels/isa.h"
+#include "text/tokenizer_paths.h"
 
 namespace blockformer {
 
@@ -46,16 +49,21 @@ int64_t SmallestContext(const std::vector<std::string>& directories) {
   return *std::ranges::min_element(contexts);
 }
 
-OrderedJson ModelIdentity(const std::string& directory) {
-  const std::filesystem::path folder = std::filesystem::canonical(directory);
-  std::map<std::string, OrderedJson> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension != ".safetensors" && extension != ".json") continue;
-    files[entry.path().filename().string()] = {entry.file_size(),
-                                               entry.last_write_time().time_since_epoch().count()};
-  }
-  return {{"directory", folder.string()}, {"files", files}};
+RunSettings ModelSettings(const std::string& directory) {
+  const auto hash_of = [](const std::vector<std::string>& paths) {
+    uint64_t hash = 0;
+    for (const std::string& path : paths) hash = HashOfWords(MappedFile(path).bytes(), hash);
+    return fmt::format("{:016x}", hash);
+  };
+  return {{"model configuration", hash_of({directory + "/" + kConfigFile})},
+          {"model weights", hash_of(WeightFiles(directory))},
+          {"tokenizer", hash_of(TokenizerPaths(directory))},
+          {"version", kVersion},
+          {"instruction set", IsaName(ActiveIsa())}};
+}
+
+void AddSettings(const OrderedJson& fields, RunSettings* settings) {
+  for (const auto& [name, value] : fields.items()) (*settings)[name] = ToText(value);
 }
 
 }  // namespace blockformer

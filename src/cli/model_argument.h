@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/resumable_lines.h"
 #include "config/json.h"
 #include "config/model_config.h"
 
@@ -24,9 +25,13 @@ std::vector<std::string> ModelNames(const std::vector<std::string>& paths);
 // The smallest context that the models in these directories, at least one, were trained for.
 int64_t SmallestContext(const std::vector<std::string>& directories);
 
-// A model's directory, and the sizes and times of its weights, configuration and tokenizer: what
-// changes when one of them is replaced. The directory has been read.
-OrderedJson ModelIdentity(const std::string& directory);
+// What makes a model in a directory the same one, wherever it lies: hashes of its configuration,
+// weights and tokenizer, all of which are read; the program's version
+// and the instruction set, on which the last digits depend.
+RunSettings ModelSettings(const std::string& directory);
+
+// Adds an object's fields, each as JSON.
+void AddSettings(const OrderedJson& fields, RunSettings* settings);
 
 }  // namespace blockformer
 

@@ -156,6 +156,7 @@ void AddPrepareCommand(CLI::App& app) {
   command->add_option("--threads", options.threads, "Threads that tokenise")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  command->add_flag("--force", options.force, "Replace files of this name that are there");
   command->add_flag("--json", flags->json, "Print the summary as JSON");
   command->callback([flags] { RunPrepare(*flags); });
 }

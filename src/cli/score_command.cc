@@ -24,36 +24,45 @@ struct Flags {
   std::string model;
   std::string input;
   std::string output;
+  std::string result_prefix;
   bool force = false;
   EvalFlags eval;
 };
 
+// What must be equal for a partial output to be continued.
+RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& scorer) {
+  RunSettings settings = ModelSettings(flags.model);
+  settings["input"] = fmt::format("{} lines with hash {:016x}", file.lines, file.hash);
+  AddSettings(ScoringSettings(scorer), &settings);
+  AddSettings({{"--result-prefix", flags.result_prefix}}, &settings);
+  return settings;
+}
+
 void Score(Flags flags) {
-  Require(flags.force || !FileExists(flags.output), ErrorCode::kInvalidArgument,
-          "{}: is there already; --force replaces it", flags.output);
+  CheckOutputs({{"--output", flags.output}}, {flags.input, flags.model}, flags.force);
   flags.eval.Apply();
   const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type());
   Scorer scorer(model.model, flags.eval.scorer);
-  const ScoreFile file = CheckScoreFile(flags.input, model, scorer.options().max_length);
-  const OrderedJson settings = {{"lines", file.lines},
-                                {"input_hash", file.hash},
-                                {"model", ModelIdentity(flags.model)},
-                                {"scoring", flags.eval.Settings()}};
+  const ResultFields results = ScoreFields(flags.result_prefix);
+  const ScoreFile file = CheckScoreFile(flags.input, model, scorer.options().max_length, results);
   CatchStopSignals();
-  ResumableLines output(flags.output, ToText(settings) + "\n", file.lines);
+  ResumableLines output(flags.output, SettingsOf(flags, file, scorer), file.lines);
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", flags.output, begin, file.lines);
+  ResultErrors errors(results);
+  errors.AddFile(output.partial_path());
   const auto start = std::chrono::steady_clock::now();
-  const int64_t tokens = ScoreLines(file, model, &scorer, &output);
+  const int64_t tokens = ScoreLines(file, model, results, &scorer, &output, &errors);
   if (output.lines_done() < file.lines) {
-    Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}; the same command goes on",
-         flags.output, output.lines_done(), file.lines);
+    Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}{}", flags.output, output.lines_done(),
+         file.lines, output.partial_path().empty() ? "" : "; the same command goes on");
   }
   output.Finish();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", file.lines - begin, tokens,
              static_cast<double>(tokens) / seconds);
+  errors.RequireNone(flags.output);
 }
 
 }  // namespace
@@ -66,16 +75,20 @@ void AddScoreCommand(CLI::App& app) {
   command
       ->add_option("--input", flags->input,
                    "JSON lines, also .zst: each with \"context\" and \"continuation\", or with "
-                   "\"text\", all of which is scored; other fields are kept")
+                   "\"text\", all of which is scored; what a line holds is kept as it is")
       ->required()
       ->type_name("FILE");
   command
       ->add_option(
           "--output", flags->output,
           "The same lines with \"log_likelihood\" (in nats), \"tokens\", and \"is_greedy\" "
-          "or \"bytes\"; an interrupted run continues where it was")
+          "or \"bytes\"; an interrupted run continues where it was; - is standard output")
       ->required()
       ->type_name("FILE");
+  command
+      ->add_option("--result-prefix", flags->result_prefix,
+                   "Before the names of these fields, for lines that have fields of the same names")
+      ->type_name("P");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
   flags->eval.AddTo(command);
   command->callback([flags] { Score(*flags); });

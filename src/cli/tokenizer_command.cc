@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "base/program.h"
 #include "base/progress.h"
+#include "checkpoint/model_directory.h"
 #include "cli/commands.h"
 #include "config/json.h"
 #include "data/corpus.h"
@@ -33,6 +34,7 @@ struct TrainFlags {
   std::string output;
   int threads = NumThreads();
   bool replace_invalid = false;
+  bool force = false;
 };
 
 struct CodeFlags {
@@ -118,14 +120,15 @@ void RunTrain(TrainFlags flags) {
   flags.corpus.invalid_utf8 = flags.replace_invalid ? InvalidUtf8::kReplace : InvalidUtf8::kError;
   SetNumThreads(flags.threads);
   CatchStopSignals();
+  MakeDirectories(flags.output);
+  const std::string path = (std::filesystem::path(flags.output) / kTokenizerFile).string();
+  CheckOutputs({{"--output", path}}, flags.files, flags.force);
   const TokenizerDescription description = TrainWithProgress(flags);
   const auto vocab_size = static_cast<int32_t>(description.vocabulary.size());
   if (vocab_size < flags.options.vocab_size) {
     LogWarning("the text has pairs for {} entries only, not for {}: no other pair occurs {} times",
                vocab_size, flags.options.vocab_size, flags.options.min_frequency);
   }
-  MakeDirectories(flags.output);
-  const std::string path = (std::filesystem::path(flags.output) / "tokenizer.json").string();
   WriteFileAtomically(path, WriteTokenizerJson(description));
   fmt::print("{}: {} entries\n", path, vocab_size);
 }
@@ -224,8 +227,7 @@ void RunDecode(const CodeFlags& flags) {
 void AddTrain(CLI::App* tokenizer) {
   const auto flags = std::make_shared<TrainFlags>();
   CLI::App* command = tokenizer->add_subcommand(
-      "train",
-      "Trains a byte-level BPE tokenizer; writes DIR/tokenizer.json, replacing an old one");
+      "train", "Trains a byte-level BPE tokenizer; writes DIR/tokenizer.json");
   command->footer(
       "Inputs, by name: .jsonl and .json are JSON lines, anything else is plain text, .zst after "
       "either is decompressed, - reads JSON lines from standard input.\n\n"
@@ -250,6 +252,7 @@ void AddTrain(CLI::App* tokenizer) {
       ->capture_default_str();
   command->add_flag("--replace-invalid", flags->replace_invalid,
                     "Replace invalid UTF-8 by U+FFFD; otherwise it is an error");
+  command->add_flag("--force", flags->force, "Replace a tokenizer.json that is there");
   command->add_option("--threads", flags->threads, "Threads that count words")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "data/token_file.h"
 #include "text/tokenizer_paths.h"
@@ -95,10 +96,10 @@ class WorkerPool {
 // One of the output pairs and what stands in it.
 class Split {
  public:
-  Split(std::string prefix, const TokenFileInfo& tokenizer_info)
-      : prefix_(std::move(prefix)),
-        info_(tokenizer_info),
-        writer_(prefix_, tokenizer_info.vocab_size) {}
+  Split(const std::string& prefix, const TokenFileInfo& tokenizer_info)
+      : info_(tokenizer_info),
+        writer_(prefix, tokenizer_info.vocab_size),
+        info_file_(TokenFileInfoPath(prefix)) {}
 
   void Add(const EncodedDocument& document) {
     writer_.Add(document.ids);
@@ -109,17 +110,18 @@ class Split {
 
   void Commit() {
     // Without its PREFIX.json a pair is still whole; with that of an older pair it would not be.
-    std::filesystem::remove(TokenFileInfoPath(prefix_));
+    info_file_.RemoveOld();
     writer_.Commit();
-    WriteTokenFileInfo(prefix_, info_);
+    info_file_.Write(TokenFileInfoText(info_));
+    info_file_.Commit();
   }
 
   const TokenFileInfo& info() const { return info_; }
 
  private:
-  std::string prefix_;
   TokenFileInfo info_;
   TokenFileWriter writer_;
+  AtomicFile info_file_;
 };
 
 EncodedDocument EncodeRecord(const Tokenizer& tokenizer, const CorpusOptions& options,
@@ -152,21 +154,16 @@ TokenFileInfo DescribeTokenizer(const Tokenizer& tokenizer, const std::string& p
 }
 
 // A mistaken --output must not cost the text or the tokenizer.
-void RefuseToOverwriteInputs(const PrepareOptions& options) {
+void CheckOutputFiles(const PrepareOptions& options) {
   std::vector<std::string> inputs = TokenizerPaths(options.tokenizer_path);
   inputs.insert(inputs.end(), options.inputs.begin(), options.inputs.end());
   std::vector<std::string> prefixes = {options.output_prefix};
   if (options.validation_fraction > 0) prefixes.push_back(ValidationPrefix(options.output_prefix));
+  std::vector<OutputFlag> outputs;
   for (const std::string& prefix : prefixes) {
-    for (const char* extension : {".bin", ".idx", ".json"}) {
-      const std::string output = TokenFilePrefix(prefix) + extension;
-      for (const std::string& input : inputs) {
-        std::error_code ignored;  // one of them does not exist
-        Require(!std::filesystem::equivalent(output, input, ignored), ErrorCode::kInvalidArgument,
-                "--output: {} would overwrite the input {}", output, input);
-      }
-    }
+    for (const std::string& path : TokenFilePaths(prefix)) outputs.push_back({"--output", path});
   }
+  CheckOutputs(outputs, inputs, options.force);
 }
 
 // The calling thread reads and writes, the pool's threads tokenise.
@@ -291,7 +288,7 @@ PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOption
           options.validation_fraction, kMaxValidationFraction);
   Require(options.threads >= 1, ErrorCode::kInvalidArgument, "threads: {}; at least 1 is wanted",
           options.threads);
-  RefuseToOverwriteInputs(options);
+  CheckOutputFiles(options);
   return Preparation(tokenizer, options, on_progress).Run();
 }
 

@@ -18,6 +18,7 @@ struct PrepareOptions {
   CorpusOptions corpus;
   std::string tokenizer_path;  // recorded beside the tokens
   std::string output_prefix;
+  bool force = false;  // replace files that are there
   // The share of documents that is held out for validation, 0 to 0.5: of every
   // round(1 / fraction) documents in a row one is, and the seed says which.
   double validation_fraction = 0;
@@ -47,7 +48,7 @@ std::string ValidationPrefix(const std::string& output_prefix);
 // `on_progress` is called several times a second by the calling thread; it may throw to stop the
 // work. Nothing appears under the final names before all is done. Throws Error: what CorpusReader,
 // the tokenizer (naming the document) and TokenFileWriter throw; kInvalidArgument if a file would
-// hold no document or overwrite an input or the tokenizer, which is found before any is read.
+// hold no document, and for files that CheckOutputs() refuses, before any text is read.
 PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOptions& options,
                                  const std::function<void(const PrepareProgress&)>& on_progress);
 

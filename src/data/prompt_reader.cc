@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/error.h"
 #include "base/file.h"
 
@@ -14,7 +16,7 @@ PromptReader::PromptReader(const std::string& path) : path_(path) {
   Require(stream_.good(), ErrorCode::kNotFound, "{}: cannot be opened", path);
 }
 
-bool PromptReader::Next(std::string* prompt, OrderedJson* record) {
+bool PromptReader::Next(std::string* prompt, std::string* line_of_prompt, Json* record) {
   std::string line;
   do {
     if (!std::getline(stream_, line)) {
@@ -25,8 +27,10 @@ bool PromptReader::Next(std::string* prompt, OrderedJson* record) {
     hash_.Add(line);
     hash_.Add("\n");
   } while (line.find_first_not_of(" \t\r") == std::string::npos);
-  *prompt = ObjectReader(ParseJson(line, place()), place()).String("prompt");
-  if (record != nullptr) *record = OrderedJson::parse(line);
+  Json object = ParseJson(line, place());
+  *prompt = ObjectReader(object, place()).String("prompt");
+  if (line_of_prompt != nullptr) *line_of_prompt = std::move(line);
+  if (record != nullptr) *record = std::move(object);
   return true;
 }
 

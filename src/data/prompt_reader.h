@@ -17,9 +17,10 @@ class PromptReader {
   // Throws Error(kNotFound) if the file cannot be opened, Error(kInvalidArgument) for a directory.
   explicit PromptReader(const std::string& path);
 
-  // Reads the next prompt, and the whole object unless `record` is null; false at the end. Throws
-  // Error(kInvalidArgument) that names the line.
-  bool Next(std::string* prompt, OrderedJson* record = nullptr);
+  // Reads the next prompt, and, unless they are null, the bytes of its line without the line's end
+  // and the object that they hold; false at the end. Throws Error(kInvalidArgument) that names the
+  // line.
+  bool Next(std::string* prompt, std::string* line = nullptr, Json* record = nullptr);
 
   // The file and line of the last prompt, for messages.
   std::string place() const;

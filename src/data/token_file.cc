@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -226,10 +225,7 @@ void TokenFileWriter::WriteIndex() {
 void TokenFileWriter::Commit() {
   WriteIndex();
   // An older index must never stand beside the new tokens, not even after a power cut.
-  if (std::filesystem::remove(index_path_)) {
-    const std::string parent = std::filesystem::path(index_path_).parent_path().string();
-    SyncDirectory(parent.empty() ? "." : parent);
-  }
+  index_.RemoveOld();
   data_.Commit();
   index_.Commit();
 }

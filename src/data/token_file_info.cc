@@ -23,12 +23,16 @@ std::string TokenizerFingerprint(const Tokenizer& tokenizer) {
 
 std::string TokenFileInfoPath(const std::string& prefix) { return prefix + ".json"; }
 
-void WriteTokenFileInfo(const std::string& prefix, const TokenFileInfo& info) {
+std::string TokenFileInfoText(const TokenFileInfo& info) {
   const OrderedJson json = {
       {"documents", info.documents},   {"tokens", info.tokens},
       {"text_bytes", info.text_bytes}, {"vocab_size", info.vocab_size},
       {"tokenizer", info.tokenizer},   {"tokenizer_fingerprint", info.tokenizer_fingerprint}};
-  WriteFileAtomically(TokenFileInfoPath(prefix), ToText(json, 2) + "\n");
+  return ToText(json, 2) + "\n";
+}
+
+std::vector<std::string> TokenFilePaths(const std::string& prefix) {
+  return {prefix + ".bin", prefix + ".idx", TokenFileInfoPath(prefix)};
 }
 
 std::optional<TokenFileInfo> ReadTokenFileInfo(const TokenFile& tokens) {

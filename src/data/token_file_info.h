@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/token_file.h"
 #include "text/tokenizer.h"
@@ -28,7 +29,11 @@ std::string TokenizerFingerprint(const Tokenizer& tokenizer);
 // The path of PREFIX.json.
 std::string TokenFileInfoPath(const std::string& prefix);
 
-void WriteTokenFileInfo(const std::string& prefix, const TokenFileInfo& info);
+// What stands in PREFIX.json.
+std::string TokenFileInfoText(const TokenFileInfo& info);
+
+// The three files of a prefix: .bin, .idx and .json.
+std::vector<std::string> TokenFilePaths(const std::string& prefix);
 
 // Nothing if there is no PREFIX.json. Throws Error: kInvalidArgument for a wrong field, kCorrupt if
 // the counts are not those of the token file.

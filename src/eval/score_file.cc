@@ -1,5 +1,6 @@
 #include "eval/score_file.h"
 
+#include <cmath>
 #include <deque>
 #include <filesystem>
 #include <optional>
@@ -21,14 +22,14 @@ namespace {
 
 // A line of the input.
 struct Line {
-  OrderedJson record;
+  std::string bytes;
   bool is_pair = false;
   std::string text;  // unless it is a pair
   std::string context;
   std::string continuation;
 };
 
-Line ParseLine(const CorpusRecord& record) {
+Line ParseLine(const CorpusRecord& record, const ResultFields& results) {
   const Json json = ParseJson(record.bytes, record.location);
   const ObjectReader object(json, record.location);
   Line line;
@@ -41,20 +42,17 @@ Line ParseLine(const CorpusRecord& record) {
   } else {
     line.text = object.String("text");
   }
-  for (const char* name : {"log_likelihood", "is_greedy", "tokens", "bytes"}) {
-    Require(!object.Has(name), ErrorCode::kInvalidArgument,
-            "{}: has a field \"{}\" already, which is where its score goes; rename it",
-            record.location, name);
-  }
-  line.record = OrderedJson::parse(record.bytes);
+  results.RequireFree(json, record.location);
+  line.bytes = record.bytes;
   return line;
 }
 
 // Reads the lines of the input and what is to be computed for each.
 class LineReader {
  public:
-  LineReader(const std::string& path, const EvalModel& model, int64_t max_length)
-      : reader_({path}), model_(model), max_length_(max_length) {}
+  LineReader(const std::string& path, const EvalModel& model, int64_t max_length,
+             const ResultFields& results)
+      : reader_({path}), model_(model), max_length_(max_length), results_(results) {}
 
   bool Next(Line* line, std::vector<ScoreRequest>* requests) {
     CorpusRecord record;
@@ -64,7 +62,7 @@ class LineReader {
     location_ = record.location;
     hash_.Add(record.bytes);
     hash_.Add("\n");
-    *line = ParseLine(record);
+    *line = ParseLine(record, results_);
     try {
       *requests = Encode(*line);
     } catch (const Error& error) {
@@ -87,6 +85,7 @@ class LineReader {
   CorpusReader reader_;
   const EvalModel& model_;
   int64_t max_length_;
+  const ResultFields& results_;
   std::string location_;
   Fnv1a hash_;
 };
@@ -97,21 +96,25 @@ int64_t CountTokens(const std::vector<ScoreRequest>& requests) {
   return tokens;
 }
 
-std::string OutputLine(const Line& line, const RequestScore& score) {
-  OrderedJson record = line.record;
-  record["log_likelihood"] = score.log_likelihood;
-  if (line.is_pair) record["is_greedy"] = score.is_greedy;
-  record["tokens"] = score.tokens;
-  if (!line.is_pair) record["bytes"] = line.text.size();
-  return ToText(record);
+OrderedJson ToJson(const Line& line, const RequestScore& score, const std::string& error) {
+  OrderedJson values;
+  values["log_likelihood"] = error.empty() ? OrderedJson(score.log_likelihood) : OrderedJson();
+  if (line.is_pair) values["is_greedy"] = error.empty() && score.is_greedy;
+  values["tokens"] = score.tokens;
+  if (!line.is_pair) values["bytes"] = line.text.size();
+  if (!error.empty()) values[kErrorField] = error;
+  return values;
 }
 
 class LineScorer {
  public:
-  LineScorer(const ScoreFile& file, LineReader reader, ResumableLines* output)
+  LineScorer(const ScoreFile& file, LineReader reader, const ResultFields& results,
+             ResumableLines* output, ResultErrors* errors)
       : file_(file),
         reader_(std::move(reader)),
+        results_(results),
         output_(output),
+        errors_(errors),
         progress_("scoring", file.tokens, "tokens") {
     Line line;
     std::vector<ScoreRequest> requests;
@@ -135,6 +138,7 @@ class LineScorer {
     Line line;
     size_t open_requests = 0;
     RequestScore score;
+    std::string error;
   };
 
   std::optional<ScoreRequest> NextRequest() {
@@ -162,6 +166,9 @@ class LineScorer {
     OpenLine& open = lines_.front();
     --open.open_requests;
     open.score.Add(scores);
+    if (!std::isfinite(open.score.log_likelihood)) {
+      open.error = "the model's log-likelihood of this text is not a finite number";
+    }
     tokens_ += request_tokens_.front();
     request_tokens_.pop_front();
     WriteFinished();
@@ -170,14 +177,20 @@ class LineScorer {
 
   void WriteFinished() {
     while (!lines_.empty() && lines_.front().open_requests == 0) {
-      output_->Append(OutputLine(lines_.front().line, lines_.front().score));
+      const OpenLine& done = lines_.front();
+      const std::string text =
+          results_.Append(done.line.bytes, ToJson(done.line, done.score, done.error));
+      output_->Append(text);
+      errors_->Add(text);
       lines_.pop_front();
     }
   }
 
   const ScoreFile& file_;
   LineReader reader_;
+  const ResultFields& results_;
   ResumableLines* output_;
+  ResultErrors* errors_;
   ProgressBar progress_;
   std::deque<OpenLine> lines_;          // read, and not written yet
   std::deque<ScoreRequest> requests_;   // of the last line, not asked for yet
@@ -188,8 +201,13 @@ class LineScorer {
 
 }  // namespace
 
-ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length) {
-  LineReader reader(path, model, max_length);
+ResultFields ScoreFields(const std::string& prefix) {
+  return {prefix, {"log_likelihood", "is_greedy", "tokens", "bytes", kErrorField}};
+}
+
+ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length,
+                         const ResultFields& results) {
+  LineReader reader(path, model, max_length, results);
   Require(std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; it is read twice, so that one is wanted", path);
   ScoreFile file = {path};
@@ -203,10 +221,10 @@ ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_
   return file;
 }
 
-int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, Scorer* scorer,
-                   ResumableLines* output) {
-  LineReader reader(file.path, model, scorer->options().max_length);
-  return LineScorer(file, std::move(reader), output).Run(scorer);
+int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, const ResultFields& results,
+                   Scorer* scorer, ResumableLines* output) {
+  LineReader reader(file.path, model, scorer->options().max_length, results);
+  return LineScorer(file, std::move(reader), results, output, errors).Run(scorer);
 }
 
 }  // namespace blockformer

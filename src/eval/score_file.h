@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/resumable_lines.h"
+#include "data/result_fields.h"
 #include "eval/eval_model.h"
 #include "eval/scorer.h"
 
@@ -19,17 +20,23 @@ struct ScoreFile {
   uint64_t hash = 0;   // of the contents
 };
 
-// Reads all of a file, so that what is wrong with it is said before anything is computed. Throws
-// Error that opens with FILE:LINE for lines that cannot be scored, and for those that have a field
-// of the names that scores get; Error(kInvalidArgument) for what cannot be read twice.
-ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length);
+// The fields that ScoreLines() adds.
+ResultFields ScoreFields(const std::string& prefix);
 
-// Scores the lines that `output` does not hold yet, and appends each to it with "log_likelihood"
-// (in nats), "tokens" (those that were scored) and "is_greedy", or "bytes" of a "text". Returns the
-// number of tokens computed. Ends early once StopRequested(). Throws Error(kCorrupt) if the file
-// has changed.
-int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, Scorer* scorer,
-                   ResumableLines* output);
+// Reads all of a file, so that what is wrong with it is said before anything is computed. Throws
+// Error that opens with FILE:LINE for lines that cannot be scored, and for those that have one of
+// the fields `results`; Error(kInvalidArgument) for what cannot be read twice.
+ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length,
+                         const ResultFields& results);
+
+// Scores the lines that `output` does not hold yet, and appends each to it, byte for byte, with
+// "log_likelihood" (in nats), "tokens" (those that were scored) and "is_greedy", or "bytes" of a
+// "text"; these are named as `results` says, as which CheckScoreFile() got it. A line whose
+// log-likelihood is not a finite number has null in its place, and a message as "error"; `errors`
+// counts such lines. Returns the number of tokens computed. Ends early once StopRequested(). Throws
+// Error(kCorrupt) if the file has changed.
+int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, const ResultFields& results,
+                   Scorer* scorer, ResumableLines* output, ResultErrors* errors);
 
 }  // namespace blockformer
 

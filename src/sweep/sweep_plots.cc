@@ -262,27 +262,27 @@ std::string PlotScript(const SweepPlot& plot, const Sweep& sweep, const SweepRep
 }
 
 bool WritePlots(const Sweep& sweep, const SweepReport& report) {
-  std::vector<std::string> names;
+  bool is_there = true;
+  bool all = true;
   for (const SweepPlot& plot : SweepPlots()) {
     const std::string script = PlotScript(plot, sweep, report);
     if (script.empty()) continue;
-    names.push_back(plot.name);
-    WriteFileAtomically(fmt::format("{}/{}.gp", sweep.output, plot.name), script);
-  }
-  const std::string log = sweep.output + "/logs/gnuplot.log";
-  MakeDirectories(sweep.output + "/logs");
-  bool all = true;
-  for (const std::string& name : names) {
-    const int exit_code = RunProcess({"gnuplot", name + ".gp"}, log, sweep.output);
-    if (exit_code == ChildProcess::kNotStarted) {
-      LogWarning(
-          "no plots: gnuplot is not here (Debian's package is gnuplot-nox); then `gnuplot *.gp` "
-          "in {} draws them",
-          sweep.output);
-      return false;
+    const std::string path = fmt::format("{}/{}", sweep.output, plot.name);
+    WriteFileAtomically(path + ".gp", script);
+    if (!is_there) continue;
+    std::string message;
+    const int exit_code = RunGnuplot(script, {path + ".svg", path + ".png"}, &message);
+    is_there = exit_code != ChildProcess::kNotStarted;
+    if (is_there && exit_code != 0) {
+      LogWarning("no plot {}: gnuplot failed: {}", plot.name, message);
     }
-    if (exit_code != 0) LogWarning("no plot {}: gnuplot failed, see {}", name, log);
     all = all && exit_code == 0;
+  }
+  if (!is_there) {
+    LogWarning(
+        "no plots: gnuplot is not here (Debian's package is gnuplot-nox); then `gnuplot *.gp` in "
+        "{} draws them",
+        sweep.output);
   }
   return all;
 }

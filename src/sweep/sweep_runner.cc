@@ -226,8 +226,8 @@ int SweepRunner::MeasureThroughput(const SweepRun& run, size_t round) {
   const int exit_code =
       RunProcess({programs_.engine, "bench", "throughput", sweep_.RunDirectory(run), "--batch",
                   std::to_string(setting.batch), "--prompt", std::to_string(setting.prompt),
-                  "--generate", std::to_string(setting.generate), "--repetitions", "1", "--json",
-                  ThroughputPath(sweep_, run, round)},
+                  "--generate", std::to_string(setting.generate), "--repetitions", "1", "--force",
+                  "--json", ThroughputPath(sweep_, run, round)},
                  LogPath(run));
   EndIfAsked(exit_code);
   return exit_code;

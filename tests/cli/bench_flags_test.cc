@@ -60,15 +60,5 @@ TEST(BenchFlagsTest, KvTypes) {
   EXPECT_THAT(ProblemOf([] { ParseKvTypes({""}, 1); }), HasSubstr("--kv-dtype: \"\""));
 }
 
-TEST(BenchFlagsTest, WritablePaths) {
-  RequireWritable("--csv", "");
-  RequireWritable("--csv", "-");
-  RequireWritable("--csv", testing::TempDir() + "/bench.csv");
-  EXPECT_THAT(ProblemOf([] { RequireWritable("--csv", "no/such/folder/x"); }),
-              HasSubstr("--csv: \"no/such/folder/x\" cannot be written"));
-  EXPECT_THAT(ProblemOf([] { RequireWritable("--csv", testing::TempDir()); }),
-              HasSubstr("is a folder"));
-}
-
 }  // namespace
 }  // namespace blockformer

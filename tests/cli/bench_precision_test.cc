@@ -46,7 +46,7 @@ class BenchPrecisionTest : public ProgramTest {
   }
 
   Json Measure(const std::string& model, const std::string& flags) const {
-    const Outcome outcome = Precision(model, flags + " --json " + Path("out.json"));
+    const Outcome outcome = Precision(model, flags + " --force --json " + Path("out.json"));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("perplexity"));
     return ReadJsonFile(Path("out.json"));
@@ -128,7 +128,8 @@ TEST_F(BenchPrecisionTest, ClearErrorsForWhatCannotBe) {
   ExpectError(Precision("block", "--outliers -1"), 2, "--outliers: -1 is out of range");
   ExpectError(Precision("block", "--outliers 33"), 2, "--outliers: 33 is more than the 32");
   ExpectError(Precision("block", "--dtype f16"), 2, "--dtype: \"f16\"");
-  ExpectError(Precision("block", "--json no/such/x"), 2, "--json: \"no/such/x\"");
+  ExpectError(Precision("block", "--json no/such/x"), 2,
+              "--json: no/such/x: the folder no/such cannot be entered");
   ExpectError(Precision("absent", ""), 1, "absent: is not a model directory");
   ExpectError(Precision("block", "", "absent"), 1, "absent.idx");
   EXPECT_THAT(Run("bench precision " + Path("block")).output, HasSubstr("--data is required"));

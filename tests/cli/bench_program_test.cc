@@ -117,8 +117,8 @@ TEST_F(BenchProgramTest, ClearErrorsForWhatCannotBe) {
   expect("--memory 8X", 2, "--memory: \"8X\"");
   expect("--dtype f16", 2, "--dtype: \"f16\"");
   expect("--kv-dtype f16,f16", 2, "--kv-dtype: 2 values for 1 models");
-  expect("--json no/such/x", 2, "--json: \"no/such/x\"");
-  expect("--plot no/such/x", 2, "--plot: \"no/such/x\"");
+  expect("--json no/such/x", 2, "--json: no/such/x: the folder no/such");
+  expect("--plot no/such/x", 2, "--plot: no/such/x: the folder no/such");
   const auto expect_range = [&](const std::string& flag, const std::string& value) {
     const Outcome outcome = Run("bench throughput " + Path("block") + " " + flag + " " + value);
     EXPECT_EQ(outcome.exit_code, 2);

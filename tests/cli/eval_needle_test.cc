@@ -38,7 +38,7 @@ class EvalNeedleTest : public testing::Test {
     std::string failure;
     try {
       const EvalOutput output = {json, plot};
-      output.Check();
+      output.Check({});
       EvaluateNeedle(models, data_, flags_, EvalFlags(), output);
     } catch (const Error& error) {
       failure = error.what();
@@ -78,7 +78,7 @@ TEST_F(EvalNeedleTest, DefaultLengthsGoUpToTheContext) {
 
 TEST_F(EvalNeedleTest, RefusesBeforeItComputes) {
   const std::vector<std::string> models = {Path("a/block")};
-  EXPECT_THAT(Evaluate(models, "/no/such"), HasSubstr("--json: \"/no/such\""));
+  EXPECT_THAT(Evaluate(models, "/no/such"), HasSubstr("--json: /no/such: the folder /no"));
   EXPECT_THAT(Evaluate(models, "", Path("x.pdf")), HasSubstr("--plot: "));
   EXPECT_THAT(Evaluate({Path("a/block"), Path("none")}, ""), HasSubstr("none: "));
   flags_.form = "riddle";

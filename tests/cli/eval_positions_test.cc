@@ -27,7 +27,7 @@ class EvalPositionsTest : public ProgramTest {
                         const std::string& plot) const {
     try {
       const EvalOutput output = {json, plot};
-      output.Check();
+      output.Check({});
       EvaluateLossByPosition(models, {Path("a.txt")}, flags, eval, {}, output);
     } catch (const Error& error) {
       return error.what();

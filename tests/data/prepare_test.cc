@@ -167,6 +167,7 @@ TEST_F(PrepareTest, SeedChoosesTheValidationDocuments) {
   const std::string prefix = ValidationPrefix(options_.output_prefix);
   Prepare();
   const auto first = Texts(prefix);
+  options_.force = true;
   Prepare();
   EXPECT_EQ(Texts(prefix), first);
   options_.seed = 1;
@@ -193,11 +194,11 @@ TEST_F(PrepareTest, InputsAndTheTokenizerAreNotOverwritten) {
   AddInput("out/a.json", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
   const std::string tokenizer = ReadFile(options_.tokenizer_path);
   options_.output_prefix = directory_ + "out/../out/a";
-  EXPECT_THAT(FailureOfPrepare(), HasSubstr("a.json would overwrite the input"));
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("a.json: is also an input"));
   options_.output_prefix = directory_ + "tokenizer";
-  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokenizer.json would overwrite the input"));
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokenizer.json: is also an input"));
   options_.tokenizer_path = directory_;  // holds tokenizer.json
-  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokenizer.json would overwrite the input"));
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokenizer.json: is also an input"));
   EXPECT_EQ(ReadFile(directory_ + "tokenizer.json"), tokenizer);
   EXPECT_THAT(OutputFiles(), ElementsAre("a.json"));
 
@@ -205,7 +206,7 @@ TEST_F(PrepareTest, InputsAndTheTokenizerAreNotOverwritten) {
   options_.inputs = {directory_ + "out/b-valid.json"};
   options_.output_prefix = directory_ + "out/b";
   options_.validation_fraction = 0.5;
-  EXPECT_THAT(FailureOfPrepare(), HasSubstr("b-valid.json would overwrite the input"));
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("b-valid.json: is also an input"));
   options_.validation_fraction = 0;  // then it is not written
   Prepare();
   EXPECT_THAT(Texts(options_.output_prefix), ElementsAre("one", "two"));
@@ -232,6 +233,8 @@ TEST_F(PrepareTest, BadLineLeavesAnOlderPairAlone) {
   AddInput("a.jsonl", "{\"text\": \"old\"}\n");
   Prepare();
   AddInput("b.jsonl", "{\"text\": \"new\"}\n{\"text\": }\n");
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokens.bin: is there already; --force replaces it"));
+  options_.force = true;
   EXPECT_THAT(FailureOfPrepare(), HasSubstr(directory_ + "b.jsonl:2: "));
   EXPECT_THAT(Texts(options_.output_prefix), ElementsAre("old"));
   EXPECT_THAT(OutputFiles(), ElementsAre("tokens.bin", "tokens.idx", "tokens.json"));
