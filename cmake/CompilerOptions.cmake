@@ -13,6 +13,10 @@ endif()
 # anonymous namespaces are unique in a folder. The lint preset compiles each alone.
 set(CMAKE_UNITY_BUILD ON CACHE BOOL "Compile several files of a folder at once")
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # It takes a file that another includes for a header, whose anonymous types would differ.
+  add_compile_options(-Wno-subobject-linkage)
+endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)

@@ -9,7 +9,7 @@
 #include "base/rotary_angle.h"
 #include "train/attention_kernels.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kMinRotations = 1 << 10;  // of a thread
@@ -160,4 +160,4 @@ torch::Tensor GenericFusedAttention(const torch::Tensor& query_key_value, int64_
                          mask, padding_queries);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -3,7 +3,7 @@
 
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // What the attention gives for a query that is padding itself.
 enum class PaddingQueries {
@@ -47,6 +47,6 @@ torch::Tensor GenericFusedAttention(const torch::Tensor& query_key_value, int64_
                                     const RotaryTable& rotary, const torch::Tensor& mask,
                                     PaddingQueries padding_queries);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_ATTENTION_H_

@@ -9,7 +9,7 @@
 #include "train/simd.h"
 #include "train/simd_math.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kTileRows = 64;  // queries at a time in long sequences
@@ -299,4 +299,4 @@ void AttentionBackward(const AttentionProblem& problem, const float* output_grad
   });
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

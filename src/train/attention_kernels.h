@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Causal attention over fused projections on the CPU, forward and backward. All arrays are
 // row-major f32.
@@ -30,6 +30,6 @@ void AttentionForward(const AttentionProblem& problem);
 void AttentionBackward(const AttentionProblem& problem, const float* output_gradient,
                        float* input_gradient);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_ATTENTION_KERNELS_H_

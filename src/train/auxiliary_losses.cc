@@ -1,6 +1,6 @@
 #include "train/auxiliary_losses.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr double kTemperature = 0.07;
@@ -22,4 +22,4 @@ torch::Tensor BlockLoss(const torch::Tensor& predicted, const torch::Tensor& tar
   return -similarities.log_softmax(1).diagonal().mean();
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -4,7 +4,7 @@
 #include "config/train_recipe.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // How far the context embeddings are from the embeddings of the blocks they predict; scalar f32.
 // Both are [blocks, width], and only of blocks that have a token: the published implementation
@@ -14,6 +14,6 @@ namespace blockformer {
 torch::Tensor BlockLoss(const torch::Tensor& predicted, const torch::Tensor& target,
                         BlockDecodingLoss type);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_AUXILIARY_LOSSES_H_

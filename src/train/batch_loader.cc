@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/random.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 int64_t SampleOrder::At(int64_t position) {
   const int64_t epoch = position / num_samples_;
@@ -43,4 +43,4 @@ TokenBatch BatchLoader::Read(std::span<const int64_t> samples, const torch::Devi
   return {on_device(ids), on_device(mask), on_device(labels)};
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -11,7 +11,7 @@
 #include "data/token_file.h"
 #include "train/language_model.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The order in which training sees the samples: each epoch is a permutation fixed by the seed, so a
 // position in the run, which follows from the step, is all there is to remember. Not thread-safe.
@@ -49,6 +49,6 @@ class BatchLoader {
   PackedSamples samples_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_BATCH_LOADER_H_

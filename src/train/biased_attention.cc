@@ -2,7 +2,7 @@
 
 #include "train/dropout.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr double kHiddenScore = -1e30;  // next to it any score is 0
@@ -30,4 +30,4 @@ torch::Tensor BiasedAttention(const torch::Tensor& query, const torch::Tensor& k
   return torch::matmul(probabilities, value.transpose(1, 2)).transpose(1, 2).flatten(2);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

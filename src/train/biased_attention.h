@@ -3,7 +3,7 @@
 
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // How BiasedAttention weighs its keys.
 struct AttentionRules {
@@ -21,6 +21,6 @@ struct AttentionRules {
 torch::Tensor BiasedAttention(const torch::Tensor& query, const torch::Tensor& key,
                               const torch::Tensor& value, const AttentionRules& rules);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_BIASED_ATTENTION_H_

@@ -4,7 +4,7 @@
 #include "train/auxiliary_losses.h"
 #include "train/loss.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The blocks that are predicted.
 struct BlockModel::Blocks {
@@ -133,4 +133,4 @@ void BlockModel::AddAuxiliaryLosses(const torch::Tensor& embeddings, const Block
   }
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -9,7 +9,7 @@
 #include "train/token_decoder.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The Block Transformer (Ho et al., 2024, arXiv 2406.02657): embedder, block decoder over block
 // embeddings, token decoder within a block. N blocks of L tokens below.
@@ -51,6 +51,6 @@ class BlockModel : public LanguageModel {
   std::shared_ptr<TokenDecoder> token_decoder_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_BLOCK_MODEL_H_

@@ -10,7 +10,7 @@
 #include "train/model_card.h"
 #include "train/weights.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr char kOptimizerFile[] = "/optimizer.safetensors";
@@ -67,4 +67,4 @@ TrainingState ReadCheckpoint(const std::string& directory, const TrainRecipe& re
   return state;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -9,7 +9,7 @@
 #include "train/optimizer.h"
 #include "train/training_state.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The files that Tokenizer::Load(path) reads, by the names under which it finds them in a model
 // directory; an empty path gives none.
@@ -33,6 +33,6 @@ void WriteCheckpoint(const std::string& directory, const TrainingTensors& tensor
 TrainingState ReadCheckpoint(const std::string& directory, const TrainRecipe& recipe,
                              const TrainingTensors& tensors);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_CHECKPOINT_H_

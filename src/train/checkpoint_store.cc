@@ -17,7 +17,7 @@
 #include "checkpoint/model_directory.h"
 #include "text/tokenizer_paths.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 namespace fs = std::filesystem;
@@ -223,4 +223,4 @@ std::string MoveAside(const std::string& path) {
   return to;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

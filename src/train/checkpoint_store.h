@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Names and contents of a tokenizer's files, read once so that every checkpoint gets the same.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
@@ -63,6 +63,6 @@ void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer
 // the new name, or "" if there was none.
 std::string MoveAside(const std::string& path);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_CHECKPOINT_STORE_H_

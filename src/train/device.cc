@@ -12,7 +12,7 @@
 #include "base/parallel.h"
 #include "train/gemm.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kPeakMatrixSize = 1024;
@@ -69,4 +69,4 @@ double MeasurePeakFlops(const torch::Device& device) {
   return best;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -6,7 +6,7 @@
 #include "config/train_recipe.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The device to train on; with CUDA the one numbered `local_rank`. `auto` is CUDA where there is
 // one. Throws Error(kUnsupported) if this libtorch or this machine lacks the device asked for.
@@ -24,6 +24,6 @@ std::string BlasDescription();
 // FLOP/s: what model FLOP utilisation is a share of. Takes about a third of a second.
 double MeasurePeakFlops(const torch::Device& device);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_DEVICE_H_

@@ -14,7 +14,7 @@
 #include "train/peer_watch.h"
 #include "train/rendezvous.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 // A lost process is noticed at once by its closed socket, and a silent one by PeerWatch.
@@ -156,4 +156,4 @@ void ProcessGroup::Broadcast(const std::vector<torch::Tensor>& tensors) {
   });
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

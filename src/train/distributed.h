@@ -8,7 +8,7 @@
 #include "train/process_rank.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The processes that train together, over c10d: NCCL between GPUs where libtorch has it, otherwise
 // Gloo. Every process calls the same functions in the same order. They throw Error as
@@ -39,6 +39,6 @@ class ProcessGroup {
   std::unique_ptr<Backend> backend_;  // null when alone
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_DISTRIBUTED_H_

@@ -6,7 +6,7 @@
 #include "train/dropout_mask.h"
 #include "train/simd.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kDropoutGrain = 1 << 14;
@@ -63,4 +63,4 @@ torch::Tensor ApplyDropout(const torch::Tensor& x, double rate) {
   return x.is_cpu() ? DropElements(x, rate, DrawKey()) : torch::dropout(x, rate, true);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -5,7 +5,7 @@
 
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Dropout (Srivastava et al., 2014): removes a share `rate` of the elements of x, in [0, 1). Each
 // call draws a key from libtorch's default generator, which fixes all elements: who seeds the
@@ -29,6 +29,6 @@ class Dropout : public torch::nn::Module {
 // x with the elements of DropoutMask(rate, key) removed. x is f32 of any shape, on the CPU.
 torch::Tensor DropElements(const torch::Tensor& x, double rate, uint64_t key);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_DROPOUT_H_

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Which elements of a tensor dropout removes: a function of a key and an element's index, so that
 // the backward pass computes it again and any number of threads gives the same.
@@ -36,6 +36,6 @@ class DropoutMask {
   float scale_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_DROPOUT_MASK_H_

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "train/roberta_embedder.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 LookupEmbedder::LookupEmbedder(const ModelConfig& config, ComputeType compute)
     : projection_(config.embedder.projection) {
@@ -41,4 +41,4 @@ std::shared_ptr<Embedder> MakeEmbedder(const ModelConfig& config, ComputeType co
   return std::make_shared<RobertaEmbedder>(config, compute);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

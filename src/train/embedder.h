@@ -7,7 +7,7 @@
 #include "train/layers.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Makes one vector of a block's tokens.
 class Embedder : public torch::nn::Module {
@@ -33,6 +33,6 @@ class LookupEmbedder : public Embedder {
 // The embedder that the configuration describes.
 std::shared_ptr<Embedder> MakeEmbedder(const ModelConfig& config, ComputeType compute);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_EMBEDDER_H_

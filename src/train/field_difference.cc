@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 std::string ValueAt(const Json& document, const Json::json_pointer& path) {
@@ -23,4 +23,4 @@ std::vector<FieldDifference> FindDifferences(const Json& first, const Json& seco
   return differences;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

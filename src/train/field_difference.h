@@ -6,7 +6,7 @@
 
 #include "config/json.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A field in which two documents differ, and its values as JSON, or "not set".
 struct FieldDifference {
@@ -17,6 +17,6 @@ struct FieldDifference {
 
 std::vector<FieldDifference> FindDifferences(const Json& first, const Json& second);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_FIELD_DIFFERENCE_H_

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 void MatMulRows(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_stride,
                 bool transpose_a, const float* b, int64_t b_stride, bool transpose_b, float* out,
@@ -35,4 +35,4 @@ void MatMulInto(torch::Tensor& out, const torch::Tensor& a, bool transpose_a,
   }
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

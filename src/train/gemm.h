@@ -3,7 +3,7 @@
 
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // out = op(a) op(b), or out += op(a) op(b) if `accumulate`, where op transposes if the flag says
 // so. Matrices of one type and device; no gradients. f32 on the CPU goes to oneDNN, which is 10 to
@@ -16,6 +16,6 @@ void MatMulRows(int64_t rows, int64_t columns, int64_t depth, const float* a, in
                 bool transpose_a, const float* b, int64_t b_stride, bool transpose_b, float* out,
                 int64_t out_stride, bool accumulate);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_GEMM_H_

@@ -8,7 +8,7 @@
 #include "train/block_model.h"
 #include "train/vanilla_model.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using TokenRows = std::vector<std::vector<int32_t>>;
@@ -274,4 +274,4 @@ std::vector<std::vector<int32_t>> GenerateTokens(const LanguageModel& model,
   return rows;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

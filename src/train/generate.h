@@ -7,7 +7,7 @@
 #include "train/language_model.h"
 #include "train/sampling.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 struct GenerateOptions {
   int64_t max_tokens = 128;  // after the prompt
@@ -37,6 +37,6 @@ std::vector<std::vector<int32_t>> GenerateTokens(const LanguageModel& model,
                                                  const std::vector<std::vector<int32_t>>& prompts,
                                                  const GenerateOptions& options);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_GENERATE_H_

@@ -17,7 +17,7 @@
 #include "train/generate.h"
 #include "train/weights.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 struct GenerateFlags {
@@ -158,4 +158,4 @@ void AddGenerateCommand(CLI::App& app) {
   command->callback([flags] { RunGenerate(*flags); });
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -1,6 +1,6 @@
 #include "train/kv_cache.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 KvCache::KvCache(const Shape& shape, torch::Device device) {
   const auto options = torch::TensorOptions().device(device);
@@ -21,4 +21,4 @@ std::pair<torch::Tensor, torch::Tensor> KvCache::Append(int64_t layer, const tor
   return {keys.narrow(1, 0, length_ + rows), values.narrow(1, 0, length_ + rows)};
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

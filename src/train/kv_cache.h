@@ -6,7 +6,7 @@
 
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Keys and values of the positions decoded so far, a pair for each layer.
 class KvCache {
@@ -35,6 +35,6 @@ class KvCache {
   int64_t length_ = 0;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_KV_CACHE_H_

@@ -9,7 +9,7 @@
 #include "train/block_model.h"
 #include "train/vanilla_model.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kGrain = 1 << 12;
@@ -58,4 +58,4 @@ std::shared_ptr<LanguageModel> MakeLanguageModel(const ModelConfig& config, Comp
   return model;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

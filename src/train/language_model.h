@@ -8,7 +8,7 @@
 #include "train/attention.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A micro-batch of packed samples. All tensors are i64 [batch, length], on the model's device.
 struct TokenBatch {
@@ -64,6 +64,6 @@ class LanguageModel : public torch::nn::Module {
 std::shared_ptr<LanguageModel> MakeLanguageModel(const ModelConfig& config, ComputeType compute,
                                                  uint64_t seed);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_LANGUAGE_MODEL_H_

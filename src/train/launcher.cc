@@ -19,7 +19,7 @@
 #include "base/program.h"
 #include "train/process_rank.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 namespace fs = std::filesystem;
@@ -184,4 +184,4 @@ int RunLocalProcesses(int count, const std::vector<std::string>& arguments) {
   return LocalProcesses(count, arguments).Wait();
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

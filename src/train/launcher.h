@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Runs this program again as `count` processes of this machine, with RANK, WORLD_SIZE, LOCAL_RANK,
 // LOCAL_WORLD_SIZE and kLocalStoreVariable set, and waits for all. They meet in a folder of this
@@ -13,6 +13,6 @@ namespace blockformer {
 // 0.
 int RunLocalProcesses(int count, const std::vector<std::string>& arguments);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_LAUNCHER_H_

@@ -2,7 +2,7 @@
 
 #include "train/gemm.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 // What a custom function needs in place of an undefined tensor.
@@ -97,4 +97,4 @@ torch::Tensor EmbeddingTable::Forward(const torch::Tensor& ids) const {
   return torch::embedding(weight_, ids, padding_row_);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -4,7 +4,7 @@
 #include "train/language_model.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // x W^T (+ b) over the last dimension. With bf16 compute the product's inputs are cast and its
 // result is widened to f32 before the bias. `bias` may be undefined. Result f32.
@@ -72,6 +72,6 @@ class EmbeddingTable : public torch::nn::Module {
   int64_t padding_row_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_LAYERS_H_

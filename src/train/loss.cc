@@ -9,7 +9,7 @@
 #include "train/simd.h"
 #include "train/simd_math.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kChunkRows = 512;
@@ -120,4 +120,4 @@ HeadLoss SoftmaxHeadLoss(const torch::Tensor& hidden, const torch::Tensor& weigh
   return {results[0], results[1]};
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

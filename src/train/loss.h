@@ -4,7 +4,7 @@
 #include "train/language_model.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 struct HeadLoss {
   torch::Tensor sum;   // scalar f32 with a gradient
@@ -18,6 +18,6 @@ struct HeadLoss {
 HeadLoss SoftmaxHeadLoss(const torch::Tensor& hidden, const torch::Tensor& weight,
                          const torch::Tensor& labels, ComputeType compute);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_LOSS_H_

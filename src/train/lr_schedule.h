@@ -8,7 +8,7 @@
 
 #include "config/train_recipe.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The learning rate of a step, counted from 0: linear warm-up whose first step already learns, then
 // a cosine from the base rate to min_lr_ratio of it, where it stays after the last step.
@@ -25,6 +25,6 @@ inline double LearningRate(const TrainingRecipe& training, int64_t step) {
   return training.learning_rate * (training.min_lr_ratio + (1 - training.min_lr_ratio) * cosine);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_LR_SCHEDULE_H_

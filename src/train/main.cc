@@ -11,7 +11,7 @@
 #include "blockformer/version.h"
 #include "train/commands.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 // Says in one line what libtorch says with a backtrace.
@@ -48,12 +48,12 @@ int Run(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 int main(int argc, char** argv) {
   blockformer::LimitSpinning(argv);
   return blockformer::RunProgram("blockformer-train", [&] {
     blockformer::ReadIsaLimit();
-    return blockformer::Run(argc, argv);
+    return blockformer::train::Run(argc, argv);
   });
 }

@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 bool IsFull(int error_number) {
@@ -81,4 +81,4 @@ void MetricsLog::Sync() {
   if (!WriteKept() || fsync(descriptor_) != 0) FailWrite(path_);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -6,7 +6,7 @@
 
 #include "config/json.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A file of JSON lines with the field "step", which never falls from line to line. Not thread-safe.
 class MetricsLog {
@@ -34,6 +34,6 @@ class MetricsLog {
   int descriptor_ = -1;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_METRICS_LOG_H_

@@ -4,7 +4,7 @@
 
 #include "config/parameters.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 std::string Loss(const std::optional<double>& loss) {
@@ -50,4 +50,4 @@ std::string ModelCard(const TrainRecipe& recipe, const TrainingState& state,
   return card;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -1,6 +1,6 @@
 #include "train/neox_stack.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 class Attention : public torch::nn::Module {
@@ -121,4 +121,4 @@ torch::Tensor NeoxStack::Forward(const torch::Tensor& x, const StackContext& con
   return final_layer_norm_->Forward(hidden);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

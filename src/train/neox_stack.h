@@ -10,7 +10,7 @@
 #include "train/layers.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // What a pass through a stack needs beside its input of [batch, rows, hidden_size].
 struct StackContext {
@@ -41,6 +41,6 @@ class NeoxStack : public torch::nn::Module {
   std::shared_ptr<LayerNorm> final_layer_norm_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_NEOX_STACK_H_

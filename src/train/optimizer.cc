@@ -5,7 +5,7 @@
 #include "base/parallel.h"
 #include "train/simd.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
@@ -108,4 +108,4 @@ NamedTensors AdamW::State() const {
 
 double ClipScale(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -7,7 +7,7 @@
 #include "train/torch.h"
 #include "train/weights.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 struct AdamWOptions {
   double beta1 = 0.9;
@@ -76,6 +76,6 @@ void UpdateFused(const AdamWUpdate& update, torch::Tensor& parameter, const torc
 void UpdateGeneric(const AdamWUpdate& update, torch::Tensor& parameter,
                    const torch::Tensor& gradient, torch::Tensor& mean, torch::Tensor& variance);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_OPTIMIZER_H_

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/program.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -146,4 +146,4 @@ void PeerWatch::Wait::Look() {
   }
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -13,7 +13,7 @@
 #include "train/process_rank.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Runs `action`, which may block for ever, in a thread of its own, and returns its result. While it
 // runs, `look` is called many times a second; when that throws, the action is left behind, so that
@@ -68,6 +68,6 @@ class PeerWatch {
   std::shared_ptr<Shared> shared_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_PEER_WATCH_H_

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int kMaxProcesses = 1 << 16;
@@ -72,4 +72,4 @@ ProcessRank ReadRankFromEnvironment() {
   return rank;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string>
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The variable in which the local launcher names the file where its processes meet.
 inline constexpr char kLocalStoreVariable[] = "BLOCKFORMER_LOCAL_STORE";
@@ -35,6 +35,6 @@ bool IsLaunchedHere();
 // that names the variable.
 ProcessRank ReadRankFromEnvironment();
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_PROCESS_RANK_H_

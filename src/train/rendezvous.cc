@@ -16,7 +16,7 @@
 #include "train/field_difference.h"
 #include "train/peer_watch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -75,7 +75,7 @@ class Meeting {
  private:
   template <typename Action>
   auto Await(Action action) {
-    return blockformer::Await(std::move(action), [this] { patience_.Look(); });
+    return train::Await(std::move(action), [this] { patience_.Look(); });
   }
 
   void SleepABit() {
@@ -210,4 +210,4 @@ StorePointer MeetOthers(const ProcessRank& rank, const Json& description, Patien
   return Meeting(rank, patience).Run(description);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -9,7 +9,7 @@
 #include "train/process_rank.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // How long to wait for other processes before the training begins, and what to say meanwhile.
 class Patience {
@@ -36,6 +36,6 @@ class Patience {
 c10::intrusive_ptr<c10d::Store> MeetOthers(const ProcessRank& rank, const Json& description,
                                            Patience* patience);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_RENDEZVOUS_H_

@@ -4,7 +4,7 @@
 
 #include "train/biased_attention.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 // norm(input + dropout(dense(x))), which ends both sublayers.
@@ -147,4 +147,4 @@ torch::Tensor RobertaEmbedder::Forward(const torch::Tensor& ids, const torch::Te
   return projection_layer_->Forward(pooled.transpose(1, 2).flatten(1));
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

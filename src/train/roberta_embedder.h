@@ -9,7 +9,7 @@
 #include "train/layers.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A RoBERTa encoder (Liu et al., 2019) over each block by itself, whose outputs are projected to
 // one vector: those of the tokens, or those of CLS tokens put before them.
@@ -29,6 +29,6 @@ class RobertaEmbedder : public Embedder {
   std::shared_ptr<LinearLayer> projection_layer_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_ROBERTA_EMBEDDER_H_

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/random.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 void ValidateSampling(const SamplingSettings& settings) {
   constexpr double kMaxTemperature = 100;
@@ -44,4 +44,4 @@ torch::Tensor SampleTokens(const SamplingSettings& settings, const torch::Tensor
   return (ids.defined() ? ids.gather(-1, columns) : columns).squeeze(-1);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

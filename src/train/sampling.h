@@ -6,7 +6,7 @@
 
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // How the next token is drawn. The filters apply in the order of the fields.
 struct SamplingSettings {
@@ -24,6 +24,6 @@ void ValidateSampling(const SamplingSettings& settings);
 torch::Tensor SampleTokens(const SamplingSettings& settings, const torch::Tensor& logits,
                            const std::vector<uint64_t>& streams, uint64_t position);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_SAMPLING_H_

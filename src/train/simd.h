@@ -3,7 +3,7 @@
 
 #include "base/isa.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A function compiled for AVX-512, AVX2 and the baseline of x86-64; a call runs the one for
 // ActiveIsa(). Loops of the body that are marked `#pragma omp simd` then use its vectors:
@@ -50,6 +50,6 @@ struct Simd<kBody> {
 };
 #endif
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_SIMD_H_

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace blockformer {
+namespace blockformer::train {
 
 // e^x to 2 units in the last place, for loops that the compiler makes vectors of; exactly 0 below
 // -87. Range reduction to |r| <= ln(2) / 2 and the polynomial of the Cephes library (Moshier,
@@ -34,6 +34,6 @@ namespace blockformer {
   return x < kLowest ? 0.0F : result;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_SIMD_MATH_H_

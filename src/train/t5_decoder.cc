@@ -4,7 +4,7 @@
 
 #include "train/biased_attention.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 std::shared_ptr<LinearLayer> MakeMatrix(int64_t in, int64_t out, ComputeType compute) {
@@ -177,4 +177,4 @@ torch::Tensor T5Decoder::Forward(const torch::Tensor& x, const CrossKeys& cross,
   return dropout_->Forward(final_layer_norm_->Forward(hidden));
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -11,7 +11,7 @@
 #include "train/layers.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The bucket, i64, of each distance of a key before its query, i64: one for each of the first half
 // of the buckets, then logarithmic ones up to `max_distance`, and the last for all beyond (Raffel
@@ -51,6 +51,6 @@ class T5Decoder : public torch::nn::Module {
   std::shared_ptr<Dropout> dropout_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_T5_DECODER_H_

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 // The begin token and all but the last of `ids`, which is only a target.
@@ -207,4 +207,4 @@ std::shared_ptr<TokenDecoder> MakeTokenDecoder(const ModelConfig& config, Comput
   return std::make_shared<NeoxTokenDecoder>(config, compute);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -8,7 +8,7 @@
 #include "train/t5_decoder.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // Where a block stands that is decoded token by token. Begin() of a TokenDecoder makes it.
 class BlockDecoding {
@@ -104,6 +104,6 @@ class T5TokenDecoder : public TokenDecoder {
 // The token decoder that the configuration describes.
 std::shared_ptr<TokenDecoder> MakeTokenDecoder(const ModelConfig& config, ComputeType compute);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_TOKEN_DECODER_H_

@@ -16,7 +16,7 @@
 #include "train/launcher.h"
 #include "train/trainer.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr char kFooter[] =
@@ -86,4 +86,4 @@ void AddTrainCommand(CLI::App& app) {
   command->callback([flags] { RunTrain(*flags); });
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

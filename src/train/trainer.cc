@@ -27,7 +27,7 @@
 #include "train/training_data.h"
 #include "train/weights.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 namespace fs = std::filesystem;
@@ -564,4 +564,4 @@ void Train(const TrainRecipe& recipe, const TrainOptions& options, const Process
   Trainer(recipe, options, rank).Run();
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

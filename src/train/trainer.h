@@ -6,7 +6,7 @@
 #include "config/train_recipe.h"
 #include "train/distributed.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 struct TrainOptions {
   std::string command;   // how the program was started, for the model card
@@ -19,6 +19,6 @@ struct TrainOptions {
 // stop signal saves a checkpoint and throws Error(kInterrupted).
 void Train(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_TRAINER_H_

@@ -9,7 +9,7 @@
 #include "blockformer/version.h"
 #include "data/token_file_info.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 // Enough to tell files apart, and little to read from a large one.
@@ -98,4 +98,4 @@ DataFingerprint TrainingData::Fingerprint() const {
   return {train.tokens().NumDocuments(), train.tokens().NumTokens()};
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

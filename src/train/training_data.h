@@ -11,7 +11,7 @@
 #include "train/checkpoint.h"
 #include "train/training_state.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // The files that a recipe names, opened and checked against the model and each other.
 struct TrainingData {
@@ -33,6 +33,6 @@ struct TrainingData {
   std::vector<int32_t> prompt;  // of text samples; empty without a tokenizer
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_TRAINING_DATA_H_

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "train/field_difference.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr char kStateFile[] = "/state.json";
@@ -122,4 +122,4 @@ TrainingState ReadTrainingState(const std::string& directory, const TrainRecipe&
   return saved.state;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

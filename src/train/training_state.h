@@ -7,7 +7,7 @@
 
 #include "config/train_recipe.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // What tells one training file from another without reading all of it.
 struct DataFingerprint {
@@ -37,6 +37,6 @@ void WriteTrainingState(const std::string& directory, const TrainingState& state
 // know, kInvalidArgument that names the first field that differs.
 TrainingState ReadTrainingState(const std::string& directory, const TrainRecipe& recipe);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_TRAINING_STATE_H_

@@ -4,7 +4,7 @@
 #include "data/packing.h"
 #include "train/loss.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 VanillaModel::VanillaModel(const ModelConfig& config, ComputeType compute)
     : LanguageModel(config), compute_(compute) {
@@ -36,4 +36,4 @@ TokenLoss VanillaModel::Loss(const TokenBatch& batch) {
   return result;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

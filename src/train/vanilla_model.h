@@ -8,7 +8,7 @@
 #include "train/neox_stack.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A GPT-NeoX language model, as Hugging Face's GPTNeoXForCausalLM.
 class VanillaModel : public LanguageModel {
@@ -35,6 +35,6 @@ class VanillaModel : public LanguageModel {
   std::shared_ptr<LinearLayer> embed_out_;
 };
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_VANILLA_MODEL_H_

@@ -5,7 +5,7 @@
 #include "checkpoint/safetensors.h"
 #include "config/parameters.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 DataType TypeOf(const torch::Tensor& tensor, const std::string& name) {
@@ -109,4 +109,4 @@ void LoadInitialWeights(const std::string& directory, LanguageModel& model) {
   LoadWeights(directory, model);
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -8,7 +8,7 @@
 #include "train/language_model.h"
 #include "train/torch.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
@@ -32,6 +32,6 @@ void LoadWeights(const std::string& directory, LanguageModel& model);
 // padding may differ, since no weight depends on them.
 void LoadInitialWeights(const std::string& directory, LanguageModel& model);
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TRAIN_WEIGHTS_H_

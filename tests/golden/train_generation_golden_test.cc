@@ -6,7 +6,7 @@
 #include "tests/golden/train_golden_model.h"
 #include "train/generate.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using TokenRows = std::vector<std::vector<int32_t>>;
@@ -96,4 +96,4 @@ TEST_P(GoldenGeneration, MatchesEveryOutput) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -11,7 +11,7 @@
 #include "train/torch.h"
 #include "train/vanilla_model.h"
 
-namespace blockformer {
+namespace blockformer::train {
 
 // A tensor of a golden file: integers as i64, all else as f32.
 inline torch::Tensor GoldenTensor(const GoldenFile& file, const std::string& name) {
@@ -67,6 +67,6 @@ inline double MaxDifference(const torch::Tensor& actual, const torch::Tensor& ex
   return std::isnan(maximum) ? kInfinity : maximum;
 }
 
-}  // namespace blockformer
+}  // namespace blockformer::train
 
 #endif  // BLOCKFORMER_TESTS_GOLDEN_TRAIN_GOLDEN_MODEL_H_

@@ -8,7 +8,7 @@
 #include "tests/golden/train_golden_model.h"
 #include "train/optimizer.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr double kHiddenTolerance = 1e-4;
@@ -240,4 +240,4 @@ TEST_P(GoldenTrainingSteps, MatchLossesNormsAndWeights) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -4,7 +4,7 @@
 
 #include "tests/base/far_rotation.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr double kTolerance = 2e-5;
@@ -92,4 +92,4 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                            Case{2, 130, 3, 24, 12}));
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

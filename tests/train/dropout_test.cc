@@ -6,7 +6,7 @@
 
 #include "train/biased_attention.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kCount = 200000;
@@ -74,4 +74,4 @@ TEST(Dropout, AttentionDropsProbabilities) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -4,7 +4,7 @@
 #include "base/child_process.h"
 #include "tests/train/training_run.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr double kTolerance = 1e-4;
@@ -55,4 +55,4 @@ TEST(EvalLoss, EqualsTheTrainersOfAVanillaModel) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

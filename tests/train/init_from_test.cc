@@ -11,7 +11,7 @@
 #include "tests/train/training_run.h"
 #include "train/trainer.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using ::testing::AllOf;
@@ -119,4 +119,4 @@ TEST(InitFrom, NamesTheFirstFieldThatDiffers) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

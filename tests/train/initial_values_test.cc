@@ -8,7 +8,7 @@
 
 #include "train/language_model.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int64_t kVocabulary = 700;
@@ -225,4 +225,4 @@ TEST(InitialValues, ClsTokensAndT5) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

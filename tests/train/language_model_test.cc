@@ -10,7 +10,7 @@
 #include "train/block_model.h"
 #include "train/generate.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 TransformerConfig SmallStack() {
@@ -261,4 +261,4 @@ TEST(PublishedGenerationTest, TakesTheEncodersPaddingIdForPadding) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

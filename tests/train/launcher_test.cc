@@ -11,7 +11,7 @@
 #include <sstream>
 #include <thread>
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr char kPlan[] = "LAUNCHER_TEST_PLAN";
@@ -53,4 +53,4 @@ TEST(Launcher, TheCauseOfAFailureWinsOverItsConsequence) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -4,7 +4,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/adamw.h>
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 TEST(AdamWTest, FusedEqualsGeneric) {
@@ -63,4 +63,4 @@ TEST(AdamWTest, ClipScaleKeepsSmallNorms) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -16,7 +16,7 @@
 #include "train/lr_schedule.h"
 #include "train/metrics_log.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using ::testing::ElementsAre;
@@ -272,4 +272,4 @@ TEST_F(RankEnvironment, NeedsNoAddressFromTheLocalLauncher) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

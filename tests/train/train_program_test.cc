@@ -13,7 +13,7 @@
 
 #include "tests/train/training_run.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using ::testing::ElementsAre;
@@ -375,4 +375,4 @@ TEST(TrainProgram, WrongArgumentsHaveExitCode2) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

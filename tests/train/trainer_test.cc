@@ -18,7 +18,7 @@
 #include "train/batch_loader.h"
 #include "train/training_state.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 using ::testing::AllOf;
@@ -421,4 +421,4 @@ TEST(Trainer, ARunThatDivergesAtOnceSpeaksOfNoCheckpoint) {
 }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

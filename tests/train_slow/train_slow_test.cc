@@ -10,7 +10,7 @@
 #include "train/launcher.h"
 #include "train/trainer.h"
 
-namespace blockformer {
+namespace blockformer::train {
 namespace {
 
 constexpr int kKills = 100;
@@ -113,4 +113,4 @@ TEST(TrainSlow, AProcessThatWorksLongIsWaitedFor) { EXPECT_EQ(RunGroup("ComesLat
 TEST(TrainSlow, AProcessThatIsStoppedIsNot) { EXPECT_EQ(RunGroup("Stops"), 7); }
 
 }  // namespace
-}  // namespace blockformer
+}  // namespace blockformer::train

@@ -1,0 +1,133 @@
+// The engine against the trainer, in one process, over a small model of each kind: logits, losses
+// and greedy texts. No file is needed; the published arithmetic is tested under tests/golden.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "engine/engine.h"
+#include "engine/forward.h"
+#include "tests/engine/tiny_model.h"
+#include "train/block_model.h"
+#include "train/generate.h"
+#include "train/vanilla_model.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kBatch = 3;
+constexpr int64_t kUnits = 5;
+// Of f32 sums of up to 40 products in another order, through six layers: the weights are scaled up,
+// so that logits reach some tens.
+constexpr double kLogitTolerance = 2e-3;
+constexpr double kLossTolerance = 1e-4;
+
+class AgreementTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  AgreementTest() : config_(TinyConfigs().at(GetParam())), engine_model_(MakeTinyModel(config_)) {
+    trained_model_ = train::MakeLanguageModel(config_, train::ComputeType::kFloat32, /*seed=*/1);
+    const ReadWeights read = TinyWeights(config_);
+    torch::NoGradGuard no_gradients;
+    for (const auto& parameter : trained_model_->named_parameters()) {
+      const std::vector<float> values = read(parameter.key());
+      parameter.value().copy_(torch::tensor(values).view(parameter.value().sizes()));
+    }
+  }
+
+  int64_t Length() const { return engine_model_->unit_length(); }
+
+  // Random ids; the first tokens of every sequence but one are padding.
+  ForwardInput Input() const {
+    ForwardInput input = {kBatch, kUnits, {}, {}, {}};
+    Random random(7);
+    for (int64_t i = 0; i < kBatch; ++i) {
+      for (int64_t j = 0; j < kUnits * Length(); ++j) {
+        const bool is_token = j >= i;
+        input.mask.push_back(is_token ? 1 : 0);
+        input.ids.push_back(is_token ? static_cast<int32_t>(random.Below(config_.vocab_size))
+                                     : static_cast<int32_t>(config_.PromptPadId()));
+      }
+      for (int64_t unit = 0; unit < kUnits; ++unit) {
+        input.unit_mask.push_back((unit + 1) * Length() > i ? 1 : 0);
+      }
+    }
+    return input;
+  }
+
+  ModelConfig config_;
+  std::shared_ptr<const Model> engine_model_;
+  std::shared_ptr<train::LanguageModel> trained_model_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, AgreementTest,
+                         ::testing::Values("Vanilla", "Prefix", "Summation", "CrossAttention",
+                                           "Roberta", "RobertaCls"),
+                         [](const auto& test) { return test.param; });
+
+torch::Tensor IdsOf(const std::vector<int32_t>& values, torch::IntArrayRef shape) {
+  return torch::tensor(values, torch::kInt64).view(shape);
+}
+
+torch::Tensor MaskOf(const ForwardInput& input, torch::IntArrayRef shape) {
+  const std::vector<int32_t> values(input.mask.begin(), input.mask.end());
+  return IdsOf(values, shape).to(torch::kBool);
+}
+
+TEST_P(AgreementTest, Logits) {
+  const ForwardInput input = Input();
+  const ForwardOutput output = Forward(*engine_model_, input);
+  torch::NoGradGuard no_gradients;
+  torch::Tensor expected;
+  if (const auto* vanilla = dynamic_cast<train::VanillaModel*>(trained_model_.get())) {
+    train::StackContext context;
+    context.positions = torch::arange(kUnits);
+    context.mask = MaskOf(input, {kBatch, kUnits});
+    expected = vanilla->Logits(vanilla->Forward(IdsOf(input.ids, {kBatch, kUnits}), context));
+  } else {
+    const auto& block = dynamic_cast<const train::BlockModel&>(*trained_model_);
+    expected = block.Logits(IdsOf(input.ids, {kBatch, kUnits, Length()}),
+                            MaskOf(input, {kBatch, kUnits, Length()}), /*keep_empty_blocks=*/false);
+  }
+  const torch::Tensor actual = torch::tensor(output.logits).view(expected.sizes());
+  // The trainer leaves zeros where nothing is predicted.
+  const torch::Tensor predicted = expected.abs().amax(-1, /*keepdim=*/true) > 0;
+  EXPECT_GT(predicted.sum().item<int64_t>(), kBatch);
+  const torch::Tensor difference = (actual - expected).abs() * predicted;
+  EXPECT_LE(difference.max().item<double>(), kLogitTolerance);
+}
+
+TEST_P(AgreementTest, Losses) {
+  const ForwardInput input = Input();
+  std::vector<int32_t> labels = input.ids;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (input.mask[i] == 0) labels[i] = -100;
+  }
+  const LossSums actual =
+      ComputeLoss(*engine_model_, input, labels, Forward(*engine_model_, input));
+  const torch::IntArrayRef shape = {kBatch, kUnits * Length()};
+  const train::TokenLoss expected = trained_model_->Loss(
+      {IdsOf(input.ids, shape), MaskOf(input, shape).to(torch::kInt64), IdsOf(labels, shape)});
+  EXPECT_EQ(actual.count, expected.count.item<int64_t>());
+  EXPECT_NEAR(actual.Mean(), expected.sum.item<double>() / expected.count.item<double>(),
+              kLossTolerance);
+}
+
+TEST_P(AgreementTest, GreedyTexts) {
+  constexpr int64_t kTokens = 20;
+  std::vector<std::vector<int32_t>> prompts = {{5, 9, 1}, {7}, {3, 1, 4, 1, 5, 9, 2}};
+  train::GenerateOptions options;
+  options.max_tokens = kTokens;
+  std::vector<GenerationRequest> requests;
+  for (const std::vector<int32_t>& prompt : prompts) {
+    GenerationRequest request;
+    request.prompt = prompt;
+    request.max_tokens = kTokens;
+    request.stop_at_eos = false;
+    requests.push_back(std::move(request));
+  }
+  Engine engine(engine_model_, {});
+  EXPECT_EQ(GenerateAll(&engine, std::move(requests)),
+            train::GenerateTokens(*trained_model_, prompts, options));
+}
+
+}  // namespace
+}  // namespace blockformer
