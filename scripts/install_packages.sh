@@ -17,7 +17,7 @@ build_packages=(
   libyaml-cpp-dev         # YAML recipes
   libpcre2-dev            # the tokenizer's patterns
   libutf8proc-dev         # Unicode NFC
-  libzstd-dev             # compressed corpora
+  libzstd-dev zlib1g-dev  # compressed corpora
   libdnnl-dev             # oneDNN: matrix products of the engine
   libhwy-dev              # Highway: SIMD kernels
   libbenchmark-dev        # Google Benchmark: `blockformer bench kernels`

@@ -21,9 +21,17 @@ struct GeneratorOptions {
   // Bytes of the KV cache, reserved at the start; 0 for what max_sequences of max_length take, but
   // at most 80 % of the memory that is available.
   int64_t memory_bytes = 0;
-  int threads = 0;  // of this process; 0 leaves them as they are, at first all processors
+  bool plain_text = false;  // special tokens' texts in prompts, such as "<|endoftext|>", are text
+  int threads = 0;          // of this process; 0 leaves them as they are, at first all processors
   // Asked before every step of the model, if it is set. Returning false ends what is generated.
   std::function<bool()> keep_going;
+};
+
+// What becomes of a prompt that leaves no room for max_tokens.
+enum class TooLong {
+  kError,         // Error(kInvalidArgument)
+  kSkip,          // nothing is generated: FinishReason::kTooLong
+  kTruncateLeft,  // its last tokens are continued, as many as there is room for
 };
 
 // How text is generated. The filters apply in the order of the fields.
@@ -37,6 +45,7 @@ struct TextOptions {
   uint64_t seed = 0;                // the same seed gives the same text
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
+  TooLong too_long = TooLong::kError;
 };
 
 // Throws Error(kInvalidArgument) that names the option and its range.
@@ -47,6 +56,7 @@ enum class FinishReason {
   kEndOfText,  // the model ended its text
   kStop,       // one of the stop texts came
   kCancelled,  // the caller wanted no more: on_text or keep_going returned false
+  kTooLong,    // the prompt was skipped, see TooLong
 };
 
 struct GeneratedText {
@@ -54,6 +64,7 @@ struct GeneratedText {
   std::vector<int32_t> tokens;  // as generated, those of a stop text included
   int64_t prompt_tokens = 0;
   FinishReason reason = FinishReason::kLength;
+  int64_t cut_tokens = 0;  // of the prompt's beginning, see TooLong; prompt_tokens are without them
 };
 
 // Generates text from a model directory with a tokenizer. Every function throws Error. Not

@@ -1,6 +1,7 @@
 #include "cli/eval_flags.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "cli/flags.h"
 
@@ -29,6 +30,8 @@ void EvalFlags::AddTo(CLI::App* command) {
       ->add_option("--batch-tokens", scorer.batch_tokens,
                    "Tokens computed together; at least one request is")
       ->capture_default_str();
+  command->add_flag("--plain-text", plain_text,
+                    "The text of a special token in a text is text; otherwise it is the token");
   command->add_option("--threads", threads, "0: one a processor")->capture_default_str();
 }
 
@@ -53,8 +56,25 @@ void EvalFlags::Apply() {
   if (threads != 0) SetNumThreads(threads);
 }
 
+SpecialTokens EvalFlags::Special() const {
+  return plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse;
+}
+
 OrderedJson EvalFlags::Settings() const {
-  return {{"dtype", dtype}, {"padding", padding}, {"max_length", scorer.max_length}};
+  OrderedJson settings = {
+      {"dtype", dtype}, {"padding", padding}, {"max_length", scorer.max_length}};
+  // Left out where it is as it always was, so that older runs can be continued.
+  if (plain_text) settings["plain_text"] = true;
+  if (corpus.invalid_utf8 == InvalidUtf8::kReplace) settings["replace_invalid"] = true;
+  return settings;
+}
+
+void WarnOfCutContexts(int64_t cut, int64_t texts, int64_t max_length) {
+  if (cut == 0) return;
+  LogWarning(
+      "{} of {} contexts are longer than the {} tokens that the model reads; they are cut on "
+      "the left",
+      cut, texts, max_length);
 }
 
 const char* PaddingName(ScoringPadding padding) {

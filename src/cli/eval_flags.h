@@ -7,7 +7,9 @@
 
 #include "base/number_type.h"
 #include "config/json.h"
+#include "data/corpus.h"
 #include "eval/scorer.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
 
@@ -17,6 +19,8 @@ struct EvalFlags {
   std::string padding = "auto";
   ScorerOptions scorer;
   int threads = 0;
+  bool plain_text = false;
+  CorpusOptions corpus;  // how files of text or JSON lines are read; AddTo() adds no flags for it
 
   void AddTo(CLI::App* command);
   // Checks the flags, takes them over into `scorer`, and sets the number of threads. Throws
@@ -24,9 +28,15 @@ struct EvalFlags {
   void Apply();
   // Nothing for auto.
   std::optional<NumberType> Type() const;
+  // What the text of a special token is in texts.
+  SpecialTokens Special() const;
   // What scores depend on.
   OrderedJson Settings() const;
 };
+
+// Says in the log how many texts have a context that is longer than what the model reads, if any
+// has.
+void WarnOfCutContexts(int64_t cut, int64_t texts, int64_t max_length);
 
 const char* PaddingName(ScoringPadding padding);
 

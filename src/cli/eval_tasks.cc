@@ -21,14 +21,15 @@
 namespace blockformer {
 namespace {
 
-std::vector<TaskData> ReadTasks(const TaskFlags& flags, std::optional<int64_t> limit) {
+std::vector<TaskData> ReadTasks(const TaskFlags& flags, std::optional<int64_t> limit,
+                                InvalidUtf8 invalid_utf8) {
   std::vector<TaskData> tasks;
   std::set<std::string> names;
   for (const std::string& name : flags.tasks) {
     Task task = ReadTask(name, flags.data);
     Require(names.insert(task.name).second, ErrorCode::kInvalidArgument,
             "--tasks: {} stands twice; each task once is wanted", task.name);
-    std::vector<TaskItem> items = ReadItems(task, limit);
+    std::vector<TaskItem> items = ReadItems(task, limit, invalid_utf8);
     tasks.push_back({std::move(task), std::move(items)});
   }
   return tasks;
@@ -120,10 +121,12 @@ int64_t CountUnscored(const TaskRequests& requests, const std::vector<RequestSco
 
 void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
                    std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
-  const std::vector<TaskData> tasks = ReadTasks(flags, limit);
-  const EvalModel model = EvalModel::Load(model_directory, eval.Type());
+  const std::vector<TaskData> tasks = ReadTasks(flags, limit, eval.corpus.invalid_utf8);
+  const EvalModel model = EvalModel::Load(model_directory, eval.Type(), eval.Special());
   Scorer scorer(model.model, eval.scorer);
   const TaskRequests requests(tasks, model, scorer.options().max_length);
+  const int64_t cut = requests.CountCut();
+  WarnOfCutContexts(cut, requests.size(), scorer.options().max_length);
   CatchStopSignals();
   std::optional<ResumableLines> done;
   std::vector<RequestScore> scores;
@@ -141,6 +144,7 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
     Fail(ErrorCode::kInterrupted, "eval: stopped after {} of {} requests{}", scores.size(),
          requests.size(), done ? "; the same command goes on" : "; with --json it could go on");
   }
+  config["cut_contexts"] = cut;
   config["unscored_tokens"] = CountUnscored(requests, scores);
   const OrderedJson report = MakeEvalReport(tasks, scores, config);
   output.Write(report, EvalTable(report));

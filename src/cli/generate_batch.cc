@@ -6,6 +6,8 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -14,6 +16,7 @@
 #include "base/resumable_lines.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
+#include "data/json_record.h"
 #include "data/prompt_reader.h"
 
 namespace blockformer {
@@ -24,55 +27,106 @@ struct InputSummary {
   uint64_t hash = 0;  // of the contents
 };
 
+// Tells of prompts that leave no room for max_tokens: in the log or, if they are an error, in that.
+class TooLongPrompts {
+ public:
+  void Add(const std::string& place, int64_t tokens) {
+    if (++count_ > kMostNamed) return;
+    names_.push_back(fmt::format("{} ({} tokens)", place, tokens));
+  }
+
+  void Report(const std::string& path, int64_t prompts, int64_t max_length,
+              const TextOptions& options) const {
+    if (count_ == 0) return;
+    std::string problem =
+        fmt::format("{}: {} of {} prompts exceed the maximal length {} with max_tokens {}: {}",
+                    path, count_, prompts, max_length, options.max_tokens, fmt::join(names_, ", "));
+    if (count_ > kMostNamed) problem += fmt::format(" and {} more", count_ - kMostNamed);
+    Require(options.too_long != TooLong::kError, ErrorCode::kInvalidArgument,
+            "{}; --too-long skip leaves them out, --too-long truncate-left cuts them", problem);
+    LogWarning("{}; they are {}", problem,
+               options.too_long == TooLong::kSkip ? "skipped" : "cut on the left");
+  }
+
+ private:
+  static constexpr int64_t kMostNamed = 20;
+
+  int64_t count_ = 0;
+  std::vector<std::string> names_;
+};
+
 // Reads all of the input and checks that every prompt fits, before anything is generated.
-InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
+InputSummary CheckInput(const BatchFiles& files, const TextGenerator& generator,
                         const TextOptions& options) {
+  const std::string& path = files.input;
   Require(!FileExists(path) || std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; --input is read twice, so that one is wanted", path);
-  PromptReader reader(path);
+  PromptReader reader(path, files.invalid_utf8);
   std::string prompt;
   InputSummary summary;
+  TooLongPrompts too_long;
+  const int64_t room = generator.max_length() - options.max_tokens;
+  Require(room >= 1, ErrorCode::kInvalidArgument,
+          "max_tokens: {} leaves no room for a prompt in the maximal length {}", options.max_tokens,
+          generator.max_length());
   while (reader.Next(&prompt)) {
     ++summary.prompts;
     // An empty prompt stands for one token.
     const int64_t tokens = std::max<int64_t>(1, generator.CountTokens(prompt));
-    Require(options.max_tokens <= generator.max_length() - tokens, ErrorCode::kInvalidArgument,
-            "{}: a prompt of {} tokens and max_tokens {} exceed the maximal length {}",
-            reader.place(), tokens, options.max_tokens, generator.max_length());
+    if (tokens > room) too_long.Add(reader.place(), tokens);
   }
+  too_long.Report(path, summary.prompts, generator.max_length(), options);
   summary.hash = reader.hash();
   return summary;
 }
 
 // What must be equal for a partial output to be continued.
-std::string SettingsKey(const InputSummary& input, const TextOptions& options, int64_t samples,
-                        const std::string& model) {
-  const OrderedJson key = {{"prompts", input.prompts},
-                           {"input_hash", input.hash},
-                           {"model", ModelIdentity(model)},
-                           {"samples", samples},
-                           {"max_tokens", options.max_tokens},
-                           {"repetition_penalty", options.repetition_penalty},
-                           {"temperature", options.temperature},
-                           {"top_k", options.top_k},
-                           {"top_p", options.top_p},
-                           {"min_p", options.min_p},
-                           {"seed", options.seed},
-                           {"stop", options.stop},
-                           {"ignore_eos", options.ignore_end_of_text}};
+std::string SettingsKey(const InputSummary& input, const BatchFiles& files,
+                        const TextOptions& options, int64_t samples, const std::string& model) {
+  OrderedJson key = {{"prompts", input.prompts},
+                     {"input_hash", input.hash},
+                     {"model", ModelIdentity(model)},
+                     {"samples", samples},
+                     {"max_tokens", options.max_tokens},
+                     {"repetition_penalty", options.repetition_penalty},
+                     {"temperature", options.temperature},
+                     {"top_k", options.top_k},
+                     {"top_p", options.top_p},
+                     {"min_p", options.min_p},
+                     {"seed", options.seed},
+                     {"stop", options.stop},
+                     {"ignore_eos", options.ignore_end_of_text}};
+  // What is as it always was is left out, so that older runs can be continued.
+  if (options.too_long != TooLong::kError) key["too_long"] = TooLongName(options.too_long);
+  if (files.plain_text) key["plain_text"] = true;
+  if (files.invalid_utf8 == InvalidUtf8::kReplace) key["replace_invalid"] = true;
   return ToText(key) + "\n";
 }
 
-std::string ToLine(OrderedJson record, const GeneratedText& result, int64_t sample,
+std::string ToLine(const JsonRecord& record, const GeneratedText& result, int64_t sample,
                    int64_t samples) {
-  if (samples > 1) record["sample"] = sample;
-  record["text"] = result.text;
-  record["tokens"] = result.tokens.size();
-  record["finish_reason"] = FinishReasonName(result.reason);
-  return ToText(record);
+  OrderedJson fields;
+  if (samples > 1) fields["sample"] = sample;
+  fields["text"] = result.text;
+  fields["tokens"] = result.tokens.size();
+  fields["finish_reason"] = FinishReasonName(result.reason);
+  if (result.cut_tokens > 0) fields["cut_tokens"] = result.cut_tokens;
+  return record.With(fields);
 }
 
 }  // namespace
+
+const char* TooLongName(TooLong too_long) {
+  switch (too_long) {
+    case TooLong::kError:
+      return "error";
+    case TooLong::kSkip:
+      return "skip";
+    case TooLong::kTruncateLeft:
+      return "truncate-left";
+  }
+  return "unknown";
+}
 
 const char* FinishReasonName(FinishReason reason) {
   switch (reason) {
@@ -84,6 +138,8 @@ const char* FinishReasonName(FinishReason reason) {
       return "stop";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kTooLong:
+      return "prompt_too_long";
   }
   return "unknown";
 }
@@ -92,16 +148,16 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
                   int64_t samples, const std::string& model) {
   Require(files.force || !FileExists(files.output), ErrorCode::kInvalidArgument,
           "{}: is there already; --force replaces it", files.output);
-  const InputSummary input = CheckInput(files.input, *generator, options);
+  const InputSummary input = CheckInput(files, *generator, options);
   const int64_t total = input.prompts * samples;
-  ResumableLines output(files.output, SettingsKey(input, options, samples, model), total);
+  ResumableLines output(files.output, SettingsKey(input, files, options, samples, model), total);
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
 
-  PromptReader reader(files.input);
-  std::map<int64_t, OrderedJson> records;  // of the lines in flight
+  PromptReader reader(files.input, files.invalid_utf8);
+  std::map<int64_t, JsonRecord> records;   // of the lines in flight
   std::map<int64_t, std::string> waiting;  // results whose predecessors are not done
-  OrderedJson record;
+  JsonRecord record;
   std::string prompt;
   int64_t line = 0;  // of output, asked for so far
   const auto next = [&]() -> std::optional<std::string> {

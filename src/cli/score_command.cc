@@ -11,6 +11,7 @@
 #include "base/program.h"
 #include "base/resumable_lines.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
@@ -32,9 +33,11 @@ void Score(Flags flags) {
   Require(flags.force || !FileExists(flags.output), ErrorCode::kInvalidArgument,
           "{}: is there already; --force replaces it", flags.output);
   flags.eval.Apply();
-  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type());
+  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type(), flags.eval.Special());
   Scorer scorer(model.model, flags.eval.scorer);
-  const ScoreFile file = CheckScoreFile(flags.input, model, scorer.options().max_length);
+  const ScoreFile file = CheckScoreFile(flags.input, flags.eval.corpus.invalid_utf8, model,
+                                        scorer.options().max_length);
+  WarnOfCutContexts(file.cut_contexts, file.lines, scorer.options().max_length);
   const OrderedJson settings = {{"lines", file.lines},
                                 {"input_hash", file.hash},
                                 {"model", ModelIdentity(flags.model)},
@@ -64,19 +67,22 @@ void AddScoreCommand(CLI::App& app) {
       app.add_subcommand("score", "Writes the log-likelihoods that a model gives texts.");
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command
-      ->add_option("--input", flags->input,
-                   "JSON lines, also .zst: each with \"context\" and \"continuation\", or with "
-                   "\"text\", all of which is scored; other fields are kept")
+      ->add_option(
+          "--input", flags->input,
+          "JSON lines, also .zst or .gz: each with \"context\" and \"continuation\", or with "
+          "\"text\", all of which is scored; other fields are kept")
       ->required()
       ->type_name("FILE");
   command
       ->add_option(
           "--output", flags->output,
           "The same lines with \"log_likelihood\" (in nats), \"tokens\", and \"is_greedy\" "
-          "or \"bytes\"; an interrupted run continues where it was")
+          "or \"bytes\", and \"cut_tokens\" where the context is too long; an interrupted run "
+          "continues where it was")
       ->required()
       ->type_name("FILE");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
+  AddReplaceInvalidFlag(command, &flags->eval.corpus.invalid_utf8);
   flags->eval.AddTo(command);
   command->callback([flags] { Score(*flags); });
 }

@@ -123,14 +123,36 @@ struct TextGenerator::Impl {
   };
 
   Impl(const std::string& directory, const GeneratorOptions& options)
-      : tokenizer(Tokenizer::Load(directory)),
+      : tokenizer(Tokenizer::Load(
+            directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse)),
         model(Model::Load(directory, WeightType(options))),
         engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
         keep_going(options.keep_going) {}
 
+  // Cuts a prompt that is too long; returns false if it is to be skipped. One that is an error
+  // stays as it is, for the engine to refuse.
+  bool FitPrompt(const TextOptions& options, std::vector<int32_t>* prompt,
+                 GeneratedText* result) const {
+    const int64_t room = engine.options().max_length - options.max_tokens;
+    const int64_t excess = static_cast<int64_t>(prompt->size()) - room;
+    if (options.too_long == TooLong::kError || room < 1 || excess <= 0) return true;
+    if (options.too_long == TooLong::kSkip) {
+      result->prompt_tokens = static_cast<int64_t>(prompt->size());
+      result->reason = FinishReason::kTooLong;
+      return false;
+    }
+    prompt->erase(prompt->begin(), prompt->begin() + excess);
+    result->cut_tokens = excess;
+    return true;
+  }
+
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
     request.prompt = tokenizer.Encode(prompt);
+    if (!FitPrompt(options, &request.prompt, &job->result)) {
+      job->ended = true;
+      return;
+    }
     request.max_tokens = options.max_tokens;
     request.stop_at_eos = !options.ignore_end_of_text;
     request.sampling = ToSampling(options);
@@ -187,7 +209,16 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
   const size_t most = static_cast<size_t>(impl_->engine.options().max_sequences + kQueuedPrompts);
   int64_t submitted = 0;
   bool more = true;
+  const auto is_over = [](const auto& entry) { return entry.second->ended; };
   while (true) {
+    for (auto entry = running.begin(); entry != running.end();) {
+      if (!is_over(*entry)) {
+        ++entry;
+        continue;
+      }
+      if (!on_result(entry->first, entry->second->result)) return;
+      entry = running.erase(entry);
+    }
     while (more && running.size() < most) {
       const std::optional<std::string> prompt = next();
       if (!prompt) {
@@ -198,15 +229,9 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
       impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
       running.emplace(submitted++, std::move(job));
     }
-    if (running.empty() || !impl_->Step()) return;
-    for (auto entry = running.begin(); entry != running.end();) {
-      if (!entry->second->ended) {
-        ++entry;
-        continue;
-      }
-      if (!on_result(entry->first, entry->second->result)) return;
-      entry = running.erase(entry);
-    }
+    if (running.empty()) return;
+    const bool runs = !std::ranges::all_of(running, is_over);  // prompts that are skipped do not
+    if (runs && !impl_->Step()) return;
   }
 }
 

@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "config/json.h"
 #include "data/corpus.h"
+#include "data/json_record.h"
 #include "eval/request_encoder.h"
 #include "eval/task_scores.h"
 
@@ -21,50 +22,51 @@ namespace {
 
 // A line of the input.
 struct Line {
-  OrderedJson record;
+  JsonRecord record;
   bool is_pair = false;
   std::string text;  // unless it is a pair
   std::string context;
   std::string continuation;
 };
 
-Line ParseLine(const CorpusRecord& record) {
-  const Json json = ParseJson(record.bytes, record.location);
-  const ObjectReader object(json, record.location);
+Line ParseLine(CorpusRecord record, InvalidUtf8 invalid_utf8) {
   Line line;
+  line.record = JsonRecord(std::move(record.bytes), record.location);
+  const JsonRecord& object = line.record;
   line.is_pair = object.Has("context") || object.Has("continuation");
   Require(line.is_pair != object.Has("text"), ErrorCode::kInvalidArgument,
           "{}: either \"text\" or \"context\" and \"continuation\" is wanted", record.location);
   if (line.is_pair) {
-    line.context = object.String("context");
-    line.continuation = object.String("continuation");
+    line.context = object.Text("context", invalid_utf8);
+    line.continuation = object.Text("continuation", invalid_utf8);
   } else {
-    line.text = object.String("text");
+    line.text = object.Text("text", invalid_utf8);
   }
-  for (const char* name : {"log_likelihood", "is_greedy", "tokens", "bytes"}) {
+  for (const char* name : {"log_likelihood", "is_greedy", "tokens", "bytes", "cut_tokens"}) {
     Require(!object.Has(name), ErrorCode::kInvalidArgument,
             "{}: has a field \"{}\" already, which is where its score goes; rename it",
             record.location, name);
   }
-  line.record = OrderedJson::parse(record.bytes);
   return line;
 }
 
 // Reads the lines of the input and what is to be computed for each.
 class LineReader {
  public:
-  LineReader(const std::string& path, const EvalModel& model, int64_t max_length)
-      : reader_({path}), model_(model), max_length_(max_length) {}
+  LineReader(const std::string& path, InvalidUtf8 invalid_utf8, const EvalModel& model,
+             int64_t max_length)
+      : reader_({path}, {.format = InputFormat::kJsonLines}),
+        invalid_utf8_(invalid_utf8),
+        model_(model),
+        max_length_(max_length) {}
 
   bool Next(Line* line, std::vector<ScoreRequest>* requests) {
     CorpusRecord record;
     if (!reader_.NextRecord(&record)) return false;
-    Require(record.is_json, ErrorCode::kInvalidArgument,
-            "{}: is no .jsonl or .jsonl.zst; JSON lines are wanted", record.location);
     location_ = record.location;
     hash_.Add(record.bytes);
     hash_.Add("\n");
-    *line = ParseLine(record);
+    *line = ParseLine(std::move(record), invalid_utf8_);
     try {
       *requests = Encode(*line);
     } catch (const Error& error) {
@@ -74,6 +76,13 @@ class LineReader {
   }
 
   uint64_t hash() const { return hash_.value(); }  // of all lines read
+
+  // Tokens of the context that the model does not read.
+  int64_t CountCut(const std::vector<ScoreRequest>& requests) const {
+    int64_t cut = 0;
+    for (const ScoreRequest& request : requests) cut += CutTokens(request, max_length_);
+    return cut;
+  }
 
  private:
   std::vector<ScoreRequest> Encode(const Line& line) const {
@@ -85,6 +94,7 @@ class LineReader {
   }
 
   CorpusReader reader_;
+  InvalidUtf8 invalid_utf8_;
   const EvalModel& model_;
   int64_t max_length_;
   std::string location_;
@@ -97,13 +107,14 @@ int64_t CountTokens(const std::vector<ScoreRequest>& requests) {
   return tokens;
 }
 
-std::string OutputLine(const Line& line, const RequestScore& score) {
-  OrderedJson record = line.record;
+std::string OutputLine(const Line& line, int64_t cut_tokens, const RequestScore& score) {
+  OrderedJson record;
   record["log_likelihood"] = score.log_likelihood;
   if (line.is_pair) record["is_greedy"] = score.is_greedy;
   record["tokens"] = score.tokens;
   if (!line.is_pair) record["bytes"] = line.text.size();
-  return ToText(record);
+  if (cut_tokens > 0) record["cut_tokens"] = cut_tokens;
+  return line.record.With(record);
 }
 
 class LineScorer {
@@ -134,6 +145,7 @@ class LineScorer {
   struct OpenLine {
     Line line;
     size_t open_requests = 0;
+    int64_t cut_tokens = 0;
     RequestScore score;
   };
 
@@ -148,6 +160,7 @@ class LineScorer {
         return std::nullopt;
       }
       open.open_requests = requests.size();
+      open.cut_tokens = reader_.CountCut(requests);
       lines_.push_back(std::move(open));
       requests_.assign(requests.begin(), requests.end());
       WriteFinished();  // an empty text is
@@ -170,7 +183,8 @@ class LineScorer {
 
   void WriteFinished() {
     while (!lines_.empty() && lines_.front().open_requests == 0) {
-      output_->Append(OutputLine(lines_.front().line, lines_.front().score));
+      const OpenLine& done = lines_.front();
+      output_->Append(OutputLine(done.line, done.cut_tokens, done.score));
       lines_.pop_front();
     }
   }
@@ -188,16 +202,18 @@ class LineScorer {
 
 }  // namespace
 
-ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length) {
-  LineReader reader(path, model, max_length);
+ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, const EvalModel& model,
+                         int64_t max_length) {
+  LineReader reader(path, invalid_utf8, model, max_length);
   Require(std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; it is read twice, so that one is wanted", path);
-  ScoreFile file = {path};
+  ScoreFile file = {path, invalid_utf8};
   Line line;
   std::vector<ScoreRequest> requests;
   while (reader.Next(&line, &requests)) {
     ++file.lines;
     file.tokens += CountTokens(requests);
+    if (reader.CountCut(requests) > 0) ++file.cut_contexts;
   }
   file.hash = reader.hash();
   return file;
@@ -205,7 +221,7 @@ ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_
 
 int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, Scorer* scorer,
                    ResumableLines* output) {
-  LineReader reader(file.path, model, scorer->options().max_length);
+  LineReader reader(file.path, file.invalid_utf8, model, scorer->options().max_length);
   return LineScorer(file, std::move(reader), output).Run(scorer);
 }
 

@@ -28,6 +28,10 @@ ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
 
 }  // namespace
 
+int64_t CutTokens(const ScoreRequest& request, int64_t max_length) {
+  return std::max<int64_t>(std::ssize(request.tokens) - 1 - max_length, 0);
+}
+
 Scorer::Scorer(std::shared_ptr<const Model> model, const ScorerOptions& options)
     : model_(std::move(model)),
       options_(Complete(options, model_->config())),
@@ -44,8 +48,7 @@ void Scorer::CheckAndCut(ScoreRequest* request) const {
     Require(id >= 0 && id < model_->config().vocab_size, ErrorCode::kInvalidArgument,
             "token id {} is not in [0, {})", id, model_->config().vocab_size);
   }
-  const int64_t cut = count - 1 - options_.max_length;
-  if (cut > 0) tokens.erase(tokens.begin(), tokens.begin() + cut);
+  tokens.erase(tokens.begin(), tokens.begin() + CutTokens(*request, options_.max_length));
 }
 
 void Scorer::Run(const NextRequest& next, const OnScores& on_scores) {

@@ -25,6 +25,9 @@ struct ScorerOptions {
   std::optional<ScoringPadding> padding;
 };
 
+// How many tokens Scorer::Run() cuts off the beginning of a request, 0 for most.
+int64_t CutTokens(const ScoreRequest& request, int64_t max_length);
+
 // Log-likelihoods of given tokens, each given those before it in its request. In a block model only
 // the blocks with scored tokens run through the token decoder. Not thread-safe; several scorers may
 // share one model.

@@ -43,6 +43,8 @@ class TaskRequests {
   int64_t CountTokens(int64_t count) const;
   // That are to be scored.
   int64_t CountScored() const;
+  // Requests of which the scorer cuts off the beginning.
+  int64_t CountCut() const;
 
   // Scores the requests from number `first` on. `on_score` is called for each, in order, with the
   // tokens that are done, as CountTokens() has them. Ends early once StopRequested().
@@ -53,6 +55,7 @@ class TaskRequests {
   // What is computed for a request: one text, or the windows of a long one; none for an empty one.
   using Windows = std::vector<ScoreRequest>;
 
+  int64_t max_length_;
   std::vector<Windows> requests_;
 };
 

@@ -56,6 +56,16 @@ class EvalCommandTest : public ProgramTest {
 
 constexpr char kAllTasks[] = "--tasks piqa,winogrande,lambada_openai,wikitext";
 
+TEST_F(EvalCommandTest, ContextsThatAreCutAreTold) {
+  WriteFileAtomically(Path("data/lambada_openai_test.jsonl"),
+                      "{\"text\":\"" + std::string(80, 'x') + " end\"}\n{\"text\":\"one two\"}\n");
+  const Outcome outcome = Eval(
+      "block", "--data " + Path("data") + " --tasks lambada_openai --json " + Path("out.json"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("1 of 2 contexts are longer than the 64 tokens"));
+  EXPECT_EQ(ReadJsonFile(Path("out.json"))["config"]["cut_contexts"], 1);
+}
+
 TEST_F(EvalCommandTest, EvaluatesTasksOnEitherKind) {
   for (const std::string model : {"block", "vanilla"}) {
     const Json report = Evaluate(model, kAllTasks);

@@ -96,6 +96,40 @@ TEST_F(ScoreCommandTest, WithoutPaddingTheFirstBlockIsNotScored) {
   EXPECT_EQ(Scores("block", line, "--padding nopad")[0]["tokens"], 3);
 }
 
+TEST_F(ScoreCommandTest, ContextsThatAreCutAreTold) {
+  const auto line = [](size_t context) {
+    return "{\"context\":\"" + std::string(context, 'x') + "\",\"continuation\":\"yz\"}\n";
+  };
+  WriteFileAtomically(Path("in.jsonl"), line(62) + line(63) + line(70));  // the context is 64
+  const Outcome outcome = Score("vanilla", "in.jsonl");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("1 of 3 contexts are longer than the 64 tokens"));
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
+  EXPECT_FALSE(lines[1].contains("cut_tokens"));
+  EXPECT_EQ(lines[2]["cut_tokens"], 7);
+  EXPECT_NEAR(LogLikelihood(lines[2]), LogLikelihood(lines[1]), 1e-4);
+}
+
+TEST_F(ScoreCommandTest, SpecialTokensCanBeText) {
+  const std::string line = "{\"text\":\"<|endoftext|>a\"}\n";
+  EXPECT_EQ(Scores("vanilla", line)[0]["tokens"], 2);
+  EXPECT_EQ(Scores("vanilla", line, "--plain-text")[0]["tokens"], 14);
+}
+
+TEST_F(ScoreCommandTest, LinesThatOtherProgramsWrite) {
+  const std::string kept = "{\"id\": 123456789012345678901234567890, \"x\": NaN, ";
+  const std::vector<Json> plain = Scores("block", "{\"text\":\"a\uFFFD\"}\n");
+  WriteFileAtomically(Path("in.ndjson"), kept + "\"text\": \"a\\ud83d\"}\r\n");
+  const Outcome refused = Score("block", "in.ndjson", "--force");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("in.ndjson:1: text: byte"));
+  const Outcome outcome = Score("block", "in.ndjson", "--force --replace-invalid");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  const std::string output = ReadFile(Path("out.jsonl"));
+  EXPECT_THAT(output, testing::StartsWith(kept + "\"text\": \"a\\ud83d\",\"log_likelihood\":"));
+  EXPECT_THAT(output, HasSubstr(plain[0]["log_likelihood"].dump()));
+}
+
 TEST_F(ScoreCommandTest, AnEmptyTextHasNothingToScore) {
   const std::vector<Json> lines = Scores("block", "{\"text\":\"\"}\n{\"text\":\"a\"}\n");
   EXPECT_EQ(lines[0]["log_likelihood"], 0.0);
