@@ -222,8 +222,10 @@ TEST_F(ProgramTest, PromptsThatAreTooLongAreNamedSkippedOrCut) {
   ASSERT_EQ(Run(command + Path("short.jsonl")).exit_code, 0);
   EXPECT_EQ(ReadLines(Path("short.jsonl"))[1]["text"], cut_lines[1]["text"]);
 
-  const Outcome full = Run(command + Path("full.jsonl") + " --too-long skip --max-tokens 64");
+  const Outcome full = Run("generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+                           " --output " + Path("full.jsonl") + " --too-long skip --max-tokens 64");
   EXPECT_EQ(full.exit_code, 2);
+  EXPECT_THAT(full.output, HasSubstr("max_tokens: 64 leaves no room for a prompt"));
   const Outcome alone = Run("generate --model " + Path("block") + " --prompt a --too-long skip");
   EXPECT_EQ(alone.exit_code, 2);
   EXPECT_THAT(alone.output, HasSubstr("--too-long: skip has no meaning without --input"));

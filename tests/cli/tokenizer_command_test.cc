@@ -128,7 +128,8 @@ TEST_F(TokenizerCommand, TrainsFromFilesOfAllKinds) {
 }
 
 TEST_F(TokenizerCommand, TrainsFromCompressedAndRenamedLines) {
-  const std::string lines = "{\"text\":\"low lower lowest low low\"}\n";
+  std::string lines = "{\"text\":\"low lower lowest low low\"}\n";
+  lines += lines;  // what occurs twice is learned
   WriteFileAtomically(directory_ + "/b.NDJSON", lines);
   const std::string output = directory_ + "/ndjson";
   const std::vector<std::string> train = {"train", "--vocab-size", "280", "--output", output};
