@@ -49,8 +49,10 @@ TEST(ProgramDeathTest, OutputThatCannotBeWrittenIsAFailure) {
 }
 
 // In a process of its own: catches, sends itself what `send` sends, and says what came of it.
-void CatchAndSend(const std::function<void()>& send) {
+// `hang_up` is what SIGHUP does before.
+void CatchAndSend(const std::function<void()>& send, sighandler_t hang_up = SIG_DFL) {
   RunAndExit([&] {
+    std::signal(SIGHUP, hang_up);
     CatchStopSignals();
     send();
     return StopRequested() ? 7 : 8;
@@ -78,11 +80,7 @@ TEST(ProgramDeathTest, AStopThatIsPassedOnIsNoSecondOne) {
 }
 
 TEST(ProgramDeathTest, AHangUpThatIsIgnoredStaysIgnored) {
-  const auto ignore_and_hang_up = [] {
-    std::signal(SIGHUP, SIG_IGN);
-    CatchAndSend([] { raise(SIGHUP); });
-  };
-  EXPECT_EXIT(ignore_and_hang_up(), testing::ExitedWithCode(8), "");
+  EXPECT_EXIT(CatchAndSend([] { raise(SIGHUP); }, SIG_IGN), testing::ExitedWithCode(8), "");
 }
 
 // As a parent that is told twice, and ends with the second.
