@@ -47,6 +47,7 @@ enum class FinishReason {
   kEndOfText,  // the model ended its text
   kStop,       // one of the stop texts came
   kCancelled,  // the caller wanted no more: on_text or keep_going returned false
+  kError,      // of a batch: this text failed, and its `error` says why
 };
 
 struct GeneratedText {
@@ -54,6 +55,7 @@ struct GeneratedText {
   std::vector<int32_t> tokens;  // as generated, those of a stop text included
   int64_t prompt_tokens = 0;
   FinishReason reason = FinishReason::kLength;
+  std::string error;  // one line; empty but for kError
 };
 
 // Generates text from a model directory with a tokenizer. Every function throws Error. Not
@@ -74,13 +76,16 @@ class TextGenerator {
   TextGenerator& operator=(TextGenerator&&) noexcept;
   ~TextGenerator();
 
-  // Continues one prompt. An empty prompt begins a new text.
+  // Continues one prompt. An empty prompt begins a new text. Throws Error(kCorrupt) if the model
+  // computes numbers that are not finite; what on_text got before is right.
   GeneratedText Generate(std::string_view prompt, const TextOptions& options,
                          const OnText& on_text = {});
 
   // Continues many prompts, max_sequences of them together; `next` is asked as places become free.
   // Prompt i draws from stream first_stream + i of the seed, so its text does not depend on the
-  // others. Returns when all have ended, or without the rest when on_result or keep_going said so.
+  // others. A prompt that cannot be generated from, or for which the model computes numbers that
+  // are not finite, ends alone, with the reason kError and the text so far. Returns when all have
+  // ended, or without the rest when on_result or keep_going said so, or when one of them threw.
   void GenerateBatch(const NextPrompt& next, const TextOptions& options, const OnResult& on_result,
                      uint64_t first_stream = 0);
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/resumable_lines.h"
+#include "cli/line_errors.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
 #include "data/prompt_reader.h"
@@ -69,6 +70,7 @@ std::string ToLine(OrderedJson record, const GeneratedText& result, int64_t samp
   record["text"] = result.text;
   record["tokens"] = result.tokens.size();
   record["finish_reason"] = FinishReasonName(result.reason);
+  if (result.reason == FinishReason::kError) record["error"] = result.error;
   return ToText(record);
 }
 
@@ -84,6 +86,8 @@ const char* FinishReasonName(FinishReason reason) {
       return "stop";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kError:
+      return "error";
   }
   return "unknown";
 }
@@ -138,6 +142,9 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   output.Finish();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", total - begin, tokens,
              static_cast<double>(tokens) / seconds);
+  RequireNoErrors(files.output, [](const OrderedJson& done) {
+    return done["finish_reason"] == FinishReasonName(FinishReason::kError);
+  });
 }
 
 }  // namespace blockformer

@@ -12,6 +12,7 @@
 #include "base/resumable_lines.h"
 #include "cli/commands.h"
 #include "cli/eval_flags.h"
+#include "cli/line_errors.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
 #include "eval/eval_model.h"
@@ -54,6 +55,8 @@ void Score(Flags flags) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", file.lines - begin, tokens,
              static_cast<double>(tokens) / seconds);
+  RequireNoErrors(flags.output,
+                  [](const OrderedJson& line) { return line["log_likelihood"].is_null(); });
 }
 
 }  // namespace

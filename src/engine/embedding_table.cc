@@ -1,8 +1,10 @@
 #include "engine/embedding_table.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/half.h"
 
@@ -10,6 +12,7 @@ namespace blockformer {
 namespace {
 
 constexpr int64_t kMinNumbersPerThread = 1 << 14;
+constexpr float kLeastBeyondHalves = 65520;  // rounds to infinity
 
 }  // namespace
 
@@ -20,6 +23,12 @@ EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name,
     floats_ = std::move(values);
     return;
   }
+  const auto too_large = std::ranges::find_if(
+      values, [](float value) { return std::fabs(value) >= kLeastBeyondHalves; });
+  Require(too_large == values.end(), ErrorCode::kUnsupported,
+          "{}: element {} is {}, too large for f16, as tables are beside weights of bf16 or int8; "
+          "weights of f32 keep it",
+          name, too_large - values.begin(), too_large == values.end() ? 0 : *too_large);
   halves_.resize(values.size());
   ToHalves(values.data(), static_cast<int64_t>(values.size()), halves_.data());
 }

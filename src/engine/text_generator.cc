@@ -91,6 +91,15 @@ struct TextGenerator::Impl {
       if (id) engine->Cancel(*id);
     }
 
+    // Ends the text with what it has.
+    void Fail(const Error& error) {
+      failure = error;
+      result.text += stops.Push(decoder.Flush()) + stops.Flush();
+      result.reason = FinishReason::kError;
+      result.error = error.what();
+      ended = true;
+    }
+
     // Takes new tokens. Returns false if the text has ended.
     bool Take(std::span<const int32_t> tokens, bool finished, const TextOptions& options) {
       std::string piece;
@@ -118,6 +127,7 @@ struct TextGenerator::Impl {
     StreamDecoder decoder;
     StopMatcher stops;
     OnText on_text;
+    std::optional<Error> failure;
     GeneratedText result;
     bool ended = false;
   };
@@ -136,10 +146,12 @@ struct TextGenerator::Impl {
     request.sampling = ToSampling(options);
     request.stream = stream;
     job->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
-    job->id = engine.Submit(std::move(request),
-                            [job, &options](std::span<const int32_t> tokens, bool finished) {
-                              return job->Take(tokens, finished, options);
-                            });
+    job->id = engine.Submit(
+        std::move(request),
+        [job, &options](std::span<const int32_t> tokens, bool finished) {
+          return job->Take(tokens, finished, options);
+        },
+        [job](const Error& error) { job->Fail(error); });
   }
 
   // Carries out a step. Returns false, without one, if the caller wants no more.
@@ -177,6 +189,7 @@ GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions
     job.result.reason = FinishReason::kCancelled;
     break;
   }
+  if (job.failure) throw *job.failure;
   return std::move(job.result);
 }
 
@@ -195,7 +208,11 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
         break;
       }
       auto job = std::make_unique<Impl::Job>(impl_.get(), options);
-      impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
+      try {
+        impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
+      } catch (const Error& error) {
+        job->Fail(error);
+      }
       running.emplace(submitted++, std::move(job));
     }
     if (running.empty() || !impl_->Step()) return;

@@ -151,6 +151,7 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
       [&](int64_t index, std::span<const TokenScore> scores) {
         Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} windows", index,
                 total);
+        RequireFinite(scores, fmt::format("{}: window {}", name, index + 1));
         AddScores(scores, options.context, left_pad, &loss.windows[static_cast<size_t>(index)]);
         progress.Update(index + 1);
       });

@@ -1,5 +1,6 @@
 #include "eval/score_file.h"
 
+#include <cmath>
 #include <deque>
 #include <filesystem>
 #include <optional>
@@ -41,7 +42,7 @@ Line ParseLine(const CorpusRecord& record) {
   } else {
     line.text = object.String("text");
   }
-  for (const char* name : {"log_likelihood", "is_greedy", "tokens", "bytes"}) {
+  for (const char* name : {"log_likelihood", "is_greedy", "tokens", "bytes", "error"}) {
     Require(!object.Has(name), ErrorCode::kInvalidArgument,
             "{}: has a field \"{}\" already, which is where its score goes; rename it",
             record.location, name);
@@ -97,12 +98,13 @@ int64_t CountTokens(const std::vector<ScoreRequest>& requests) {
   return tokens;
 }
 
-std::string OutputLine(const Line& line, const RequestScore& score) {
+std::string OutputLine(const Line& line, const RequestScore& score, const std::string& error) {
   OrderedJson record = line.record;
-  record["log_likelihood"] = score.log_likelihood;
-  if (line.is_pair) record["is_greedy"] = score.is_greedy;
+  record["log_likelihood"] = error.empty() ? OrderedJson(score.log_likelihood) : OrderedJson();
+  if (line.is_pair) record["is_greedy"] = error.empty() && score.is_greedy;
   record["tokens"] = score.tokens;
   if (!line.is_pair) record["bytes"] = line.text.size();
+  if (!error.empty()) record["error"] = error;
   return ToText(record);
 }
 
@@ -135,6 +137,7 @@ class LineScorer {
     Line line;
     size_t open_requests = 0;
     RequestScore score;
+    std::string error;
   };
 
   std::optional<ScoreRequest> NextRequest() {
@@ -162,6 +165,9 @@ class LineScorer {
     OpenLine& open = lines_.front();
     --open.open_requests;
     open.score.Add(scores);
+    if (!std::isfinite(open.score.log_likelihood)) {
+      open.error = "the model's log-likelihood of this text is not a finite number";
+    }
     tokens_ += request_tokens_.front();
     request_tokens_.pop_front();
     WriteFinished();
@@ -170,7 +176,7 @@ class LineScorer {
 
   void WriteFinished() {
     while (!lines_.empty() && lines_.front().open_requests == 0) {
-      output_->Append(OutputLine(lines_.front().line, lines_.front().score));
+      output_->Append(OutputLine(lines_.front().line, lines_.front().score, lines_.front().error));
       lines_.pop_front();
     }
   }

@@ -25,9 +25,10 @@ struct ScoreFile {
 ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length);
 
 // Scores the lines that `output` does not hold yet, and appends each to it with "log_likelihood"
-// (in nats), "tokens" (those that were scored) and "is_greedy", or "bytes" of a "text". Returns the
-// number of tokens computed. Ends early once StopRequested(). Throws Error(kCorrupt) if the file
-// has changed.
+// (in nats), "tokens" (those that were scored) and "is_greedy", or "bytes" of a "text". A line
+// whose log-likelihood is not a finite number has null in its place, and a message as "error".
+// Returns the number of tokens computed. Ends early once StopRequested(). Throws Error(kCorrupt) if
+// the file has changed.
 int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, Scorer* scorer,
                    ResumableLines* output);
 

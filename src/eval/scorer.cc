@@ -1,6 +1,7 @@
 #include "eval/scorer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -148,6 +149,15 @@ void Scorer::ScoreUnits(std::span<const ScoreBatch::ScoredUnit> units, const flo
   model_->head().Score(hidden_.data(), targets_, &scores_[done]);
 }
 
+void RequireFinite(std::span<const TokenScore> scores, const std::string& place) {
+  const bool all = std::ranges::all_of(
+      scores, [](const TokenScore& score) { return std::isfinite(score.log_likelihood); });
+  Require(all, ErrorCode::kCorrupt,
+          "{}: the model's log-likelihood of this text is not a finite number; its weights are "
+          "damaged, or its training diverged",
+          place);
+}
+
 double SumOfScores(std::span<const TokenScore> scores) {
   double sum = 0;
   for (const TokenScore& score : scores) sum += score.log_likelihood;
@@ -163,7 +173,8 @@ std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
         if (next == requests.size()) return std::nullopt;
         return requests[next++];
       },
-      [&](int64_t, std::span<const TokenScore> scores) {
+      [&](int64_t index, std::span<const TokenScore> scores) {
+        RequireFinite(scores, fmt::format("request {}", index));
         results.emplace_back(scores.begin(), scores.end());
       });
   return results;

@@ -65,9 +65,10 @@ TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& 
         }
       }
     });
-    for (std::vector<Windows>& item : encoded) {
-      for (Windows& request : item) {
+    for (size_t i = 0; i < encoded.size(); ++i) {
+      for (Windows& request : encoded[i]) {
         requests_.push_back(std::move(request));
+        places_.push_back(data.items[i].place);
       }
     }
   }
@@ -113,6 +114,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) c
   };
   finish_requests();
   scorer->Run(next, [&](int64_t, std::span<const TokenScore> scores) {
+    RequireFinite(scores, places_[request]);
     score.Add(scores);
     ++scored;
     finish_requests();

@@ -44,8 +44,9 @@ class TaskRequests {
   // That are to be scored.
   int64_t CountScored() const;
 
-  // Scores the requests from number `first` on. `on_score` is called for each, in order, with the
-  // tokens that are done, as CountTokens() has them. Ends early once StopRequested().
+  // Scores the requests from number `first` on. Throws Error(kCorrupt) that opens with the place of
+  // an item whose log-likelihood is not a finite number. `on_score` is called for each, in order,
+  // with the tokens that are done, as CountTokens() has them. Ends early once StopRequested().
   using OnScore = std::function<void(const RequestScore& score, int64_t tokens_done)>;
   void Run(Scorer* scorer, int64_t first, const OnScore& on_score) const;
 
@@ -54,6 +55,7 @@ class TaskRequests {
   using Windows = std::vector<ScoreRequest>;
 
   std::vector<Windows> requests_;
+  std::vector<std::string> places_;  // of the requests' items
 };
 
 }  // namespace blockformer

@@ -296,9 +296,16 @@ TEST_F(ConvertTest, OtherPickledFilesOfATrainerAreNotTakenForWeights) {
   WriteFileAtomically(Path("pickled/training_args.bin"), "x");
   EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("there is neither"));
   WriteFileAtomically(Path("pickled/pytorch_model.bin"), "x");
-  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("torch.load('" + Path("pickled/pyt")));
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")),
+              AllOf(HasSubstr("weights_only=True"),
+                    HasSubstr("'" + Path("pickled/model.safetensors") + "' '" +
+                              Path("pickled/pytorch_model.bin") + "'")));
   WriteFileAtomically(Path("pickled/pytorch_model-00001-of-00002.bin"), "x");
-  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("pytorch_model-*.bin"));
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")),
+              HasSubstr("'" + Path("pickled/") + "'pytorch_model-*.bin"));
+  std::filesystem::rename(Path("pickled"), Path("it's $HOME"));
+  EXPECT_THAT(ErrorOf(Options("it's $HOME", "x")),
+              HasSubstr("it'\\''s $HOME/'pytorch_model-*.bin"));
 }
 
 TEST_F(ConvertTest, ConfigurationsThatContradictTheirWeights) {

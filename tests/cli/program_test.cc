@@ -272,5 +272,28 @@ TEST_F(ProgramTest, InspectCountsParameters) {
   EXPECT_THAT(Run("inspect " + Path("block")).output, HasSubstr("Block Transformer"));
 }
 
+TEST_F(ProgramTest, ATextThatFailsIsALineWithAnErrorBesideTheOthers) {
+  WriteTinyModel(Path("bad"), TinyTextConfig(), 3, /*overflowing_id=*/'Z' + 1);
+  const std::string flags = "generate --threads 1 --model " + Path("bad") + " --max-tokens 8 ";
+  const Outcome alone = Run(flags + "--prompt aZ");
+  EXPECT_NE(alone.exit_code, 0);
+  EXPECT_THAT(alone.output, HasSubstr("numbers that are not finite"));
+  WriteFileAtomically(Path("in.jsonl"),
+                      "{\"prompt\":\"a\"}\n{\"prompt\":\"aZ\"}\n{\"prompt\":\"b\"}\n");
+  const Outcome batch =
+      Run(flags + "--input " + Path("in.jsonl") + " --output " + Path("out.jsonl"));
+  EXPECT_NE(batch.exit_code, 0);
+  EXPECT_THAT(batch.output, HasSubstr("out.jsonl: 1 of 3 texts failed; the first, line 2: "));
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[1]["finish_reason"], "error");
+  EXPECT_THAT(lines[1]["error"].get<std::string>(), HasSubstr("not finite"));
+  for (const size_t good : {0, 2}) {
+    EXPECT_EQ(lines[good]["finish_reason"], "length");
+    EXPECT_FALSE(lines[good].contains("error"));
+    EXPECT_EQ(lines[good]["tokens"], 8);
+  }
+}
+
 }  // namespace
 }  // namespace blockformer

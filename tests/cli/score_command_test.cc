@@ -161,5 +161,26 @@ TEST_F(ScoreCommandTest, ClearErrorsForWhatCannotBe) {
   EXPECT_THAT(again.output, HasSubstr("out.jsonl: is there already; --force replaces it"));
 }
 
+TEST_F(ScoreCommandTest, ATextThatIsNotFiniteIsALineWithAnError) {
+  WriteTinyModel(Path("block"), TinyTextConfig(), 3, /*overflowing_id=*/'Z' + 1);
+  WriteFileAtomically(
+      Path("in.jsonl"),
+      "{\"text\":\"abcdef\"}\n{\"text\":\"aZcdefgh\"}\n"
+      "{\"context\":\"Zbcdefgh\",\"continuation\":\"abc\"}\n{\"text\":\"xyzxyz\"}\n");
+  const Outcome outcome = Score("block", "in.jsonl");
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("out.jsonl: 2 of 4 texts failed; the first, line 2: "));
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
+  ASSERT_EQ(lines.size(), 4U);
+  for (const size_t good : {0, 3}) {
+    EXPECT_TRUE(lines[good]["log_likelihood"].is_number());
+    EXPECT_FALSE(lines[good].contains("error"));
+  }
+  for (const size_t bad : {1, 2}) {
+    EXPECT_TRUE(lines[bad]["log_likelihood"].is_null());
+    EXPECT_THAT(lines[bad]["error"].get<std::string>(), HasSubstr("not a finite number"));
+  }
+}
+
 }  // namespace
 }  // namespace blockformer

@@ -188,5 +188,38 @@ TEST_F(TextGeneratorTest, ATextIsTheSameAloneAndInABatch) {
   }
 }
 
+TEST_F(TextGeneratorTest, ATextThatFailsEndsAlone) {
+  for (const ModelConfig& config : {TinyTextConfig(), TinyVanillaTextConfig()}) {
+    WriteTinyModel(directory_, config, 3, /*overflowing_id=*/'Z' + 1);
+    options_.temperature = 0;
+    TextGenerator generator = Load();
+    EXPECT_THROW(generator.Generate("aZ", options_), Error);
+    const std::vector<std::string> prompts = {"a", "aZ", "b", "\xff", std::string(60, 'x'), "c"};
+    size_t position = 0;
+    const auto next = [&]() -> std::optional<std::string> {
+      if (position == prompts.size()) return std::nullopt;
+      return prompts[position++];
+    };
+    std::map<int64_t, GeneratedText> results;
+    generator.GenerateBatch(next, options_, [&](int64_t index, const GeneratedText& result) {
+      results[index] = result;
+      return true;
+    });
+    ASSERT_EQ(results.size(), prompts.size());
+    const std::map<int64_t, std::string> errors = {
+        {1, "not finite"}, {3, "valid UTF-8"}, {4, "exceed the maximal length"}};
+    for (const auto& [index, result] : results) {
+      if (errors.contains(index)) {
+        EXPECT_EQ(result.reason, FinishReason::kError);
+        EXPECT_THAT(result.error, HasSubstr(errors.at(index)));
+      } else {
+        EXPECT_EQ(result.error, "");
+        EXPECT_EQ(result.tokens,
+                  generator.Generate(prompts[static_cast<size_t>(index)], options_).tokens);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace blockformer

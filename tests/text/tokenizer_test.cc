@@ -231,6 +231,27 @@ TEST(TokenizerJson, UnsupportedPartsAreNamed) {
               HasSubstr("post_processor.type"));
 }
 
+TEST(TokenizerJson, ManyStepsAreRefused) {
+  const auto with_splits = [](size_t count) {
+    return [count](Json* json) {
+      Json steps(count,
+                 Json{{"type", "Split"}, {"pattern", {{"Regex", "h"}}}, {"behavior", "Isolated"}});
+      steps.push_back((*json)["pre_tokenizer"]);
+      (*json)["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+    };
+  };
+  EXPECT_EQ(Tokens(TinyTokenizer(with_splits(15)), "the").size(), 3U);
+  EXPECT_THAT(LoadError(ErrorCode::kUnsupported, with_splits(16)),
+              HasSubstr("pre_tokenizer.pretokenizers: has 17 steps; at most 16"));
+  EXPECT_THAT(LoadError(ErrorCode::kUnsupported, with_splits(60000)), HasSubstr("has 60001 steps"));
+  EXPECT_THAT(LoadError(ErrorCode::kUnsupported,
+                        [](Json* json) {
+                          const Json steps(17, Json{{"type", "NFC"}});
+                          (*json)["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
+                        }),
+              HasSubstr("normalizer.normalizers: has 17 steps"));
+}
+
 TEST(TokenizerJson, ContradictionsAreNamed) {
   EXPECT_THAT(
       LoadError(ErrorCode::kCorrupt, [](Json* json) { (*json)["model"]["vocab"]["zz"] = 5; }),
