@@ -48,8 +48,6 @@ dnnl::primitive_attr Attributes(Epilogue epilogue) {
   dnnl::post_ops operations;
   if (epilogue == Epilogue::kGelu) {
     operations.append_eltwise(1.0f, dnnl::algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
-  } else if (epilogue == Epilogue::kRelu) {
-    operations.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
   } else if (epilogue == Epilogue::kAdd) {
     operations.append_sum(1.0f);
   }
@@ -58,6 +56,13 @@ dnnl::primitive_attr Attributes(Epilogue epilogue) {
   // The library's own scratch memory is not safe when one primitive runs on two threads at once.
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attributes;
+}
+
+// oneDNN's own ReLU makes 0 of NaN.
+void Relu(float* y, int64_t count) {
+  ParallelFor(count, kMinNumbersPerThread, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = y[i] < 0 ? 0 : y[i];
+  });
 }
 
 // Copies numbers from one type and layout to another. reorder() does not write to its source.
@@ -204,6 +209,7 @@ class OneDnnKernel : public LinearKernel {
   void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const override {
     const void* source = Source(x, rows);
     for (const Piece& piece : pieces_) Multiply(piece, source, rows, epilogue, y, out_);
+    if (epilogue == Epilogue::kRelu) Relu(y, rows * out_);
   }
 
   void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {

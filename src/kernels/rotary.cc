@@ -1,5 +1,7 @@
 #include "kernels/rotary.h"
 
+#include <cstddef>
+
 #include "base/rotary_angle.h"
 
 namespace blockformer {
