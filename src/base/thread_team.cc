@@ -14,9 +14,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace blockformer {
 namespace {
@@ -28,7 +25,7 @@ thread_local bool in_team = false;
 
 void Pause() {
 #if defined(__x86_64__)
-  _mm_pause();
+  __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("isb");
 #endif
