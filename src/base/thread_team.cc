@@ -9,15 +9,11 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <memory>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace blockformer {
 namespace {
@@ -29,7 +25,7 @@ thread_local bool in_team = false;
 
 void Pause() {
 #if defined(__x86_64__)
-  _mm_pause();
+  __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("isb");
 #endif
@@ -57,38 +53,32 @@ class Inside {
   int openmp_threads_;
 };
 
-int64_t Knob(const char* name, int64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::atoll(value);
-}
+constexpr std::chrono::microseconds kSpin{50};
+constexpr std::chrono::milliseconds kLookInterval{2};  // a look is a system call
+constexpr std::chrono::milliseconds kCalm{50};  // without preemption, before threads spin again
 
-// Decides whether waiting threads spin. Each thread of the team has one and asks it often.
+// Decides whether waiting threads spin. Each thread has one and asks it before each wait.
 class SpinPolicy {
  public:
-  // How long the calling thread may spin from now on.
+  // How long the calling thread may spin now: not at all where the system has lately taken the
+  // processor from a thread that waits for the team's work or does it.
   std::chrono::nanoseconds Limit() {
-    static const int64_t spin = Knob("BF_SPIN_US", 50);
-    static const int64_t window = Knob("BF_WINDOW_US", 2000);
-    static const int64_t calm = Knob("BF_CALM_US", 50000);
-    static const int64_t most = Knob("BF_MOST", 1);
-    static std::atomic<int64_t> busy_until{0};
-    if (calm == 0) return std::chrono::microseconds(spin);
-    const int64_t now =
-        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch())
-            .count();
+    const Clock::duration now = Clock::now().time_since_epoch();
     if (now >= next_look_) {
-      next_look_ = now + window;
+      const bool first = next_look_ == Clock::duration::zero();
+      next_look_ = now + kLookInterval;
       rusage usage;
       getrusage(RUSAGE_THREAD, &usage);
-      if (usage.ru_nivcsw - preemptions_ >= most)
-        busy_until.store(now + calm, std::memory_order_relaxed);
+      if (!first && usage.ru_nivcsw > preemptions_) busy_until_ = (now + kCalm).count();
       preemptions_ = usage.ru_nivcsw;
     }
-    return std::chrono::microseconds(now < busy_until.load(std::memory_order_relaxed) ? 0 : spin);
+    return now.count() < busy_until_.load(std::memory_order_relaxed) ? std::chrono::nanoseconds(0)
+                                                                     : kSpin;
   }
 
  private:
-  int64_t next_look_ = 0;
+  static inline std::atomic<Clock::rep> busy_until_{0};
+  Clock::duration next_look_ = Clock::duration::zero();
   int64_t preemptions_ = 0;
 };
 
