@@ -25,11 +25,12 @@ void ResultFields::RequireFree(const Json& record, const std::string& place) con
 std::string ResultFields::Append(const std::string& line, const OrderedJson& values) const {
   std::string fields;
   for (const auto& [name, value] : values.items()) {
-    fields += "," + ToText(OrderedJson(prefix_ + name)) + ":" + ToText(value);
+    fields += fmt::format(",{}:{}", ToText(OrderedJson(prefix_ + name)), ToText(value));
   }
   const size_t last = line.find_last_not_of(" \t\r\n", line.rfind('}') - 1);
   const bool is_empty = line[last] == '{';
-  return line.substr(0, last + 1) + fields.substr(is_empty ? 1 : 0) + line.substr(last + 1);
+  std::string result = line;
+  return result.insert(last + 1, fields, is_empty ? 1 : 0);
 }
 
 }  // namespace blockformer
