@@ -2,28 +2,31 @@
 PRESET ?= release
 PREFIX ?= /usr/local
 BUILD := build/$(PRESET)
-# One compiler a core, and 2 GB of free memory for each: the files that include torch need as much.
-JOBS ?= $(shell awk -v cores=$$(nproc) '/^MemAvailable/ {jobs = int($$2 / 2000000)} \
-	END {print jobs < 1 ? 1 : (jobs < cores ? jobs : cores)}' /proc/meminfo)
+JOBS ?= $(shell scripts/jobs.sh)
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build quickstart test test-slow cross-aarch64 check-lm-eval bench lint format \
-	install clean
+.PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \
+	fuzz soak cross-aarch64 check-lm-eval bench lint format install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
 	@echo "make build       both programs, in build/release"
 	@echo "make test        builds and runs the fast tests; make test-slow the others;"
+	@echo "                 make test-isas on lesser instruction sets than the processor's best"
 	@echo "                 make cross-aarch64 the engine's for AArch64, in QEMU"
+	@echo "make test-asan   the fast tests with ASan, UBSan and LeakSanitizer; make test-asan-train the"
+	@echo "                 trainer's; make test-tsan those of what starts threads, with TSan"
+	@echo "make fuzz        looks for inputs that break what reads them, SECONDS=60 a target"
+	@echo "make soak        the engine under random requests, for SECONDS=600"
 	@echo "make check-lm-eval  compares blockformer eval with EleutherAI's lm-evaluation-harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
 	@echo "make lint        format, naming, static analysis, include directions"
 	@echo "make format      formats the C++ sources"
 	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
 	@echo "make clean       removes build/"
-	@echo "PRESET=release|debug|asan|tsan|no-train chooses the build, JOBS=$(JOBS) the parallel jobs"
+	@echo "PRESET=release|debug|asan|no-train chooses the build, JOBS=$(JOBS) the parallel jobs"
 
 packages:
 	@scripts/install_packages.sh
@@ -34,15 +37,51 @@ $(BUILD)/build.ninja: | packages
 build: $(BUILD)/build.ninja
 	$(NINJA)
 
-quickstart: $(BUILD)/build.ninja
-	$(NINJA) --target blockformer blockformer-train
-	BUILD=$(BUILD) scripts/quickstart.sh
+quickstart:
+	JOBS=$(JOBS) PRESET=$(PRESET) scripts/quickstart.sh
 
 test: build
 	$(CTEST) --label-exclude slow
 
 test-slow: build
 	$(CTEST) --label-regex slow
+
+test-isas: build
+	CTEST="$(CTEST)" scripts/test_isas.sh
+
+test-asan test-asan-train: packages
+test-asan: BUILD := build/asan
+test-asan:
+	cmake --preset asan
+	$(NINJA)
+	$(CTEST) --label-exclude slow
+
+# libtorch is not instrumented: errors of the trainer's own code are found, and those inside are not.
+test-asan-train: BUILD := build/asan-train
+test-asan-train:
+	cmake --preset asan-train
+	$(NINJA) --target train_test
+	$(CTEST) --tests-regex '^train\.'
+
+test-tsan: BUILD := build/tsan
+test-tsan:
+	@scripts/install_packages.sh build clang
+	cmake --preset tsan
+	$(NINJA) --target base_test engine_test eval_test cli_test
+	$(CTEST) --tests-regex '^(base|engine|eval|cli)\.'
+
+fuzz: BUILD := build/fuzz
+fuzz: SECONDS ?= 60
+fuzz:
+	@scripts/install_packages.sh build clang
+	cmake --preset fuzz
+	$(NINJA) --target fuzz_targets
+	scripts/fuzz.sh $(BUILD) $(SECONDS) $(TARGETS)
+
+soak: SECONDS ?= 600
+soak: $(BUILD)/build.ninja
+	$(NINJA) --target soak
+	ASAN_OPTIONS=quarantine_size_mb=8 $(BUILD)/tests/soak/soak $(SECONDS) $(SEED)
 
 cross-aarch64: BUILD := build/cross-aarch64
 cross-aarch64:

@@ -10,6 +10,7 @@ find_package(Threads REQUIRED)
 find_package(benchmark REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 
 # Debian's dnnl package asks for OpenCL in its CMake files, and utf8proc's carries none.

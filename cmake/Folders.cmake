@@ -13,8 +13,23 @@ function(blockformer_folder name)
   target_link_libraries(${target} PUBLIC ${arg_DEPENDS} ${arg_LIBRARIES} PRIVATE blockformer_options)
 endfunction()
 
-# As LimitSpinning() of base/parallel.h does for the programs.
-set(BLOCKFORMER_TEST_ENVIRONMENT GOMP_SPINCOUNT=10000)
+# libtorch's threads sleep when they wait: tests run beside each other, and beside other work.
+set(BLOCKFORMER_TEST_ENVIRONMENT OMP_WAIT_POLICY=passive)
+# What the sanitizers are told is in one file, which `make fuzz` reads too.
+if(BLOCKFORMER_SANITIZE)
+  file(STRINGS ${PROJECT_SOURCE_DIR}/scripts/sanitizers.env settings REGEX "^[A-Z]")
+  list(APPEND BLOCKFORMER_TEST_ENVIRONMENT ${settings})
+endif()
+
+# blockformer_test_main(TARGET LIBRARY)
+# Gives a test program the main program that obeys BLOCKFORMER_ISA, if its library has arithmetic.
+function(blockformer_test_main target library)
+  if(library MATCHES "_(kernels|engine|eval|bench|cli)$")
+    target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/kernels_main.cc)
+  elseif(library MATCHES "_train$")
+    target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/train_main.cc)
+  endif()
+endfunction()
 
 # blockformer_test(FOLDER [BY_SUITE] [LABEL label] LIBRARIES target...)
 # Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case, or each suite
@@ -28,6 +43,7 @@ function(blockformer_test folder)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} blockformer_options GTest::gmock
                                           GTest::gtest_main)
+  blockformer_test_main(${target} "${arg_LIBRARIES}")
   set(properties ENVIRONMENT ${BLOCKFORMER_TEST_ENVIRONMENT})
   if(arg_LABEL)
     list(APPEND properties LABELS ${arg_LABEL})

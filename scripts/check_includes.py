@@ -50,6 +50,7 @@ LIBRARIES = [
     (r"pcre2", r"text/"),
     (r"utf8proc", r"text/"),
     (r"zstd", r"data/"),
+    (r"zlib\.h", r"data/"),
     (r"httplib|prometheus/", r"server/"),
     (r"benchmark/", r"bench/"),
 ]

@@ -4,6 +4,7 @@
 #   scripts/install_packages.sh          to build, test and run
 #   scripts/install_packages.sh lint     to check the sources with `make lint`
 #   scripts/install_packages.sh cross    to compile for AArch64 and emulate it
+#   scripts/install_packages.sh clang    for `make test-tsan` and `make fuzz`
 #   scripts/install_packages.sh harness  to compare with lm-evaluation-harness
 #   scripts/install_packages.sh --list   prints the packages' names and installs nothing
 set -euo pipefail
@@ -17,7 +18,7 @@ build_packages=(
   libyaml-cpp-dev         # YAML recipes
   libpcre2-dev            # the tokenizer's patterns
   libutf8proc-dev         # Unicode NFC
-  libzstd-dev             # compressed corpora
+  libzstd-dev zlib1g-dev  # compressed corpora
   libdnnl-dev             # oneDNN: matrix products of the engine
   libhwy-dev              # Highway: SIMD kernels
   libbenchmark-dev        # Google Benchmark: `blockformer bench kernels`
@@ -30,6 +31,11 @@ build_packages=(
 lint_packages=(
   clang-format-16 clang-tidy-16 shellcheck
   libomp-16-dev           # omp.h for clang
+)
+clang_packages=(
+  clang-16 libclang-rt-16-dev
+  libomp-16-dev           # omp.h for clang
+  llvm-16                 # names and lines in the sanitizers' reports
 )
 cross_packages=(g++-aarch64-linux-gnu qemu-user-static)
 harness_packages=(python3-torch python3-numpy python3-venv)
@@ -44,13 +50,14 @@ groups=()
 for argument in "$@"; do
   case $argument in
     --list) list_only=yes ;;
-    build | lint | cross | harness) groups+=("$argument") ;;
-    *) fail "'$argument' is not known; use build, lint, cross, harness or --list" ;;
+    build | lint | clang | cross | harness) groups+=("$argument") ;;
+    *) fail "'$argument' is not known; use build, lint, clang, cross, harness or --list" ;;
   esac
 done
 
 wanted=("${build_packages[@]}")
 if [[ " ${groups[*]-} " == *" lint "* ]]; then wanted+=("${lint_packages[@]}"); fi
+if [[ " ${groups[*]-} " == *" clang "* ]]; then wanted+=("${clang_packages[@]}"); fi
 if [[ " ${groups[*]-} " == *" cross "* ]]; then wanted+=("${cross_packages[@]}"); fi
 if [[ " ${groups[*]-} " == *" harness "* ]]; then wanted+=("${harness_packages[@]}"); fi
 if [[ $list_only == yes ]]; then

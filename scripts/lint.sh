@@ -26,7 +26,7 @@ check_paths() {
 
 check_tidy() {
   cmake --preset lint >build/lint.log 2>&1 || { cat build/lint.log; return 1; }
-  scripts/run_clang_tidy.py build/lint "${JOBS:-$(nproc)}"
+  scripts/run_clang_tidy.py build/lint "${JOBS:-$(scripts/jobs.sh)}"
 }
 
 mkdir -p build

@@ -21,9 +21,21 @@ struct GeneratorOptions {
   // Bytes of the KV cache, reserved at the start; 0 for what max_sequences of max_length take, but
   // at most 80 % of the memory that is available.
   int64_t memory_bytes = 0;
-  int threads = 0;  // of this process; 0 leaves them as they are, at first all processors
+  bool plain_text = false;  // special tokens' texts in prompts, such as "<|endoftext|>", are text
+  // Threads that a call of this generator uses, from whichever thread it comes, which is one of
+  // them; 0 for as many as the processors that affinity and control groups allow. All generators of
+  // a process share one team of threads: while it works for one, what another's call would do in
+  // parallel runs on its calling thread alone. What is generated does not depend on the number.
+  int threads = 0;
   // Asked before every step of the model, if it is set. Returning false ends what is generated.
   std::function<bool()> keep_going;
+};
+
+// What becomes of a prompt that leaves no room for max_tokens.
+enum class TooLong {
+  kError,         // Error(kInvalidArgument)
+  kSkip,          // nothing is generated: FinishReason::kTooLong
+  kTruncateLeft,  // its last tokens are continued, as many as there is room for
 };
 
 // How text is generated. The filters apply in the order of the fields.
@@ -37,6 +49,7 @@ struct TextOptions {
   uint64_t seed = 0;                // the same seed gives the same text
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
+  TooLong too_long = TooLong::kError;
 };
 
 // Throws Error(kInvalidArgument) that names the option and its range.
@@ -47,6 +60,8 @@ enum class FinishReason {
   kEndOfText,  // the model ended its text
   kStop,       // one of the stop texts came
   kCancelled,  // the caller wanted no more: on_text or keep_going returned false
+  kError,      // of a batch: this text failed, and its `error` says why
+  kTooLong,    // the prompt was skipped, see TooLong
 };
 
 struct GeneratedText {
@@ -54,6 +69,8 @@ struct GeneratedText {
   std::vector<int32_t> tokens;  // as generated, those of a stop text included
   int64_t prompt_tokens = 0;
   FinishReason reason = FinishReason::kLength;
+  int64_t cut_tokens = 0;  // of the prompt's beginning, see TooLong; prompt_tokens are without them
+  std::string error;       // one line; empty but for kError
 };
 
 // Generates text from a model directory with a tokenizer. Every function throws Error. Not
@@ -74,13 +91,16 @@ class TextGenerator {
   TextGenerator& operator=(TextGenerator&&) noexcept;
   ~TextGenerator();
 
-  // Continues one prompt. An empty prompt begins a new text.
+  // Continues one prompt. An empty prompt begins a new text. Throws Error(kCorrupt) if the model
+  // computes numbers that are not finite; what on_text got before is right.
   GeneratedText Generate(std::string_view prompt, const TextOptions& options,
                          const OnText& on_text = {});
 
   // Continues many prompts, max_sequences of them together; `next` is asked as places become free.
   // Prompt i draws from stream first_stream + i of the seed, so its text does not depend on the
-  // others. Returns when all have ended, or without the rest when on_result or keep_going said so.
+  // others. A prompt that cannot be generated from, or for which the model computes numbers that
+  // are not finite, ends alone, with the reason kError and the text so far. Returns when all have
+  // ended, or without the rest when on_result or keep_going said so, or when one of them threw.
   void GenerateBatch(const NextPrompt& next, const TextOptions& options, const OnResult& on_result,
                      uint64_t first_stream = 0);
 

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 
 #include "base/error.h"
 #include "base/program.h"
@@ -41,7 +40,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std:
   const int log = open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   Require(log >= 0, ErrorCode::kIo, "{}: cannot write: {}", log_path, SystemErrorText(errno));
   const pid_t parent = getpid();
-  pid_ = fork();
+  pid_ = ForkForExec();
   if (pid_ == 0) Become(argv.data(), log, directory.c_str(), parent);
   const int error = errno;
   close(log);
@@ -73,7 +72,7 @@ bool ChildProcess::WaitFor(int milliseconds) {
 }
 
 void ChildProcess::Stop() {
-  if (!ended_ && !stopping_) kill(pid_, SIGTERM);
+  if (!ended_ && !stopping_) PassOnStop(pid_);
   stopping_ = true;
 }
 

@@ -28,6 +28,7 @@ class ChildProcess {
   bool WaitFor(int milliseconds);
   // Asks it to stop (SIGTERM), once.
   void Stop();
+  pid_t pid() const { return pid_; }
   // After it has ended: its exit code, or 128 and the number of the signal that killed it.
   int exit_code() const { return exit_code_; }
 

@@ -7,23 +7,46 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/cpu.h"
 #include "base/error.h"
 
 namespace blockformer {
 namespace {
 
-constexpr int kMaxThreads = 1024;
 constexpr char kSpinCount[] = "10000";  // iterations; about 20 microseconds
+
+std::atomic<int>& ProcessThreads() {
+  static std::atomic<int> threads = std::min(AvailableProcessors(), kMaxThreads);
+  return threads;
+}
+
+thread_local int thread_limit = 0;  // 0: none
+
+void CheckThreads(int threads) {
+  Require(threads >= 1 && threads <= kMaxThreads, ErrorCode::kInvalidArgument,
+          "threads: {} is out of range; 1 to {} are possible", threads, kMaxThreads);
+}
 
 }  // namespace
 
-int NumThreads() { return omp_get_max_threads(); }
+int NumThreads() { return thread_limit > 0 ? thread_limit : ProcessThreads().load(); }
 
 void SetNumThreads(int threads) {
-  Require(threads >= 1 && threads <= kMaxThreads, ErrorCode::kInvalidArgument,
-          "threads: {} is out of range; 1 to {} are possible", threads, kMaxThreads);
-  omp_set_num_threads(threads);
+  CheckThreads(threads);
+  ProcessThreads() = threads;
 }
+
+ThreadLimit::ThreadLimit(int threads) : before_(thread_limit) {
+  if (threads == 0) return;
+  CheckThreads(threads);
+  thread_limit = threads;
+}
+
+ThreadLimit::~ThreadLimit() { thread_limit = before_; }
+
+SerialLibraries::SerialLibraries() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+
+SerialLibraries::~SerialLibraries() { omp_set_num_threads(before_); }
 
 void LimitSpinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
@@ -33,6 +56,6 @@ void LimitSpinning(char** argv) {
   execv(self.c_str(), argv);  // returns only if it fails; then the default has to do
 }
 
-int ThreadIndex() { return omp_get_thread_num(); }
+int ThreadIndex() { return TeamPart(); }
 
 }  // namespace blockformer

@@ -5,49 +5,79 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <mutex>
 #include <vector>
+
+#include "base/thread_team.h"
 
 namespace blockformer {
 
-// The OpenMP runtime is the one that oneDNN, OpenBLAS and libtorch use, so that all share one pool.
-
-// Threads that ParallelFor and the libraries use when the calling thread calls them; at the start,
-// the processors available.
+// Threads that ParallelFor uses when the calling thread calls it: those of the innermost
+// ThreadLimit, or else of the process.
 int NumThreads();
 
-// Throws Error(kInvalidArgument) unless 1 <= threads <= 1024.
+// Sets the threads of the process, at the start AvailableProcessors() of base/cpu.h. Holds for
+// calls from every thread. Throws Error(kInvalidArgument) unless 1 <= threads <= kMaxThreads.
 void SetNumThreads(int threads);
 
-// Call first in main(): idle OpenMP threads spin briefly, some tens of microseconds, before they
-// sleep. GNU's default spins for milliseconds, which slows a machine that has other work many times
-// over. The runtime reads this only when it is loaded, so the program starts itself once more with
-// it in the environment. GOMP_SPINCOUNT or OMP_WAIT_POLICY, where set, are left as they are.
+// While one lives, what its thread calls uses `threads` threads; 0 changes nothing. Throws as
+// SetNumThreads does.
+class ThreadLimit {
+ public:
+  explicit ThreadLimit(int threads);
+  ~ThreadLimit();
+  ThreadLimit(const ThreadLimit&) = delete;
+  ThreadLimit& operator=(const ThreadLimit&) = delete;
+
+ private:
+  int before_;
+};
+
+// While one lives, libraries that use OpenMP run on the calling thread alone when it calls them.
+// Their own threads would compete with ParallelFor's.
+class SerialLibraries {
+ public:
+  SerialLibraries();
+  ~SerialLibraries();
+  SerialLibraries(const SerialLibraries&) = delete;
+  SerialLibraries& operator=(const SerialLibraries&) = delete;
+
+ private:
+  int before_;
+};
+
+// Call first in main() of a program whose libraries use OpenMP's threads: idle ones spin briefly,
+// some tens of microseconds, before they sleep. GNU's default spins for milliseconds, which slows a
+// machine that has other work many times over. The runtime reads this only when it is loaded, so
+// the program starts itself once more with it in the environment. GOMP_SPINCOUNT or
+// OMP_WAIT_POLICY, where set, are left as they are.
 void LimitSpinning(char** argv);
 
-// The index of the calling thread in the innermost ParallelFor, in [0, NumThreads()).
+// The index of the range that the calling thread works on in the innermost ParallelFor, in
+// [0, NumThreads()). No other thread has the same one at the same time.
 int ThreadIndex();
 
-// Splits [0, count) into one range a thread and calls body(begin, end) for each. Ranges are at
-// least `grain` long, so small work stays on the calling thread. The split depends only on count,
-// grain and NumThreads(). The first exception that a body throws is thrown again here.
+// Splits [0, count) into one range a thread and calls body(begin, end) for each, on the threads
+// that base/thread_team.h describes. Ranges are at least `grain` long, so small work stays on the
+// calling thread. The split depends only on count, grain and NumThreads(), whichever threads run
+// the ranges. The first exception that a body throws is thrown again here.
 template <typename Body>
 void ParallelFor(int64_t count, int64_t grain, Body&& body) {
   if (count <= 0) return;
   const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, NumThreads());
-  if (ranges == 1) {
-    body(int64_t{0}, count);
-    return;
-  }
+  std::mutex mutex;
   std::exception_ptr failure;
-#pragma omp parallel for num_threads(static_cast<int>(ranges)) schedule(static, 1)
-  for (int64_t i = 0; i < ranges; ++i) {
+  auto run = [&](int64_t range) {
     try {
-      body(count * i / ranges, count * (i + 1) / ranges);
+      body(count * range / ranges, count * (range + 1) / ranges);
     } catch (...) {
-#pragma omp critical(blockformer_parallel_for)
+      const std::lock_guard lock(mutex);
       if (!failure) failure = std::current_exception();
     }
-  }
+  };
+  RunOnTeam(
+      static_cast<int>(ranges),
+      [](void* context, int part) { (*static_cast<decltype(run)*>(context))(part); }, &run);
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -1,6 +1,10 @@
 #include "base/program.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -11,11 +15,34 @@
 namespace blockformer {
 namespace {
 
-std::atomic<bool> stop_requested{false};
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
-extern "C" void OnStopSignal(int signal_number) {
+// Tells a signal of PassOnStop() from others.
+constexpr int kPassedOn = 0x626c6f63;
+
+std::atomic<bool> stop_requested{false};
+std::atomic<bool> stop_passed_on{false};
+std::atomic<bool> stopped_directly{false};
+std::atomic<pid_t> first_parent{0};
+
+extern "C" void OnStopSignal(int signal_number, siginfo_t* info, void* /*context*/) {
   stop_requested = true;
+  if (signal_number == SIGHUP) return;  // comes twice when a terminal closes
+  if (info->si_code == SI_QUEUE && info->si_value.sival_int == kPassedOn) {
+    stop_passed_on = true;
+    return;
+  }
+  // A parent that has died since was told a second time, and its death is signalled here.
+  const bool orphaned = stop_passed_on && getppid() != first_parent;
+  if (!stopped_directly.exchange(true) && !orphaned) return;
   std::signal(signal_number, SIG_DFL);
+  raise(signal_number);  // comes when this handler returns
+}
+
+bool IsIgnored(int signal_number) {
+  struct sigaction action = {};
+  sigaction(signal_number, nullptr, &action);
+  return action.sa_handler == SIG_IGN;
 }
 
 int ExitCodeOf(ErrorCode code) {
@@ -65,6 +92,13 @@ int RunProgram(std::string_view name, const std::function<int()>& body) {
   return 1;
 }
 
+void RequireCommand(std::string_view program, const std::string& argument,
+                    const std::vector<std::string>& commands) {
+  const bool known = std::find(commands.begin(), commands.end(), argument) != commands.end();
+  Require(known, ErrorCode::kInvalidArgument, "\"{}\" is not a command of {}; {} are", argument,
+          program, fmt::join(commands, ", "));
+}
+
 // The handler gets a stack of its own: while the processor is in generated code of oneDNN, the
 // stack pointer may not point to a stack, and a signal frame there would overwrite the heap. The
 // kernel hands a process's signals to its main thread, which is the one that calls this.
@@ -75,12 +109,36 @@ void CatchStopSignals() {
   alternative.ss_size = sizeof(stack);
   sigaltstack(&alternative, nullptr);
   struct sigaction action = {};
-  action.sa_handler = OnStopSignal;
-  action.sa_flags = SA_ONSTACK | SA_RESTART;
+  action.sa_sigaction = OnStopSignal;
+  action.sa_flags = SA_ONSTACK | SA_RESTART | SA_SIGINFO;
+  first_parent = getppid();
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  if (!IsIgnored(SIGHUP)) sigaction(SIGHUP, &action, nullptr);
+}
+
+pid_t ForkForExec() {
+  sigset_t stops;
+  sigset_t before;
+  sigemptyset(&stops);
+  for (const int number : kStopSignals) sigaddset(&stops, number);
+  sigprocmask(SIG_BLOCK, &stops, &before);
+  const pid_t child = fork();
+  const int error_number = errno;
+  for (const int number : kStopSignals) {
+    if (child == 0 && !IsIgnored(number)) std::signal(number, SIG_DFL);
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  errno = error_number;
+  return child;
 }
 
 bool StopRequested() { return stop_requested; }
+
+void PassOnStop(pid_t child) {
+  sigval value = {};
+  value.sival_int = kPassedOn;
+  if (sigqueue(child, SIGTERM, value) != 0) kill(child, SIGTERM);  // the queue is full
+}
 
 }  // namespace blockformer

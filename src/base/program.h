@@ -1,8 +1,12 @@
 #ifndef BLOCKFORMER_BASE_PROGRAM_H_
 #define BLOCKFORMER_BASE_PROGRAM_H_
 
+#include <sys/types.h>
+
 #include <functional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace blockformer {
 
@@ -11,9 +15,25 @@ namespace blockformer {
 // written is a failure too.
 int RunProgram(std::string_view name, const std::function<int()>& body);
 
-// From now on SIGINT and SIGTERM only set a flag, and a second one of them ends the process.
+// Throws Error(kInvalidArgument) that names the program, the argument and the commands if
+// `argument` is none of them. For programs whose library for the command line would not look at it
+// when it finds --help.
+void RequireCommand(std::string_view program, const std::string& argument,
+                    const std::vector<std::string>& commands);
+
+// From now on SIGINT, SIGTERM and SIGHUP only set a flag, and a second SIGINT or SIGTERM ends the
+// process. One that PassOnStop() sent does not count: whoever signals a whole process tree at once
+// (systemd, Slurm) reaches a child directly and through its parent. A SIGHUP that is ignored, as
+// nohup has it, stays ignored.
 void CatchStopSignals();
 bool StopRequested();
+
+// fork() for a child that becomes another program: a stop signal that reaches it before that ends
+// it, rather than be lost with this program's handlers.
+pid_t ForkForExec();
+
+// Asks a process that this one has started to stop (SIGTERM), on behalf of whoever asked this one.
+void PassOnStop(pid_t child);
 
 }  // namespace blockformer
 

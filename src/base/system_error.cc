@@ -8,7 +8,8 @@ namespace blockformer {
 
 ErrorCode CodeOfSystemError(int error_number) {
   if (error_number == ENOENT || error_number == ENOTDIR) return ErrorCode::kNotFound;
-  if (error_number == ENOSPC || error_number == EDQUOT || error_number == ENOMEM) {
+  if (error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG ||
+      error_number == ENOMEM) {
     return ErrorCode::kExhausted;
   }
   return ErrorCode::kIo;

@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <limits>
 #include <string>
 
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/statistics.h"
 #include "kernels/machine.h"
@@ -37,19 +35,6 @@ int64_t ResidentBytes() {
   file >> total_pages >> resident_pages;
   Require(!file.fail(), ErrorCode::kIo, "/proc/self/statm: cannot be read");
   return resident_pages * sysconf(_SC_PAGESIZE);
-}
-
-int64_t AvailableBytes() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string name; file >> name;) {
-    if (name == "MemAvailable:") {
-      int64_t kilobytes = 0;
-      file >> kilobytes;
-      return kilobytes * 1024;
-    }
-    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  return static_cast<int64_t>(GetCpuInfo().memory_bytes);
 }
 
 }  // namespace blockformer

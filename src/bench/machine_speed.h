@@ -31,9 +31,6 @@ double Drift(const MachineSpeed& before, const MachineSpeed& after);
 // Bytes of memory that this process has now.
 int64_t ResidentBytes();
 
-// Bytes of memory that a process could still have without swapping.
-int64_t AvailableBytes();
-
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_BENCH_MACHINE_SPEED_H_

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/statistics.h"
@@ -113,7 +114,7 @@ class Race {
   // The model's weights are in memory already.
   static int64_t DefaultMemory(const Contestant& contestant) {
     const double weights = WeightBytes(contestant.model->config(), contestant.types().weights);
-    return static_cast<int64_t>(kMemoryShare * static_cast<double>(AvailableBytes()) + weights);
+    return static_cast<int64_t>(kMemoryShare * static_cast<double>(AvailableMemoryBytes()) + weights);
   }
 
   // Adds `round` to the results, with the runs of every repetition.

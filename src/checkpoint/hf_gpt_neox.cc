@@ -19,13 +19,10 @@ const Json& ClassDefaults() {
   return defaults;
 }
 
-// Renames a field to the name that ModelConfigFromJson reads; under both, it must hold the same.
-void RenameField(const std::string& source, const char* from, const char* to, Json* config) {
-  const auto found = config->find(from);
-  if (found == config->end()) return;
-  const Json value = *found;
-  config->erase(found);
-  if (value.is_null()) return;
+// Sets a field to the value that stands under another name, `from`; if it is set, it must hold the
+// same.
+void MoveField(const std::string& source, const Json& value, const std::string& from,
+               const char* to, Json* config) {
   if (config->contains(to) && !config->at(to).is_null() && config->at(to) != value) {
     ObjectReader(*config, source)
         .FailField(from, fmt::format("{} differs from {}, {}, which is another name of it",
@@ -34,21 +31,38 @@ void RenameField(const std::string& source, const char* from, const char* to, Js
   (*config)[to] = value;
 }
 
-// transformers 5 keeps the rotary fields in an object of their own.
-void UnfoldRopeParameters(const std::string& source, Json* config) {
-  const auto found = config->find("rope_parameters");
+// Renames a field to the name that ModelConfigFromJson reads.
+void RenameField(const std::string& source, const char* from, const char* to, Json* config) {
+  const auto found = config->find(from);
+  if (found == config->end()) return;
+  const Json value = *found;
+  config->erase(found);
+  if (!value.is_null()) MoveField(source, value, from, to, config);
+}
+
+// Moves the rotary fields out of an object of their own: "rope_parameters" in transformers 5,
+// "rope_scaling" before, where "type" is the old name of "rope_type". A null is a field that is not
+// set; transformers writes the parameters of every type so.
+void UnfoldRopeObject(const std::string& source, const char* key, Json* config) {
+  const auto found = config->find(key);
   if (found == config->end() || found->is_null()) return;
-  const ObjectReader rope(*found, source, "rope_parameters");
-  if (const std::string type = rope.String("rope_type", "default"); type != "default") {
-    rope.FailField("rope_type", fmt::format("\"{}\" is not supported; default is", type),
-                   ErrorCode::kUnsupported);
+  const Json object = *found;
+  config->erase(found);
+  const ObjectReader rope(object, source, key);
+  for (const char* name : {"rope_type", "type"}) {
+    if (const std::string type = rope.String(name, "default"); type != "default") {
+      rope.FailField(name, fmt::format("\"{}\" is not supported; default is", type),
+                     ErrorCode::kUnsupported);
+    }
   }
-  const Json base = rope.Raw("rope_theta");
-  const Json share = rope.Raw("partial_rotary_factor");
+  for (const char* name : {"rope_theta", "partial_rotary_factor"}) {
+    if (rope.Has(name))
+      MoveField(source, rope.Raw(name), fmt::format("{}.{}", key, name), name, config);
+  }
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_null()) rope.Ignore(name);
+  }
   rope.RejectUnknown();
-  config->erase("rope_parameters");
-  if (!base.is_null()) (*config)["rope_theta"] = base;
-  if (!share.is_null()) (*config)["partial_rotary_factor"] = share;
 }
 
 }  // namespace
@@ -62,7 +76,8 @@ ModelConfig HfGptNeoxConfigFromJson(const Json& json, const std::string& source)
                      ErrorCode::kUnsupported);
   }
   Json config = json;
-  UnfoldRopeParameters(source, &config);
+  for (const char* key : {"rope_parameters", "rope_scaling"})
+    UnfoldRopeObject(source, key, &config);
   // Versions 4.45 to 4.57 of transformers write these fields under both names.
   RenameField(source, "rope_theta", "rotary_emb_base", &config);
   RenameField(source, "partial_rotary_factor", "rotary_pct", &config);

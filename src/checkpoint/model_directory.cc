@@ -37,22 +37,34 @@ bool HoldsPickledWeights(const std::string& name) {
 
 constexpr char kPickledShard[] = "pytorch_model-";
 
+// Writes the first file from the pickled ones that follow. With weights_only, torch.load runs none
+// of the code that a pickled file may hold.
+constexpr char kUnpickle[] =
+    "python3 -c \"import sys, torch, safetensors.torch as s; s.save_file({k: v.clone() for f in "
+    "sys.argv[2:] for k, v in torch.load(f, map_location='cpu', weights_only=True).items()}, "
+    "sys.argv[1])\"";
+
+// One word of a shell command, whatever is in it.
+std::string ShellQuoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 [[noreturn]] void FailPickledFile(const std::string& path) {
   Fail(ErrorCode::kUnsupported,
-       "{0}: PyTorch's pickled files are not read; convert it first: python3 -c \"import torch, "
-       "safetensors.torch as s; s.save_file({{k: v.clone() for k, v in torch.load('{0}', "
-       "map_location='cpu').items()}}, '{1}')\"",
-       path, (std::filesystem::path(path).parent_path() / kWeightsFile).string());
+       "{}: PyTorch's pickled files are not read; convert it first: {} {} {}", path, kUnpickle,
+       ShellQuoted((std::filesystem::path(path).parent_path() / kWeightsFile).string()),
+       ShellQuoted(path));
 }
 
 // One file of several does not hold a whole model.
 [[noreturn]] void FailPickledShards(const std::string& directory) {
   Fail(ErrorCode::kUnsupported,
-       "{0}/{1}*.bin: PyTorch's pickled files are not read; convert all of them first: python3 -c "
-       "\"import glob, torch, safetensors.torch as s; s.save_file({{k: v.clone() for f in "
-       "glob.glob('{0}/{1}*.bin') for k, v in torch.load(f, map_location='cpu').items()}}, "
-       "'{0}/{2}')\"",
-       directory, kPickledShard, kWeightsFile);
+       "{0}/{1}*.bin: PyTorch's pickled files are not read; convert all of them first: {2} {3} "
+       "{4}{1}*.bin",
+       directory, kPickledShard, kUnpickle, ShellQuoted(directory + "/" + kWeightsFile),
+       ShellQuoted(directory + "/"));
 }
 
 [[noreturn]] void FailWithoutWeights(const std::string& directory) {
@@ -134,6 +146,10 @@ bool SaysInt8(const std::string& path) {
   return true;
 }
 
+std::string TensorPlace(const std::string& path, const std::string& name) {
+  return path + ": tensor " + name;
+}
+
 std::string ListOf(const std::vector<std::string>& names) {
   const size_t shown = std::min(names.size(), kNamesInMessage);
   const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
@@ -148,7 +164,7 @@ void RequireNotPickled(const std::string& path) {
 }
 
 ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config)
-    : is_int8_(SaysInt8(path)) {
+    : path_(path), is_int8_(SaysInt8(path)) {
   for (const std::string& file : WeightFiles(path)) files_.emplace_back(file);
   CheckIndex(path, files_);
   for (const SafetensorsFile& file : files_) {
@@ -270,8 +286,28 @@ Int8Linear ModelWeights::GetInt8(const std::string& name) const {
 
 std::vector<float> ModelWeights::Floats(const std::string& name) const {
   const TensorView& tensor = Get(name);
-  if (tensor.type != DataType::kI8) return ToFloats(tensor, name);
-  return Dequantize(GetInt8(LinearName(name)));
+  if (tensor.type == DataType::kI8) {
+    std::vector<float> values = Dequantize(GetInt8(LinearName(name)));
+    RequireFinite(values, TensorPlace(path_, name));
+    return values;
+  }
+  std::vector<float> values(static_cast<size_t>(tensor.NumElements()));
+  ReadFloats(name, values);
+  return values;
+}
+
+void ModelWeights::ReadFloats(const std::string& name, std::span<float> out) const {
+  constexpr size_t kPiece = size_t{1} << 14;  // elements that are checked while they are cached
+  const TensorView& tensor = Get(name);
+  const auto bytes = static_cast<size_t>(ElementBytes(tensor.type));
+  for (size_t begin = 0; begin < out.size(); begin += kPiece) {
+    const std::span<float> piece = out.subspan(begin, std::min(kPiece, out.size() - begin));
+    const TensorView part = {tensor.type,
+                             {static_cast<int64_t>(piece.size())},
+                             tensor.bytes.subspan(begin * bytes, piece.size() * bytes)};
+    ConvertToFloat(part, name, piece);
+    RequireFinite(piece, TensorPlace(path_, name), begin);
+  }
 }
 
 std::map<DataType, uint64_t> ModelWeights::BytesByType() const {
@@ -309,7 +345,7 @@ void WriteModelConfig(const std::string& directory, const ModelConfig& config, D
   if (type == DataType::kI8) json[kOwnKey][kQuantizationKey] = {{"weights", "int8"}};
   WriteFileAtomically(directory + "/" + kConfigFile, json.dump(2) + "\n");
   const OrderedJson generation = {{"bos_token_id", config.eos_token_id},
-                                  {"eos_token_id", config.eos_token_id},
+                                  {"eos_token_id", EosTokenIdsToJson(config)},
                                   {"pad_token_id", config.pad_token_id}};
   WriteFileAtomically(directory + "/" + kGenerationConfigFile, generation.dump(2) + "\n");
 }

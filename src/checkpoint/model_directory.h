@@ -3,6 +3,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,11 @@ class ModelWeights {
   // A used parameter, by its name in ListParameters, or a scale, as it is stored.
   const TensorView& Get(const std::string& name) const;
   bool Contains(const std::string& name) const { return tensors_.contains(name); }
-  // The same as numbers; of int8 weights, what they stand for.
+  // The same as numbers; of int8 weights, what they stand for. Throws Error(kCorrupt) that names
+  // the tensor if one is infinite or NaN.
   std::vector<float> Floats(const std::string& name) const;
+  // The same of weights that are not int8; `out` has room for all of them.
+  void ReadFloats(const std::string& name, std::span<float> out) const;
   // The linear layer whose weights are the parameter `name`.weight, if they are int8.
   Int8Linear GetInt8(const std::string& name) const;
 
@@ -61,6 +65,7 @@ class ModelWeights {
   void ResolveAliases(const std::string& path, const ParameterSpec& spec);
   void SkipUnknown(const std::string& path, const std::set<std::string>& known);
 
+  std::string path_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, const TensorView*> tensors_;
   std::map<std::string, std::string> skipped_;

@@ -272,6 +272,22 @@ void ConvertToInt64(const TensorView& tensor, const std::string& name, std::span
   }
 }
 
+void RequireFinite(std::span<const float> values, const std::string& name, size_t first) {
+  constexpr uint32_t kExponent = 0x7f800000;  // all ones in infinities and NaN
+  // Without a way out, so that the compiler makes vectors of the loop.
+  uint32_t any = 0;
+  for (const float value : values) {
+    any |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & kExponent) == kExponent);
+  }
+  if (any == 0) return;
+  const auto bad =
+      std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
+  Fail(ErrorCode::kCorrupt,
+       "{}: element {} is {}; weights are finite numbers, so the file is damaged or its training "
+       "diverged",
+       name, first + static_cast<size_t>(bad - values.begin()), *bad);
+}
+
 bool ConvertFromFloat(std::span<const float> values, DataType type, std::span<std::byte> out) {
   Require(out.size() == values.size() * static_cast<size_t>(ElementBytes(type)),
           ErrorCode::kInternal, "{} bytes are not the room for {} values of {}", out.size(),

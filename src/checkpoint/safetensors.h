@@ -33,6 +33,10 @@ void ConvertToInt64(const TensorView& tensor, const std::string& name, std::span
 std::vector<float> ToFloats(const TensorView& tensor, const std::string& name);
 std::vector<int64_t> ToInt64s(const TensorView& tensor, const std::string& name);
 
+// Throws Error(kCorrupt), opening with `name`, that tells the first value that is infinite or NaN;
+// `first` is the index of values[0] in its tensor.
+void RequireFinite(std::span<const float> values, const std::string& name, size_t first = 0);
+
 // Writes the values as F32, F16 or BF16, rounded to nearest even; `out` holds as many elements.
 // Returns false if a finite value is too large for the type and became infinite. Throws
 // Error(kInternal) for any other type.

@@ -1,7 +1,6 @@
 // `blockformer doctor`: what this machine is, what it can do, and what blockformer chose for it.
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string>
 
@@ -19,17 +18,24 @@
 namespace blockformer {
 namespace {
 
+std::string DescribeLimit(const ProcessorLimit& limit) {
+  if (limit.quota && limit.processors() < limit.affinity) {
+    return fmt::format("{}: {:.4g} processors", limit.quota_file, *limit.quota);
+  }
+  return fmt::format("the affinity mask: {} processors", limit.affinity);
+}
+
 OrderedJson Examine() {
   const CpuInfo cpu = GetCpuInfo();
-  const char* spin_count = std::getenv("GOMP_SPINCOUNT");
   return {
       {"blockformer", kVersion},
       {"processor", cpu.model_name},
       {"processors", cpu.processors},
       {"memory_gb", static_cast<double>(cpu.memory_bytes) * 1e-9},
+      {"available_memory_gb", static_cast<double>(AvailableMemoryBytes()) * 1e-9},
       {"features", cpu.features},
       {"threads", NumThreads()},
-      {"omp_spin_count", spin_count == nullptr ? "default" : spin_count},
+      {"threads_limited_by", DescribeLimit(GetProcessorLimit())},
       {"kernels",
        {{"isa", IsaName(ActiveIsa())},
         {"gemm", "oneDNN " + OneDnnIsa()},
@@ -61,9 +67,10 @@ void PrintText(const OrderedJson& report) {
        fmt::format("{}, {} available", text("processor"), report["processors"].get<int>()));
   line("features",
        fmt::format("{}", fmt::join(report["features"].get<std::vector<std::string>>(), " ")));
-  line("memory", fmt::format("{:.1f} GB", number("memory_gb")));
-  line("threads", fmt::format("{} (GOMP_SPINCOUNT: {})", report["threads"].get<int>(),
-                              text("omp_spin_count")));
+  line("memory", fmt::format("{:.1f} GB, {:.1f} GB available", number("memory_gb"),
+                             number("available_memory_gb")));
+  line("threads",
+       fmt::format("{}, limited by {}", report["threads"].get<int>(), text("threads_limited_by")));
   const OrderedJson& kernels = report["kernels"];
   line("kernels",
        fmt::format("{}: {} and {}", kernels["isa"].get<std::string>(),

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/eval_loss.h"
 #include "cli/eval_needle.h"
@@ -111,6 +112,11 @@ void RefuseFlagsOfOtherModes(Mode mode, const CLI::App& command) {
   constexpr Mode kNeedle = Mode::kNeedle;
   const std::pair<const char*, std::vector<Mode>> meanings[] = {
       {"--padding", {kTasks, kPositions}},
+      {"--plain-text", {kTasks, kPositions, kNeedle}},
+      {"--replace-invalid", {kTasks, kPositions, kNeedle}},
+      {"--field", {kPositions, kNeedle}},
+      {"--input-format", {kPositions, kNeedle}},
+      {"--skip-null", {kPositions, kNeedle}},
       {"--max-length", {kTasks}},
       {"--batch-tokens", {kTasks, kPositions}},
       {"--dtype", {kTasks, kLoss, kPositions, kNeedle}},
@@ -221,6 +227,7 @@ void AddEvalCommand(CLI::App& app) {
   command->add_option("--plot", flags->output.plot, "A picture of the results, .svg or .png")
       ->type_name("FILE");
   command->add_flag("--force", flags->output.force, "Replace files that are there");
+  AddCorpusFlags(command, &flags->eval.corpus);
   flags->eval.AddTo(command);
   command->callback([flags, command] { Evaluate(*flags, *command); });
 }

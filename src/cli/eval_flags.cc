@@ -1,15 +1,11 @@
 #include "cli/eval_flags.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "cli/flags.h"
 
 namespace blockformer {
-namespace {
-
-constexpr int64_t kMaxThreads = 1024;
-
-}  // namespace
 
 void EvalFlags::AddTo(CLI::App* command) {
   command
@@ -29,6 +25,8 @@ void EvalFlags::AddTo(CLI::App* command) {
       ->add_option("--batch-tokens", scorer.batch_tokens,
                    "Tokens computed together; at least one request is")
       ->capture_default_str();
+  command->add_flag("--plain-text", plain_text,
+                    "The text of a special token in a text is text; otherwise it is the token");
   command->add_option("--threads", threads, "0: one a processor")->capture_default_str();
 }
 
@@ -53,8 +51,29 @@ void EvalFlags::Apply() {
   if (threads != 0) SetNumThreads(threads);
 }
 
+SpecialTokens EvalFlags::Special() const {
+  return plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse;
+}
+
 OrderedJson EvalFlags::Settings() const {
-  return {{"dtype", dtype}, {"padding", padding}, {"max_length", scorer.max_length}};
+  return {{"dtype", dtype},
+          {"padding", padding},
+          {"max_length", scorer.max_length},
+          {"plain_text", plain_text},
+          {"replace_invalid", corpus.invalid_utf8 == InvalidUtf8::kReplace}};
+}
+
+OrderedJson EvalFlags::ReadingSettings() const {
+  return {{"--plain-text", plain_text},
+          {"--replace-invalid", corpus.invalid_utf8 == InvalidUtf8::kReplace}};
+}
+
+void WarnOfCutContexts(int64_t cut, int64_t texts, int64_t max_length) {
+  if (cut == 0) return;
+  LogWarning(
+      "{} of {} contexts are longer than the {} tokens that the model reads; they are cut on "
+      "the left",
+      cut, texts, max_length);
 }
 
 OrderedJson ScoringSettings(const Scorer& scorer) {

@@ -7,7 +7,9 @@
 
 #include "base/number_type.h"
 #include "config/json.h"
+#include "data/corpus.h"
 #include "eval/scorer.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
 
@@ -17,6 +19,8 @@ struct EvalFlags {
   std::string padding = "auto";
   ScorerOptions scorer;
   int threads = 0;
+  bool plain_text = false;
+  CorpusOptions corpus;  // how files of text or JSON lines are read; AddTo() adds no flags for it
 
   void AddTo(CLI::App* command);
   // Checks the flags, takes them over into `scorer`, and sets the number of threads. Throws
@@ -24,12 +28,20 @@ struct EvalFlags {
   void Apply();
   // Nothing for auto.
   std::optional<NumberType> Type() const;
+  // What the text of a special token is in texts.
+  SpecialTokens Special() const;
   // What scores depend on.
   OrderedJson Settings() const;
+  // The flags that say how texts are read.
+  OrderedJson ReadingSettings() const;
 };
 
 // The same with what was left open filled in: what a scorer does, whatever asked for it.
 OrderedJson ScoringSettings(const Scorer& scorer);
+
+// Says in the log how many texts have a context that is longer than what the model reads, if any
+// has.
+void WarnOfCutContexts(int64_t cut, int64_t texts, int64_t max_length);
 
 const char* PaddingName(ScoringPadding padding);
 

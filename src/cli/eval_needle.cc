@@ -21,11 +21,12 @@ std::vector<int64_t> DefaultLengths(const std::vector<std::string>& models) {
 
 std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<std::string>& models,
                                                    const std::vector<std::string>& data,
-                                                   const NeedleOptions& options) {
-  const std::string text = ReadHaystack(data);
+                                                   const NeedleOptions& options,
+                                                   const EvalFlags& eval) {
+  const std::string text = ReadHaystack(data, eval.corpus);
   std::vector<std::vector<NeedlePrompt>> prompts;
   for (const std::string& model : models) {
-    const Tokenizer tokenizer = Tokenizer::Load(model);
+    const Tokenizer tokenizer = Tokenizer::Load(model, eval.Special());
     prompts.push_back(MakeNeedlePrompts(tokenizer, EncodeHaystack(tokenizer, text), options));
   }
   return prompts;
@@ -68,7 +69,7 @@ void EvaluateNeedle(const std::vector<std::string>& models, const std::vector<st
   NeedleOptions options = flags.options;
   options.form = ParseNeedleForm("--needle-form", flags.form);
   if (options.lengths.empty()) options.lengths = DefaultLengths(models);
-  const std::vector<std::vector<NeedlePrompt>> prompts = MakePrompts(models, data, options);
+  const std::vector<std::vector<NeedlePrompt>> prompts = MakePrompts(models, data, options, eval);
   CatchStopSignals();
   OrderedJson report = {{"task", "needle"},
                         {"form", NeedleFormName(options.form)},
@@ -79,7 +80,7 @@ void EvaluateNeedle(const std::vector<std::string>& models, const std::vector<st
                         {"results", OrderedJson::array()}};
   const std::vector<std::string> names = ModelNames(models);
   for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Type());
+    const EvalModel model = EvalModel::Load(models[i], eval.Type(), eval.Special());
     report["results"].push_back(RunNeedle(model, names[i], options, prompts[i]));
   }
   output.Write(report, NeedleTable(report), NeedlePlotScript);

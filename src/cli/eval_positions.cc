@@ -63,9 +63,9 @@ void EvaluateLossByPosition(const std::vector<std::string>& models,
   const std::vector<std::string> names = ModelNames(models);
   std::vector<PositionLoss> losses;
   for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Type());
+    const EvalModel model = EvalModel::Load(models[i], eval.Type(), eval.Special());
     Scorer scorer(model.model, scoring.scorer);
-    losses.push_back(MeasurePositionLoss(names[i], model, &scorer, data, options));
+    losses.push_back(MeasurePositionLoss(names[i], model, &scorer, data, options, eval.corpus));
   }
   WarnOfOtherWindows(losses);
   const OrderedJson report = {{"task", "loss_by_position"},

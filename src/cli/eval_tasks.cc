@@ -21,14 +21,15 @@
 namespace blockformer {
 namespace {
 
-std::vector<TaskData> ReadTasks(const TaskFlags& flags, std::optional<int64_t> limit) {
+std::vector<TaskData> ReadTasks(const TaskFlags& flags, std::optional<int64_t> limit,
+                                InvalidUtf8 invalid_utf8) {
   std::vector<TaskData> tasks;
   std::set<std::string> names;
   for (const std::string& name : flags.tasks) {
     Task task = ReadTask(name, flags.data);
     Require(names.insert(task.name).second, ErrorCode::kInvalidArgument,
             "--tasks: {} stands twice; each task once is wanted", task.name);
-    std::vector<TaskItem> items = ReadItems(task, limit);
+    std::vector<TaskItem> items = ReadItems(task, limit, invalid_utf8);
     tasks.push_back({std::move(task), std::move(items)});
   }
   return tasks;
@@ -73,9 +74,10 @@ OrderedJson RunConfig(const std::string& model, std::optional<int64_t> limit, co
 
 // What must be equal for scores to be continued.
 RunSettings SettingsOf(const std::string& model, const std::vector<TaskData>& tasks,
-                       std::optional<int64_t> limit, const Scorer& scorer) {
+                       std::optional<int64_t> limit, const EvalFlags& eval, const Scorer& scorer) {
   RunSettings settings = ModelSettings(model);
   AddSettings(ScoringSettings(scorer), &settings);
+  AddSettings(eval.ReadingSettings(), &settings);
   OrderedJson hashes = OrderedJson::array();
   for (const TaskData& data : tasks) hashes.push_back({data.task.name, HashOf(data)});
   OrderedJson flags = {{"--tasks", hashes}};
@@ -131,16 +133,19 @@ int64_t CountUnscored(const TaskRequests& requests, const std::vector<RequestSco
 
 void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
                    std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
-  const std::vector<TaskData> tasks = ReadTasks(flags, limit);
+  const std::vector<TaskData> tasks = ReadTasks(flags, limit, eval.corpus.invalid_utf8);
   RefuseToOverwriteData(output, tasks);
-  const EvalModel model = EvalModel::Load(model_directory, eval.Type());
+  const EvalModel model = EvalModel::Load(model_directory, eval.Type(), eval.Special());
   Scorer scorer(model.model, eval.scorer);
   const TaskRequests requests(tasks, model, scorer.options().max_length);
+  const int64_t cut = requests.CountCut();
+  WarnOfCutContexts(cut, requests.size(), scorer.options().max_length);
   CatchStopSignals();
   std::optional<ResumableLines> done;
   std::vector<RequestScore> scores;
   if (output.IsResumable()) {
-    done.emplace(output.json, SettingsOf(model_directory, tasks, limit, scorer), requests.size());
+    done.emplace(output.json, SettingsOf(model_directory, tasks, limit, eval, scorer),
+                 requests.size());
     scores = ReadScores(done->partial_path());
     if (!scores.empty()) {
       LogInfo("{}: {} of {} requests are done, going on", output.json, scores.size(),
@@ -154,6 +159,7 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
          requests.size(),
          done ? "; the same command goes on" : "; with --json FILE it could go on");
   }
+  config["cut_contexts"] = cut;
   config["unscored_tokens"] = CountUnscored(requests, scores);
   const OrderedJson report = MakeEvalReport(tasks, scores, config);
   output.Write(report, EvalTable(report));

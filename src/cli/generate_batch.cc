@@ -6,6 +6,8 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -14,6 +16,7 @@
 #include "base/resumable_lines.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
+#include "data/json_record.h"
 #include "data/prompt_reader.h"
 #include "data/result_fields.h"
 
@@ -25,24 +28,57 @@ struct InputSummary {
   uint64_t hash = 0;  // of the contents
 };
 
+// Tells of prompts that leave no room for max_tokens: in the log or, if they are an error, in that.
+class TooLongPrompts {
+ public:
+  void Add(const std::string& place, int64_t tokens) {
+    if (++count_ > kMostNamed) return;
+    names_.push_back(fmt::format("{} ({} tokens)", place, tokens));
+  }
+
+  void Report(const std::string& path, int64_t prompts, int64_t max_length,
+              const TextOptions& options) const {
+    if (count_ == 0) return;
+    std::string problem =
+        fmt::format("{}: {} of {} prompts exceed the maximal length {} with max_tokens {}: {}",
+                    path, count_, prompts, max_length, options.max_tokens, fmt::join(names_, ", "));
+    if (count_ > kMostNamed) problem += fmt::format(" and {} more", count_ - kMostNamed);
+    Require(options.too_long != TooLong::kError, ErrorCode::kInvalidArgument,
+            "{}; --too-long skip leaves them out, --too-long truncate-left cuts them", problem);
+    LogWarning("{}; they are {}", problem,
+               options.too_long == TooLong::kSkip ? "skipped" : "cut on the left");
+  }
+
+ private:
+  static constexpr int64_t kMostNamed = 20;
+
+  int64_t count_ = 0;
+  std::vector<std::string> names_;
+};
+
 // Reads all of the input and checks that every prompt fits, before anything is generated.
-InputSummary CheckInput(const std::string& path, const TextGenerator& generator,
+InputSummary CheckInput(const BatchFiles& files, const TextGenerator& generator,
                         const TextOptions& options, const ResultFields& results) {
+  const std::string& path = files.input;
   Require(!FileExists(path) || std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; --input is read twice, so that one is wanted", path);
-  PromptReader reader(path);
+  PromptReader reader(path, files.invalid_utf8);
   std::string prompt;
-  Json record;
+  JsonRecord record;
   InputSummary summary;
-  while (reader.Next(&prompt, nullptr, &record)) {
+  TooLongPrompts too_long;
+  const int64_t room = generator.max_length() - options.max_tokens;
+  Require(room >= 1, ErrorCode::kInvalidArgument,
+          "max_tokens: {} leaves no room for a prompt in the maximal length {}", options.max_tokens,
+          generator.max_length());
+  while (reader.Next(&prompt, &record)) {
     ++summary.prompts;
-    results.RequireFree(record, reader.place());
+    results.RequireFree(record);
     // An empty prompt stands for one token.
     const int64_t tokens = std::max<int64_t>(1, generator.CountTokens(prompt));
-    Require(options.max_tokens <= generator.max_length() - tokens, ErrorCode::kInvalidArgument,
-            "{}: a prompt of {} tokens and max_tokens {} exceed the maximal length {}",
-            reader.place(), tokens, options.max_tokens, generator.max_length());
+    if (tokens > room) too_long.Add(reader.place(), tokens);
   }
+  too_long.Report(path, summary.prompts, generator.max_length(), options);
   summary.hash = reader.hash();
   return summary;
 }
@@ -66,13 +102,16 @@ RunSettings SettingsOf(const BatchFiles& files, const InputSummary& input,
                              {"--min-p", options.min_p},
                              {"--seed", options.seed},
                              {"--stop", options.stop},
-                             {"--ignore-eos", options.ignore_end_of_text}};
+                             {"--ignore-eos", options.ignore_end_of_text},
+                             {"--too-long", TooLongName(options.too_long)},
+                             {"--plain-text", files.plain_text},
+                             {"--replace-invalid", files.invalid_utf8 == InvalidUtf8::kReplace}};
   AddSettings(flags, &settings);
   return settings;
 }
 
 ResultFields FieldsOf(const BatchFiles& files, int64_t samples) {
-  std::vector<std::string> names = {"text", "tokens", "finish_reason"};
+  std::vector<std::string> names = {"text", "tokens", "finish_reason", "cut_tokens", kErrorField};
   if (samples > 1) names.insert(names.begin(), "sample");
   return {files.result_prefix, names};
 }
@@ -83,10 +122,24 @@ OrderedJson ToJson(const GeneratedText& result, int64_t sample, int64_t samples)
   values["text"] = result.text;
   values["tokens"] = result.tokens.size();
   values["finish_reason"] = FinishReasonName(result.reason);
+  if (result.cut_tokens > 0) values["cut_tokens"] = result.cut_tokens;
+  if (result.reason == FinishReason::kError) values[kErrorField] = result.error;
   return values;
 }
 
 }  // namespace
+
+const char* TooLongName(TooLong too_long) {
+  switch (too_long) {
+    case TooLong::kError:
+      return "error";
+    case TooLong::kSkip:
+      return "skip";
+    case TooLong::kTruncateLeft:
+      return "truncate-left";
+  }
+  return "unknown";
+}
 
 const char* FinishReasonName(FinishReason reason) {
   switch (reason) {
@@ -98,6 +151,10 @@ const char* FinishReasonName(FinishReason reason) {
       return "stop";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kTooLong:
+      return "prompt_too_long";
+    case FinishReason::kError:
+      return "error";
   }
   return "unknown";
 }
@@ -105,17 +162,19 @@ const char* FinishReasonName(FinishReason reason) {
 void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextOptions& options,
                   int64_t samples, const std::string& model) {
   const ResultFields results = FieldsOf(files, samples);
-  const InputSummary input = CheckInput(files.input, *generator, options, results);
+  const InputSummary input = CheckInput(files, *generator, options, results);
   const int64_t total = input.prompts * samples;
   ResumableLines output(files.output, SettingsOf(files, input, *generator, options, samples, model),
                         total);
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", files.output, begin, total);
 
-  PromptReader reader(files.input);
-  std::map<int64_t, std::string> records;  // lines of the input, of the results in flight
+  ResultErrors errors(results);
+  errors.AddFile(output.partial_path());
+  PromptReader reader(files.input, files.invalid_utf8);
+  std::map<int64_t, JsonRecord> records;   // of the results in flight
   std::map<int64_t, std::string> waiting;  // results whose predecessors are not done
-  std::string record;
+  JsonRecord record;
   std::string prompt;
   int64_t line = 0;  // of output, asked for so far
   const auto next = [&]() -> std::optional<std::string> {
@@ -137,6 +196,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
     records.erase(position);
     while (!waiting.empty() && waiting.begin()->first == output.lines_done()) {
       output.Append(waiting.begin()->second);
+      errors.Add(waiting.begin()->second);
       waiting.erase(waiting.begin());
     }
     progress.Update(output.lines_done());
@@ -153,6 +213,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   output.Finish();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", total - begin, tokens,
              static_cast<double>(tokens) / seconds);
+  errors.RequireNone(files.output);
 }
 
 }  // namespace blockformer

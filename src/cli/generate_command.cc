@@ -18,6 +18,7 @@
 #include "base/program.h"
 #include "blockformer/text_generator.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "cli/generate_batch.h"
 #include "cli/generate_published.h"
 #include "config/json.h"
@@ -30,6 +31,7 @@ struct Flags {
   std::string prompt;
   std::string compat;
   std::string memory;
+  std::string too_long = "error";
   int64_t samples = 1;
   bool json = false;
   BatchFiles files;
@@ -131,6 +133,7 @@ void RefuseFlagsOfSampling(const Flags& flags) {
       {"--max-length", flags.generator.max_length != 0},
       {"--dtype", flags.generator.dtype != "auto"},
       {"--kv-dtype", flags.generator.kv_dtype != "auto"},
+      {"--plain-text", flags.files.plain_text},
       {"--memory", !flags.memory.empty()}};
   for (const auto& [name, is_set] : refused) {
     Require(!is_set, ErrorCode::kInvalidArgument,
@@ -138,6 +141,14 @@ void RefuseFlagsOfSampling(const Flags& flags) {
             "likely tokens",
             name);
   }
+}
+
+TooLong ParseTooLong(const std::string& name) {
+  for (const TooLong choice : {TooLong::kError, TooLong::kSkip, TooLong::kTruncateLeft}) {
+    if (name == TooLongName(choice)) return choice;
+  }
+  Fail(ErrorCode::kInvalidArgument,
+       "--too-long: \"{}\" is not known; one of error, skip, truncate-left is wanted", name);
 }
 
 int64_t ReadMemory(const std::string& size) {
@@ -159,6 +170,12 @@ void Generate(Flags flags, bool prompt_given) {
           "--result-prefix: goes with --input, whose lines get the results");
   CheckOutputs({{"--output", flags.files.output}}, {flags.files.input, flags.model},
                flags.files.force);
+  flags.text.too_long = ParseTooLong(flags.too_long);
+  Require(batch || flags.text.too_long == TooLong::kError, ErrorCode::kInvalidArgument,
+          "--too-long: {} has no meaning without --input", flags.too_long);
+  Require(batch || flags.files.invalid_utf8 == InvalidUtf8::kError, ErrorCode::kInvalidArgument,
+          "--replace-invalid: has no meaning without --input");
+  flags.generator.plain_text = flags.files.plain_text;
   if (!flags.compat.empty()) {
     Require(flags.compat == "published", ErrorCode::kInvalidArgument,
             "--compat: \"{}\" is not known; published is", flags.compat);
@@ -191,8 +208,10 @@ void AddGenerateCommand(CLI::App& app) {
   CLI::Option* prompt = command->add_option(
       "--prompt", flags->prompt, "Text to continue; - or no prompt at all reads standard input");
   command
-      ->add_option("--input", flags->files.input,
-                   "JSON lines with a field \"prompt\"; what a line holds is kept as it is")
+      ->add_option(
+          "--input", flags->files.input,
+          "JSON lines, also .zst or .gz, with a field \"prompt\"; what a line holds is kept "
+          "as it is")
       ->type_name("FILE");
   command
       ->add_option("--output", flags->files.output,
@@ -204,6 +223,14 @@ void AddGenerateCommand(CLI::App& app) {
                    "Before the names of these fields, for lines that have fields of the same names")
       ->type_name("P");
   command->add_flag("--force", flags->files.force, "Replace an output file that is there");
+  AddReplaceInvalidFlag(command, &flags->files.invalid_utf8);
+  command
+      ->add_option("--too-long", flags->too_long,
+                   "Prompts of --input that leave no room for --max-tokens: error, skip, or "
+                   "truncate-left, which continues their last tokens")
+      ->capture_default_str();
+  command->add_flag("--plain-text", flags->files.plain_text,
+                    "The text of a special token in a prompt is text; otherwise it is the token");
   TextOptions& text = flags->text;
   command->add_option("--max-tokens", text.max_tokens, "Tokens to generate")->capture_default_str();
   command->add_option("--temperature", text.temperature, "0 takes the most likely token")

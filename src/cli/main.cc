@@ -1,7 +1,9 @@
 // blockformer: one program, a command a file.
 #include <fmt/format.h>
 
-#include "base/parallel.h"
+#include <string>
+#include <vector>
+
 #include "base/program.h"
 #include "blockformer/version.h"
 #include "cli/commands.h"
@@ -9,6 +11,25 @@
 
 namespace blockformer {
 namespace {
+
+// Names a command that is not known also where --help or --version stands beside it. Flags before a
+// command's name take no values.
+void CheckCommands(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* command = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.starts_with("-")) continue;
+    std::vector<std::string> names;
+    const CLI::App* next = nullptr;
+    for (const CLI::App* inner : command->get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(inner->get_name());
+      if (inner->get_name() == argument) next = inner;
+    }
+    if (names.empty()) return;
+    RequireCommand(command->get_display_name(), argument, names);
+    command = next;
+  }
+}
 
 int Main(int argc, char** argv) {
   CLI::App app("Trains, evaluates and serves Block Transformers (arXiv 2406.02657).",
@@ -26,6 +47,7 @@ int Main(int argc, char** argv) {
   AddBenchCommand(app);
   AddEvalDataCommand(app);
   AddDoctorCommand(app);
+  CheckCommands(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -38,7 +60,6 @@ int Main(int argc, char** argv) {
 }  // namespace blockformer
 
 int main(int argc, char** argv) {
-  blockformer::LimitSpinning(argv);
   return blockformer::RunProgram("blockformer", [&] {
     blockformer::ChooseIsa();
     return blockformer::Main(argc, argv);

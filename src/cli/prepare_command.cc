@@ -11,6 +11,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "config/json.h"
 #include "data/prepare.h"
 
@@ -22,18 +23,19 @@ constexpr char kDescription[] =
     "PREFIX.json with its counts.";
 
 constexpr char kFooter[] =
-    "Inputs, by name: .jsonl and .json are JSON lines, one document a line; anything else is plain "
-    "text, one document a file; .zst after either is decompressed; - reads JSON lines from "
-    "standard "
-    "input. A document or line may be 1 GiB long. End-of-text tokens are not stored: training adds "
-    "them when it packs documents. The result does not depend on the number of threads.\n\n"
+    "End-of-text tokens are not stored: training adds them when it packs documents. The result "
+    "does not depend on the number of threads.\n\n"
     "Example: blockformer prepare --tokenizer tokenizer.json --output data/books "
     "--validation-fraction 0.01 books.jsonl.zst";
 
 struct Flags {
   PrepareOptions options;
-  bool replace_invalid = false;
+  bool parse_special = false;
   bool json = false;
+
+  SpecialTokens Special() const {
+    return parse_special ? SpecialTokens::kParse : SpecialTokens::kPlainText;
+  }
 };
 
 OrderedJson ToJson(const std::string& prefix, const TokenFileInfo& info) {
@@ -48,7 +50,8 @@ void PrintSplit(const char* name, const std::string& prefix, const TokenFileInfo
              info.tokens, info.text_bytes, prefix);
 }
 
-void PrintJson(const PrepareOptions& options, const PrepareSummary& summary, double seconds) {
+void PrintJson(const Flags& flags, const PrepareSummary& summary, double seconds) {
+  const PrepareOptions& options = flags.options;
   TokenFileInfo total = summary.train;
   OrderedJson splits = {{"train", ToJson(options.output_prefix, summary.train)}};
   if (summary.validation) {
@@ -59,6 +62,9 @@ void PrintJson(const PrepareOptions& options, const PrepareSummary& summary, dou
   }
   const OrderedJson json = {{"documents", total.documents},
                             {"empty_documents", summary.empty_documents},
+                            {"null_documents", summary.null_documents},
+                            {"special_tokens", summary.special_tokens},
+                            {"special_tokens_are", flags.parse_special ? "tokens" : "text"},
                             {"tokens", total.tokens},
                             {"bytes", total.text_bytes},
                             {"tokens_per_byte", static_cast<double>(total.tokens) /
@@ -69,13 +75,22 @@ void PrintJson(const PrepareOptions& options, const PrepareSummary& summary, dou
   fmt::print("{}\n", ToText(json, 2));
 }
 
-void PrintText(const PrepareOptions& options, const PrepareSummary& summary) {
+void PrintText(const Flags& flags, const PrepareSummary& summary) {
+  const PrepareOptions& options = flags.options;
   PrintSplit("train", options.output_prefix, summary.train);
   if (summary.validation) {
     PrintSplit("validation", ValidationPrefix(options.output_prefix), *summary.validation);
   }
   if (summary.empty_documents > 0) {
     fmt::print("{} empty documents were left out\n", summary.empty_documents);
+  }
+  if (summary.null_documents > 0) {
+    fmt::print("{} documents whose text is null were left out\n", summary.null_documents);
+  }
+  if (summary.special_tokens > 0) {
+    fmt::print("special tokens stand {} times in the documents and became {}\n",
+               summary.special_tokens,
+               flags.parse_special ? "tokens" : "text; --parse-special makes tokens of them");
   }
 }
 
@@ -91,8 +106,8 @@ void MakeParentDirectory(const std::string& path) {
   if (!parent.empty()) MakeDirectories(parent);
 }
 
-PrepareSummary PrepareWithProgress(const PrepareOptions& options) {
-  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer_path);
+PrepareSummary PrepareWithProgress(const PrepareOptions& options, SpecialTokens special) {
+  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer_path, special);
   std::optional<ProgressBar> bar;
   return PrepareTokenFiles(tokenizer, options, [&](const PrepareProgress& progress) {
     if (StopRequested()) {
@@ -107,19 +122,18 @@ PrepareSummary PrepareWithProgress(const PrepareOptions& options) {
 }
 
 void RunPrepare(const Flags& flags) {
-  PrepareOptions options = flags.options;
-  options.corpus.invalid_utf8 = flags.replace_invalid ? InvalidUtf8::kReplace : InvalidUtf8::kError;
+  const PrepareOptions& options = flags.options;
   CatchStopSignals();
   WarnOfOlderValidation(options);
   MakeParentDirectory(options.output_prefix);
   const auto begin = std::chrono::steady_clock::now();
-  const PrepareSummary summary = PrepareWithProgress(options);
+  const PrepareSummary summary = PrepareWithProgress(options, flags.Special());
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (flags.json) {
-    PrintJson(options, summary, seconds);
+    PrintJson(flags, summary, seconds);
   } else {
-    PrintText(options, summary);
+    PrintText(flags, summary);
   }
 }
 
@@ -130,8 +144,8 @@ void AddPrepareCommand(CLI::App& app) {
   PrepareOptions& options = flags->options;
   options.threads = NumThreads();
   CLI::App* command = app.add_subcommand("prepare", kDescription);
-  command->footer(kFooter);
-  command->add_option("files", options.inputs, "Text, JSON lines, or either compressed by zstd")
+  command->footer(std::string(kCorpusHelp) + "\n\n" + kFooter);
+  command->add_option("files", options.inputs, "Text, JSON lines, or either compressed")
       ->type_name("FILE")
       ->required();
   command
@@ -149,10 +163,9 @@ void AddPrepareCommand(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--seed", options.seed, "Which documents are held out")
       ->capture_default_str();
-  command->add_option("--field", options.corpus.text_field, "Field of a JSON line with the text")
-      ->capture_default_str();
-  command->add_flag("--replace-invalid", flags->replace_invalid,
-                    "Replace invalid UTF-8 by U+FFFD; otherwise it is an error");
+  AddCorpusFlags(command, &options.corpus);
+  command->add_flag("--parse-special", flags->parse_special,
+                    "The text of a special token in a document is the token; otherwise it is text");
   command->add_option("--threads", options.threads, "Threads that tokenise")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

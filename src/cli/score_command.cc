@@ -11,6 +11,7 @@
 #include "base/program.h"
 #include "base/resumable_lines.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
@@ -34,6 +35,7 @@ RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& 
   RunSettings settings = ModelSettings(flags.model);
   settings["input"] = fmt::format("{} lines with hash {:016x}", file.lines, file.hash);
   AddSettings(ScoringSettings(scorer), &settings);
+  AddSettings(flags.eval.ReadingSettings(), &settings);
   AddSettings({{"--result-prefix", flags.result_prefix}}, &settings);
   return settings;
 }
@@ -41,16 +43,20 @@ RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& 
 void Score(Flags flags) {
   CheckOutputs({{"--output", flags.output}}, {flags.input, flags.model}, flags.force);
   flags.eval.Apply();
-  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type());
+  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type(), flags.eval.Special());
   Scorer scorer(model.model, flags.eval.scorer);
   const ResultFields results = ScoreFields(flags.result_prefix);
-  const ScoreFile file = CheckScoreFile(flags.input, model, scorer.options().max_length, results);
+  const ScoreFile file = CheckScoreFile(flags.input, flags.eval.corpus.invalid_utf8, model,
+                                        scorer.options().max_length, results);
+  WarnOfCutContexts(file.cut_contexts, file.lines, scorer.options().max_length);
   CatchStopSignals();
   ResumableLines output(flags.output, SettingsOf(flags, file, scorer), file.lines);
   const int64_t begin = output.lines_done();
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", flags.output, begin, file.lines);
+  ResultErrors errors(results);
+  errors.AddFile(output.partial_path());
   const auto start = std::chrono::steady_clock::now();
-  const int64_t tokens = ScoreLines(file, model, results, &scorer, &output);
+  const int64_t tokens = ScoreLines(file, model, results, &scorer, &output, &errors);
   if (output.lines_done() < file.lines) {
     Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}{}", flags.output, output.lines_done(),
          file.lines, output.partial_path().empty() ? "" : "; the same command goes on");
@@ -60,6 +66,7 @@ void Score(Flags flags) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", file.lines - begin, tokens,
              static_cast<double>(tokens) / seconds);
+  errors.RequireNone(flags.output);
 }
 
 }  // namespace
@@ -70,16 +77,18 @@ void AddScoreCommand(CLI::App& app) {
       app.add_subcommand("score", "Writes the log-likelihoods that a model gives texts.");
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command
-      ->add_option("--input", flags->input,
-                   "JSON lines, also .zst: each with \"context\" and \"continuation\", or with "
-                   "\"text\", all of which is scored; what a line holds is kept as it is")
+      ->add_option(
+          "--input", flags->input,
+          "JSON lines, also .zst or .gz: each with \"context\" and \"continuation\", or with "
+          "\"text\", all of which is scored; what a line holds is kept as it is")
       ->required()
       ->type_name("FILE");
   command
       ->add_option(
           "--output", flags->output,
           "The same lines with \"log_likelihood\" (in nats), \"tokens\", and \"is_greedy\" "
-          "or \"bytes\"; an interrupted run continues where it was; - is standard output")
+          "or \"bytes\", and \"cut_tokens\" where the context is too long; an interrupted run "
+          "continues where it was; - is standard output")
       ->required()
       ->type_name("FILE");
   command
@@ -87,6 +96,7 @@ void AddScoreCommand(CLI::App& app) {
                    "Before the names of these fields, for lines that have fields of the same names")
       ->type_name("P");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
+  AddReplaceInvalidFlag(command, &flags->eval.corpus.invalid_utf8);
   flags->eval.AddTo(command);
   command->callback([flags] { Score(*flags); });
 }

@@ -1,4 +1,5 @@
 #include <charconv>
+#include <deque>
 #include <filesystem>
 #include <iostream>
 #include <iterator>
@@ -15,8 +16,11 @@
 #include "base/progress.h"
 #include "checkpoint/model_directory.h"
 #include "cli/commands.h"
+#include "cli/corpus_flags.h"
 #include "config/json.h"
 #include "data/corpus.h"
+#include "data/json_record.h"
+#include "text/added_tokens.h"
 #include "text/bpe_trainer.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_file.h"
@@ -26,6 +30,7 @@ namespace blockformer {
 namespace {
 
 constexpr char kInput[] = "standard input";
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 struct TrainFlags {
   BpeTrainerOptions options;
@@ -33,23 +38,24 @@ struct TrainFlags {
   std::vector<std::string> files;
   std::string output;
   int threads = NumThreads();
-  bool replace_invalid = false;
+  bool parse_special = false;
   bool force = false;
 };
 
 struct CodeFlags {
   std::string tokenizer;
   bool text = false;
-  bool replace_invalid = false;
+  bool plain_text = false;
+  InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
   bool skip_special = false;
 };
 
 // The text itself if it is valid UTF-8, else with U+FFFD if that is asked for. `where` opens the
 // message of the error.
-std::string CheckText(std::string text, bool replace, const std::string& where) {
+std::string CheckText(std::string text, InvalidUtf8 invalid_utf8, const std::string& where) {
   const size_t valid = FindInvalidUtf8(text);
   if (valid == text.size()) return text;
-  Require(replace, ErrorCode::kInvalidArgument,
+  Require(invalid_utf8 == InvalidUtf8::kReplace, ErrorCode::kInvalidArgument,
           "{}: byte {} of the text, 0x{:02X}, is not valid UTF-8; --replace-invalid replaces it",
           where, valid, static_cast<uint8_t>(text[valid]));
   return ReplaceInvalidUtf8(text);
@@ -72,38 +78,84 @@ void FailIfInterrupted() {
           "tokenizer train: interrupted; nothing was written");
 }
 
-class CorpusProgress {
+AddedTokenMatcher MakeSpecialMatcher() {
+  std::vector<AddedToken> tokens;
+  for (const std::string_view content : kTrainedSpecialTokens) {
+    tokens.push_back({.content = std::string(content), .special = true});
+  }
+  return AddedTokenMatcher(std::move(tokens));
+}
+
+// Reads the texts to learn from.
+class TrainingTexts {
  public:
-  explicit CorpusProgress(const TrainFlags& flags)
+  explicit TrainingTexts(const TrainFlags& flags)
       : flags_(flags),
         reader_(flags.files, flags.corpus),
         bar_("read", static_cast<int64_t>(reader_.TotalBytes()), "bytes") {}
 
-  bool Next(std::string* document) {
-    FailIfInterrupted();
-    CorpusRecord record;
-    if (!reader_.NextRecord(&record)) {
-      bar_.Finish();
-      return false;
+  // The next document or, where special tokens are tokens, the next part between two of them.
+  bool Next(std::string* text) {
+    while (parts_.empty()) {
+      FailIfInterrupted();
+      CorpusRecord record;
+      if (!reader_.NextRecord(&record)) {
+        bar_.Finish();
+        return false;
+      }
+      AddDocument(std::move(record));
+      bar_.Update(static_cast<int64_t>(reader_.BytesRead()));
     }
-    const std::string where = record.location;
-    *document =
-        CheckText(ExtractText(std::move(record), flags_.corpus), flags_.replace_invalid, where);
-    bar_.Update(static_cast<int64_t>(reader_.BytesRead()));
+    *text = std::move(parts_.front());
+    parts_.pop_front();
     return true;
   }
 
+  // Says what in the documents read is not what it may seem to be.
+  void Report() const {
+    if (null_documents_ > 0) {
+      fmt::print("{} documents whose text is null were left out\n", null_documents_);
+    }
+    if (special_tokens_ > 0) {
+      fmt::print(
+          "special tokens stand {} times in the documents and were {}\n", special_tokens_,
+          flags_.parse_special ? "left out" : "learned as text; --parse-special leaves them out");
+    }
+  }
+
  private:
+  void AddDocument(CorpusRecord record) {
+    const std::string where = record.location;
+    std::optional<std::string> document = ExtractText(std::move(record), flags_.corpus);
+    if (!document) {
+      ++null_documents_;
+      return;
+    }
+    std::string text = CheckText(*std::move(document), flags_.corpus.invalid_utf8, where);
+    const std::vector<AddedTokenMatcher::Match> matches = special_.Find(text);
+    special_tokens_ += std::ssize(matches);
+    if (!flags_.parse_special || matches.empty()) return parts_.push_back(std::move(text));
+    size_t begin = 0;
+    for (const AddedTokenMatcher::Match& match : matches) {
+      parts_.push_back(text.substr(begin, match.begin - begin));
+      begin = match.end;
+    }
+    parts_.push_back(text.substr(begin));
+  }
+
   const TrainFlags& flags_;
   CorpusReader reader_;
   ProgressBar bar_;
+  AddedTokenMatcher special_ = MakeSpecialMatcher();
+  std::deque<std::string> parts_;
+  int64_t null_documents_ = 0;
+  int64_t special_tokens_ = 0;
 };
 
-TokenizerDescription TrainWithProgress(const TrainFlags& flags) {
-  CorpusProgress corpus(flags);
+TokenizerDescription TrainWithProgress(const TrainFlags& flags, TrainingTexts* texts) {
   std::optional<ProgressBar> bar;
   const auto next_document = [&](std::string* document) {
-    if (corpus.Next(document)) return true;
+    if (texts->Next(document)) return true;
     bar.emplace("merge", flags.options.vocab_size, "entries");
     bar->StartAt(kMinTrainedVocabulary);
     return false;
@@ -116,24 +168,38 @@ TokenizerDescription TrainWithProgress(const TrainFlags& flags) {
   return TrainBpe(next_document, options);
 }
 
-void RunTrain(TrainFlags flags) {
-  flags.corpus.invalid_utf8 = flags.replace_invalid ? InvalidUtf8::kReplace : InvalidUtf8::kError;
+void RunTrain(const TrainFlags& flags) {
   SetNumThreads(flags.threads);
   CatchStopSignals();
   MakeDirectories(flags.output);
   const std::string path = (std::filesystem::path(flags.output) / kTokenizerFile).string();
   CheckOutputs({{"--output", path}}, flags.files, flags.force);
-  const TokenizerDescription description = TrainWithProgress(flags);
+  TrainingTexts texts(flags);
+  const TokenizerDescription description = TrainWithProgress(flags, &texts);
   const auto vocab_size = static_cast<int32_t>(description.vocabulary.size());
   if (vocab_size < flags.options.vocab_size) {
     LogWarning("the text has pairs for {} entries only, not for {}: no other pair occurs {} times",
                vocab_size, flags.options.vocab_size, flags.options.min_frequency);
   }
   WriteFileAtomically(path, WriteTokenizerJson(description));
+  texts.Report();
   fmt::print("{}: {} entries\n", path, vocab_size);
 }
 
 // Encodes and decodes.
+
+// Reads the next line of standard input, without its end; false at the end.
+bool ReadLine(const std::string& where, std::string* line) {
+  line->clear();
+  std::streambuf* input = std::cin.rdbuf();
+  for (int c = input->sbumpc(); c != EOF; c = input->sbumpc()) {
+    if (c == '\n') return true;
+    Require(line->size() < CorpusOptions().max_line_bytes, ErrorCode::kExhausted,
+            "{}: is longer than {} bytes", where, CorpusOptions().max_line_bytes);
+    line->push_back(static_cast<char>(c));
+  }
+  return !line->empty();
+}
 
 // Calls convert(line, where) for every line of standard input that is not blank and writes what it
 // returns as a line. Output is flushed whenever the next line has to be waited for, so that another
@@ -141,7 +207,8 @@ void RunTrain(TrainFlags flags) {
 template <typename Convert>
 void ConvertLines(Convert&& convert) {
   std::string line;
-  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1; ReadLine(fmt::format("{}: line {}", kInput, number), &line); ++number) {
+    if (number == 1 && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     std::cout << convert(line, fmt::format("{}: line {}", kInput, number)) << '\n';
     if (std::cin.rdbuf()->in_avail() <= 0) std::cout.flush();
@@ -154,8 +221,7 @@ std::string ReadInput() {
 
 std::string EncodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const std::string& line,
                        const std::string& where) {
-  const Json json = ParseJson(CheckText(line, flags.replace_invalid, where), where);
-  const std::string text = ObjectReader(json, where).String("text");
+  const std::string text = JsonRecord(line, where).Text("text", flags.invalid_utf8);
   const std::vector<int32_t> ids = WithPlace(where, [&] { return tokenizer.Encode(text); });
   return Json{{"ids", ids}}.dump();
 }
@@ -163,12 +229,13 @@ std::string EncodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const
 std::string DecodeIds(const Tokenizer& tokenizer, const CodeFlags& flags,
                       const std::vector<int32_t>& ids, const std::string& where) {
   std::string text = WithPlace(where, [&] { return tokenizer.Decode(ids, flags.skip_special); });
-  return CheckText(std::move(text), flags.replace_invalid, where);
+  return CheckText(std::move(text), flags.invalid_utf8, where);
 }
 
 std::string DecodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const std::string& line,
                        const std::string& where) {
-  const Json json = ParseJson(CheckText(line, flags.replace_invalid, where), where);
+  std::string left_out;  // of fields that are not used
+  const Json json = JsonRecord(line, where).ToJson(flags.invalid_utf8, &left_out);
   const ObjectReader reader(json, where);
   const Json& list = reader.Raw("ids");
   if (!list.is_array()) reader.FailField("ids", "a list of ids is wanted");
@@ -198,9 +265,10 @@ std::vector<int32_t> ReadIds() {
 
 void RunEncode(const CodeFlags& flags) {
   std::ios::sync_with_stdio(false);
-  const Tokenizer tokenizer = Tokenizer::Load(flags.tokenizer);
+  const Tokenizer tokenizer = Tokenizer::Load(
+      flags.tokenizer, flags.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
   if (flags.text) {
-    const std::string text = CheckText(ReadInput(), flags.replace_invalid, kInput);
+    const std::string text = CheckText(ReadInput(), flags.invalid_utf8, kInput);
     const std::vector<int32_t> ids = WithPlace(kInput, [&] { return tokenizer.Encode(text); });
     std::cout << fmt::format("{}\n", fmt::join(ids, " "));
   } else {
@@ -229,10 +297,9 @@ void AddTrain(CLI::App* tokenizer) {
   CLI::App* command = tokenizer->add_subcommand(
       "train", "Trains a byte-level BPE tokenizer; writes DIR/tokenizer.json");
   command->footer(
-      "Inputs, by name: .jsonl and .json are JSON lines, anything else is plain text, .zst after "
-      "either is decompressed, - reads JSON lines from standard input.\n\n"
-      "Example: blockformer tokenizer train --vocab-size 8192 --output books books.jsonl.zst");
-  command->add_option("files", flags->files, "Text, JSON lines, or either compressed by zstd")
+      std::string(kCorpusHelp) +
+      "\n\nExample: blockformer tokenizer train --vocab-size 8192 --output books books.jsonl.zst");
+  command->add_option("files", flags->files, "Text, JSON lines, or either compressed")
       ->type_name("FILE")
       ->required();
   command
@@ -248,11 +315,11 @@ void AddTrain(CLI::App* tokenizer) {
                    "How often a pair must occur to become an entry")
       ->check(CLI::Range(int64_t{1}, INT64_MAX))
       ->capture_default_str();
-  command->add_option("--field", flags->corpus.text_field, "Field of a JSON line with the text")
-      ->capture_default_str();
-  command->add_flag("--replace-invalid", flags->replace_invalid,
-                    "Replace invalid UTF-8 by U+FFFD; otherwise it is an error");
+  AddCorpusFlags(command, &flags->corpus);
   command->add_flag("--force", flags->force, "Replace a tokenizer.json that is there");
+  command->add_flag("--parse-special", flags->parse_special,
+                    "The text of <|endoftext|> or <|padding|> is the token, and not learned from; "
+                    "otherwise it is text");
   command->add_option("--threads", flags->threads, "Threads that count words")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -268,8 +335,7 @@ CLI::App* AddCode(CLI::App* tokenizer, const char* name, const char* description
       ->type_name("FILE|DIR")
       ->required();
   command->add_flag("--text", flags->text, text_description);
-  command->add_flag("--replace-invalid", flags->replace_invalid,
-                    "Replace invalid UTF-8 by U+FFFD; otherwise it is an error");
+  AddReplaceInvalidFlag(command, &flags->invalid_utf8);
   return command;
 }
 
@@ -279,6 +345,8 @@ void AddEncode(CLI::App* tokenizer) {
       tokenizer, "encode",
       "Reads JSON lines {\"text\": ...} on standard input and writes {\"ids\": [...]} for each",
       "Read all of standard input as one text and write its ids on one line", flags);
+  command->add_flag("--plain-text", flags->plain_text,
+                    "The text of a special token is text; otherwise it is the token");
   command->callback([flags] { RunEncode(*flags); });
 }
 

@@ -54,6 +54,12 @@ class StrictHandler : public nlohmann::detail::json_sax_dom_parser<Json> {
   std::vector<std::unordered_set<std::string>> keys_;
 };
 
+bool IsIntegerWithin(const Json& value, int64_t min, int64_t max) {
+  const bool fits = value.is_number_integer() &&
+                    !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX);
+  return fits && value.get<int64_t>() >= min && value.get<int64_t>() <= max;
+}
+
 }  // namespace
 
 Json ParseJson(std::string_view text, const std::string& source) {
@@ -121,9 +127,7 @@ const Json& ObjectReader::Required(const std::string& key) const {
 
 int64_t ObjectReader::Int(const std::string& key, int64_t min, int64_t max) const {
   const Json& value = Required(key);
-  const bool fits = value.is_number_integer() &&
-                    !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX);
-  if (!fits || value.get<int64_t>() < min || value.get<int64_t>() > max) {
+  if (!IsIntegerWithin(value, min, max)) {
     FailField(key, fmt::format("{} is not possible; an integer from {} to {} is wanted",
                                value.dump(), min, max));
   }
@@ -133,6 +137,20 @@ int64_t ObjectReader::Int(const std::string& key, int64_t min, int64_t max) cons
 int64_t ObjectReader::Int(const std::string& key, int64_t min, int64_t max,
                           int64_t fallback) const {
   return Has(key) ? Int(key, min, max) : fallback;
+}
+
+std::vector<int64_t> ObjectReader::Ints(const std::string& key, int64_t min, int64_t max) const {
+  const Json& value = Required(key);
+  if (!value.is_array()) return {Int(key, min, max)};
+  const bool right = !value.empty() && std::all_of(value.begin(), value.end(), [&](const Json& e) {
+    return IsIntegerWithin(e, min, max);
+  });
+  if (!right) {
+    FailField(key, fmt::format("{} is not possible; an integer from {} to {} is wanted, or a list "
+                               "of such",
+                               value.dump(), min, max));
+  }
+  return value.get<std::vector<int64_t>>();
 }
 
 double ObjectReader::Number(const std::string& key, double min, double max) const {

@@ -48,6 +48,8 @@ class ObjectReader {
   bool Has(const std::string& key) const;  // true if present and not null
   int64_t Int(const std::string& key, int64_t min, int64_t max) const;
   int64_t Int(const std::string& key, int64_t min, int64_t max, int64_t fallback) const;
+  // One integer, or a list of at least one.
+  std::vector<int64_t> Ints(const std::string& key, int64_t min, int64_t max) const;
   double Number(const std::string& key, double min, double max) const;
   double Number(const std::string& key, double min, double max, double fallback) const;
   bool Bool(const std::string& key) const;

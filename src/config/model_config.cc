@@ -137,9 +137,20 @@ OrderedJson WriteTokenDecoder(const ModelConfig& config) {
   return json;
 }
 
+// Llama's and others' configurations name several.
+void ReadEosTokenIds(const ObjectReader& reader, ModelConfig* config) {
+  constexpr char kKey[] = "eos_token_id";
+  if (!reader.Has(kKey)) return;
+  const std::vector<int64_t> ids = reader.Ints(kKey, 0, kMaxVocabulary);
+  config->eos_token_id = ids.front();
+  for (const int64_t id : ids) {
+    if (!config->EndsText(id)) config->other_eos_token_ids.push_back(id);
+  }
+}
+
 void ReadCommon(const ObjectReader& reader, ModelConfig* config) {
   config->vocab_size = reader.Int("vocab_size", 1, kMaxVocabulary);
-  config->eos_token_id = reader.Int("eos_token_id", 0, kMaxVocabulary, 0);
+  ReadEosTokenIds(reader, config);
   config->pad_token_id = reader.Int("pad_token_id", 0, kMaxVocabulary, 0);
 }
 
@@ -331,7 +342,9 @@ const char* KindName(const ModelConfig& config) {
 void ValidateModelConfig(const ModelConfig& config, const std::string& source) {
   const bool block = config.kind == ModelKind::kBlock;
   ValidateTransformer(config.decoder, block ? source + ": block_decoder" : source);
-  for (const int64_t id : {config.eos_token_id, config.pad_token_id}) {
+  std::vector<int64_t> ids = config.other_eos_token_ids;
+  ids.insert(ids.end(), {config.eos_token_id, config.pad_token_id});
+  for (const int64_t id : ids) {
     Require(id < config.vocab_size, ErrorCode::kInvalidArgument,
             "{}: the end-of-text or padding id {} is not below vocab_size {}", source, id,
             config.vocab_size);
@@ -390,6 +403,13 @@ ModelConfig ModelConfigFromRecipe(const ObjectReader& model) {
   return config;
 }
 
+OrderedJson EosTokenIdsToJson(const ModelConfig& config) {
+  if (config.other_eos_token_ids.empty()) return config.eos_token_id;
+  OrderedJson ids = OrderedJson::array({config.eos_token_id});
+  for (const int64_t id : config.other_eos_token_ids) ids.push_back(id);
+  return ids;
+}
+
 OrderedJson ModelConfigToJson(const ModelConfig& config) {
   if (config.kind == ModelKind::kVanilla) {
     OrderedJson json = {{"architectures", {"GPTNeoXForCausalLM"}},
@@ -402,7 +422,7 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
                             {"tie_word_embeddings", false},
                             {"initializer_range", 0.02},
                             {"bos_token_id", config.eos_token_id},
-                            {"eos_token_id", config.eos_token_id},
+                            {"eos_token_id", EosTokenIdsToJson(config)},
                             {"pad_token_id", config.pad_token_id},
                             {"torch_dtype", "float32"},
                             {"blockformer", {{"padding", WritePadding({false, false})}}}});
@@ -413,7 +433,7 @@ OrderedJson ModelConfigToJson(const ModelConfig& config) {
           {"vocab_size", config.vocab_size},
           {"max_length", config.max_length},
           {"block_length", config.block_length},
-          {"eos_token_id", config.eos_token_id},
+          {"eos_token_id", EosTokenIdsToJson(config)},
           {"pad_token_id", config.pad_token_id},
           {"embedder", WriteEmbedder(config.embedder)},
           {"block_decoder", WriteTransformer(config.decoder)},
@@ -426,7 +446,7 @@ OrderedJson ModelConfigToRecipe(const ModelConfig& config) {
     return {{"type", "vanilla"},
             {"vocab_size", config.vocab_size},
             {"max_length", config.max_length},
-            {"eos_token_id", config.eos_token_id},
+            {"eos_token_id", EosTokenIdsToJson(config)},
             {"pad_token_id", config.pad_token_id},
             {"decoder", WriteTransformer(config.decoder)}};
   }

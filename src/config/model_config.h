@@ -1,8 +1,10 @@
 #ifndef BLOCKFORMER_CONFIG_MODEL_CONFIG_H_
 #define BLOCKFORMER_CONFIG_MODEL_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "config/json.h"
 
@@ -107,7 +109,9 @@ struct ModelConfig {
   ModelKind kind = ModelKind::kBlock;
   int64_t vocab_size = 0;     // rows of the vocabulary tables, padding included
   int64_t max_length = 2048;  // context in tokens that the model is trained for
+  // Ends a text: training writes it behind each document, and generation stops at it.
   int64_t eos_token_id = 0;
+  std::vector<int64_t> other_eos_token_ids;  // more ids at which generation stops
   int64_t pad_token_id = 0;
 
   // The vanilla decoder, or the block decoder.
@@ -135,6 +139,11 @@ struct ModelConfig {
     return embedder.type == EmbedderType::kRobertaCls ? embedder.encoder.num_cls_tokens
                                                       : block_length;
   }
+  // Whether a generated token ends a text.
+  bool EndsText(int64_t id) const {
+    return id == eos_token_id || std::find(other_eos_token_ids.begin(), other_eos_token_ids.end(),
+                                           id) != other_eos_token_ids.end();
+  }
   // The id that fills up the first block of a prompt.
   int64_t PromptPadId() const {
     return kind == ModelKind::kBlock && embedder.type != EmbedderType::kLookup
@@ -155,6 +164,8 @@ void ValidateModelConfig(const ModelConfig& config, const std::string& source);
 // config.json: for a vanilla model a Hugging Face GPTNeoXConfig, for a block model our own form
 // (docs/model-directory.md); what a reader does not know is ignored there. The result is valid.
 ModelConfig ModelConfigFromJson(const Json& json, const std::string& source);
+// An id, or a list if several end a text.
+OrderedJson EosTokenIdsToJson(const ModelConfig& config);
 OrderedJson ModelConfigToJson(const ModelConfig& config);
 
 // The `model` section of a recipe: the fields of config.json, where unknown fields are errors, and

@@ -13,7 +13,7 @@
 namespace blockformer {
 namespace {
 
-constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxYamlDepth = 64;
 
 template <typename Number>
 bool ParseWhole(std::string_view text, Number* value) {
@@ -125,7 +125,7 @@ class JsonBuilder : public YAML::EventHandler {
   void Start(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Json value) {
     RejectAnchor(mark, anchor);
     RejectTag(mark, tag);
-    if (open_.size() >= kMaxDepth) FailAt(mark, "nested too deeply");
+    if (open_.size() >= kMaxYamlDepth) FailAt(mark, "nested too deeply");
     open_.push_back(Add(mark, std::move(value)));
     keys_.emplace_back();
     has_key_.push_back(false);

@@ -1,5 +1,6 @@
 #include "data/corpus.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
@@ -7,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "config/json.h"
-#include "text/utf8.h"
+#include "data/compression.h"
+#include "data/json_record.h"
 
 namespace blockformer {
 namespace {
@@ -16,23 +17,32 @@ namespace {
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-bool HoldsJsonLines(std::string_view path) {
+bool HoldsJsonLines(std::string_view path, InputFormat format) {
+  if (format != InputFormat::kAuto) return format == InputFormat::kJsonLines;
   if (path == kStandardInput) return true;
-  if (path.ends_with(".zst")) path.remove_suffix(4);
-  return path.ends_with(".jsonl") || path.ends_with(".json");
+  const std::string_view name = WithoutCompression(path);
+  constexpr std::string_view kEndings[] = {".jsonl", ".ndjson", ".jsonlines", ".jl", ".json"};
+  return std::ranges::any_of(kEndings, [&](auto ending) { return HasEnding(name, ending); });
+}
+
+// Pipes and devices, which must not be opened twice.
+bool CanBeReadOnce(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  return std::filesystem::is_other(status);
 }
 
 // The total size of the files, or 0 if one is not a regular file. Regular files are opened once, so
-// that what cannot be read is known before hours of work; a pipe must not be opened twice.
+// that what cannot be read is known before hours of work.
 uint64_t CheckFiles(const std::vector<std::string>& paths) {
   uint64_t total = 0;
   bool is_known = true;
   for (const std::string& path : paths) {
-    std::error_code ignored;
-    if (path == kStandardInput || std::filesystem::is_fifo(path, ignored)) {
+    if (path == kStandardInput || CanBeReadOnce(path)) {
       is_known = false;
     } else {
       const InputStream opens(path);
+      std::error_code ignored;
       total += std::filesystem::file_size(path, ignored);
     }
   }
@@ -41,21 +51,14 @@ uint64_t CheckFiles(const std::vector<std::string>& paths) {
 
 }  // namespace
 
-std::string ExtractText(CorpusRecord record, const CorpusOptions& options) {
+std::optional<std::string> ExtractText(CorpusRecord record, const CorpusOptions& options) {
   if (!record.is_json) return std::move(record.bytes);
-  if (options.invalid_utf8 == InvalidUtf8::kReplace) {
-    record.bytes = ReplaceInvalidUtf8(record.bytes);
-  }
-  Json line = ParseJson(record.bytes, record.location);
-  Require(line.is_object(), ErrorCode::kCorrupt,
-          "{}: an object with the field \"{}\" is wanted, not {}", record.location,
-          options.text_field, line.type_name());
-  const auto field = line.find(options.text_field);
-  Require(field != line.end(), ErrorCode::kCorrupt, "{}: the field \"{}\" is missing",
-          record.location, options.text_field);
-  Require(field->is_string(), ErrorCode::kCorrupt, "{}: the field \"{}\" is {}, not a string",
-          record.location, options.text_field, field->type_name());
-  return std::move(field->get_ref<std::string&>());
+  const JsonRecord line(std::move(record.bytes), std::move(record.location));
+  if (!line.IsNull(options.text_field)) return line.Text(options.text_field, options.invalid_utf8);
+  Require(options.skip_null, ErrorCode::kInvalidArgument,
+          "{}: {}: is null; a string is wanted, and --skip-null leaves such lines out",
+          line.place(), options.text_field);
+  return std::nullopt;
 }
 
 CorpusReader::CorpusReader(std::vector<std::string> paths, CorpusOptions options)
@@ -74,7 +77,10 @@ bool CorpusReader::NextRecord(CorpusRecord* record) {
       continue;
     }
     record->location = Location();
-    if (!is_json_) CloseFile();
+    if (!is_json_) {
+      RefuseJsonLines(record->bytes);
+      CloseFile();
+    }
     return true;
   }
   return false;
@@ -82,15 +88,31 @@ bool CorpusReader::NextRecord(CorpusRecord* record) {
 
 bool CorpusReader::Next(std::string* document) {
   CorpusRecord record;
-  if (!NextRecord(&record)) return false;
-  *document = ExtractText(std::move(record), options_);
-  return true;
+  while (NextRecord(&record)) {
+    std::optional<std::string> text = ExtractText(std::move(record), options_);
+    if (!text) continue;
+    *document = *std::move(text);
+    return true;
+  }
+  return false;
+}
+
+// A model would learn the braces.
+void CorpusReader::RefuseJsonLines(std::string_view text) const {
+  if (options_.format != InputFormat::kAuto || !LooksLikeJsonLines(text)) return;
+  Fail(ErrorCode::kInvalidArgument,
+       "{}: holds JSON objects, one a line, but its name says plain text; name it .jsonl or give "
+       "--input-format jsonl to read the text in them, or --input-format text to take it as it is",
+       FileName());
+}
+
+std::string CorpusReader::FileName() const {
+  const std::string& path = paths_[next_path_ - 1];
+  return path == kStandardInput ? "standard input" : path;
 }
 
 std::string CorpusReader::Location() const {
-  const std::string& path = paths_[next_path_ - 1];
-  const std::string name = path == kStandardInput ? "standard input" : path;
-  return is_json_ ? fmt::format("{}:{}", name, line_number_) : name;
+  return is_json_ ? fmt::format("{}:{}", FileName(), line_number_) : FileName();
 }
 
 uint64_t CorpusReader::BytesRead() const {
@@ -101,14 +123,26 @@ bool CorpusReader::OpenNextFile() {
   if (next_path_ == paths_.size()) return false;
   const std::string& path = paths_[next_path_++];
   stream_.emplace(path);
-  is_json_ = HoldsJsonLines(path);
+  is_json_ = HoldsJsonLines(path, options_.format);
   line_number_ = 0;
   begin_ = end_ = 0;
-  // A file that is shorter than the mark, or arrives in smaller pieces, cannot start with it.
-  if (FillBuffer() && std::string_view(buffer_.data(), end_).starts_with(kByteOrderMark)) {
-    begin_ = kByteOrderMark.size();
-  }
+  DropByteOrderMark();
   return true;
+}
+
+void CorpusReader::DropByteOrderMark() {
+  // A stream may give fewer bytes than the mark at once.
+  while (end_ < kByteOrderMark.size()) {
+    const size_t count = stream_->Read(buffer_.data() + end_, buffer_.size() - end_);
+    if (count == 0) break;
+    end_ += count;
+  }
+  const std::string_view start(buffer_.data(), end_);
+  Require(!start.starts_with("\xFF\xFE") && !start.starts_with("\xFE\xFF"),
+          ErrorCode::kInvalidArgument,
+          "{}: begins as UTF-16 does; UTF-8 is wanted: iconv -f UTF-16 -t UTF-8 FILE > TEXT",
+          FileName());
+  if (start.starts_with(kByteOrderMark)) begin_ = kByteOrderMark.size();
 }
 
 void CorpusReader::CloseFile() {
@@ -124,9 +158,10 @@ bool CorpusReader::FillBuffer() {
 
 // Moves the next `count` bytes of the buffer to the end of the record.
 void CorpusReader::MoveBytes(size_t count, std::string* record) {
-  Require(record->size() + count <= options_.max_document_bytes, ErrorCode::kExhausted,
-          "{}: a document of more than {} bytes; split it into several", Location(),
-          options_.max_document_bytes);
+  const uint64_t most = is_json_ ? options_.max_line_bytes : options_.max_document_bytes;
+  Require(record->size() + count <= most, ErrorCode::kExhausted,
+          "{}: a {} of more than {} bytes; split it into several", Location(),
+          is_json_ ? "line" : "document", most);
   record->append(buffer_, begin_, count);
   begin_ += count;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/input_stream.h"
@@ -11,11 +12,21 @@
 
 namespace blockformer {
 
+// What the files of a corpus hold.
+enum class InputFormat {
+  kAuto,       // what their names say
+  kJsonLines,  // one document a line
+  kText,       // one document a file
+};
+
 struct CorpusOptions {
   std::string text_field = "text";  // of a JSON line; other fields are ignored
-  // For JSON, which must be UTF-8 to be read. Plain text is passed on as it is.
+  InputFormat format = InputFormat::kAuto;
+  // For the text field of JSON lines. Plain text is passed on as it is.
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
-  // A longer line of JSON or file of plain text is an error.
+  bool skip_null = false;  // leave out JSON lines whose text is null; an error otherwise
+  // A longer line of JSON, or file of plain text, is an error.
+  uint64_t max_line_bytes = uint64_t{256} << 20;
   uint64_t max_document_bytes = uint64_t{1} << 30;
 };
 
@@ -26,24 +37,27 @@ struct CorpusRecord {
   std::string location;  // for messages: "FILE", or "FILE:LINE" with lines from 1
 };
 
-// The text of a document, maybe empty. This is most of the work of reading JSON, and several
-// threads may do it at once. Throws Error(kCorrupt) that opens with the location.
-std::string ExtractText(CorpusRecord record, const CorpusOptions& options);
+// The text of a document, maybe empty; nothing for a null text that options.skip_null leaves out.
+// This is most of the work of reading JSON, and several threads may do it at once. Throws Error
+// that opens with the location, as JsonRecord does.
+std::optional<std::string> ExtractText(CorpusRecord record, const CorpusOptions& options);
 
-// Streams the documents of files in the order given. By the file's name:
-//   .jsonl, .json  JSON lines: one document a line, blank lines skipped
-//   anything else  plain text: the file is one document
-//   .zst after it  the same, compressed by zstd ("pile.jsonl.zst", "book.txt.zst")
-//   "-"            standard input, JSON lines
-// A byte order mark at the start of a file is dropped. Memory: one document and a fixed buffer,
-// whatever the size of the corpus. Not thread-safe.
+// Streams the documents of files in the order given. By the file's name, capital letters or not:
+//   .jsonl, .ndjson, .jsonlines, .jl, .json
+//                        JSON lines: one document a line, blank lines skipped
+//   anything else        plain text: the file is one document, line ends as they are
+//   .zst, .zstd or .gz   after it: the same, compressed ("pile.jsonl.zst", "book.txt.gz")
+//   "-"                  standard input, JSON lines
+// A UTF-8 byte order mark at the start of a file is dropped. Memory: one document, a fixed buffer
+// and what decompression takes, whatever the size of the corpus. Not thread-safe.
 class CorpusReader {
  public:
   // Throws Error if a file is not there, cannot be read or is a directory.
   explicit CorpusReader(std::vector<std::string> paths, CorpusOptions options = {});
 
   // Reads the next document; false after the last. Throws Error that opens with the document's
-  // location: kCorrupt, kIo, or kExhausted for one that is too long.
+  // location: what InputStream throws, kExhausted for one that is too long, and kInvalidArgument
+  // for UTF-16 and for JSON lines in a file whose name says plain text.
   bool NextRecord(CorpusRecord* record);
 
   // The same, and extracts its text.
@@ -56,11 +70,14 @@ class CorpusReader {
 
  private:
   bool OpenNextFile();
+  void DropByteOrderMark();
   void CloseFile();
   bool FillBuffer();
   bool ReadLine(std::string* line);
   void ReadRest(std::string* text);
   void MoveBytes(size_t count, std::string* record);
+  void RefuseJsonLines(std::string_view text) const;
+  std::string FileName() const;
   std::string Location() const;
 
   std::vector<std::string> paths_;

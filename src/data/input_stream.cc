@@ -1,16 +1,20 @@
 #include "data/input_stream.h"
 
+#include <sys/stat.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 
 namespace blockformer {
 namespace {
+
+constexpr size_t kCompressedBufferBytes = size_t{1} << 17;
 
 std::FILE* OpenForReading(const std::string& path) {
   if (path == kStandardInput) return stdin;
@@ -25,51 +29,21 @@ std::FILE* OpenForReading(const std::string& path) {
   return file;
 }
 
+bool IsRegular(std::FILE* file) {
+  struct stat status = {};
+  return fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+}
+
 }  // namespace
 
 void InputStream::FileCloser::operator()(std::FILE* file) const {
   if (file != stdin) std::fclose(file);
 }
 
-// zstd's state and the compressed bytes that it has not used yet.
-class InputStream::Decompressor {
- public:
-  Decompressor() : stream_(ZSTD_createDStream()), buffer_(ZSTD_DStreamInSize()) {
-    Require(stream_ != nullptr, ErrorCode::kExhausted, "zstd: out of memory");
-  }
-
-  // False while input is left, or output that did not fit the last time.
-  bool NeedsInput() const { return input_.pos == input_.size && !output_pending_; }
-  std::vector<char>& buffer() { return buffer_; }
-  void SetInput(size_t size) { input_ = {buffer_.data(), size, 0}; }
-
-  // Between two frames, where a file may end.
-  bool AtFrameEnd() const { return bytes_wanted_ == 0; }
-
-  // Decompresses some of the input; returns the number of bytes written.
-  size_t Decompress(char* data, size_t size, const std::string& path) {
-    ZSTD_outBuffer output = {data, size, 0};
-    bytes_wanted_ = ZSTD_decompressStream(stream_.get(), &output, &input_);
-    Require(ZSTD_isError(bytes_wanted_) == 0, ErrorCode::kCorrupt, "{}: is not valid zstd data: {}",
-            path, ZSTD_getErrorName(bytes_wanted_));
-    output_pending_ = output.pos == size && !AtFrameEnd();
-    return output.pos;
-  }
-
- private:
-  struct StreamFreer {
-    void operator()(ZSTD_DStream* stream) const { ZSTD_freeDStream(stream); }
-  };
-
-  std::unique_ptr<ZSTD_DStream, StreamFreer> stream_;
-  std::vector<char> buffer_;
-  ZSTD_inBuffer input_ = {nullptr, 0, 0};
-  bool output_pending_ = false;
-  size_t bytes_wanted_ = 1;  // 0 at the end of a frame; a file without any frame is not zstd data
-};
-
-InputStream::InputStream(const std::string& path) : path_(path), file_(OpenForReading(path)) {
-  if (path.ends_with(".zst")) decompressor_ = std::make_unique<Decompressor>();
+InputStream::InputStream(const std::string& path) : path_(path) {
+  RefuseUnreadableName(path);
+  file_.reset(OpenForReading(path));
+  if (IsRegular(file_.get())) ReadHead();
 }
 
 InputStream::InputStream(InputStream&&) noexcept = default;
@@ -77,10 +51,28 @@ InputStream& InputStream::operator=(InputStream&&) noexcept = default;
 InputStream::~InputStream() = default;
 
 size_t InputStream::Read(char* data, size_t size) {
+  if (!has_read_head_) ReadHead();
   return decompressor_ ? ReadCompressed(data, size) : ReadRaw(data, size);
 }
 
+void InputStream::ReadHead() {
+  has_read_head_ = true;
+  head_.resize(kFileHeadBytes);
+  head_.resize(ReadFile(head_.data(), head_.size()));
+  compression_ = DetectCompression(path_, head_);
+  if (compression_ == Compression::kNone) return;
+  decompressor_ = MakeDecompressor(compression_, path_);
+  compressed_.resize(kCompressedBufferBytes);
+}
+
 size_t InputStream::ReadRaw(char* data, size_t size) {
+  const size_t from_head = std::min(size, head_.size() - head_begin_);
+  std::memcpy(data, head_.data() + head_begin_, from_head);
+  head_begin_ += from_head;
+  return from_head + ReadFile(data + from_head, size - from_head);
+}
+
+size_t InputStream::ReadFile(char* data, size_t size) {
   const size_t count = std::fread(data, 1, size, file_.get());
   if (count < size && std::ferror(file_.get()) != 0) {
     Fail(ErrorCode::kIo, "{}: cannot read: {}", path_, SystemErrorText(errno));
@@ -91,15 +83,16 @@ size_t InputStream::ReadRaw(char* data, size_t size) {
 
 size_t InputStream::ReadCompressed(char* data, size_t size) {
   while (true) {
-    if (decompressor_->NeedsInput()) {
-      const size_t count = ReadRaw(decompressor_->buffer().data(), decompressor_->buffer().size());
-      Require(count > 0 || decompressor_->AtFrameEnd(), ErrorCode::kCorrupt,
-              "{}: the zstd data end inside a frame at byte {}; the file is cut short", path_,
-              bytes_consumed_);
+    if (remaining_.empty() && !decompressor_->HasPendingOutput()) {
+      const size_t count = ReadRaw(compressed_.data(), compressed_.size());
+      const bool is_zstd = compression_ == Compression::kZstd;
+      Require(count > 0 || decompressor_->AtEnd(), ErrorCode::kCorrupt,
+              "{}: the {} data end inside a {} at byte {}; the file is cut short", path_,
+              is_zstd ? "zstd" : "gzip", is_zstd ? "frame" : "member", bytes_consumed_);
       if (count == 0) return 0;
-      decompressor_->SetInput(count);
+      remaining_ = std::string_view(compressed_).substr(0, count);
     }
-    const size_t written = decompressor_->Decompress(data, size, path_);
+    const size_t written = decompressor_->Decompress(&remaining_, data, size);
     if (written > 0) return written;
   }
 }

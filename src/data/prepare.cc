@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "data/token_file.h"
 #include "text/tokenizer_paths.h"
+#include "text/utf8.h"
 
 namespace blockformer {
 namespace {
@@ -34,6 +35,8 @@ struct RecordBatch {
 struct EncodedDocument {
   std::vector<int32_t> ids;
   int64_t text_bytes = 0;
+  int64_t special_tokens = 0;
+  bool is_null = false;
 };
 
 struct EncodedBatch {
@@ -127,9 +130,19 @@ class Split {
 EncodedDocument EncodeRecord(const Tokenizer& tokenizer, const CorpusOptions& options,
                              CorpusRecord record) {
   const std::string location = record.location;
-  const std::string text = ExtractText(std::move(record), options);
+  std::optional<std::string> text = ExtractText(std::move(record), options);
+  if (!text) {
+    EncodedDocument none;
+    none.is_null = true;
+    return none;
+  }
+  if (options.invalid_utf8 == InvalidUtf8::kReplace && FindInvalidUtf8(*text) < text->size()) {
+    text = ReplaceInvalidUtf8(*text);
+  }
   try {
-    return {tokenizer.Encode(text, options.invalid_utf8), static_cast<int64_t>(text.size())};
+    EncodedDocument document = {tokenizer.Encode(*text), static_cast<int64_t>(text->size())};
+    document.special_tokens = tokenizer.CountSpecialTokens(*text);
+    return document;
   } catch (const Error& error) {
     Fail(error.code(), "{}: {}", location, error.what());
   }
@@ -227,9 +240,10 @@ class Preparation {
   void Write(const EncodedBatch& batch) {
     for (const EncodedDocument& document : batch.documents) {
       if (document.ids.empty()) {
-        ++empty_documents_;
+        ++(document.is_null ? summary_.null_documents : summary_.empty_documents);
         continue;
       }
+      summary_.special_tokens += document.special_tokens;
       (IsHeldOut(progress_.documents) ? *validation_ : *train_).Add(document);
       ++progress_.documents;
       progress_.tokens += static_cast<int64_t>(document.ids.size());
@@ -256,11 +270,9 @@ class Preparation {
     on_progress_(progress_);
     if (validation_) validation_->Commit();
     train_->Commit();
-    PrepareSummary summary;
-    summary.train = train_->info();
-    if (validation_) summary.validation = validation_->info();
-    summary.empty_documents = empty_documents_;
-    return summary;
+    summary_.train = train_->info();
+    if (validation_) summary_.validation = validation_->info();
+    return summary_;
   }
 
   const Tokenizer& tokenizer_;
@@ -271,7 +283,7 @@ class Preparation {
   std::optional<Split> validation_;
   int64_t stride_ = 1;  // one document of this many is held out
   PrepareProgress progress_;
-  int64_t empty_documents_ = 0;
+  PrepareSummary summary_;
   size_t bytes_in_flight_ = 0;
   std::deque<std::future<EncodedBatch>> in_flight_;  // in the order of the input
   WorkerPool pool_;  // last, so that its threads end before what they use

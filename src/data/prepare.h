@@ -37,6 +37,9 @@ struct PrepareSummary {
   TokenFileInfo train;
   std::optional<TokenFileInfo> validation;
   int64_t empty_documents = 0;  // left out, as they hold no token
+  int64_t null_documents = 0;   // left out, as CorpusOptions::skip_null asks
+  // Texts of special tokens in the documents, whatever the tokenizer makes of them.
+  int64_t special_tokens = 0;
 };
 
 // Where the documents that are held out go: "PREFIX-valid".

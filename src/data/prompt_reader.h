@@ -2,35 +2,34 @@
 #define BLOCKFORMER_DATA_PROMPT_READER_H_
 
 #include <cstdint>
-#include <fstream>
 #include <string>
 
 #include "base/hash.h"
-#include "config/json.h"
+#include "data/corpus.h"
+#include "data/json_record.h"
 
 namespace blockformer {
 
-// Reads a file of prompts: JSON lines, each an object with a text field "prompt". Empty lines are
-// skipped. Not thread-safe.
+// Reads a file of prompts: JSON lines, whatever its name, maybe compressed, each an object with a
+// text field "prompt". Blank lines are skipped. Not thread-safe.
 class PromptReader {
  public:
-  // Throws Error(kNotFound) if the file cannot be opened, Error(kInvalidArgument) for a directory.
-  explicit PromptReader(const std::string& path);
+  // Throws Error as CorpusReader does.
+  explicit PromptReader(const std::string& path, InvalidUtf8 invalid_utf8 = InvalidUtf8::kError);
 
-  // Reads the next prompt, and, unless they are null, the bytes of its line without the line's end
-  // and the object that they hold; false at the end. Throws Error(kInvalidArgument) that names the
-  // line.
-  bool Next(std::string* prompt, std::string* line = nullptr, Json* record = nullptr);
+  // Reads the next prompt, and the object of its line unless `record` is null; false at the end.
+  // Throws Error that names the line, as CorpusReader and JsonRecord do.
+  bool Next(std::string* prompt, JsonRecord* record = nullptr);
 
   // The file and line of the last prompt, for messages.
-  std::string place() const;
-  // FNV-1a of all lines read.
+  const std::string& place() const { return place_; }
+  // FNV-1a of all lines read that are not blank.
   uint64_t hash() const { return hash_.value(); }
 
  private:
-  std::string path_;
-  std::ifstream stream_;
-  int64_t line_number_ = 0;
+  CorpusReader reader_;
+  InvalidUtf8 invalid_utf8_;
+  std::string place_;
   Fnv1a hash_;
 };
 

@@ -1,15 +1,18 @@
 #include "engine/embedding_table.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/half.h"
 
 namespace blockformer {
 namespace {
 
-constexpr int64_t kMinNumbersPerThread = 1 << 14;
+constexpr int64_t kMinRowNumbersPerThread = 1 << 14;
+constexpr float kLeastBeyondHalves = 65520;  // rounds to infinity
 
 }  // namespace
 
@@ -20,12 +23,18 @@ EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name,
     floats_ = std::move(values);
     return;
   }
+  const auto too_large = std::ranges::find_if(
+      values, [](float value) { return std::fabs(value) >= kLeastBeyondHalves; });
+  Require(too_large == values.end(), ErrorCode::kUnsupported,
+          "{}: element {} is {}, too large for f16, as tables are beside weights of bf16 or int8; "
+          "weights of f32 keep it",
+          name, too_large - values.begin(), too_large == values.end() ? 0 : *too_large);
   halves_.resize(values.size());
   ToHalves(values.data(), static_cast<int64_t>(values.size()), halves_.data());
 }
 
 void EmbeddingTable::Copy(const int32_t* ids, int64_t count, float* out) const {
-  ParallelFor(count, kMinNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
+  ParallelFor(count, kMinRowNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = ids[i] * width_;
       if (halves_.empty()) {

@@ -1,7 +1,9 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/cpu.h"
@@ -114,12 +116,15 @@ std::vector<uint8_t> UnitMask(const std::vector<uint8_t>& prompt_mask, int64_t u
 struct Engine::Sequence {
   GenerationRequest request;
   TokenCallback callback;
+  FailureCallback on_failure;
   // The prompt, padded on the left to whole units, and what was generated.
   std::vector<int32_t> tokens;
   int64_t prompt_begin = 0;          // where the prompt begins in `tokens`
   std::vector<uint8_t> prompt_mask;  // of the prompt's units; 0 on padding
   std::vector<uint8_t> unit_mask;    // empty if no unit is masked
   int64_t generated = 0;
+  // The first step of the unit at hand whose token could not be chosen.
+  std::optional<int64_t> failed_step;
 };
 
 Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
@@ -135,7 +140,8 @@ Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
 
 Engine::~Engine() = default;
 
-int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
+int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
+                       FailureCallback on_failure) {
   if (request.prompt.empty()) {
     request.prompt.push_back(static_cast<int32_t>(model_->config().eos_token_id));
     request.prompt_mask.clear();
@@ -161,6 +167,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
   }
   sequence->request = std::move(request);
   sequence->callback = std::move(callback);
+  sequence->on_failure = std::move(on_failure);
   const int64_t given_units = options_.synthetic_prompts ? prompt_units - 1 : 0;
   const int64_t id =
       scheduler_.Submit({prompt_units, total_units, given_units}, sequence->request.priority);
@@ -171,7 +178,8 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback) {
 void Engine::Cancel(int64_t id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  scheduler_.Finish(id);
+  const bool failed = found->second->failed_step.has_value();
+  scheduler_.Finish(id, failed ? Scheduler::Ending::kFailed : Scheduler::Ending::kDone);
   sequences_.erase(found);
 }
 
@@ -189,11 +197,18 @@ bool Engine::Step() {
   if (!generating.empty()) GenerateUnits(generating);
   scheduler_.StepDone();
   const int64_t length = model_->unit_length();
-  for (size_t i = 0; i < generating.size(); ++i) {
+  std::exception_ptr failure;
+  for (size_t i = 0; i < ids.size(); ++i) {
     const auto tokens =
         std::span(new_ids_).subspan(i * static_cast<size_t>(length), static_cast<size_t>(length));
-    if (!Deliver(generating[i], tokens)) Cancel(ids[i]);
+    try {
+      Deliver(ids[i], tokens);
+    } catch (...) {
+      Cancel(ids[i]);
+      if (!failure) failure = std::current_exception();
+    }
   }
+  if (failure) std::rethrow_exception(failure);
   return true;
 }
 
@@ -286,37 +301,66 @@ void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, const
          std::span(sequence->tokens).subspan(static_cast<size_t>(sequence->prompt_begin))});
   }
   model_->head().Choose(hidden, draws_, sampled_ids_, ids);
-  for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->tokens.push_back(ids[i]);
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    Sequence* sequence = sequences[i];
+    if (ids[i] == kNoToken) {
+      if (!sequence->failed_step) sequence->failed_step = step;
+      ids[i] = 0;  // any token, for the rest of the unit
+    }
+    sequence->tokens.push_back(ids[i]);
+  }
 }
 
-bool Engine::Deliver(Sequence* sequence, std::span<const int32_t> tokens) {
+void Engine::Deliver(int64_t id, std::span<const int32_t> tokens) {
+  Sequence* sequence = sequences_.at(id).get();
   const GenerationRequest& request = sequence->request;
   const int64_t left = request.max_tokens - sequence->generated;
-  auto fresh = tokens.first(
-      static_cast<size_t>(std::min<int64_t>(left, static_cast<int64_t>(tokens.size()))));
+  const int64_t chosen = sequence->failed_step.value_or(static_cast<int64_t>(tokens.size()));
+  auto fresh = tokens.first(static_cast<size_t>(std::min(left, chosen)));
   sequence->generated += static_cast<int64_t>(fresh.size());
   bool finished = sequence->generated == request.max_tokens;
   if (request.stop_at_eos) {
-    const auto eos = std::find(fresh.begin(), fresh.end(), model_->config().eos_token_id);
+    const auto eos = std::find_if(fresh.begin(), fresh.end(),
+                                  [&](int32_t id) { return model_->config().EndsText(id); });
     if (eos != fresh.end()) {
       fresh = fresh.first(static_cast<size_t>(eos - fresh.begin()));
       finished = true;
     }
   }
-  const bool wanted = sequence->callback(fresh, finished);
-  return wanted && !finished;
+  const bool failed = sequence->failed_step && !finished;
+  const bool wanted = (failed && fresh.empty()) || sequence->callback(fresh, finished);
+  if (wanted && !finished && !failed) return;
+  const int64_t generated = sequence->generated;
+  const FailureCallback on_failure = std::move(sequence->on_failure);
+  Cancel(id);
+  if (!wanted || !failed) return;
+  const bool is_f16 = options_.kv_type == NumberType::kF16;
+  const Error error(
+      ErrorCode::kCorrupt,
+      fmt::format("after {} generated tokens the model computed numbers that are not finite; its "
+                  "weights are damaged, or its training diverged{}",
+                  generated, is_f16 ? ", or it needs a KV cache of f32 instead of f16" : ""));
+  if (!on_failure) throw error;
+  on_failure(error);
 }
 
 std::vector<std::vector<int32_t>> GenerateAll(Engine* engine,
                                               std::vector<GenerationRequest> requests) {
   std::vector<std::vector<int32_t>> results(requests.size());
-  for (size_t i = 0; i < requests.size(); ++i) {
-    engine->Submit(std::move(requests[i]), [&results, i](std::span<const int32_t> tokens, bool) {
-      results[i].insert(results[i].end(), tokens.begin(), tokens.end());
-      return true;
-    });
+  std::vector<int64_t> ids;
+  try {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      ids.push_back(engine->Submit(
+          std::move(requests[i]), [&results, i](std::span<const int32_t> tokens, bool) {
+            results[i].insert(results[i].end(), tokens.begin(), tokens.end());
+            return true;
+          }));
+    }
+    engine->Run();
+  } catch (...) {
+    for (const int64_t id : ids) engine->Cancel(id);  // their callbacks are about to dangle
+    throw;
   }
-  engine->Run();
   return results;
 }
 

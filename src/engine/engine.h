@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "blockformer/error.h"
 #include "engine/model.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -50,6 +51,10 @@ struct GenerationRequest {
 // ends the sequence: no further call comes.
 using TokenCallback = std::function<bool(std::span<const int32_t> tokens, bool finished)>;
 
+// Called once, in place of the last TokenCallback, if a sequence fails: the model computed numbers
+// for it that are not finite.
+using FailureCallback = std::function<void(const Error& error)>;
+
 // Generates for many sequences at once. Every step carries all of them forward by one unit: a
 // block, or a token of a vanilla model; sequences join and leave between steps. What a sequence
 // generates does not depend on the others. Not thread-safe; several engines may share one model.
@@ -60,16 +65,20 @@ class Engine {
   Engine(std::shared_ptr<const Model> model, const EngineOptions& options);
   ~Engine();
 
-  // Queues a request and returns its number. Throws Error(kInvalidArgument) for ids out of range or
-  // bad options, Error(kExhausted) if prompt and max_tokens exceed max_length.
-  int64_t Submit(GenerationRequest request, TokenCallback callback);
+  // Queues a request and returns its number. Without `on_failure`, a failure is thrown by Step().
+  // Throws Error(kInvalidArgument) for ids out of range or bad options, Error(kExhausted) if prompt
+  // and max_tokens exceed max_length.
+  int64_t Submit(GenerationRequest request, TokenCallback callback,
+                 FailureCallback on_failure = {});
 
   // Ends a sequence; no further call of its callback comes. Not for use by callbacks, which return
   // false instead.
   void Cancel(int64_t id);
 
-  // Carries out one step. Returns false if there was nothing to do. If it throws, sequences that
-  // took part can only be cancelled.
+  // Carries out one step. Returns false if there was nothing to do. A sequence that fails, or whose
+  // callback throws, ends alone: the others get their tokens, then the first failure that nobody is
+  // told of, or what the first callback threw, is thrown, and further steps are possible. If
+  // something else throws, such as std::bad_alloc, sequences that took part can only be cancelled.
   bool Step();
 
   // Steps until all sequences have ended.
@@ -90,8 +99,9 @@ class Engine {
   void GenerateUnits(const std::vector<Sequence*>& sequences);
   void Choose(const std::vector<Sequence*>& sequences, int64_t step, const float* hidden,
               int32_t* ids);
-  // Hands a unit's new tokens on. Returns false if the sequence has ended.
-  bool Deliver(Sequence* sequence, std::span<const int32_t> tokens);
+  // Hands a unit's new tokens on, and ends the sequence if they or its callback say so. Throws what
+  // a callback throws, or Error(kCorrupt) if the sequence failed and nobody wants to be told.
+  void Deliver(int64_t id, std::span<const int32_t> tokens);
 
   std::shared_ptr<const Model> model_;
   EngineOptions options_;
@@ -111,7 +121,8 @@ class Engine {
   std::vector<int32_t> new_ids_;
 };
 
-// Submits all requests, runs them to their end, and returns the tokens of each.
+// Submits all requests, runs them to their end, and returns the tokens of each. Throws
+// Error(kCorrupt) if one fails.
 std::vector<std::vector<int32_t>> GenerateAll(Engine* engine,
                                               std::vector<GenerationRequest> requests);
 

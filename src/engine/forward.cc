@@ -9,7 +9,7 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kPageSize = 16;
+constexpr int64_t kUnitsPerPage = 16;
 
 void CheckInput(const Model& model, const ForwardInput& input) {
   const size_t units = static_cast<size_t>(input.batch * input.units);
@@ -27,10 +27,10 @@ void CheckInput(const Model& model, const ForwardInput& input) {
 
 void RunDecoder(const Model& model, const ForwardInput& input, ForwardOutput* output) {
   const TransformerConfig& config = model.config().decoder;
-  const int64_t pages = (input.units + kPageSize - 1) / kPageSize;
+  const int64_t pages = (input.units + kUnitsPerPage - 1) / kUnitsPerPage;
   int32_t last_position = static_cast<int32_t>(input.units - 1);
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
-  PagedState state(config, NumberType::kF32, input.batch * pages, kPageSize, last_position + 1);
+  PagedState state(config, NumberType::kF32, input.batch * pages, kUnitsPerPage, last_position + 1);
 
   std::vector<int32_t> page_lists(static_cast<size_t>(input.batch * pages));
   std::iota(page_lists.begin(), page_lists.end(), 0);

@@ -22,8 +22,9 @@ bool Before(const RankedToken& a, const RankedToken& b) { return a.Before(b); }
 
 // What one thread keeps of one row's logits.
 struct RowPart {
-  RankedToken first;  // of kLargest and kWithNoise
-  bool skips = true;  // a tile without a logit as large as the first one's
+  bool is_finite = true;  // all logits so far; what else is kept counts only then
+  RankedToken first;      // of kLargest and kWithNoise
+  bool skips = true;      // a tile without a logit as large as the first one's
   // Of kCandidates: the most likely tokens, no longer all of them once the list has been cut.
   std::vector<RankedToken> candidates;
   bool cut = false;
@@ -71,14 +72,14 @@ class ChoiceSink : public TileSink {
       : draws_(draws),
         ids_(ids),
         seen_(draws.size()),
-        parts_(draws.size() * static_cast<size_t>(NumThreads())),
-        not_finite_(static_cast<size_t>(NumThreads()), 0) {
+        threads_(static_cast<size_t>(NumThreads())),
+        parts_(draws.size() * threads_) {
     for (size_t i = 0; i < draws.size(); ++i) {
       const SamplingOptions& options = *draws[i].options;
       if (options.repetition_penalty != 1.0) seen_[i] = DistinctIds(draws[i].history);
       // A penalty below 1 could raise what lies below the largest logit so far.
       if (MethodOf(options) == DrawMethod::kLargest && options.repetition_penalty >= 1) continue;
-      for (size_t t = 0; t < not_finite_.size(); ++t) parts_[t * draws.size() + i].skips = false;
+      for (size_t t = 0; t < threads_; ++t) parts_[t * draws.size() + i].skips = false;
     }
   }
 
@@ -93,19 +94,18 @@ class ChoiceSink : public TileSink {
     }
   }
 
-  // The token of a row; nothing if it takes all logits to tell.
+  // The token of a row, or kNoToken; nothing if it takes all logits to tell.
   std::optional<int32_t> Choose(size_t row) const {
     const TokenDraw& draw = draws_[row];
+    for (size_t t = 0; t < threads_; ++t) {
+      if (!Part(t, row).is_finite) return kNoToken;
+    }
     if (MethodOf(*draw.options) == DrawMethod::kCandidates) return ChooseCandidate(row);
     RankedToken first;
-    for (size_t t = 0; t < not_finite_.size(); ++t) {
+    for (size_t t = 0; t < threads_; ++t) {
       if (Part(t, row).first.Before(first)) first = Part(t, row).first;
     }
     return first.id;
-  }
-
-  bool AllFinite() const {
-    return std::all_of(not_finite_.begin(), not_finite_.end(), [](char bad) { return bad == 0; });
   }
 
  private:
@@ -122,7 +122,8 @@ class ChoiceSink : public TileSink {
     for (int64_t r = 0; r < rows; ++r) thresholds[r] = parts[r].first.score;
     ScanRows(z, rows, count, stride, thresholds, scans);
     for (int64_t r = 0; r < rows; ++r) {
-      if (!scans[r].all_finite) not_finite_[thread] = 1;
+      parts[r].is_finite &= scans[r].all_finite;
+      if (!parts[r].is_finite) continue;
       if (parts[r].skips && !scans[r].any_from) continue;
       TakeRow(first_row + static_cast<size_t>(r), first_id,
               {z + r * stride, static_cast<size_t>(count)}, &parts[r]);
@@ -165,7 +166,7 @@ class ChoiceSink : public TileSink {
     float largest = -std::numeric_limits<float>::infinity();
     float bound = -std::numeric_limits<float>::infinity();  // tokens may be missing from here on
     bool all = true;
-    for (size_t t = 0; t < not_finite_.size(); ++t) {
+    for (size_t t = 0; t < threads_; ++t) {
       const RowPart& part = Part(t, row);
       candidates.insert(candidates.end(), part.candidates.begin(), part.candidates.end());
       largest = std::max(largest, part.largest);
@@ -179,7 +180,7 @@ class ChoiceSink : public TileSink {
     if (candidates.empty()) return std::nullopt;
     double sum = 0;
     const TokenDraw& draw = draws_[row];
-    for (size_t t = 0; t < not_finite_.size(); ++t) {
+    for (size_t t = 0; t < threads_; ++t) {
       const RowPart& part = Part(t, row);
       if (part.sum == 0) continue;
       sum += part.sum * std::exp((part.largest - largest) / draw.options->temperature);
@@ -190,8 +191,8 @@ class ChoiceSink : public TileSink {
   std::span<const TokenDraw> draws_;
   const SampledIds& ids_;
   std::vector<std::vector<int32_t>> seen_;  // by row; empty without a penalty
-  std::vector<RowPart> parts_;              // [threads, rows]
-  std::vector<char> not_finite_;            // by thread: it met a logit that is not
+  size_t threads_;
+  std::vector<RowPart> parts_;  // [threads, rows]
 };
 
 // Keeps of every tile what the log-likelihoods of given tokens need.
@@ -200,39 +201,35 @@ class LikelihoodSink : public TileSink {
   explicit LikelihoodSink(std::span<const int32_t> targets)
       : targets_(targets),
         target_logits_(targets.size()),
-        parts_(targets.size() * static_cast<size_t>(NumThreads())),
-        not_finite_(static_cast<size_t>(NumThreads()), 0) {}
+        threads_(static_cast<size_t>(NumThreads())),
+        parts_(targets.size() * threads_) {}
 
   void Take(int thread, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns,
             float* z, int64_t stride) override {
     for (int64_t r = 0; r < rows; ++r) {
       const size_t row = static_cast<size_t>(first_row + r);
       const float* logits = z + r * stride;
-      if (!ScanLogits(logits, columns, 0).all_finite) {
-        not_finite_[static_cast<size_t>(thread)] = 1;
-        continue;
-      }
+      Part& part = parts_[static_cast<size_t>(thread) * targets_.size() + row];
+      part.is_finite &= ScanLogits(logits, columns, 0).all_finite;
+      if (!part.is_finite) continue;
       const int64_t target = targets_[row] - first_column;
       if (target >= 0 && target < columns) target_logits_[row] = logits[target];
-      parts_[static_cast<size_t>(thread) * targets_.size() + row].Add(
-          logits, columns, static_cast<int32_t>(first_column));
+      part.Add(logits, columns, static_cast<int32_t>(first_column));
     }
   }
 
   TokenScore Score(size_t row) const {
     Part total;
-    for (size_t t = 0; t < not_finite_.size(); ++t) total.Add(parts_[t * targets_.size() + row]);
+    for (size_t t = 0; t < threads_; ++t) total.Add(parts_[t * targets_.size() + row]);
+    if (!total.is_finite) return {std::numeric_limits<double>::quiet_NaN(), false};
     const double largest = total.largest.score;
     return {target_logits_[row] - largest - std::log(total.sum), total.largest.id == targets_[row]};
-  }
-
-  bool AllFinite() const {
-    return std::all_of(not_finite_.begin(), not_finite_.end(), [](char bad) { return bad == 0; });
   }
 
  private:
   // The largest of some logits of a row, and the sum of exp(logit - largest) over them.
   struct Part {
+    bool is_finite = true;  // all of them; the rest counts only then
     RankedToken largest;
     double sum = 0;
 
@@ -241,6 +238,7 @@ class LikelihoodSink : public TileSink {
       sum += SumOfExponentials(logits, count, largest.score, 1);
     }
     void Add(const Part& other) {
+      is_finite &= other.is_finite;
       if (other.sum == 0) return;
       Raise(other.largest);
       sum += other.sum * std::exp(static_cast<double>(other.largest.score) - largest.score);
@@ -254,8 +252,8 @@ class LikelihoodSink : public TileSink {
 
   std::span<const int32_t> targets_;
   std::vector<float> target_logits_;  // by row
-  std::vector<Part> parts_;           // [threads, rows]
-  std::vector<char> not_finite_;      // by thread: it met a logit that is not
+  size_t threads_;
+  std::vector<Part> parts_;  // [threads, rows]
 };
 
 }  // namespace
@@ -264,7 +262,6 @@ void OutputHead::Score(const float* hidden, std::span<const int32_t> targets,
                        TokenScore* scores) const {
   LikelihoodSink sink(targets);
   linear_.ApplyTiles(hidden, static_cast<int64_t>(targets.size()), &sink);
-  if (!sink.AllFinite()) FailNotFinite();
   for (size_t i = 0; i < targets.size(); ++i) scores[i] = sink.Score(i);
 }
 
@@ -273,7 +270,6 @@ void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
   const int64_t count = static_cast<int64_t>(draws.size());
   ChoiceSink sink(draws, ids);
   linear_.ApplyTiles(hidden, count, &sink);
-  if (!sink.AllFinite()) FailNotFinite();
   std::vector<char> open(draws.size(), 0);
   ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -19,7 +19,7 @@ struct SampledIds {
 
 // How a model rates a given token.
 struct TokenScore {
-  double log_likelihood = 0;  // in nats, over the whole vocabulary
+  double log_likelihood = 0;  // in nats, over the whole vocabulary; NaN if a logit is not finite
   bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
 };
 
@@ -32,12 +32,12 @@ class OutputHead {
 
   // The next token of each row of hidden [draws, width], which is normalised: the one that
   // SampleToken would choose from the row's logits. With int8 weights these depend on the row
-  // alone; in f32 the number of rows may change their last bits. Throws Error(kCorrupt) if a logit
-  // is not a finite number.
+  // alone; in f32 the number of rows may change their last bits. A row with a logit that is not a
+  // finite number gets kNoToken, and changes nothing for the others.
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
               int32_t* chosen) const;
 
-  // How the model rates one given token a row of hidden [targets, width]. Rows and errors as above.
+  // How the model rates one given token a row of hidden [targets, width]. Rows as above.
   void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores) const;
 
   // logits [rows, vocab].

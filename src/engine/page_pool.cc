@@ -32,6 +32,7 @@ std::optional<int32_t> PagePool::Find(int32_t previous, const std::vector<int32_
 }
 
 int32_t PagePool::MakeKnown(int32_t page, int32_t previous, std::vector<int32_t> contents) {
+  if (previous != kNoPage && !At(previous).known) return page;
   const auto [entry, is_new] = known_.emplace(std::pair(previous, std::move(contents)), page);
   if (is_new) {
     At(page).known = entry;
@@ -40,6 +41,25 @@ int32_t PagePool::MakeKnown(int32_t page, int32_t previous, std::vector<int32_t>
   Use(entry->second);
   ReleaseOne(page);
   return entry->second;
+}
+
+void PagePool::Forget(int32_t page) {
+  std::vector<int32_t> open = {page};
+  while (!open.empty()) {
+    const int32_t next = open.back();
+    open.pop_back();
+    Page& forgotten = At(next);
+    if (!forgotten.known) continue;
+    known_.erase(*std::exchange(forgotten.known, std::nullopt));
+    if (forgotten.users == 0) {
+      unused_.erase(forgotten.unused);
+      free_.push_back(next);
+    }
+    for (auto entry = known_.lower_bound({next, {}});
+         entry != known_.end() && entry->first.first == next; ++entry) {
+      open.push_back(entry->second);
+    }
+  }
 }
 
 void PagePool::Release(std::vector<int32_t>* pages) {

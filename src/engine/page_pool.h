@@ -35,9 +35,14 @@ class PagePool {
   // user; nothing if there is none.
   std::optional<int32_t> Find(int32_t previous, const std::vector<int32_t>& contents);
 
-  // Makes known what a page with one user holds. Returns the page to use from now on: where another
-  // one is known to hold the same, that takes its place.
+  // Makes known what a page with one user holds, unless the page before it is not known itself.
+  // Returns the page to use from now on: where another one is known to hold the same, that takes
+  // its place.
   int32_t MakeKnown(int32_t page, int32_t previous, std::vector<int32_t> contents);
+
+  // Makes unknown what a page holds, and what all pages behind it do: nobody finds them any more.
+  // Who uses them goes on.
+  void Forget(int32_t page);
 
   // Ends one use of each page of a sequence, given in their order, and empties the list.
   void Release(std::vector<int32_t>* pages);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -82,14 +83,11 @@ void PenaliseRepetition(double penalty, std::span<const int32_t> seen, int32_t f
   for (auto id = std::lower_bound(seen.begin(), seen.end(), first_id);
        id != seen.end() && *id < end; ++id) {
     float& logit = logits[static_cast<size_t>(*id - first_id)];
-    logit = static_cast<float>(logit > 0 ? logit / penalty : logit * penalty);
+    // A finite logit stays one.
+    constexpr double kMost = std::numeric_limits<float>::max();
+    logit = static_cast<float>(
+        std::clamp(logit > 0 ? logit / penalty : logit * penalty, -kMost, kMost));
   }
-}
-
-void FailNotFinite() {
-  Fail(ErrorCode::kCorrupt,
-       "the model computed logits that are not finite numbers; its weights are damaged, or its "
-       "training diverged");
 }
 
 std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
@@ -128,7 +126,7 @@ std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
   const SamplingOptions& options = *draw.options;
   const int64_t count = static_cast<int64_t>(logits.size());
-  if (!ScanLogits(logits.data(), count, 0).all_finite) FailNotFinite();
+  if (!ScanLogits(logits.data(), count, 0).all_finite) return kNoToken;
   if (options.repetition_penalty != 1.0) {
     PenaliseRepetition(options.repetition_penalty, DistinctIds(draw.history), 0, logits);
   }

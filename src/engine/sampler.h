@@ -47,8 +47,10 @@ DrawMethod MethodOf(const SamplingOptions& options);
 uint64_t NoiseKey(const TokenDraw& draw);
 float InverseTemperature(const SamplingOptions& options);
 
-// Chooses one of `logits`' ids; the repetition penalty changes the logits. Throws Error(kCorrupt)
-// if one of them is not a finite number.
+// Stands for a token that could not be chosen, since a logit was not a finite number.
+inline constexpr int32_t kNoToken = -1;
+
+// Chooses one of `logits`' ids, or kNoToken; the repetition penalty changes the logits.
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits);
 
 // For kCandidates, the same from the most likely tokens alone: ranked by logit, all tokens that are
@@ -66,8 +68,6 @@ std::vector<int32_t> DistinctIds(std::span<const int32_t> history);
 // Lowers the logits of the ids in `seen`; the first logit is that of `first_id`.
 void PenaliseRepetition(double penalty, std::span<const int32_t> seen, int32_t first_id,
                         std::span<float> logits);
-
-[[noreturn]] void FailNotFinite();
 
 }  // namespace blockformer
 

@@ -60,12 +60,14 @@ void Scheduler::StepDone() {
   }
 }
 
-void Scheduler::Finish(int64_t id) {
+void Scheduler::Finish(int64_t id, Ending ending) {
   const auto has_id = [id](const auto& entry) { return entry.first.second == id; };
   for (Queue* queue : {&running_, &waiting_}) {
     const auto found = std::find_if(queue->begin(), queue->end(), has_id);
     if (found == queue->end()) continue;
-    pool_.Release(&found->second.pages);
+    std::vector<int32_t>& pages = found->second.pages;
+    if (ending == Ending::kFailed && !pages.empty()) pool_.Forget(pages.front());
+    pool_.Release(&pages);
     queue->erase(found);
     return;
   }

@@ -77,8 +77,10 @@ class Scheduler {
   // is not said is planned anew.
   void StepDone();
 
-  // Ends a sequence that waits or runs, between steps, and frees what it held.
-  void Finish(int64_t id);
+  // Ends a sequence that waits or runs, between steps, and frees what it held. Nobody finds the
+  // pages of one that failed: they may hold what is not a number.
+  enum class Ending { kDone, kFailed };
+  void Finish(int64_t id, Ending ending = Ending::kDone);
 
   bool HasWork() const { return !waiting_.empty() || !running_.empty(); }
   EngineStats stats() const;

@@ -91,6 +91,15 @@ struct TextGenerator::Impl {
       if (id) engine->Cancel(*id);
     }
 
+    // Ends the text with what it has.
+    void Fail(const Error& error) {
+      failure = error;
+      result.text += stops.Push(decoder.Flush()) + stops.Flush();
+      result.reason = FinishReason::kError;
+      result.error = error.what();
+      ended = true;
+    }
+
     // Takes new tokens. Returns false if the text has ended.
     bool Take(std::span<const int32_t> tokens, bool finished, const TextOptions& options) {
       std::string piece;
@@ -118,28 +127,54 @@ struct TextGenerator::Impl {
     StreamDecoder decoder;
     StopMatcher stops;
     OnText on_text;
+    std::optional<Error> failure;
     GeneratedText result;
     bool ended = false;
   };
 
   Impl(const std::string& directory, const GeneratorOptions& options)
-      : tokenizer(Tokenizer::Load(directory)),
+      : tokenizer(Tokenizer::Load(
+            directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse)),
         model(Model::Load(directory, WeightType(options))),
         engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
+        threads(options.threads),
         keep_going(options.keep_going) {}
+
+  // Cuts a prompt that is too long; returns false if it is to be skipped. One that is an error
+  // stays as it is, for the engine to refuse.
+  bool FitPrompt(const TextOptions& options, std::vector<int32_t>* prompt,
+                 GeneratedText* result) const {
+    const int64_t room = engine.options().max_length - options.max_tokens;
+    const int64_t excess = static_cast<int64_t>(prompt->size()) - room;
+    if (options.too_long == TooLong::kError || room < 1 || excess <= 0) return true;
+    if (options.too_long == TooLong::kSkip) {
+      result->prompt_tokens = static_cast<int64_t>(prompt->size());
+      result->reason = FinishReason::kTooLong;
+      return false;
+    }
+    prompt->erase(prompt->begin(), prompt->begin() + excess);
+    result->cut_tokens = excess;
+    return true;
+  }
 
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
     request.prompt = tokenizer.Encode(prompt);
+    if (!FitPrompt(options, &request.prompt, &job->result)) {
+      job->ended = true;
+      return;
+    }
     request.max_tokens = options.max_tokens;
     request.stop_at_eos = !options.ignore_end_of_text;
     request.sampling = ToSampling(options);
     request.stream = stream;
     job->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
-    job->id = engine.Submit(std::move(request),
-                            [job, &options](std::span<const int32_t> tokens, bool finished) {
-                              return job->Take(tokens, finished, options);
-                            });
+    job->id = engine.Submit(
+        std::move(request),
+        [job, &options](std::span<const int32_t> tokens, bool finished) {
+          return job->Take(tokens, finished, options);
+        },
+        [job](const Error& error) { job->Fail(error); });
   }
 
   // Carries out a step. Returns false, without one, if the caller wants no more.
@@ -152,6 +187,7 @@ struct TextGenerator::Impl {
   Tokenizer tokenizer;
   std::shared_ptr<const Model> model;
   Engine engine;
+  int threads;
   std::function<bool()> keep_going;
 };
 
@@ -162,13 +198,14 @@ TextGenerator::~TextGenerator() = default;
 
 TextGenerator TextGenerator::Load(const std::string& model_directory,
                                   const GeneratorOptions& options) {
-  if (options.threads != 0) SetNumThreads(options.threads);
+  const ThreadLimit limit(options.threads);
   return TextGenerator(std::make_unique<Impl>(model_directory, options));
 }
 
 GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions& options,
                                       const OnText& on_text) {
   ValidateTextOptions(options);
+  const ThreadLimit limit(impl_->threads);
   Impl::Job job(impl_.get(), options);
   job.on_text = on_text;
   impl_->Submit(prompt, options, 0, &job);
@@ -177,17 +214,28 @@ GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions
     job.result.reason = FinishReason::kCancelled;
     break;
   }
+  if (job.failure) throw *job.failure;
   return std::move(job.result);
 }
 
 void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& options,
                                   const OnResult& on_result, uint64_t first_stream) {
   ValidateTextOptions(options);
+  const ThreadLimit limit(impl_->threads);
   std::map<int64_t, std::unique_ptr<Impl::Job>> running;  // by index of the prompt
   const size_t most = static_cast<size_t>(impl_->engine.options().max_sequences + kQueuedPrompts);
   int64_t submitted = 0;
   bool more = true;
+  const auto is_over = [](const auto& entry) { return entry.second->ended; };
   while (true) {
+    for (auto entry = running.begin(); entry != running.end();) {
+      if (!is_over(*entry)) {
+        ++entry;
+        continue;
+      }
+      if (!on_result(entry->first, entry->second->result)) return;
+      entry = running.erase(entry);
+    }
     while (more && running.size() < most) {
       const std::optional<std::string> prompt = next();
       if (!prompt) {
@@ -195,18 +243,16 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
         break;
       }
       auto job = std::make_unique<Impl::Job>(impl_.get(), options);
-      impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
+      try {
+        impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
+      } catch (const Error& error) {
+        job->Fail(error);
+      }
       running.emplace(submitted++, std::move(job));
     }
-    if (running.empty() || !impl_->Step()) return;
-    for (auto entry = running.begin(); entry != running.end();) {
-      if (!entry->second->ended) {
-        ++entry;
-        continue;
-      }
-      if (!on_result(entry->first, entry->second->result)) return;
-      entry = running.erase(entry);
-    }
+    if (running.empty()) return;
+    const bool runs = !std::ranges::all_of(running, is_over);  // prompts that are skipped do not
+    if (runs && !impl_->Step()) return;
   }
 }
 

@@ -16,7 +16,8 @@ namespace blockformer {
 struct EvalModel {
   // Throws Error that names the file and what is wrong with it, as Model::Load and Tokenizer::Load
   // do.
-  static EvalModel Load(const std::string& directory, std::optional<NumberType> type);
+  static EvalModel Load(const std::string& directory, std::optional<NumberType> type,
+                        SpecialTokens special = SpecialTokens::kParse);
 
   int32_t end_of_text() const { return static_cast<int32_t>(model->config().eos_token_id); }
 

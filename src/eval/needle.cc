@@ -43,12 +43,16 @@ std::vector<std::string> GenerateAnswers(const EvalModel& model, const std::stri
     GenerationRequest request;
     request.prompt = prompts[i].tokens;
     request.max_tokens = kNeedleNewTokens;
-    engine.Submit(std::move(request),
-                  [&generated, &done, i](std::span<const int32_t> tokens, bool finished) {
-                    generated[i].insert(generated[i].end(), tokens.begin(), tokens.end());
-                    if (finished) ++done;
-                    return true;
-                  });
+    engine.Submit(
+        std::move(request),
+        [&generated, &done, i](std::span<const int32_t> tokens, bool finished) {
+          generated[i].insert(generated[i].end(), tokens.begin(), tokens.end());
+          if (finished) ++done;
+          return true;
+        },
+        [&name, i](const Error& error) {
+          Fail(error.code(), "{}: prompt {}: {}", name, i, error.what());
+        });
   }
   ProgressBar progress("needle " + name, static_cast<int64_t>(prompts.size()), "prompts");
   while (engine.Step()) {

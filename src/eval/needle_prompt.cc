@@ -133,13 +133,15 @@ NeedleForm ParseNeedleForm(const std::string& flag, const std::string& name) {
        "{}: \"{}\" is not known; one of question, continuation is wanted", flag, name);
 }
 
-std::string ReadHaystack(const std::vector<std::string>& paths) {
-  CorpusReader reader(paths);
+std::string ReadHaystack(const std::vector<std::string>& paths, const CorpusOptions& options) {
+  CorpusReader reader(paths, options);
   std::string text;
   CorpusRecord record;
   while (text.size() < kMaxHaystackBytes && reader.NextRecord(&record)) {
     const std::string location = record.location;
-    const std::string document = ExtractText(std::move(record), {});
+    std::string document = ExtractText(std::move(record), options).value_or("");  // of a null
+    if (document.empty()) continue;
+    if (options.invalid_utf8 == InvalidUtf8::kReplace) document = ReplaceInvalidUtf8(document);
     const size_t invalid = FindInvalidUtf8(document);
     Require(invalid == document.size(), ErrorCode::kCorrupt,
             "{}: the byte at offset {} is not valid UTF-8, which is wanted", location, invalid);

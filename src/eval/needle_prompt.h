@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/corpus.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
@@ -53,7 +54,7 @@ NeedleForm ParseNeedleForm(const std::string& flag, const std::string& name);
 // The documents of text files, read as CorpusReader does, with an empty line between them; what
 // follows after a few million bytes is left out, since samples do not need more. Throws Error that
 // names the file: also kCorrupt for plain text that is not valid UTF-8.
-std::string ReadHaystack(const std::vector<std::string>& paths);
+std::string ReadHaystack(const std::vector<std::string>& paths, const CorpusOptions& options = {});
 
 Haystack EncodeHaystack(const Tokenizer& tokenizer, std::string_view text);
 

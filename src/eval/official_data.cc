@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "data/compression.h"
 #include "data/corpus.h"
 #include "eval/python_text.h"
 #include "text/utf8.h"
@@ -98,13 +99,10 @@ OrderedJson Lambada(const ObjectReader& line) { return {{"text", line.String("te
 
 template <OrderedJson (*ConvertLine)(const ObjectReader&)>
 Records ConvertLines(const Paths& paths) {
-  CorpusReader reader(paths);
+  CorpusReader reader(paths, {.format = InputFormat::kJsonLines});
   CorpusRecord line;
   Records records;
   while (reader.NextRecord(&line)) {
-    Require(line.is_json, ErrorCode::kInvalidArgument,
-            "{}: JSON lines are wanted, in a file whose name ends in .jsonl or .jsonl.zst",
-            line.location);
     const Json json = ParseJson(line.bytes, line.location);
     records.push_back(ConvertLine(ObjectReader(json, line.location)));
   }
@@ -131,10 +129,7 @@ OrderedJson PiqaQuestion(const ObjectReader& line) {
   return {{"ctx", line.String("goal")}, {"choices", {line.String("sol1"), line.String("sol2")}}};
 }
 
-bool HoldsLabels(std::string_view path) {
-  if (path.ends_with(".zst")) path.remove_suffix(4);
-  return path.ends_with(".lst");
-}
+bool HoldsLabels(std::string_view path) { return HasEnding(WithoutCompression(path), ".lst"); }
 
 std::vector<int> ReadPiqaLabels(const std::string& path) {
   const std::string text = ReadPlainText(path);

@@ -23,8 +23,9 @@ int64_t UnitLength(const ModelConfig& config) {
 // The whole windows of a corpus, in order.
 class WindowReader {
  public:
-  WindowReader(const std::vector<std::string>& files, const Tokenizer& tokenizer, int64_t context)
-      : corpus_(files), tokenizer_(tokenizer), context_(context) {}
+  WindowReader(const std::vector<std::string>& files, const CorpusOptions& corpus,
+               const Tokenizer& tokenizer, int64_t context)
+      : options_(corpus), corpus_(files, corpus), tokenizer_(tokenizer), context_(context) {}
 
   // Nothing at the end.
   std::optional<ScoreRequest> Next() {
@@ -44,9 +45,9 @@ class WindowReader {
     CorpusRecord record;
     if (!corpus_.NextRecord(&record)) return false;
     const std::string location = record.location;
-    const std::string text = ExtractText(std::move(record), {});
+    const std::string text = ExtractText(std::move(record), options_).value_or("");  // of a null
     try {
-      tokens_ = tokenizer_.Encode(text);
+      tokens_ = tokenizer_.Encode(text, options_.invalid_utf8);
     } catch (const Error& error) {
       Fail(error.code(), "{}: {}", location, error.what());
     }
@@ -56,6 +57,7 @@ class WindowReader {
     return true;
   }
 
+  CorpusOptions options_;
   CorpusReader corpus_;
   const Tokenizer& tokenizer_;
   int64_t context_;
@@ -119,10 +121,10 @@ void CheckPositionLossOptions(const PositionLossOptions& options, const ModelCon
 
 PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,
                                  const std::vector<std::string>& files,
-                                 const PositionLossOptions& options) {
+                                 const PositionLossOptions& options, const CorpusOptions& corpus) {
   const ModelConfig& config = model.model->config();
   CheckPositionLossOptions(options, config);
-  WindowReader reader(files, model.tokenizer, options.context);
+  WindowReader reader(files, corpus, model.tokenizer, options.context);
   for (const std::string& file : files) {
     Require(std::filesystem::is_regular_file(file), ErrorCode::kInvalidArgument,
             "{}: is not a regular file; it is read twice, so that one is wanted", file);
@@ -134,8 +136,8 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
 
   PositionLoss loss = {name, options.context, {}, 0};
   const int64_t block_positions = model.model->is_block() ? config.block_length : 0;
-  FindWindows(WindowReader(files, model.tokenizer, options.context), options, block_positions,
-              &loss);
+  FindWindows(WindowReader(files, corpus, model.tokenizer, options.context), options,
+              block_positions, &loss);
   const bool is_padded = scorer->options().padding == ScoringPadding::kPadded;
   const int64_t left_pad = is_padded ? UnitLength(config) - 1 : 0;
   const int64_t total = std::ssize(loss.windows);
@@ -151,6 +153,7 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
       [&](int64_t index, std::span<const TokenScore> scores) {
         Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} windows", index,
                 total);
+        RequireFinite(scores, fmt::format("{}: window {}", name, index + 1));
         AddScores(scores, options.context, left_pad, &loss.windows[static_cast<size_t>(index)]);
         progress.Update(index + 1);
       });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/model_config.h"
+#include "data/corpus.h"
 #include "eval/eval_model.h"
 #include "eval/scorer.h"
 
@@ -49,16 +50,17 @@ struct PositionLoss {
 // blocks, or bins or windows out of range. To be asked for all models before anything is computed.
 void CheckPositionLossOptions(const PositionLossOptions& options, const ModelConfig& config);
 
-// Cuts each document of `files`, as CorpusReader takes them, into disjoint windows of `context`
-// tokens; a shorter rest is left out. Position p of a window has the loss of its token p given
-// those before it. The first token has none, and of a text that begins with its first block none of
-// that block's tokens has. `name` is the model's for messages. `scorer` is one of `model`, and its
-// max_length at least context - 1. The files are read twice. Warns of a context beyond the trained
-// one. Throws Error: kInvalidArgument as the above, and for files that hold no window or are no
-// regular ones; what CorpusReader and Scorer throw; kInterrupted once StopRequested().
+// Cuts each document of `files`, as CorpusReader takes them with `corpus`, into disjoint windows of
+// `context` tokens; a shorter rest is left out. Position p of a window has the loss of its token p
+// given those before it. The first token has none, and of a text that begins with its first block
+// none of that block's tokens has. `name` is the model's for messages. `scorer` is one of `model`,
+// and its max_length at least context - 1. The files are read twice. Warns of a context beyond the
+// trained one. Throws Error: kInvalidArgument as the above, and for files that hold no window or
+// are no regular ones; what CorpusReader and Scorer throw; kInterrupted once StopRequested().
 PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,
                                  const std::vector<std::string>& files,
-                                 const PositionLossOptions& options);
+                                 const PositionLossOptions& options,
+                                 const CorpusOptions& corpus = {});
 
 }  // namespace blockformer
 

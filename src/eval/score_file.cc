@@ -1,5 +1,6 @@
 #include "eval/score_file.h"
 
+#include <cmath>
 #include <deque>
 #include <filesystem>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "base/progress.h"
 #include "config/json.h"
 #include "data/corpus.h"
+#include "data/json_record.h"
 #include "eval/request_encoder.h"
 #include "eval/task_scores.h"
 
@@ -21,47 +23,48 @@ namespace {
 
 // A line of the input.
 struct Line {
-  std::string bytes;
+  JsonRecord record;
   bool is_pair = false;
   std::string text;  // unless it is a pair
   std::string context;
   std::string continuation;
 };
 
-Line ParseLine(const CorpusRecord& record, const ResultFields& results) {
-  const Json json = ParseJson(record.bytes, record.location);
-  const ObjectReader object(json, record.location);
+Line ParseLine(CorpusRecord record, InvalidUtf8 invalid_utf8, const ResultFields& results) {
   Line line;
+  line.record = JsonRecord(std::move(record.bytes), record.location);
+  const JsonRecord& object = line.record;
   line.is_pair = object.Has("context") || object.Has("continuation");
   Require(line.is_pair != object.Has("text"), ErrorCode::kInvalidArgument,
           "{}: either \"text\" or \"context\" and \"continuation\" is wanted", record.location);
   if (line.is_pair) {
-    line.context = object.String("context");
-    line.continuation = object.String("continuation");
+    line.context = object.Text("context", invalid_utf8);
+    line.continuation = object.Text("continuation", invalid_utf8);
   } else {
-    line.text = object.String("text");
+    line.text = object.Text("text", invalid_utf8);
   }
-  results.RequireFree(json, record.location);
-  line.bytes = record.bytes;
+  results.RequireFree(object);
   return line;
 }
 
 // Reads the lines of the input and what is to be computed for each.
 class LineReader {
  public:
-  LineReader(const std::string& path, const EvalModel& model, int64_t max_length,
+  LineReader(const ScoreFile& file, const EvalModel& model, int64_t max_length,
              const ResultFields& results)
-      : reader_({path}), model_(model), max_length_(max_length), results_(results) {}
+      : reader_({file.path}, {.format = InputFormat::kJsonLines}),
+        invalid_utf8_(file.invalid_utf8),
+        model_(model),
+        max_length_(max_length),
+        results_(results) {}
 
   bool Next(Line* line, std::vector<ScoreRequest>* requests) {
     CorpusRecord record;
     if (!reader_.NextRecord(&record)) return false;
-    Require(record.is_json, ErrorCode::kInvalidArgument,
-            "{}: is no .jsonl or .jsonl.zst; JSON lines are wanted", record.location);
     location_ = record.location;
     hash_.Add(record.bytes);
     hash_.Add("\n");
-    *line = ParseLine(record, results_);
+    *line = ParseLine(std::move(record), invalid_utf8_, results_);
     try {
       *requests = Encode(*line);
     } catch (const Error& error) {
@@ -71,6 +74,13 @@ class LineReader {
   }
 
   uint64_t hash() const { return hash_.value(); }  // of all lines read
+
+  // Tokens of the context that the model does not read.
+  int64_t CountCut(const std::vector<ScoreRequest>& requests) const {
+    int64_t cut = 0;
+    for (const ScoreRequest& request : requests) cut += CutTokens(request, max_length_);
+    return cut;
+  }
 
  private:
   std::vector<ScoreRequest> Encode(const Line& line) const {
@@ -82,6 +92,7 @@ class LineReader {
   }
 
   CorpusReader reader_;
+  InvalidUtf8 invalid_utf8_;
   const EvalModel& model_;
   int64_t max_length_;
   const ResultFields& results_;
@@ -95,22 +106,27 @@ int64_t CountTokens(const std::vector<ScoreRequest>& requests) {
   return tokens;
 }
 
-OrderedJson ToJson(const Line& line, const RequestScore& score) {
-  OrderedJson values = {{"log_likelihood", score.log_likelihood}};
-  if (line.is_pair) values["is_greedy"] = score.is_greedy;
+OrderedJson ToJson(const Line& line, int64_t cut_tokens, const RequestScore& score,
+                   const std::string& error) {
+  OrderedJson values;
+  values["log_likelihood"] = error.empty() ? OrderedJson(score.log_likelihood) : OrderedJson();
+  if (line.is_pair) values["is_greedy"] = error.empty() && score.is_greedy;
   values["tokens"] = score.tokens;
   if (!line.is_pair) values["bytes"] = line.text.size();
+  if (cut_tokens > 0) values["cut_tokens"] = cut_tokens;
+  if (!error.empty()) values[kErrorField] = error;
   return values;
 }
 
 class LineScorer {
  public:
   LineScorer(const ScoreFile& file, LineReader reader, const ResultFields& results,
-             ResumableLines* output)
+             ResumableLines* output, ResultErrors* errors)
       : file_(file),
         reader_(std::move(reader)),
         results_(results),
         output_(output),
+        errors_(errors),
         progress_("scoring", file.tokens, "tokens") {
     Line line;
     std::vector<ScoreRequest> requests;
@@ -133,7 +149,9 @@ class LineScorer {
   struct OpenLine {
     Line line;
     size_t open_requests = 0;
+    int64_t cut_tokens = 0;
     RequestScore score;
+    std::string error;
   };
 
   std::optional<ScoreRequest> NextRequest() {
@@ -147,6 +165,7 @@ class LineScorer {
         return std::nullopt;
       }
       open.open_requests = requests.size();
+      open.cut_tokens = reader_.CountCut(requests);
       lines_.push_back(std::move(open));
       requests_.assign(requests.begin(), requests.end());
       WriteFinished();  // an empty text is
@@ -161,6 +180,9 @@ class LineScorer {
     OpenLine& open = lines_.front();
     --open.open_requests;
     open.score.Add(scores);
+    if (!std::isfinite(open.score.log_likelihood)) {
+      open.error = "the model's log-likelihood of this text is not a finite number";
+    }
     tokens_ += request_tokens_.front();
     request_tokens_.pop_front();
     WriteFinished();
@@ -170,7 +192,10 @@ class LineScorer {
   void WriteFinished() {
     while (!lines_.empty() && lines_.front().open_requests == 0) {
       const OpenLine& done = lines_.front();
-      output_->Append(results_.Append(done.line.bytes, ToJson(done.line, done.score)));
+      const std::string text = results_.Append(
+          done.line.record, ToJson(done.line, done.cut_tokens, done.score, done.error));
+      output_->Append(text);
+      errors_->Add(text);
       lines_.pop_front();
     }
   }
@@ -179,6 +204,7 @@ class LineScorer {
   LineReader reader_;
   const ResultFields& results_;
   ResumableLines* output_;
+  ResultErrors* errors_;
   ProgressBar progress_;
   std::deque<OpenLine> lines_;          // read, and not written yet
   std::deque<ScoreRequest> requests_;   // of the last line, not asked for yet
@@ -190,29 +216,30 @@ class LineScorer {
 }  // namespace
 
 ResultFields ScoreFields(const std::string& prefix) {
-  return {prefix, {"log_likelihood", "is_greedy", "tokens", "bytes"}};
+  return {prefix, {"log_likelihood", "is_greedy", "tokens", "bytes", "cut_tokens", kErrorField}};
 }
 
-ScoreFile CheckScoreFile(const std::string& path, const EvalModel& model, int64_t max_length,
-                         const ResultFields& results) {
-  LineReader reader(path, model, max_length, results);
+ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, const EvalModel& model,
+                         int64_t max_length, const ResultFields& results) {
+  ScoreFile file = {path, invalid_utf8};
+  LineReader reader(file, model, max_length, results);
   Require(std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
           "{}: is not a regular file; it is read twice, so that one is wanted", path);
-  ScoreFile file = {path};
   Line line;
   std::vector<ScoreRequest> requests;
   while (reader.Next(&line, &requests)) {
     ++file.lines;
     file.tokens += CountTokens(requests);
+    if (reader.CountCut(requests) > 0) ++file.cut_contexts;
   }
   file.hash = reader.hash();
   return file;
 }
 
 int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, const ResultFields& results,
-                   Scorer* scorer, ResumableLines* output) {
-  LineReader reader(file.path, model, scorer->options().max_length, results);
-  return LineScorer(file, std::move(reader), results, output).Run(scorer);
+                   Scorer* scorer, ResumableLines* output, ResultErrors* errors) {
+  LineReader reader(file, model, scorer->options().max_length, results);
+  return LineScorer(file, std::move(reader), results, output, errors).Run(scorer);
 }
 
 }  // namespace blockformer

@@ -1,6 +1,7 @@
 #include "eval/scorer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -28,6 +29,10 @@ ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
 
 }  // namespace
 
+int64_t CutTokens(const ScoreRequest& request, int64_t max_length) {
+  return std::max<int64_t>(std::ssize(request.tokens) - 1 - max_length, 0);
+}
+
 Scorer::Scorer(std::shared_ptr<const Model> model, const ScorerOptions& options)
     : model_(std::move(model)),
       options_(Complete(options, model_->config())),
@@ -44,8 +49,7 @@ void Scorer::CheckAndCut(ScoreRequest* request) const {
     Require(id >= 0 && id < model_->config().vocab_size, ErrorCode::kInvalidArgument,
             "token id {} is not in [0, {})", id, model_->config().vocab_size);
   }
-  const int64_t cut = count - 1 - options_.max_length;
-  if (cut > 0) tokens.erase(tokens.begin(), tokens.begin() + cut);
+  tokens.erase(tokens.begin(), tokens.begin() + CutTokens(*request, options_.max_length));
 }
 
 void Scorer::Run(const NextRequest& next, const OnScores& on_scores) {
@@ -148,6 +152,15 @@ void Scorer::ScoreUnits(std::span<const ScoreBatch::ScoredUnit> units, const flo
   model_->head().Score(hidden_.data(), targets_, &scores_[done]);
 }
 
+void RequireFinite(std::span<const TokenScore> scores, const std::string& place) {
+  const bool all = std::ranges::all_of(
+      scores, [](const TokenScore& score) { return std::isfinite(score.log_likelihood); });
+  Require(all, ErrorCode::kCorrupt,
+          "{}: the model's log-likelihood of this text is not a finite number; its weights are "
+          "damaged, or its training diverged",
+          place);
+}
+
 double SumOfScores(std::span<const TokenScore> scores) {
   double sum = 0;
   for (const TokenScore& score : scores) sum += score.log_likelihood;
@@ -163,7 +176,8 @@ std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
         if (next == requests.size()) return std::nullopt;
         return requests[next++];
       },
-      [&](int64_t, std::span<const TokenScore> scores) {
+      [&](int64_t index, std::span<const TokenScore> scores) {
+        RequireFinite(scores, fmt::format("request {}", index));
         results.emplace_back(scores.begin(), scores.end());
       });
   return results;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/model.h"
@@ -25,6 +26,9 @@ struct ScorerOptions {
   std::optional<ScoringPadding> padding;
 };
 
+// How many tokens Scorer::Run() cuts off the beginning of a request, 0 for most.
+int64_t CutTokens(const ScoreRequest& request, int64_t max_length);
+
 // Log-likelihoods of given tokens, each given those before it in its request. In a block model only
 // the blocks with scored tokens run through the token decoder. Not thread-safe; several scorers may
 // share one model.
@@ -33,7 +37,8 @@ class Scorer {
   // Gives the next request, or nothing at the end.
   using NextRequest = std::function<std::optional<ScoreRequest>()>;
   // Called for each request, in order, with the scores of its last tokens: `scored` of them, or
-  // fewer, even none, where kUnpadded leaves a text's first tokens out.
+  // fewer, even none, where kUnpadded leaves a text's first tokens out. Some are NaN if the model
+  // computed numbers that are not finite; RequireFinite() refuses them. Other requests are right.
   using OnScores = std::function<void(int64_t index, std::span<const TokenScore> scores)>;
 
   // Throws Error(kInvalidArgument) for options out of range.
@@ -41,8 +46,7 @@ class Scorer {
 
   // Of a request with more than max_length tokens before the last one, the first are cut off, as
   // lm-evaluation-harness does. Throws Error: kInvalidArgument for ids out of range, or a request
-  // that scores nothing, its first token, or more than max_length tokens; kCorrupt if a logit is
-  // not a finite number.
+  // that scores nothing, its first token, or more than max_length tokens.
   void Run(const NextRequest& next, const OnScores& on_scores);
 
   const Model& model() const { return *model_; }
@@ -77,10 +81,14 @@ class Scorer {
   std::vector<int32_t> targets_;
 };
 
+// Throws Error(kCorrupt), opening with `place`, if a log-likelihood is not a finite number.
+void RequireFinite(std::span<const TokenScore> scores, const std::string& place);
+
 // The sum of the log-likelihoods.
 double SumOfScores(std::span<const TokenScore> scores);
 
-// Scores all requests; the result has an entry for each.
+// Scores all requests; the result has an entry for each. Throws Error(kCorrupt) that names one
+// whose log-likelihoods are not finite numbers by its index.
 std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
                                               const std::vector<ScoreRequest>& requests);
 

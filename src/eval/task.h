@@ -10,6 +10,7 @@
 
 #include "config/json.h"
 #include "eval/template.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
 
@@ -99,9 +100,11 @@ struct TaskItem {
 // Error(kInvalidArgument) that opens with `place`.
 TaskItem MakeItem(const Task& task, const Json& record, const std::string& place);
 
-// The items of the first `limit` records, or of all. Throws Error that names the file or the
+// The items of the first `limit` records, or of all. Fields that a JsonRecord cannot represent are
+// missing. Throws Error that names the file or the
 // record; also if there are none.
-std::vector<TaskItem> ReadItems(const Task& task, std::optional<int64_t> limit);
+std::vector<TaskItem> ReadItems(const Task& task, std::optional<int64_t> limit,
+                                InvalidUtf8 invalid_utf8 = InvalidUtf8::kError);
 
 }  // namespace blockformer
 

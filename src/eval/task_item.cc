@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/corpus.h"
+#include "data/json_record.h"
 #include "eval/python_text.h"
 #include "eval/task.h"
 
@@ -175,12 +176,35 @@ TaskItem ToItem(const Task& task, const Json& record) {
   return item;
 }
 
+// A field of the record that has no value is missing where it is used.
+TaskItem ReadItem(const Task& task, CorpusRecord record, InvalidUtf8 invalid_utf8) {
+  const JsonRecord line(std::move(record.bytes), std::move(record.location));
+  std::string left_out;
+  const Json json = line.ToJson(invalid_utf8, &left_out);
+  try {
+    return MakeItem(task, json, line.place());
+  } catch (const Error& error) {
+    if (left_out.empty()) throw;
+    Fail(error.code(), "{}; a field was left out: {}", error.what(), left_out);
+  }
+}
+
 // The harness lets the first record decide what doc_to_text is.
 void CheckAlike(const Task& task, const TaskItem& first, const TaskItem& item) {
   if (item.has_several_contexts == first.has_several_contexts) return;
   Fail(ErrorCode::kInvalidArgument, "{}: {}: {}, but {} in {}", item.place, task.text->place,
        item.has_several_contexts ? "an integer" : "a text",
        first.has_several_contexts ? "an integer" : "a text", first.place);
+}
+
+// Words and bytes are what a rolling task's metrics divide by.
+void CheckTextToMeasure(const Task& task, const std::vector<TaskItem>& items) {
+  if (task.output_type != OutputType::kLogLikelihoodRolling) return;
+  const bool has_text =
+      std::any_of(items.begin(), items.end(), [](const TaskItem& item) { return item.bytes > 0; });
+  Require(has_text, ErrorCode::kInvalidArgument,
+          "{}: the texts of task {} hold no byte, so there is nothing to measure",
+          fmt::join(task.data_files, ", "), task.name);
 }
 
 }  // namespace
@@ -195,24 +219,23 @@ TaskItem MakeItem(const Task& task, const Json& record, const std::string& place
   }
 }
 
-std::vector<TaskItem> ReadItems(const Task& task, std::optional<int64_t> limit) {
+std::vector<TaskItem> ReadItems(const Task& task, std::optional<int64_t> limit,
+                                InvalidUtf8 invalid_utf8) {
   for (const std::string& path : task.data_files) {
     Require(FileExists(path), ErrorCode::kNotFound, "{}: the data of task {} are not there{}", path,
             task.name, task.is_built_in ? "; `blockformer eval-data` gets them" : "");
   }
-  CorpusOptions options;
-  options.max_document_bytes = kMaxRecordBytes;
-  CorpusReader reader(task.data_files, options);
+  CorpusReader reader(task.data_files,
+                      {.format = InputFormat::kJsonLines, .max_line_bytes = kMaxRecordBytes});
   std::vector<TaskItem> items;
   CorpusRecord record;
   while ((!limit || static_cast<int64_t>(items.size()) < *limit) && reader.NextRecord(&record)) {
-    Require(record.is_json, ErrorCode::kInvalidArgument,
-            "{}: is not JSON lines by its name; .jsonl or .jsonl.zst is wanted", record.location);
-    items.push_back(MakeItem(task, ParseJson(record.bytes, record.location), record.location));
+    items.push_back(ReadItem(task, std::move(record), invalid_utf8));
     CheckAlike(task, items.front(), items.back());
   }
   Require(!items.empty(), ErrorCode::kInvalidArgument, "{}: holds no records",
           fmt::join(task.data_files, ", "));
+  CheckTextToMeasure(task, items);
   return items;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -55,7 +56,8 @@ void RequestScore::Add(std::span<const TokenScore> scores) {
 }
 
 TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model,
-                           int64_t max_length) {
+                           int64_t max_length)
+    : max_length_(max_length) {
   for (const TaskData& data : tasks) {
     std::vector<std::vector<Windows>> encoded(data.items.size());
     ParallelFor(static_cast<int64_t>(data.items.size()), 16, [&](int64_t begin, int64_t end) {
@@ -65,9 +67,10 @@ TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& 
         }
       }
     });
-    for (std::vector<Windows>& item : encoded) {
-      for (Windows& request : item) {
+    for (size_t i = 0; i < encoded.size(); ++i) {
+      for (Windows& request : encoded[i]) {
         requests_.push_back(std::move(request));
+        places_.push_back(data.items[i].place);
       }
     }
   }
@@ -85,6 +88,13 @@ int64_t TaskRequests::CountScored() const {
     for (const ScoreRequest& window : windows) tokens += window.scored;
   }
   return tokens;
+}
+
+int64_t TaskRequests::CountCut() const {
+  return std::ranges::count_if(requests_, [&](const Windows& windows) {
+    return std::ranges::any_of(
+        windows, [&](const ScoreRequest& window) { return CutTokens(window, max_length_) > 0; });
+  });
 }
 
 void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) const {
@@ -113,6 +123,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) c
   };
   finish_requests();
   scorer->Run(next, [&](int64_t, std::span<const TokenScore> scores) {
+    RequireFinite(scores, places_[request]);
     score.Add(scores);
     ++scored;
     finish_requests();

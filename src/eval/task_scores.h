@@ -43,9 +43,12 @@ class TaskRequests {
   int64_t CountTokens(int64_t count) const;
   // That are to be scored.
   int64_t CountScored() const;
+  // Requests of which the scorer cuts off the beginning.
+  int64_t CountCut() const;
 
-  // Scores the requests from number `first` on. `on_score` is called for each, in order, with the
-  // tokens that are done, as CountTokens() has them. Ends early once StopRequested().
+  // Scores the requests from number `first` on. Throws Error(kCorrupt) that opens with the place of
+  // an item whose log-likelihood is not a finite number. `on_score` is called for each, in order,
+  // with the tokens that are done, as CountTokens() has them. Ends early once StopRequested().
   using OnScore = std::function<void(const RequestScore& score, int64_t tokens_done)>;
   void Run(Scorer* scorer, int64_t first, const OnScore& on_score) const;
 
@@ -53,7 +56,9 @@ class TaskRequests {
   // What is computed for a request: one text, or the windows of a long one; none for an empty one.
   using Windows = std::vector<ScoreRequest>;
 
+  int64_t max_length_;
   std::vector<Windows> requests_;
+  std::vector<std::string> places_;  // of the requests' items
 };
 
 }  // namespace blockformer

@@ -1,6 +1,7 @@
 #include "eval/validation_loss.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/program.h"
@@ -66,8 +67,13 @@ LossSums ValidationSamples::SumLoss(const Model& model, const std::string& label
   LossSums total;
   for (int64_t i = 0; i < count_; ++i) {
     Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} samples", i, count_);
-    const Sample sample = ReadSample(samples_, i * samples_.NumSamples() / count_);
+    const int64_t index = i * samples_.NumSamples() / count_;
+    const Sample sample = ReadSample(samples_, index);
     Add(ComputeLoss(model, sample.input, sample.labels, Forward(model, sample.input)), &total);
+    Require(std::isfinite(total.sum), ErrorCode::kCorrupt,
+            "{}: the model's loss of sample {} is not a finite number; its weights are damaged, or "
+            "its training diverged",
+            prefix_, index);
     progress.Update(i + 1);
   }
   Require(total.count > 0, ErrorCode::kInvalidArgument,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -22,7 +23,8 @@
 namespace blockformer {
 
 inline constexpr int64_t kMaxPageSize = 128;
-inline constexpr float kNotVisible = -1e30f;  // far below any score, and finite
+// The score of hidden keys: below all others, and finite.
+inline constexpr float kNotVisible = std::numeric_limits<float>::lowest();
 // Queries that share the work of loading and converting keys and values.
 inline constexpr int64_t kMaxGroup = 4;
 // Sums of a dot product that are built side by side, since each addition waits for the one before.
@@ -77,6 +79,20 @@ constexpr int64_t ElementBytes() {
   return kType == NumberType::kF32 ? 4 : kType == NumberType::kF16 ? 2 : 1;
 }
 
+// Where x86 processors lack F16C, Highway's conversion knows no infinity and no NaN: it makes of
+// them numbers that no half is as large as, from 2^16 on.
+template <class Tag, class Halves>
+hn::Vec<Tag> WidenHalves(Tag tag, Halves halves) {
+  const auto numbers = hn::PromoteTo(tag, halves);
+#if HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SCALAR
+  const auto infinity = hn::Set(tag, std::numeric_limits<float>::infinity());
+  const auto is_finite = hn::Lt(hn::Abs(numbers), hn::Set(tag, 65536.0f));
+  return hn::IfThenElse(is_finite, numbers, hn::Mul(numbers, infinity));
+#else
+  return numbers;
+#endif
+}
+
 template <NumberType kType, class Tag>
 hn::Vec<Tag> LoadNumbers(Tag tag, const std::byte* numbers, int64_t index) {
   if constexpr (kType == NumberType::kF32) {
@@ -84,7 +100,7 @@ hn::Vec<Tag> LoadNumbers(Tag tag, const std::byte* numbers, int64_t index) {
   } else if constexpr (kType == NumberType::kF16) {
     const hn::Rebind<hwy::float16_t, Tag> halves;
     const auto* source = reinterpret_cast<const hwy::float16_t*>(numbers) + index;
-    return hn::PromoteTo(tag, hn::LoadU(halves, source));
+    return WidenHalves(tag, hn::LoadU(halves, source));
   } else {
     const hn::Rebind<int8_t, Tag> bytes;
     const hn::Rebind<int32_t, Tag> integers;
@@ -173,7 +189,8 @@ void MaskPage(const KvPages& cache, const AttentionRow& row, const float* bias, 
   }
 }
 
-// Replaces scores by exp(score - largest).
+// Replaces scores by exp(score - largest). A score that is infinite or NaN makes the sum NaN:
+// maxima and Exp may lose it.
 template <class Tag>
 void ExponentiatePage(Tag tag, int64_t page_size, QueryState* state) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
@@ -191,7 +208,7 @@ void ExponentiatePage(Tag tag, int64_t page_size, QueryState* state) {
     const auto weight =
         hn::IfThenElseZero(visible, hn::Exp(tag, hn::Sub(score, hn::Set(tag, largest))));
     hn::StoreU(weight, tag, scores + i);
-    sums = hn::Add(sums, weight);
+    sums = hn::Add(sums, hn::MulAdd(score, hn::Zero(tag), weight));
   }
   state->sum = state->sum * state->rescale + hn::GetLane(hn::SumOfLanes(tag, sums));
   state->largest = largest;
@@ -320,8 +337,8 @@ void AttendWith(Tag tag, const KvPages& cache, const QueryGroup& group, QuerySta
   for (int64_t head = 0; head < group.num_heads; ++head) {
     for (int64_t q = 0; q < group.size; ++q) {
       const QueryState& state = states[head * kMaxGroup + q];
-      // A row that sees no key at all gets zeros.
-      const float inverse = state.sum > 0 ? 1 / state.sum : 0;
+      // A row that sees no key at all gets zeros. The sum may be NaN.
+      const float inverse = state.sum == 0 ? 0 : 1 / state.sum;
       float* out = group.out + q * group.out_stride + head * cache.head_size;
       for (int64_t d = 0; d < cache.head_size; ++d) out[d] = state.result[d] * inverse;
     }

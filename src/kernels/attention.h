@@ -23,6 +23,8 @@ AttentionRule ScaledAttention(int64_t head_size);
 // Attention of every row's queries over the cache: out [rows, num_heads * head_size]. It is causal
 // if each row's position is its own, and bidirectional if it is that of the last key. A row's
 // result depends on nothing but the row: not on threads, on other rows, or on how a prompt is cut.
+// Where a query, or a key or value that it sees, is infinite or NaN, the output of that head holds
+// what is not finite.
 void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
             int64_t num_rows, const float* queries, float* out);
 

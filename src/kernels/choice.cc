@@ -72,6 +72,7 @@ RankedToken FindFirst(const float* logits, int64_t count, int32_t first_id, cons
   hn::StoreU(where, integers, places);
   RankedToken first;
   for (int32_t lane = 0; lane < static_cast<int32_t>(hn::Lanes(tag)); ++lane) {
+    if (places[lane] + lane >= count) continue;  // all of this lane's scores are minus infinity
     const RankedToken token = {scores[lane], first_id + places[lane] + lane};
     if (token.Before(first)) first = token;
   }

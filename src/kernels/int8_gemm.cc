@@ -60,7 +60,9 @@ using I32 = hn::RebindToSigned<F32>;
 template <Epilogue kEpilogue, class V>
 V Finish(F32 tag, V z, const float* before) {
   if constexpr (kEpilogue == Epilogue::kGelu) return FastGelu(tag, z);
-  if constexpr (kEpilogue == Epilogue::kRelu) return hn::Max(z, hn::Zero(tag));
+  // Max would lose a NaN.
+  if constexpr (kEpilogue == Epilogue::kRelu)
+    return hn::IfThenZeroElse(hn::Lt(z, hn::Zero(tag)), z);
   if constexpr (kEpilogue == Epilogue::kAdd) return hn::Add(z, hn::LoadU(tag, before));
   return z;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/parallel.h"
 #include "kernels/kv_pages.h"
@@ -20,7 +21,8 @@
 namespace blockformer {
 
 inline constexpr int64_t kLocalVector = 16;  // numbers of the widest vectors
-inline constexpr float kHidden = -1e30f;     // far below any score, and finite
+// The score of hidden keys: below all others, and finite.
+inline constexpr float kHidden = std::numeric_limits<float>::lowest();
 
 inline int64_t PaddedToVectors(int64_t size) {
   return (size + kLocalVector - 1) / kLocalVector * kLocalVector;
@@ -74,8 +76,8 @@ float Dot(const float* a, const float* b, int64_t padded_size) {
   return hn::GetLane(hn::SumOfLanes(tag, sum));
 }
 
-// Replaces scores by exp(score - largest) and returns their sum. `count` is padded to whole vectors
-// with kHidden.
+// Replaces scores by exp(score - largest) and returns their sum, which is NaN if a score is
+// infinite or NaN: maxima and Exp may lose it. `count` is padded to whole vectors with kHidden.
 float Exponentiate(float* scores, int64_t count) {
   const F32 tag;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
@@ -90,7 +92,7 @@ float Exponentiate(float* scores, int64_t count) {
     const auto visible = hn::Gt(score, hn::Set(tag, kHidden));
     const auto weight = hn::IfThenElseZero(visible, hn::Exp(tag, hn::Sub(score, largest)));
     hn::StoreU(weight, tag, scores + i);
-    sum = hn::Add(sum, weight);
+    sum = hn::Add(sum, hn::MulAdd(score, hn::Zero(tag), weight));
   }
   return hn::GetLane(hn::SumOfLanes(tag, sum));
 }
@@ -139,7 +141,7 @@ void AttendHead(const LocalCache& cache, const RotaryTable& rotary, const LocalS
     const int64_t padded_count = PaddedToVectors(position + 1);
     std::fill(scores + position + 1, scores + padded_count, kHidden);
     const float sum = Exponentiate(scores, padded_count);
-    AverageValues(keys + padded, 2 * padded, scores, position, sum > 0 ? 1 / sum : 0, padded,
+    AverageValues(keys + padded, 2 * padded, scores, position, sum == 0 ? 0 : 1 / sum, padded,
                   result);
     std::copy_n(result, size, out + (block * step.wanted + wanted) * width + head * size);
   }

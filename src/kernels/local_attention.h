@@ -34,7 +34,8 @@ struct LocalStep {
 // Turns queries and keys of qkv [blocks, count, num_heads * 3 * head_size] (for each head query,
 // key, value) by their rotary positions, stores keys and values, and attends causally within each
 // block, scaled by the root of head_size: out [blocks, wanted, num_heads * head_size]. A block's
-// result depends on nothing but the block.
+// result depends on nothing but the block. Where a query, or a key or value that it sees, is
+// infinite or NaN, the output of that head holds what is not finite.
 void AttendLocally(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
                    const float* qkv, float* out);
 

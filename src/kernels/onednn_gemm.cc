@@ -23,6 +23,12 @@ using Tag = dnnl::memory::format_tag;
 constexpr int64_t kLayoutRows = 256;
 // Wider layers are divided, so that a sink takes a piece while it is in the cache.
 constexpr int64_t kMaxColumns = 4096;
+// Threads take items of a product: some of the outputs for some of the rows. How it is cut depends
+// on its shape alone, and so do its sums.
+constexpr int64_t kItemWeights = 1 << 18;
+constexpr int64_t kMinSharedWeights = 1 << 15;  // fewer are one item
+constexpr int64_t kItemRows = 128;
+constexpr int64_t kColumnUnit = 16;  // columns that vectors fill
 // Creating a primitive takes about 0.3 ms, so those in use are kept; when rows vary so much that
 // this many pile up, all are dropped.
 constexpr size_t kMaxPrimitives = 1024;
@@ -88,7 +94,7 @@ class Slice {
   int64_t out() const { return out_; }
   Type source_type() const { return type_; }
 
-  // x [rows, in] of source_type(), y [rows, out] with rows `stride` apart.
+  // x [rows, in] of source_type(), y [rows, out] with rows `stride` apart. Uses one thread.
   void Apply(const void* x, int64_t rows, Epilogue epilogue, float* y, int64_t stride) const {
     const Product product = Find(rows, epilogue, stride);
     const auto scratch_desc = product.description.scratchpad_desc();
@@ -158,43 +164,86 @@ class Slice {
   mutable std::map<Key, Product> products_;
 };
 
+// How many items the outputs of a piece are divided into.
+int64_t NumSlices(int64_t columns, int64_t in) {
+  const int64_t weights = columns * in;
+  if (weights < kMinSharedWeights) return 1;
+  const int64_t slices = std::max<int64_t>(weights / kItemWeights, 1);
+  // An even number: two threads share them well.
+  return std::clamp<int64_t>(slices + slices % 2, 1, std::max<int64_t>(columns / kColumnUnit, 1));
+}
+
+// Outputs that a sink takes together, divided into slices.
+struct Piece {
+  int64_t first;
+  int64_t columns;
+  std::vector<std::unique_ptr<const Slice>> slices;
+};
+
 class OneDnnKernel : public LinearKernel {
  public:
   OneDnnKernel(const float* weights, const float* bias, int64_t out, int64_t in, NumberType type)
       : out_(out), in_(in) {
+    const SerialLibraries serial;
     for (int64_t first = 0; first < out; first += kMaxColumns) {
-      slices_.push_back(std::make_unique<const Slice>(
-          weights + first * in, bias == nullptr ? nullptr : bias + first, first,
-          std::min(kMaxColumns, out - first), in, type));
+      Piece piece{first, std::min(kMaxColumns, out - first), {}};
+      const int64_t count = NumSlices(piece.columns, in);
+      const int64_t units = (piece.columns + kColumnUnit - 1) / kColumnUnit;
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t begin = first + units * i / count * kColumnUnit;
+        const int64_t end =
+            std::min(first + units * (i + 1) / count * kColumnUnit, first + piece.columns);
+        piece.slices.push_back(std::make_unique<const Slice>(
+            weights + begin * in, bias == nullptr ? nullptr : bias + begin, begin, end - begin, in,
+            type));
+      }
+      pieces_.push_back(std::move(piece));
     }
   }
 
   void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const override {
     const void* source = Source(x, rows);
-    for (const auto& slice : slices_) {
-      slice->Apply(source, rows, epilogue, y + slice->first(), out_);
-    }
+    for (const Piece& piece : pieces_) Multiply(piece, source, rows, epilogue, y, out_);
   }
 
   void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {
     const void* source = Source(x, rows);
-    thread_local std::vector<float> piece;
-    piece.resize(static_cast<size_t>(rows * std::min(out_, kMaxColumns)));
-    float* z = piece.data();
-    for (const auto& slice : slices_) {
-      const int64_t columns = slice->out();
-      slice->Apply(source, rows, Epilogue::kStore, z, columns);
+    thread_local std::vector<float> buffer;
+    buffer.resize(static_cast<size_t>(rows * std::min(out_, kMaxColumns)));
+    float* z = buffer.data();
+    for (const Piece& piece : pieces_) {
+      const int64_t columns = piece.columns;
+      Multiply(piece, source, rows, Epilogue::kStore, z - piece.first, columns);
       ParallelFor(rows, kMinNumbersPerThread / columns + 1, [&](int64_t begin, int64_t end) {
-        sink->Take(ThreadIndex(), begin, end - begin, slice->first(), columns, z + begin * columns,
+        sink->Take(ThreadIndex(), begin, end - begin, piece.first, columns, z + begin * columns,
                    columns);
       });
     }
   }
 
  private:
+  Type source_type() const { return pieces_.front().slices.front()->source_type(); }
+
+  // Output o of row r goes to y [r * stride + o].
+  void Multiply(const Piece& piece, const void* x, int64_t rows, Epilogue epilogue, float* y,
+                int64_t stride) const {
+    const int64_t bytes = in_ * static_cast<int64_t>(dnnl::memory::data_type_size(source_type()));
+    const int64_t blocks = (rows + kItemRows - 1) / kItemRows;
+    const int64_t slices = static_cast<int64_t>(piece.slices.size());
+    ParallelForEach(blocks * slices, 1, [&](int64_t item) {
+      const SerialLibraries serial;
+      const Slice& slice = *piece.slices[static_cast<size_t>(item % slices)];
+      const int64_t begin = rows * (item / slices) / blocks;
+      const int64_t end = rows * (item / slices + 1) / blocks;
+      slice.Apply(static_cast<const std::byte*>(x) + begin * bytes, end - begin, epilogue,
+                  y + begin * stride + slice.first(), stride);
+    });
+  }
+
   // The rows in the type that is multiplied.
   const void* Source(const float* x, int64_t rows) const {
-    if (slices_.front()->source_type() == Type::f32) return x;
+    if (source_type() == Type::f32) return x;
+    const SerialLibraries serial;
     thread_local std::vector<uint16_t> converted;
     converted.resize(static_cast<size_t>(rows * in_));
     const dnnl::memory target({{rows, in_}, Type::bf16, Tag::ab}, CpuEngine(), converted.data());
@@ -204,7 +253,7 @@ class OneDnnKernel : public LinearKernel {
 
   int64_t out_;
   int64_t in_;
-  std::vector<std::unique_ptr<const Slice>> slices_;
+  std::vector<Piece> pieces_;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ double Finish(Epilogue epilogue, double z, double before) {
     case Epilogue::kGelu:
       return 0.5 * z * (1.0 + std::erf(z / std::sqrt(2.0)));
     case Epilogue::kRelu:
-      return std::max(z, 0.0);
+      return z < 0 ? 0 : z;
     case Epilogue::kAdd:
       return z + before;
   }
@@ -111,7 +111,7 @@ void AttendHead(const KvPages& cache, const AttentionRule& rule, const Attention
     }
   }
   for (int64_t d = 0; d < size; ++d) {
-    out[d] = sum > 0 ? static_cast<float>(result[static_cast<size_t>(d)] / sum) : 0.0f;
+    out[d] = sum == 0 ? 0.0f : static_cast<float>(result[static_cast<size_t>(d)] / sum);
   }
 }
 

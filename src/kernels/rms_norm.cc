@@ -30,7 +30,8 @@ void RmsNormRow(const float* x, int64_t width, const float* gain, float epsilon,
   }
   float square = hn::GetLane(hn::SumOfLanes(tag, squares));
   for (int64_t i = whole; i < width; ++i) square += x[i] * x[i];
-  const float scale = 1.0f / std::sqrt(square / static_cast<float>(width) + epsilon);
+  // A sum of squares that overflows would make all of the row 0; as NaN it is noticed.
+  const float scale = 1.0f / std::sqrt(square / static_cast<float>(width) + epsilon) + 0 * square;
 
   const auto scales = hn::Set(tag, scale);
   for (int64_t i = 0; i < whole; i += lanes) {

@@ -1,6 +1,6 @@
 #include "kernels/rotary.h"
 
-#include <cmath>
+#include "base/rotary_angle.h"
 
 namespace blockformer {
 
@@ -10,12 +10,11 @@ RotaryTable::RotaryTable(int64_t num_positions, int64_t size, double base)
   cosines_.resize(static_cast<size_t>(num_positions * half));
   sines_.resize(cosines_.size());
   for (int64_t i = 0; i < half; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(size);
-    const float frequency = 1.0f / std::pow(static_cast<float>(base), exponent);
+    const float frequency = RotaryFrequency(i, size, base);
     for (int64_t position = 0; position < num_positions; ++position) {
-      const float angle = static_cast<float>(position) * frequency;
-      cosines_[static_cast<size_t>(position * half + i)] = std::cos(angle);
-      sines_[static_cast<size_t>(position * half + i)] = std::sin(angle);
+      const Rotation rotation = RotaryRotation(position, frequency);
+      cosines_[static_cast<size_t>(position * half + i)] = rotation.cosine;
+      sines_[static_cast<size_t>(position * half + i)] = rotation.sine;
     }
   }
 }

@@ -8,7 +8,7 @@ namespace blockformer {
 
 // Cosines and sines of the rotary position embedding (Su et al., arXiv 2104.09864) in the
 // half-split pairing of GPT-NeoX: dimension i turns with i + size / 2 by position * base^(-2 i /
-// size). Computed in f32, as the models were trained. Immutable; safe to use from several threads.
+// size), by the rule of base/rotary_angle.h. Immutable; safe to use from several threads.
 class RotaryTable {
  public:
   // `size` is the number of rotated dimensions of a head, even; positions are [0, num_positions).

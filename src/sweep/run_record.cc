@@ -39,7 +39,9 @@ std::vector<double> ReadPositions(const ObjectReader& line) {
 
 void ReadMetrics(const std::string& path, RunRecord* record) {
   if (!FileExists(path)) return;
-  ForEachLine(ReadFile(path), [&](std::string_view text) {
+  const MappedFile file(path);  // a long run's is large
+  const std::string_view lines(reinterpret_cast<const char*>(file.bytes().data()), file.size());
+  ForEachLine(lines, [&](std::string_view text) {
     // Most lines are steps, of which nothing is needed here.
     if (text.find("\"validation_loss\"") == std::string_view::npos) return;
     const Json json = ParseJson(text, path);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <string_view>
 
 #include "base/child_process.h"
@@ -20,6 +21,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kRefreshMilliseconds = 1000;
+constexpr std::streamoff kLogTailBytes = 1 << 14;  // of a log, to find its last line
+constexpr int kInterruptedExitCode = 130;
 constexpr double kProgressUnit = 1e9;  // of FLOPs
 
 double SecondsSince(Clock::time_point begin) {
@@ -28,7 +31,10 @@ double SecondsSince(Clock::time_point begin) {
 
 // What a program said last, without a progress bar's carriage returns.
 std::string LastLine(const std::string& path) {
-  std::string text = ReadFile(path);
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const std::streamoff size = std::max<std::streamoff>(0, file.tellg());
+  file.seekg(std::max<std::streamoff>(0, size - kLogTailBytes));
+  std::string text(std::istreambuf_iterator<char>(file), {});
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   return text.substr(text.find_last_of("\n\r") + 1);
 }
@@ -70,7 +76,7 @@ class SweepRunner {
   std::string TimeLeft() const;
   void ReportFailure(const SweepRun& run, const std::string& what);
   void ReportExit(const SweepRun& run, const char* program, int exit_code);
-  void EndIfAsked() const;
+  void EndIfAsked(int exit_code) const;
 
   const Sweep& sweep_;
   const SweepPrograms& programs_;
@@ -130,8 +136,10 @@ void SweepRunner::ReportExit(const SweepRun& run, const char* program, int exit_
                                  exit_code, LastLine(LogPath(run)), LogPath(run)));
 }
 
-void SweepRunner::EndIfAsked() const {
-  Require(!StopRequested(), ErrorCode::kInterrupted,
+// A program that was told to stop without this one stands for the sweep.
+void SweepRunner::EndIfAsked(int exit_code) const {
+  const bool is_interrupted = StopRequested() || exit_code == kInterruptedExitCode;
+  Require(!is_interrupted, ErrorCode::kInterrupted,
           "the sweep is stopped; the same command continues it");
 }
 
@@ -169,7 +177,7 @@ void SweepRunner::Train(size_t index) {
   }
   ChildProcess trainer(arguments, LogPath(run));
   const int exit_code = Follow(run, flops_before, &trainer);
-  EndIfAsked();
+  EndIfAsked(exit_code);
   Require(exit_code != ChildProcess::kNotStarted, ErrorCode::kUnsupported,
           "{} cannot be started; it is wanted beside blockformer or in PATH, and is built with "
           "-DBLOCKFORMER_TRAIN=ON, which needs libtorch-dev",
@@ -221,7 +229,7 @@ int SweepRunner::MeasureThroughput(const SweepRun& run, size_t round) {
                   "--generate", std::to_string(setting.generate), "--repetitions", "1", "--force",
                   "--json", ThroughputPath(sweep_, run, round)},
                  LogPath(run));
-  EndIfAsked();
+  EndIfAsked(exit_code);
   return exit_code;
 }
 

@@ -130,8 +130,7 @@ class Trainer {
 };
 
 Trainer::Trainer(const WordCounts& counts) {
-  AddToken("<|endoftext|>");
-  AddToken("<|padding|>");
+  for (const std::string_view token : kTrainedSpecialTokens) AddToken(std::string(token));
   // In the order of the alphabet's characters, as the Pythia models' vocabulary has them.
   std::vector<uint8_t> bytes(256);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i);

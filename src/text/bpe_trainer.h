@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "text/tokenizer_file.h"
 
 namespace blockformer {
 
 // Every trained vocabulary opens with these two special tokens, ids 0 and 1, and the 256 bytes.
+inline constexpr std::string_view kTrainedSpecialTokens[] = {"<|endoftext|>", "<|padding|>"};
 constexpr int32_t kMinTrainedVocabulary = 2 + 256;
 
 struct BpeTrainerOptions {
@@ -21,7 +23,7 @@ struct BpeTrainerOptions {
 // Trains a byte-level BPE tokenizer of the form of the Pythia models': NFC, the pattern of GPT-2,
 // <|endoftext|> and <|padding|> as ids 0 and 1. Equal texts and options give equal results, which
 // are those of BpeTrainer in Hugging Face's tokenizers library: of equally frequent pairs the one
-// with the smaller ids is merged first.
+// with the smaller ids is merged first. The texts of the special tokens are text like any other.
 //
 // next_document(&text) gives the next document, valid UTF-8, or false after the last; it is called
 // on this thread, and words are counted on all. Memory is that of the distinct words and of one

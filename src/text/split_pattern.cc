@@ -3,7 +3,11 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "base/error.h"
+#include "config/json.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -11,6 +15,12 @@ namespace {
 
 constexpr size_t kFirstJitStackBytes = size_t{32} << 10;
 constexpr size_t kMaxJitStackBytes = size_t{16} << 20;
+// Of a match that begins at one place. A run of a million spaces takes patterns of known tokenizers
+// about as many steps.
+constexpr uint32_t kMaxMatchSteps = 10'000'000;
+// Of matching without JIT, which takes its memory from the heap.
+constexpr uint32_t kMaxHeapKilobytes = uint32_t{64} << 10;
+constexpr uint32_t kMaxDepth = 1'000'000;
 
 struct Pcre2Deleter {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }
@@ -26,6 +36,16 @@ std::string ErrorText(int error) {
   PCRE2_UCHAR buffer[256];
   pcre2_get_error_message(error, buffer, sizeof(buffer));
   return reinterpret_cast<const char*>(buffer);
+}
+
+// For a message: on one line, and not longer than one.
+std::string Quoted(const std::string& pattern) {
+  constexpr size_t kMost = 200;  // bytes
+  size_t end = std::min(pattern.size(), kMost);
+  while (end < pattern.size() && end > 0 && (static_cast<uint8_t>(pattern[end]) & 0xC0) == 0x80) {
+    --end;  // a character is not cut
+  }
+  return ToText(Json(pattern.substr(0, end))) + (end < pattern.size() ? "..." : "");
 }
 
 // PCRE2's \s has U+180E besides the property White_Space, which is what the tokenizers mean.
@@ -50,6 +70,7 @@ std::string WithUnicodeSpace(const std::string& pattern) {
 
 struct SplitPattern::Compiled {
   std::string source;
+  std::string quoted;  // the pattern, for messages
   Pcre2Pointer<pcre2_code> code;
 };
 
@@ -67,6 +88,9 @@ struct SplitPattern::Cursor::Matcher {
     Require(data && context && stack, ErrorCode::kExhausted, "{}: no memory to match a pattern",
             pattern.source);
     pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+    pcre2_set_match_limit(context.get(), kMaxMatchSteps);
+    pcre2_set_heap_limit(context.get(), kMaxHeapKilobytes);
+    pcre2_set_depth_limit(context.get(), kMaxDepth);
   }
 
   // Finds the first match that starts at `begin` or later; false if there is none.
@@ -75,19 +99,27 @@ struct SplitPattern::Cursor::Matcher {
         pcre2_match(compiled.code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
                     begin, PCRE2_NO_UTF_CHECK, data.get(), context.get());
     if (result == PCRE2_ERROR_NOMATCH) return false;
-    Require(result > 0, ErrorCode::kUnsupported, "{}: the pattern of pre_tokenizer fails: {}",
-            compiled.source, ErrorText(result));
+    Require(result > 0, ErrorCode::kUnsupported,
+            "{}: pre_tokenizer: the pattern {} fails at byte {} of a text of {} bytes: {}",
+            compiled.source, compiled.quoted, begin, text.size(), ErrorText(result));
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data.get());
     *match_begin = offsets[0];
     *match_end = offsets[1];
     // \K in a lookaround can put the begin after the end, or the match before `begin`.
     Require(begin <= *match_begin && *match_begin <= *match_end, ErrorCode::kUnsupported,
-            "{}: the pattern of pre_tokenizer matches backwards", compiled.source);
+            "{}: pre_tokenizer: the pattern {} matches backwards", compiled.source,
+            compiled.quoted);
     return true;
   }
 };
 
 SplitPattern::SplitPattern(const std::string& pattern, const std::string& source) {
+  const std::string quoted = Quoted(pattern);
+  // They could switch off JIT, UTF-8 or a limit; tokenizers' own libraries do not know them.
+  Require(!pattern.starts_with("(*"), ErrorCode::kUnsupported,
+          "{}: pre_tokenizer: the pattern {} begins with a setting of PCRE2, \"(*\"; a pattern "
+          "without is wanted",
+          source, quoted);
   int error = 0;
   PCRE2_SIZE offset = 0;
   const std::string translated = WithUnicodeSpace(pattern);
@@ -95,10 +127,10 @@ SplitPattern::SplitPattern(const std::string& pattern, const std::string& source
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr));
   Require(code != nullptr, ErrorCode::kUnsupported,
-          "{}: pre_tokenizer: the pattern \"{}\" is not understood: {}", source, pattern,
+          "{}: pre_tokenizer: the pattern {} is not understood: {}", source, quoted,
           ErrorText(error));
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // without it matching is only slower
-  compiled_ = std::make_unique<const Compiled>(Compiled{source, std::move(code)});
+  compiled_ = std::make_unique<const Compiled>(Compiled{source, quoted, std::move(code)});
 }
 
 SplitPattern::SplitPattern(SplitPattern&&) noexcept = default;

@@ -12,8 +12,9 @@ namespace blockformer {
 // between them. Immutable; safe to use from several threads.
 class SplitPattern {
  public:
-  // The syntax is PCRE2's, with \s and \S for the property White_Space. Throws Error(kUnsupported)
-  // that names `source`, the pattern and the fault.
+  // The syntax is PCRE2's, with \s and \S for the property White_Space, and without settings at the
+  // pattern's start, such as (*NO_JIT). Throws Error(kUnsupported) that names `source`, the pattern
+  // and the fault.
   SplitPattern(const std::string& pattern, const std::string& source);
   SplitPattern(SplitPattern&&) noexcept;
   SplitPattern& operator=(SplitPattern&&) noexcept;
@@ -28,7 +29,8 @@ class SplitPattern {
     ~Cursor();
 
     // The next match or gap; none is empty but the one after the last. Throws Error(kUnsupported)
-    // if the pattern needs too much backtracking.
+    // that names the pattern and the limit if the text makes it backtrack too much, in steps, in
+    // depth or in memory.
     std::string_view Next();
 
    private:

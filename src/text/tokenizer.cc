@@ -65,15 +65,23 @@ std::array<int32_t, 256> ByteIds(const TokenizerDescription& description) {
 }
 
 // Special tokens win over others of the same normalised content, as in Hugging Face's library.
-AddedTokenMatcher MakeMatcher(const TokenizerDescription& description, bool normalized) {
+AddedTokenMatcher MakeMatcher(const TokenizerDescription& description, bool normalized,
+                              SpecialTokens special) {
   std::vector<AddedToken> tokens;
   for (AddedToken token : description.added_tokens) {
     if (token.normalized != normalized) continue;
+    if (token.special && special == SpecialTokens::kPlainText) continue;
     token.content = Content(token, description);
     tokens.push_back(std::move(token));
   }
   std::stable_partition(tokens.begin(), tokens.end(),
                         [](const AddedToken& t) { return t.special; });
+  return AddedTokenMatcher(std::move(tokens));
+}
+
+AddedTokenMatcher MakeSpecialMatcher(const TokenizerDescription& description) {
+  std::vector<AddedToken> tokens = description.added_tokens;
+  std::erase_if(tokens, [](const AddedToken& token) { return !token.special; });
   return AddedTokenMatcher(std::move(tokens));
 }
 
@@ -93,13 +101,14 @@ uint32_t NextCacheKey() {
 }  // namespace
 
 struct Tokenizer::Impl {
-  Impl(const TokenizerDescription& description, const std::string& source)
+  Impl(const TokenizerDescription& description, const std::string& source, SpecialTokens special)
       : nfc(description.nfc),
         add_prefix_space(description.add_prefix_space),
         gpt2_pattern(description.gpt2_pattern),
         ignore_merges(description.ignore_merges),
-        raw_added_tokens(MakeMatcher(description, false)),
-        normalized_added_tokens(MakeMatcher(description, true)),
+        raw_added_tokens(MakeMatcher(description, false, special)),
+        normalized_added_tokens(MakeMatcher(description, true, special)),
+        special_tokens(MakeSpecialMatcher(description)),
         splits(MakeSplits(description, source)),
         bpe(ByteIds(description), description.merges),
         entries(MakeEntries(description)) {
@@ -122,6 +131,7 @@ struct Tokenizer::Impl {
   bool ignore_merges;
   AddedTokenMatcher raw_added_tokens;
   AddedTokenMatcher normalized_added_tokens;
+  AddedTokenMatcher special_tokens;  // to be counted
   std::vector<SplitPattern> splits;
   Bpe bpe;
   std::vector<TokenEntry> entries;                    // by id
@@ -198,7 +208,10 @@ void Tokenizer::Impl::EncodeWord(std::string_view word, std::vector<int32_t>* ou
 void Tokenizer::Impl::EncodeUncached(std::string_view word, std::vector<int32_t>* out) const {
   if (ignore_merges) {
     const auto found = ids.find(word);
-    if (found != ids.end()) return out->push_back(found->second);
+    // What is left here of a special token's text is no token.
+    const bool is_token =
+        found != ids.end() && !entries[static_cast<size_t>(found->second)].special;
+    if (is_token) return out->push_back(found->second);
   }
   bpe.Encode(word, out);
 }
@@ -208,12 +221,13 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
-Tokenizer Tokenizer::Load(const std::string& path) {
-  return Tokenizer(std::make_unique<const Impl>(ReadTokenizer(path), path));
+Tokenizer Tokenizer::Load(const std::string& path, SpecialTokens special) {
+  return Tokenizer(std::make_unique<const Impl>(ReadTokenizer(path), path, special));
 }
 
-Tokenizer Tokenizer::Parse(std::string_view json, const std::string& source) {
-  return Tokenizer(std::make_unique<const Impl>(ParseTokenizerJson(json, source), source));
+Tokenizer Tokenizer::Parse(std::string_view json, const std::string& source,
+                           SpecialTokens special) {
+  return Tokenizer(std::make_unique<const Impl>(ParseTokenizerJson(json, source), source, special));
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy) const {
@@ -231,6 +245,10 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy
           static_cast<uint8_t>(text[valid]));
   impl_->EncodeText(ReplaceInvalidUtf8(text), &ids);
   return ids;
+}
+
+int64_t Tokenizer::CountSpecialTokens(std::string_view text) const {
+  return static_cast<int64_t>(impl_->special_tokens.Find(text).size());
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {

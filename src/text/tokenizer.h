@@ -17,6 +17,13 @@ enum class InvalidUtf8 {
   kReplace,  // each maximal bad part becomes U+FFFD
 };
 
+// What the text of a special token, such as "<|endoftext|>", is in a text that is encoded. Added
+// tokens that are not special are tokens in either case.
+enum class SpecialTokens {
+  kParse,      // the token
+  kPlainText,  // text like any other
+};
+
 // A byte-level BPE tokenizer, as Hugging Face's tokenizer.json describes it (GPT-NeoX, Pythia), or
 // as GPT-2's vocab.json and merges.txt do. Immutable; safe to use from several threads.
 class Tokenizer {
@@ -24,9 +31,10 @@ class Tokenizer {
   // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or
   // encoder.json + vocab.bpe), or one file of such a pair. Throws Error that names the file and the
   // field.
-  static Tokenizer Load(const std::string& path);
+  static Tokenizer Load(const std::string& path, SpecialTokens special = SpecialTokens::kParse);
   // The same from the contents of a tokenizer.json; `source` names them in messages.
-  static Tokenizer Parse(std::string_view json, const std::string& source);
+  static Tokenizer Parse(std::string_view json, const std::string& source,
+                         SpecialTokens special = SpecialTokens::kParse);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -35,6 +43,9 @@ class Tokenizer {
   // Time is linear in the length of the text.
   std::vector<int32_t> Encode(std::string_view text,
                               InvalidUtf8 policy = InvalidUtf8::kError) const;
+
+  // How often the texts of special tokens stand in the text (valid UTF-8), whatever they are there.
+  int64_t CountSpecialTokens(std::string_view text) const;
 
   // Ids that do not exist throw Error(kInvalidArgument). The bytes may be invalid UTF-8 where the
   // ids end inside a character; StreamDecoder holds such bytes back.

@@ -13,7 +13,9 @@
 namespace blockformer {
 namespace {
 
-constexpr char kEndOfText[] = "<|endoftext|>";
+constexpr char kEndOfTextContent[] = "<|endoftext|>";
+// Each step of a pre-tokenizer runs inside the one before it; known tokenizers have at most 4.
+constexpr size_t kMaxSteps = 16;
 
 using Vocabulary = std::unordered_map<std::string, int32_t>;
 
@@ -114,6 +116,11 @@ std::vector<ObjectReader> ReadSteps(const ObjectReader& top, const std::string& 
   }
   const Json& elements = step.Raw(list);
   if (!elements.is_array()) step.FailField(list, "a list is wanted");
+  if (elements.size() > kMaxSteps) {
+    step.FailField(
+        list, fmt::format("has {} steps; at most {} are supported", elements.size(), kMaxSteps),
+        ErrorCode::kUnsupported);
+  }
   for (size_t i = 0; i < elements.size(); ++i) {
     steps.emplace_back(elements[i], top.source(), fmt::format("{}.{}[{}]", field, list, i));
   }
@@ -247,10 +254,10 @@ TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
     const std::string where = fmt::format("{}: line {}", merges_source, line_number);
     description.merges.push_back(ParseMerge(description.vocabulary, line, where));
   }
-  const auto end_of_text = description.vocabulary.find(kEndOfText);
+  const auto end_of_text = description.vocabulary.find(kEndOfTextContent);
   if (end_of_text != description.vocabulary.end()) {
     description.added_tokens.push_back(
-        {.id = end_of_text->second, .content = kEndOfText, .special = true});
+        {.id = end_of_text->second, .content = kEndOfTextContent, .special = true});
   }
   return description;
 }

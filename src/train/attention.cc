@@ -1,19 +1,44 @@
 #include "train/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
+#include "base/parallel.h"
+#include "base/rotary_angle.h"
 #include "train/attention_kernels.h"
 
 namespace blockformer {
+namespace {
+
+constexpr int64_t kMinRotations = 1 << 10;  // of a thread
+
+}  // namespace
 
 RotaryTable MakeRotaryTable(const torch::Tensor& positions, int64_t pairs, double base) {
-  const auto options = positions.options().dtype(torch::kFloat64);
-  const torch::Tensor exponents =
-      torch::arange(pairs, options) * (-1.0 / static_cast<double>(std::max<int64_t>(pairs, 1)));
-  const torch::Tensor angles =
-      positions.to(torch::kFloat64).unsqueeze(-1) * torch::pow(base, exponents);
-  return {angles.cos().to(torch::kFloat32), angles.sin().to(torch::kFloat32)};
+  std::vector<float> frequencies;
+  for (int64_t pair = 0; pair < pairs; ++pair) {
+    frequencies.push_back(RotaryFrequency(pair, 2 * pairs, base));
+  }
+  const torch::Tensor rows = positions.cpu().contiguous();
+  std::vector<int64_t> shape = positions.sizes().vec();
+  shape.push_back(pairs);
+  const torch::Tensor cosines = torch::empty(shape, torch::kFloat32);
+  const torch::Tensor sines = torch::empty(shape, torch::kFloat32);
+  const int64_t* const from = rows.data_ptr<int64_t>();
+  float* const cosine = cosines.data_ptr<float>();
+  float* const sine = sines.data_ptr<float>();
+  ParallelFor(rows.numel(), kMinRotations / std::max<int64_t>(pairs, 1) + 1,
+              [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin * pairs; i < end * pairs; ++i) {
+                  const Rotation rotation =
+                      RotaryRotation(from[i / pairs], frequencies[static_cast<size_t>(i % pairs)]);
+                  cosine[i] = rotation.cosine;
+                  sine[i] = rotation.sine;
+                }
+              });
+  return {cosines.to(positions.device()), sines.to(positions.device())};
 }
 
 torch::Tensor RotateHeads(const torch::Tensor& x, const RotaryTable& rotary) {

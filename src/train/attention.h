@@ -14,7 +14,8 @@ enum class PaddingQueries {
 };
 
 // Cosines and sines of rotary position embeddings (Su et al., 2021), for the dimension pairs
-// (i, i + pairs) of a head: the angle is position * base^(-i / pairs).
+// (i, i + pairs) of a head: the angle is position * base^(-i / pairs), by the rule of
+// base/rotary_angle.h.
 struct RotaryTable {
   torch::Tensor cosines;  // f32 [rows, pairs] or [batch, rows, pairs]
   torch::Tensor sines;

@@ -91,8 +91,7 @@ struct HeadView {
   for (int64_t i = 0; i < size; ++i) out[i] += scale * in[i];
 }
 
-BLOCKFORMER_SIMD
-void LoadHead(const HeadView& view, HeadBuffers& buffers) {
+BLOCKFORMER_SIMD_BODY void LoadHeadBody(const HeadView& view, HeadBuffers& buffers) {
   const AttentionProblem& problem = view.problem;
   const int64_t size = problem.head_size;
   const float scale = 1.0F / std::sqrt(static_cast<float>(size));
@@ -106,10 +105,10 @@ void LoadHead(const HeadView& view, HeadBuffers& buffers) {
     buffers.bias[static_cast<size_t>(row)] = view.IsPadding(row) ? kHiddenScore : 0;
   }
 }
+constexpr Simd<LoadHeadBody> LoadHead;
 
 // Turns the scores of one query into probabilities and returns the logarithm of their sum.
-BLOCKFORMER_SIMD
-float SoftmaxRow(const float* bias, int64_t visible, float* row) {
+BLOCKFORMER_SIMD_BODY float SoftmaxRowBody(const float* bias, int64_t visible, float* row) {
   float largest = kHiddenScore;
 #pragma omp simd reduction(max : largest)
   for (int64_t j = 0; j < visible; ++j) {
@@ -127,20 +126,23 @@ float SoftmaxRow(const float* bias, int64_t visible, float* row) {
   for (int64_t j = 0; j < visible; ++j) row[j] *= inverse;
   return largest + std::log(sum);
 }
+constexpr Simd<SoftmaxRowBody> SoftmaxRow;
 
 // Turns the scores of one query into probabilities, given the logarithm of their sum.
-BLOCKFORMER_SIMD
-void ProbabilityRow(const float* bias, int64_t visible, float log_sum, float* row) {
+BLOCKFORMER_SIMD_BODY void ProbabilityRowBody(const float* bias, int64_t visible, float log_sum,
+                                              float* row) {
 #pragma omp simd
   for (int64_t j = 0; j < visible; ++j) row[j] = VectorExp(row[j] + bias[j] - log_sum);
 }
+constexpr Simd<ProbabilityRowBody> ProbabilityRow;
 
 // Turns the gradients of a query's probabilities into those of its scores.
-BLOCKFORMER_SIMD
-void SoftmaxRowGradient(const float* probabilities, float mean, int64_t visible, float* gradient) {
+BLOCKFORMER_SIMD_BODY void SoftmaxRowGradientBody(const float* probabilities, float mean,
+                                                  int64_t visible, float* gradient) {
 #pragma omp simd
   for (int64_t j = 0; j < visible; ++j) gradient[j] = probabilities[j] * (gradient[j] - mean);
 }
+constexpr Simd<SoftmaxRowGradientBody> SoftmaxRowGradient;
 
 // The scores of queries [begin, begin + count) with keys [0, begin + count).
 void TileScores(const AttentionProblem& problem, HeadBuffers& buffers, int64_t begin,
@@ -193,8 +195,7 @@ void BackwardTile(const HeadView& view, const float* output_gradient, HeadBuffer
              buffers.value_gradient.data(), size, true);
 }
 
-BLOCKFORMER_SIMD
-void ForwardShort(const HeadView& view, HeadBuffers& buffers) {
+BLOCKFORMER_SIMD_BODY void ForwardShortBody(const HeadView& view, HeadBuffers& buffers) {
   const AttentionProblem& problem = view.problem;
   const int64_t size = problem.head_size;
   for (int64_t i = 0; i < problem.rows; ++i) {
@@ -205,15 +206,16 @@ void ForwardShort(const HeadView& view, HeadBuffers& buffers) {
     for (int64_t j = 0; j <= i; ++j) {
       row[j] = Dot(buffers.query.data() + i * size, buffers.key.data() + j * size, size);
     }
-    view.LogSums()[i] = SoftmaxRow(buffers.bias.data(), i + 1, row);
+    view.LogSums()[i] = SoftmaxRowBody(buffers.bias.data(), i + 1, row);
     for (int64_t j = 0; j <= i; ++j) {
       AddScaled(row[j], buffers.value.data() + j * size, size, output);
     }
   }
 }
+constexpr Simd<ForwardShortBody> ForwardShort;
 
-BLOCKFORMER_SIMD
-void BackwardShort(const HeadView& view, const float* output_gradient, HeadBuffers& buffers) {
+BLOCKFORMER_SIMD_BODY void BackwardShortBody(const HeadView& view, const float* output_gradient,
+                                             HeadBuffers& buffers) {
   const AttentionProblem& problem = view.problem;
   const int64_t size = problem.head_size;
   for (int64_t i = 0; i < problem.rows; ++i) {
@@ -223,7 +225,7 @@ void BackwardShort(const HeadView& view, const float* output_gradient, HeadBuffe
     float* const row = buffers.scores.data();
     const float mean = Dot(gradient, problem.output + view.Offset(i), size);
     for (int64_t j = 0; j <= i; ++j) row[j] = Dot(query, buffers.key.data() + j * size, size);
-    ProbabilityRow(buffers.bias.data(), i + 1, view.LogSums()[i], row);
+    ProbabilityRowBody(buffers.bias.data(), i + 1, view.LogSums()[i], row);
     for (int64_t j = 0; j <= i; ++j) {
       const float slope = row[j] * (Dot(gradient, buffers.value.data() + j * size, size) - mean);
       AddScaled(slope, buffers.key.data() + j * size, size,
@@ -233,9 +235,10 @@ void BackwardShort(const HeadView& view, const float* output_gradient, HeadBuffe
     }
   }
 }
+constexpr Simd<BackwardShortBody> BackwardShort;
 
-BLOCKFORMER_SIMD
-void StoreGradients(const HeadView& view, const HeadBuffers& buffers, float* input_gradient) {
+BLOCKFORMER_SIMD_BODY void StoreGradientsBody(const HeadView& view, const HeadBuffers& buffers,
+                                              float* input_gradient) {
   const AttentionProblem& problem = view.problem;
   const int64_t size = problem.head_size;
   const float scale = 1.0F / std::sqrt(static_cast<float>(size));
@@ -248,6 +251,7 @@ void StoreGradients(const HeadView& view, const HeadBuffers& buffers, float* inp
     std::copy_n(buffers.value_gradient.data() + row * size, size, out + 2 * size);
   }
 }
+constexpr Simd<StoreGradientsBody> StoreGradients;
 
 // Calls body(view, buffers) for every head of every sequence, on all threads.
 template <typename Body>

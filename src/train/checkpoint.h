@@ -2,18 +2,14 @@
 #define BLOCKFORMER_TRAIN_CHECKPOINT_H_
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "config/train_recipe.h"
+#include "train/checkpoint_store.h"
 #include "train/language_model.h"
 #include "train/optimizer.h"
 #include "train/training_state.h"
 
 namespace blockformer {
-
-// Names and contents of a tokenizer's files, read once so that every checkpoint gets the same.
-using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
 
 // The files that Tokenizer::Load(path) reads, by the names under which it finds them in a model
 // directory; an empty path gives none.

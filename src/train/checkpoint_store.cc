@@ -48,6 +48,14 @@ void ReplaceLink(const std::string& target, const std::string& link) {
   RenameDurably(temporary, link);
 }
 
+// Whether `path` is a link that UpdateLinks makes under this name.
+bool IsLinkOf(const std::string& path, const std::string& name) {
+  std::error_code ignored;
+  const std::string target = fs::read_symlink(path, ignored).string();
+  if (name == kLatest || name == kBest) return target.starts_with("checkpoints/");
+  return target == fmt::format("{}/{}", kLatest, name);
+}
+
 std::string FirstFree(const std::string& prefix) {
   int64_t number = 1;
   while (FileExists(fmt::format("{}{}", prefix, number))) ++number;
@@ -75,7 +83,8 @@ void Guarded(const Action& action) {
   try {
     action();
   } catch (const fs::filesystem_error& error) {
-    const bool full = error.code() == std::errc::no_space_on_device;
+    const bool full =
+        error.code() == std::errc::no_space_on_device || error.code().value() == EDQUOT;
     Fail(full ? ErrorCode::kExhausted : ErrorCode::kIo, "{}: {}", error.path1().string(),
          error.code().message());
   }
@@ -147,13 +156,14 @@ void CheckpointStore::LinkIntoLatest(const std::string& name) const {
   }
 }
 
-void CheckpointStore::UpdateLinks(int64_t best_step) {
-  const std::vector<int64_t> steps = Steps();
-  if (steps.empty()) return;
+void CheckpointStore::UpdateLinks(int64_t latest_step, int64_t best_step) {
   Guarded([&] {
-    ReplaceLink("checkpoints/" + NameOf(steps.back()), output_ + "/" + kLatest);
-    if (std::ranges::binary_search(steps, best_step)) {
-      ReplaceLink("checkpoints/" + NameOf(best_step), output_ + "/" + kBest);
+    ReplaceLink("checkpoints/" + NameOf(latest_step), output_ + "/" + kLatest);
+    const std::string best = output_ + "/" + kBest;
+    if (FileExists(PathOf(best_step))) {
+      ReplaceLink("checkpoints/" + NameOf(best_step), best);
+    } else if (fs::is_symlink(best) && !FileExists(best)) {
+      fs::remove(best);
     }
     for (const char* name :
          {kConfigFile, kGenerationConfigFile, kWeightsFile, kTokenizerFile, kModelCardFile}) {
@@ -166,7 +176,7 @@ void CheckpointStore::UpdateLinks(int64_t best_step) {
   });
 }
 
-void CheckpointStore::Prune(int64_t keep_last, int64_t best_step) {
+bool CheckpointStore::Prune(int64_t keep_last, int64_t best_step) {
   std::vector<int64_t> steps = Steps();
   steps.resize(steps.size() - std::min(steps.size(), static_cast<size_t>(keep_last)));
   std::erase(steps, best_step);
@@ -176,12 +186,33 @@ void CheckpointStore::Prune(int64_t keep_last, int64_t best_step) {
     RenameDurably(PathOf(step), doomed);
     Guarded([&] { fs::remove_all(doomed); });
   }
+  return !steps.empty();
 }
 
 std::string CheckpointStore::SetAside(int64_t step) {
   const std::string name = FirstFree(fmt::format("{}/unreadable-{}.", directory_, NameOf(step)));
   RenameDurably(PathOf(step), name);
   return name;
+}
+
+void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer) {
+  const auto require = [&output](const std::string& name) {
+    const std::string path = fmt::format("{}/{}", output, name);
+    std::error_code ignored;
+    const bool is_there = fs::exists(fs::symlink_status(path, ignored));
+    Require(!is_there || IsLinkOf(path, name), ErrorCode::kInvalidArgument,
+            "output: {} is there already and no link to a checkpoint; this model's would stand "
+            "behind it. Choose another output, or --restart, which renames {} to {}.old-N",
+            path, output, output);
+  };
+  for (const char* name :
+       {kConfigFile, kGenerationConfigFile, kWeightsFile, kWeightsIndexFile, kLatest, kBest}) {
+    require(name);
+  }
+  for (const auto& [name, contents] : tokenizer) {
+    const std::string path = fmt::format("{}/{}", output, name);
+    if (!FileExists(path) || ReadFile(path) != contents) require(name);
+  }
 }
 
 std::string MoveAside(const std::string& path) {

@@ -4,9 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace blockformer {
+
+// Names and contents of a tokenizer's files, read once so that every checkpoint gets the same.
+using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
 
 // The checkpoints of a training run:
 //   OUTPUT/checkpoints/step-00000100/   complete model directories with the training state
@@ -32,12 +36,13 @@ class CheckpointStore {
   // If anything throws, the temporary directory is removed and the rest is as before.
   void Save(int64_t step, const std::function<void(const std::string& directory)>& write);
 
-  // Points `latest` to the newest checkpoint and `best` to `best_step`, unless it has none.
-  void UpdateLinks(int64_t best_step);
-  // Removes all but the last `keep_last` checkpoints and that of `best_step`.
-  void Prune(int64_t keep_last, int64_t best_step);
-  // Renames a checkpoint that cannot be read, so that its step can be saved again. Returns the
-  // name.
+  // Points `latest` to the checkpoint of a step, and `best` to that of `best_step`. If there is
+  // none, `best` stays as it is, but for a link that points to nothing, which goes.
+  void UpdateLinks(int64_t latest_step, int64_t best_step);
+  // Removes all but the last `keep_last` checkpoints and that of `best_step`. Returns whether there
+  // was anything to remove.
+  bool Prune(int64_t keep_last, int64_t best_step);
+  // Renames a checkpoint that is damaged, so that its step can be saved again. Returns the name.
   std::string SetAside(int64_t step);
 
  private:
@@ -48,6 +53,11 @@ class CheckpointStore {
   std::string directory_;  // OUTPUT/checkpoints
   int lock_ = -1;
 };
+
+// Throws Error(kInvalidArgument) if a training directory holds a model's file that is no link of
+// UpdateLinks: it would stand before what is trained there. Of the names in `tokenizer`, which the
+// checkpoints will hold, a file with the same contents may be there.
+void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer);
 
 // Renames an existing training directory to the first free of PATH.old-1, PATH.old-2, ... Returns
 // the new name, or "" if there was none.

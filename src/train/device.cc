@@ -9,6 +9,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "train/gemm.h"
 
 namespace blockformer {
@@ -37,8 +38,9 @@ torch::Device SelectDevice(DeviceChoice choice, int local_rank) {
 }
 
 int SetTrainingThreads(int threads, int local_processes) {
-  const int total = threads > 0 ? threads : GetCpuInfo().processors;
+  const int total = threads > 0 ? threads : AvailableProcessors();
   const int share = std::max(1, total / local_processes);
+  SetNumThreads(share);
   at::set_num_threads(share);
   return share;
 }

@@ -12,7 +12,8 @@ namespace blockformer {
 // one. Throws Error(kUnsupported) if this libtorch or this machine lacks the device asked for.
 torch::Device SelectDevice(DeviceChoice choice, int local_rank);
 
-// Sets the threads that libtorch and the BLAS use: 0 means all processors, and the processes of
+// Sets the threads that libtorch, the BLAS, oneDNN and ParallelFor use: 0 means
+// AvailableProcessors(), and the processes of
 // this machine share them out. Returns the number.
 int SetTrainingThreads(int threads, int local_processes);
 

@@ -1,53 +1,35 @@
 #include "train/distributed.h"
 
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
-#include <map>
+#include <optional>
 #include <string_view>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #ifdef USE_C10D_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
 #include "base/error.h"
+#include "train/peer_watch.h"
+#include "train/rendezvous.h"
 
 namespace blockformer {
 namespace {
 
-constexpr auto kJoinTimeout = std::chrono::minutes(5);
-// A lost process is noticed at once by its closed socket. One that only works long, as process 0
-// does when it validates, makes a sample or writes a large checkpoint, must not end the run.
+// A lost process is noticed at once by its closed socket, and a silent one by PeerWatch.
 constexpr auto kPeerTimeout = std::chrono::hours(6);
-constexpr int kMaxProcesses = 1 << 16;
 // Large enough to hide latency, small enough that the copy stays a small share of the gradients.
 constexpr int64_t kBucketBytes = int64_t{25} << 20;
-
-int ReadInt(const char* name, int min, int max) {
-  const char* text = std::getenv(name);
-  Require(text != nullptr, ErrorCode::kInvalidArgument,
-          "environment: RANK is set, but {} is not; all of RANK, WORLD_SIZE, MASTER_ADDR and "
-          "MASTER_PORT are wanted",
-          name);
-  const std::string_view digits = text;
-  int value = 0;
-  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  Require(
-      error == std::errc() && stop == digits.data() + digits.size() && value >= min && value <= max,
-      ErrorCode::kInvalidArgument, "environment: {}=\"{}\" is not possible; {} to {} is wanted",
-      name, text, min, max);
-  return value;
-}
 
 c10::intrusive_ptr<c10d::ProcessGroup> ConnectGloo(const c10::intrusive_ptr<c10d::Store>& store,
                                                    const ProcessRank& rank) {
   auto options = c10d::ProcessGroupGloo::Options::create(kPeerTimeout);
   // A machine alone needs no name that others can resolve. GLOO_SOCKET_IFNAME is PyTorch's own.
   const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+  const bool launched_here = !rank.store_path.empty();
   const bool local = rank.local_world_size == rank.world_size;
-  options->devices.push_back(interface != nullptr
+  options->devices.push_back(interface != nullptr && !launched_here
                                  ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
                              : local ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
                                      : c10d::ProcessGroupGloo::createDefaultDevice());
@@ -96,53 +78,41 @@ void ForEachBucket(const std::vector<torch::Tensor>& tensors,
 
 }  // namespace
 
-bool HasRankInEnvironment() { return std::getenv("RANK") != nullptr; }
-
-ProcessRank ReadRankFromEnvironment() {
-  ProcessRank rank;
-  if (!HasRankInEnvironment()) return rank;
-  rank.world_size = ReadInt("WORLD_SIZE", 1, kMaxProcesses);
-  rank.rank = ReadInt("RANK", 0, rank.world_size - 1);
-  if (std::getenv("LOCAL_RANK") != nullptr) rank.local_rank = ReadInt("LOCAL_RANK", 0, rank.rank);
-  if (std::getenv("LOCAL_WORLD_SIZE") != nullptr) {
-    rank.local_world_size = ReadInt("LOCAL_WORLD_SIZE", 1, rank.world_size);
-  }
-  if (rank.world_size == 1) return rank;
-  rank.master_port = ReadInt("MASTER_PORT", 1, 65535);
-  const char* address = std::getenv("MASTER_ADDR");
-  Require(address != nullptr && *address != '\0', ErrorCode::kInvalidArgument,
-          "environment: WORLD_SIZE is {}, but MASTER_ADDR is not set; the address of process 0 is "
-          "wanted",
-          rank.world_size);
-  rank.master_address = address;
-  return rank;
-}
-
 class ProcessGroup::Backend {
  public:
-  Backend(const ProcessRank& rank, const torch::Device& device) : rank_(rank) {
+  Backend(const ProcessRank& rank, const torch::Device& device, const Json& description)
+      : rank_(rank) {
     Guard("meet the others (GLOO_SOCKET_IFNAME names the network interface to use)", [&] {
-      c10d::TCPStoreOptions options;
-      options.port = static_cast<uint16_t>(rank.master_port);
-      options.isServer = rank.rank == 0;
-      options.numWorkers = static_cast<size_t>(rank.world_size);
-      options.timeout = kJoinTimeout;
-      store_ = c10::make_intrusive<c10d::TCPStore>(rank.master_address, options);
-      group_ = Connect(store_, rank, device);
+      Patience patience(rank_);
+      store_ = MeetOthers(rank_, description, &patience);
+      patience.set_awaited("the others to connect");
+      group_ = Await([store = store_, rank, device] { return Connect(store, rank, device); },
+                     [&] { patience.Look(); });
+      watch_.emplace(store_, rank_);
     });
   }
 
-  void Sum(torch::Tensor& tensor) {
-    std::vector<torch::Tensor> tensors = {tensor};
-    Guard("go on", [&] { group_->allreduce(tensors)->wait(); });
+  void Sum(const torch::Tensor& tensor) {
+    Communicate([group = group_, tensors = std::vector{tensor}]() mutable {
+      group->allreduce(tensors)->wait();
+    });
   }
 
-  void Broadcast(torch::Tensor& tensor) {
-    std::vector<torch::Tensor> tensors = {tensor};
-    Guard("go on", [&] { group_->broadcast(tensors)->wait(); });
+  void Broadcast(const torch::Tensor& tensor) {
+    Communicate([group = group_, tensors = std::vector{tensor}]() mutable {
+      group->broadcast(tensors)->wait();
+    });
   }
 
  private:
+  template <typename Action>
+  void Communicate(Action action) {
+    Guard("go on", [&] {
+      PeerWatch::Wait wait(*watch_);
+      Await(std::move(action), [&wait] { wait.Look(); });
+    });
+  }
+
   // Turns the exceptions of c10d, Gloo and NCCL into one that says what it means.
   void Guard(const char* action, const std::function<void()>& communicate) const {
     try {
@@ -157,14 +127,16 @@ class ProcessGroup::Backend {
     }
   }
 
-  ProcessRank rank_;
+  const ProcessRank rank_;
   c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
+  std::optional<PeerWatch> watch_;
 };
 
-ProcessGroup::ProcessGroup(const ProcessRank& rank, const torch::Device& device)
+ProcessGroup::ProcessGroup(const ProcessRank& rank, const torch::Device& device,
+                           const Json& description)
     : rank_(rank), device_(device) {
-  if (rank.world_size > 1) backend_ = std::make_unique<Backend>(rank, device);
+  if (rank.world_size > 1) backend_ = std::make_unique<Backend>(rank, device, description);
 }
 
 ProcessGroup::~ProcessGroup() = default;

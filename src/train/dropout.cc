@@ -9,14 +9,14 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;
+constexpr int64_t kDropoutGrain = 1 << 14;
 
-BLOCKFORMER_SIMD
-void MultiplyByMask(const float* in, const DropoutMask& mask, int64_t begin, int64_t end,
-                    float* out) {
+BLOCKFORMER_SIMD_BODY void MultiplyByMaskBody(const float* in, const DropoutMask& mask,
+                                              int64_t begin, int64_t end, float* out) {
 #pragma omp simd
   for (int64_t i = begin; i < end; ++i) out[i] = in[i] * mask.Factor(i);
 }
+constexpr Simd<MultiplyByMaskBody> MultiplyByMask;
 
 torch::Tensor Masked(const torch::Tensor& x, double rate, int64_t key) {
   const torch::Tensor input = x.contiguous();
@@ -24,7 +24,7 @@ torch::Tensor Masked(const torch::Tensor& x, double rate, int64_t key) {
   const DropoutMask mask(rate, static_cast<uint64_t>(key));
   const float* const in = input.data_ptr<float>();
   float* const out = output.data_ptr<float>();
-  ParallelFor(input.numel(), kGrain,
+  ParallelFor(input.numel(), kDropoutGrain,
               [&](int64_t begin, int64_t end) { MultiplyByMask(in, mask, begin, end, out); });
   return output;
 }

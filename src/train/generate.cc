@@ -70,6 +70,7 @@ class Decoder {
         device_(model.parameters().front().device()),
         choices_(options.num_choices > 0 ? options.num_choices : model.config().vocab_size),
         excluded_(torch::tensor(options.excluded_ids, torch::kInt64).to(device_)),
+        eos_(torch::tensor(options.eos_ids, torch::kInt64).to(device_)),
         streams_(options.streams),
         finished_(torch::zeros({static_cast<int64_t>(batch)},
                                torch::TensorOptions(torch::kBool).device(device_))) {
@@ -84,13 +85,13 @@ class Decoder {
     torch::Tensor choices = logits.narrow(1, 0, choices_);
     if (excluded_.numel() > 0) choices = choices.index_fill(1, excluded_, -kInfinity);
     const torch::Tensor token = SampleTokens(options_.sampling, choices, streams_, drawn_++);
-    if (options_.eos_id) finished_.logical_or_(token == *options_.eos_id);
+    finished_.logical_or_(torch::isin(token, eos_));
     tokens_.push_back(token);
     return token;
   }
 
   // Whether every sequence has ended.
-  bool AllFinished() const { return options_.eos_id && finished_.all().item<bool>(); }
+  bool AllFinished() const { return !options_.eos_ids.empty() && finished_.all().item<bool>(); }
   const torch::Device& device() const { return device_; }
 
   // All tokens drawn so far, ends of text and what stands behind them included.
@@ -109,6 +110,7 @@ class Decoder {
   torch::Device device_;
   int64_t choices_;
   torch::Tensor excluded_;  // i64 [excluded ids]
+  torch::Tensor eos_;       // i64 [ids that end a sequence]
   std::vector<uint64_t> streams_;
   torch::Tensor finished_;  // bool [batch]
   std::vector<torch::Tensor> tokens_;
@@ -185,12 +187,17 @@ int64_t PublishedNewTokens(int64_t prompt_length, int64_t block_length, int64_t 
   return std::min(max_tokens, std::max(block_length, RoundUp(max_tokens - padding, block_length)));
 }
 
+// Where a row's first end of text stands, or its size.
+int64_t EndOfText(const std::vector<int32_t>& row, const std::vector<int32_t>& eos_ids) {
+  return std::find_first_of(row.begin(), row.end(), eos_ids.begin(), eos_ids.end()) - row.begin();
+}
+
 // Puts the published fill ids behind the ends of text, and cuts where all sequences have ended.
 void FillBehindEnds(const GenerateOptions& options, int64_t block_length, TokenRows& rows) {
   const auto length = static_cast<int64_t>(rows.front().size());
   std::vector<int64_t> ends;  // of each row: where its end of text stands, or `length`
   for (const auto& row : rows) {
-    ends.push_back(std::find(row.begin(), row.end(), *options.eos_id) - row.begin());
+    ends.push_back(EndOfText(row, options.eos_ids));
   }
   const int64_t last_end = *std::max_element(ends.begin(), ends.end());
   const int64_t kept = std::min(length, RoundUp(last_end + 1, block_length));
@@ -236,6 +243,12 @@ void CheckPrompts(const LanguageModel& model, const TokenRows& prompts,
 
 }  // namespace
 
+std::vector<int32_t> EosIds(const ModelConfig& config) {
+  std::vector<int32_t> ids = {static_cast<int32_t>(config.eos_token_id)};
+  ids.insert(ids.end(), config.other_eos_token_ids.begin(), config.other_eos_token_ids.end());
+  return ids;
+}
+
 std::vector<std::vector<int32_t>> GenerateTokens(const LanguageModel& model,
                                                  const std::vector<std::vector<int32_t>>& prompts,
                                                  const GenerateOptions& options) {
@@ -252,12 +265,12 @@ std::vector<std::vector<int32_t>> GenerateTokens(const LanguageModel& model,
   TokenRows rows = vanilla != nullptr ? GenerateVanilla(*vanilla, prompts, new_tokens, options)
                                       : GenerateBlocks(dynamic_cast<const BlockModel&>(model),
                                                        prompts, new_tokens, options);
-  if (!options.eos_id) return rows;
+  if (options.eos_ids.empty()) return rows;
   if (options.published) {
     FillBehindEnds(options, block_length, rows);
     return rows;
   }
-  for (auto& row : rows) row.erase(std::find(row.begin(), row.end(), *options.eos_id), row.end());
+  for (auto& row : rows) row.resize(static_cast<size_t>(EndOfText(row, options.eos_ids)));
   return rows;
 }
 

@@ -2,7 +2,6 @@
 #define BLOCKFORMER_TRAIN_GENERATE_H_
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "train/language_model.h"
@@ -16,7 +15,7 @@ struct GenerateOptions {
   std::vector<uint64_t> streams;  // keys the draws of each prompt; empty: 0, 1, 2, ...
   int64_t num_choices = 0;        // ids from here on are never chosen; 0: the model's vocabulary
   std::vector<int32_t> excluded_ids;  // never chosen either
-  std::optional<int32_t> eos_id;      // ends a sequence
+  std::vector<int32_t> eos_ids;       // each ends a sequence; empty: nothing does
 
   // Reproduces the published generate(): positions that training never saw when there are several
   // prefix vectors, an encoder's padding id in a prompt taken for padding, an early end after a
@@ -26,6 +25,9 @@ struct GenerateOptions {
   int32_t block_fill_id = 1;
   int32_t later_fill_id = 0;
 };
+
+// The ids at which a model's texts end.
+std::vector<int32_t> EosIds(const ModelConfig& config);
 
 // Continues all prompts as one batch, with KV caches. Prompts of different lengths are padded on
 // the left; a sequence's tokens do not depend on its batch mates. Every prompt needs a token.

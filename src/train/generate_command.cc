@@ -20,7 +20,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct GenerateFlags {
   std::string model;
   std::vector<std::string> prompts;
   std::string input;
@@ -47,7 +47,7 @@ std::vector<std::string> ReadPrompts(const std::string& path) {
 // A model directory, ready to continue text.
 class TextModel {
  public:
-  explicit TextModel(const Flags& flags)
+  explicit TextModel(const GenerateFlags& flags)
       : config_(ReadModelConfig(flags.model)),
         tokenizer_(Tokenizer::Load(flags.model)),
         model_(MakeLanguageModel(
@@ -70,7 +70,7 @@ class TextModel {
     }
     options.num_choices = tokenizer_.VocabSize();
     options.excluded_ids = tokenizer_.MissingIds();
-    options.eos_id = static_cast<int32_t>(config_.eos_token_id);
+    options.eos_ids = EosIds(config_);
     std::vector<std::string> texts;
     for (const auto& row : GenerateTokens(*model_, ids, options)) {
       texts.push_back(tokenizer_.Decode(row));
@@ -95,7 +95,7 @@ std::string ToLines(const std::vector<std::string>& prompts,
   return lines;
 }
 
-void RunGenerate(Flags flags) {
+void RunGenerate(GenerateFlags flags) {
   Require(flags.prompts.empty() != flags.input.empty(), ErrorCode::kInvalidArgument,
           "either --prompt or --input is wanted");
   SetTrainingThreads(/*threads=*/0, /*local_processes=*/1);
@@ -128,7 +128,7 @@ void RunGenerate(Flags flags) {
 void AddGenerateCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "generate", "Continues prompts with the trainer's own model, on the CPU or a GPU.");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<GenerateFlags>();
   GenerateOptions& options = flags->options;
   command->add_option("--model", flags->model, "Model directory")->required();
   command->add_option("--prompt", flags->prompts, "Text to continue; may stand several times")

@@ -1,9 +1,6 @@
 #include "train/launcher.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,17 +8,21 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "train/process_rank.h"
 
 namespace blockformer {
 namespace {
 
+namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
@@ -33,26 +34,35 @@ constexpr auto kNoDelay = std::chrono::seconds(0);
 constexpr int kFailedExitCode = 1;
 constexpr int kInterruptedExitCode = 130;
 
-// A port that was free a moment ago; process 0 will listen on it.
-int FindFreePort() {
-  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool found = descriptor >= 0 && bind(descriptor, generic, size) == 0 &&
-                     getsockname(descriptor, generic, &size) == 0;
-  const int error_number = errno;
-  if (descriptor >= 0) close(descriptor);
-  Require(found, ErrorCode::kIo, "--nproc: cannot find a free port: {}",
-          SystemErrorText(error_number));
-  return ntohs(address.sin_port);
-}
+// A folder of this user's own, which goes with this object.
+class PrivateFolder {
+ public:
+  PrivateFolder() {
+    std::error_code error;
+    const fs::path parent = fs::temp_directory_path(error);
+    Require(!error, ErrorCode::kIo, "--nproc: there is no folder for temporary files: {}",
+            error.message());
+    path_ = (parent / "blockformer.XXXXXX").string();
+    Require(mkdtemp(path_.data()) != nullptr, ErrorCode::kIo,
+            "--nproc: cannot make a folder in {}: {}; TMPDIR names another place", parent.string(),
+            SystemErrorText(errno));
+  }
+  PrivateFolder(const PrivateFolder&) = delete;
+  PrivateFolder& operator=(const PrivateFolder&) = delete;
+  ~PrivateFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 // The first of two equal names counts, so what is inherited stands last.
-std::vector<std::string> EnvironmentOf(int rank, int count, int port) {
-  std::vector<std::string> result = {"MASTER_ADDR=127.0.0.1", fmt::format("MASTER_PORT={}", port)};
+std::vector<std::string> EnvironmentOf(int rank, int count, const std::string& folder) {
+  std::vector<std::string> result = {fmt::format("{}={}/store", kLocalStoreVariable, folder)};
   for (const char* prefix : {"", "LOCAL_"}) {
     result.push_back(fmt::format("{}RANK={}", prefix, rank));
     result.push_back(fmt::format("{}WORLD_SIZE={}", prefix, count));
@@ -73,7 +83,7 @@ pid_t StartProcess(const std::vector<std::string>& arguments,
   const std::vector<char*> argv = Pointers(arguments);
   const std::vector<char*> envp = Pointers(environment);
   const pid_t parent = getpid();
-  const pid_t child = fork();
+  const pid_t child = ForkForExec();
   Require(child >= 0, ErrorCode::kExhausted, "--nproc: cannot start a process: {}",
           SystemErrorText(errno));
   if (child > 0) return child;
@@ -88,12 +98,16 @@ int ExitCodeOf(int status) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+bool IsStopSignal(int status) {
+  const int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  return number == SIGTERM || number == SIGINT || number == SIGHUP;
+}
+
 class LocalProcesses {
  public:
   LocalProcesses(int count, const std::vector<std::string>& arguments) {
-    const int port = FindFreePort();
     for (int rank = 0; rank < count; ++rank) {
-      processes_.push_back(StartProcess(arguments, EnvironmentOf(rank, count, port)));
+      processes_.push_back(StartProcess(arguments, EnvironmentOf(rank, count, folder_.path())));
     }
   }
 
@@ -101,7 +115,7 @@ class LocalProcesses {
     while (std::any_of(processes_.begin(), processes_.end(), IsRunning)) {
       Reap();
       if (StopRequested() || (stop_at_ && Clock::now() >= *stop_at_)) Stop();
-      if (stop_at_ && Clock::now() > *stop_at_ + kKillDelay) Signal(SIGKILL);
+      if (stop_at_ && Clock::now() > *stop_at_ + kKillDelay) Kill();
       std::this_thread::sleep_for(kPollInterval);
     }
     return exit_code_;
@@ -121,7 +135,9 @@ class LocalProcesses {
   }
 
   void OnFailure(size_t rank, int status) {
-    const int code = ExitCodeOf(status);
+    int code = ExitCodeOf(status);
+    // It may be told to stop before it has begun to listen to signals.
+    if (StopRequested() && IsStopSignal(status)) code = kInterruptedExitCode;
     if (code == kInterruptedExitCode) {
       // Processes stop together when asked to; the one that is still saving must not be hurried.
       if (exit_code_ == 0) exit_code_ = code;
@@ -140,18 +156,21 @@ class LocalProcesses {
     stop_at_ = Clock::now() + (code == kFailedExitCode ? kCauseDelay : kNoDelay);
   }
 
-  // Once: a second signal would end a process that is saving.
+  // Once is enough: a process that is saving must not be hurried.
   void Stop() {
-    if (!stopping_) Signal(SIGTERM);
-    stopping_ = true;
-  }
-
-  void Signal(int signal_number) const {
+    if (std::exchange(stopping_, true)) return;
     for (const pid_t process : processes_) {
-      if (IsRunning(process)) kill(process, signal_number);
+      if (IsRunning(process)) PassOnStop(process);
     }
   }
 
+  void Kill() const {
+    for (const pid_t process : processes_) {
+      if (IsRunning(process)) kill(process, SIGKILL);
+    }
+  }
+
+  const PrivateFolder folder_;    // where the processes meet
   std::vector<pid_t> processes_;  // 0 for one that has ended
   int exit_code_ = 0;
   bool stopping_ = false;

@@ -15,8 +15,7 @@ namespace {
 constexpr int64_t kChunkRows = 512;
 
 // Returns the loss of one row of logits and turns the row into the loss's gradient.
-BLOCKFORMER_SIMD
-float SoftmaxRow(int64_t label, int64_t count, float* row) {
+BLOCKFORMER_SIMD_BODY float SoftmaxRowBody(int64_t label, int64_t count, float* row) {
   float largest = row[0];
 #pragma omp simd reduction(max : largest)
   for (int64_t i = 0; i < count; ++i) largest = row[i] > largest ? row[i] : largest;
@@ -33,6 +32,7 @@ float SoftmaxRow(int64_t label, int64_t count, float* row) {
   row[label] -= 1.0F;
   return std::log(sum) - chosen;
 }
+constexpr Simd<SoftmaxRowBody> SoftmaxRow;
 
 torch::Tensor SoftmaxRowsFused(const torch::Tensor& logits, const torch::Tensor& labels) {
   const torch::Tensor losses = torch::zeros({logits.size(0)}, logits.options());

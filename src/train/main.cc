@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/isa.h"
 #include "base/parallel.h"
 #include "base/program.h"
 #include "blockformer/version.h"
@@ -31,6 +32,9 @@ int Run(int argc, char** argv) {
   app.require_subcommand(1);
   AddTrainCommand(app);
   AddGenerateCommand(app);
+  if (argc > 1 && argv[1][0] != '-') {
+    RequireCommand("blockformer-train", argv[1], {"train", "generate"});
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {
@@ -48,5 +52,8 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   blockformer::LimitSpinning(argv);
-  return blockformer::RunProgram("blockformer-train", [&] { return blockformer::Run(argc, argv); });
+  return blockformer::RunProgram("blockformer-train", [&] {
+    blockformer::ReadIsaLimit();
+    return blockformer::Run(argc, argv);
+  });
 }

@@ -18,13 +18,19 @@ class MetricsLog {
   MetricsLog& operator=(const MetricsLog&) = delete;
   ~MetricsLog();
 
-  // Writes one line at once, so that others can follow it.
+  // Writes one line at once, so that others can follow it. While the disk is full the lines are
+  // kept in memory, with a warning when that begins.
   void Append(const OrderedJson& entry);
-  // Waits until everything is on the disk.
+  // Waits until everything is on the disk. Throws Error(kExhausted) if that is full.
   void Sync();
 
  private:
+  // Writes what is kept, as far as there is room for it; returns whether that was all.
+  bool WriteKept();
+
   std::string path_;
+  std::string kept_;  // not written yet
+  bool is_full_ = false;
   int descriptor_ = -1;
 };
 

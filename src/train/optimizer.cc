@@ -10,10 +10,10 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;
 
-BLOCKFORMER_SIMD
-void UpdateRange(const AdamWUpdate& update, int64_t count, float* __restrict parameter,
-                 const float* __restrict gradient, float* __restrict mean,
-                 float* __restrict variance) {
+BLOCKFORMER_SIMD_BODY void UpdateRangeBody(const AdamWUpdate& update, int64_t count,
+                                           float* __restrict parameter,
+                                           const float* __restrict gradient, float* __restrict mean,
+                                           float* __restrict variance) {
   const AdamWUpdate u = update;  // a copy, so that no store can change it
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) {
@@ -26,6 +26,7 @@ void UpdateRange(const AdamWUpdate& update, int64_t count, float* __restrict par
         u.decay * parameter[i] - u.rate * m / (__builtin_sqrtf(v) * u.variance_scale + u.epsilon);
   }
 }
+constexpr Simd<UpdateRangeBody> UpdateRange;
 
 }  // namespace
 

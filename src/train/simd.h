@@ -1,15 +1,55 @@
 #ifndef BLOCKFORMER_TRAIN_SIMD_H_
 #define BLOCKFORMER_TRAIN_SIMD_H_
 
-// Compiles a function for the levels of x86-64 (AVX-512, AVX2, baseline); the loader picks the one
-// that suits the processor. Loops marked `#pragma omp simd` then use its vectors. Sanitizers cannot
-// run before the loader has finished, so their builds have the baseline alone.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define BLOCKFORMER_SIMD \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#include "base/isa.h"
+
+namespace blockformer {
+
+// A function compiled for AVX-512, AVX2 and the baseline of x86-64; a call runs the one for
+// ActiveIsa(). Loops of the body that are marked `#pragma omp simd` then use its vectors:
+//
+//   BLOCKFORMER_SIMD_BODY float SumBody(const float* x, int64_t count) { ... }
+//   constexpr Simd<SumBody> Sum;
+template <auto kBody>
+struct Simd;
+
+#if defined(__x86_64__)
+#define BLOCKFORMER_SIMD_BODY [[gnu::always_inline]] inline
+
+template <typename Result, typename... Arguments, Result (*kBody)(Arguments...)>
+struct Simd<kBody> {
+  Result operator()(Arguments... arguments) const {
+    switch (ActiveIsa()) {
+      case Isa::kPortable:
+        break;
+      case Isa::kAvx2:
+        return OnAvx2(arguments...);
+      case Isa::kAvx512:
+      case Isa::kVnni:
+        return OnAvx512(arguments...);
+    }
+    return kBody(arguments...);
+  }
+
+ private:
+  [[gnu::target("avx2,fma,bmi,bmi2,f16c")]] static Result OnAvx2(Arguments... arguments) {
+    return kBody(arguments...);
+  }
+  [[gnu::target(
+      "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,bmi,bmi2,f16c")]] static Result
+  OnAvx512(Arguments... arguments) {
+    return kBody(arguments...);
+  }
+};
 #else
-#define BLOCKFORMER_SIMD
+#define BLOCKFORMER_SIMD_BODY inline
+
+template <typename Result, typename... Arguments, Result (*kBody)(Arguments...)>
+struct Simd<kBody> {
+  Result operator()(Arguments... arguments) const { return kBody(arguments...); }
+};
 #endif
+
+}  // namespace blockformer
 
 #endif  // BLOCKFORMER_TRAIN_SIMD_H_

@@ -11,9 +11,9 @@ std::shared_ptr<LinearLayer> MakeMatrix(int64_t in, int64_t out, ComputeType com
   return std::make_shared<LinearLayer>(in, out, /*bias=*/false, /*kernel=*/0, compute);
 }
 
-class Attention : public torch::nn::Module {
+class T5Attention : public torch::nn::Module {
  public:
-  Attention(const T5Config& config, ComputeType compute) : heads_(config.num_heads) {
+  T5Attention(const T5Config& config, ComputeType compute) : heads_(config.num_heads) {
     const int64_t width = config.hidden_size;
     const int64_t inner = config.AttentionWidth();
     query_ = register_module("q", MakeMatrix(width, inner, compute));
@@ -46,9 +46,9 @@ class Attention : public torch::nn::Module {
   std::shared_ptr<LinearLayer> output_;
 };
 
-class FeedForward : public torch::nn::Module {
+class T5FeedForward : public torch::nn::Module {
  public:
-  FeedForward(const T5Config& config, ComputeType compute)
+  T5FeedForward(const T5Config& config, ComputeType compute)
       : wi_(register_module("wi",
                             MakeMatrix(config.hidden_size, config.intermediate_size, compute))),
         wo_(register_module("wo",
@@ -90,17 +90,17 @@ class T5Decoder::Layer : public torch::nn::Module {
       norms_.push_back(sublayers_.back()->register_module(
           "layer_norm", std::make_shared<RmsNorm>(config.hidden_size, config.layer_norm_eps)));
     }
-    self_attention_ = sublayers_[0]->register_module("SelfAttention",
-                                                     std::make_shared<Attention>(config, compute));
-    cross_attention_ = sublayers_[1]->register_module("EncDecAttention",
-                                                      std::make_shared<Attention>(config, compute));
-    feed_forward_ = sublayers_[2]->register_module("DenseReluDense",
-                                                   std::make_shared<FeedForward>(config, compute));
+    self_attention_ = sublayers_[0]->register_module(
+        "SelfAttention", std::make_shared<T5Attention>(config, compute));
+    cross_attention_ = sublayers_[1]->register_module(
+        "EncDecAttention", std::make_shared<T5Attention>(config, compute));
+    feed_forward_ = sublayers_[2]->register_module(
+        "DenseReluDense", std::make_shared<T5FeedForward>(config, compute));
     dropout_ = register_module("dropout", std::make_shared<Dropout>(config.dropout));
   }
 
   torch::nn::Module& self_attention() { return *self_attention_; }
-  const Attention& cross_attention() const { return *cross_attention_; }
+  const T5Attention& cross_attention() const { return *cross_attention_; }
 
   torch::Tensor Forward(const torch::Tensor& x, int64_t layer, const CrossKeys& cross,
                         const AttentionRules& rules, KvCache* cache) const {
@@ -119,9 +119,9 @@ class T5Decoder::Layer : public torch::nn::Module {
  private:
   std::vector<std::shared_ptr<torch::nn::Module>> sublayers_;
   std::vector<std::shared_ptr<RmsNorm>> norms_;
-  std::shared_ptr<Attention> self_attention_;
-  std::shared_ptr<Attention> cross_attention_;
-  std::shared_ptr<FeedForward> feed_forward_;
+  std::shared_ptr<T5Attention> self_attention_;
+  std::shared_ptr<T5Attention> cross_attention_;
+  std::shared_ptr<T5FeedForward> feed_forward_;
   std::shared_ptr<Dropout> dropout_;
 };
 

@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <csignal>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
+#include "base/program.h"
 #include "config/train_recipe.h"
 #include "train/commands.h"
 #include "train/distributed.h"
@@ -19,7 +22,8 @@ namespace {
 constexpr char kFooter[] =
     "Overrides name a field of the recipe: training.steps=100 output=runs/trial. Continues by "
     "itself "
-    "when the output directory holds a checkpoint; a stop signal (Ctrl-C, SIGTERM) saves one.\n\n"
+    "when the output directory holds a checkpoint; a stop signal (Ctrl-C, SIGTERM, SIGHUP) saves "
+    "one.\n\n"
     "Several machines: start one process on each with RANK, WORLD_SIZE, MASTER_ADDR and "
     "MASTER_PORT set, or use torchrun --no-python. GLOO_SOCKET_IFNAME names the network interface "
     "to use.\n\n"
@@ -46,9 +50,16 @@ std::vector<std::string> CommandLine() {
 }
 
 void RunTrain(const Flags& flags) {
+  CatchStopSignals();
+  // A log that nobody reads any more, such as a pipe to tee in a closed terminal, ends no training.
+  std::signal(SIGPIPE, SIG_IGN);
   const TrainRecipe recipe = ReadTrainRecipe(flags.recipe, flags.overrides);
   const std::vector<std::string> arguments = CommandLine();
-  if (flags.processes > 1 && !HasRankInEnvironment()) {
+  if (flags.processes > 1 && !IsLaunchedHere()) {
+    Require(!HasRankInEnvironment(), ErrorCode::kInvalidArgument,
+            "--nproc {}: RANK is set in the environment, which says that this is one process of "
+            "another launcher's; leave out --nproc, or unset RANK",
+            flags.processes);
     const int exit_code = RunLocalProcesses(flags.processes, arguments);
     if (exit_code != 0) throw CLI::RuntimeError(exit_code);
     return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <numbers>
 #include <optional>
 #include <span>
@@ -29,6 +30,7 @@
 namespace blockformer {
 namespace {
 
+namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point begin) {
@@ -49,6 +51,14 @@ struct LossTotals {
   double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
 };
 
+// `path` relative to the directory that it is or is in; empty if it is elsewhere or not there.
+std::string PathInside(const std::string& directory, const std::string& path) {
+  std::error_code error;
+  const fs::path relative =
+      fs::canonical(path, error).lexically_relative(fs::canonical(directory, error));
+  return relative.empty() || *relative.begin() == ".." ? "" : relative.string();
+}
+
 class Trainer {
  public:
   Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
@@ -57,7 +67,9 @@ class Trainer {
 
  private:
   void PrepareOutput();
+  void Restart();
   void Resume();
+  void SetAsideAfter(int64_t step);
   void LoadGivenWeights();
   void ShareState();
   void LogSetup() const;
@@ -78,7 +90,9 @@ class Trainer {
   // `by_position` is f64 [2, block_length]: sums of token losses, and their numbers.
   void ReportValidation(const torch::Tensor& by_position);
   std::string MakeSample() const;
-  void SaveCheckpoint();
+  // A full disk is an error only if the checkpoint `is_required`.
+  void SaveCheckpoint(bool is_required);
+  void WriteToStore(int64_t best_step);
 
   int64_t FirstSequence(int64_t micro_batch) const;
   TokenBatch ReadTrainingBatch(int64_t first_sequence);
@@ -86,7 +100,7 @@ class Trainer {
     return static_cast<double>(recipe_.training.batch_size * recipe_.model.max_length);
   }
 
-  const TrainRecipe& recipe_;
+  TrainRecipe recipe_;
   const TrainOptions& options_;
   const torch::Device device_;
   const int threads_;
@@ -99,6 +113,7 @@ class Trainer {
   std::shared_ptr<LanguageModel> model_;
   AdamW optimizer_;
   TrainingState state_;
+  TrainingState saved_;    // of the newest checkpoint; step 0 if there is none
   double peak_flops_ = 0;  // of all processes
 
   // In the main process only.
@@ -140,7 +155,7 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       micro_batch_(MicroBatchOf(recipe.training, share_)),
       data_(recipe),
       order_(data_.train.NumSamples(), recipe.training.seed),
-      group_(rank, device_),
+      group_(rank, device_, data_.Describe(recipe)),
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
   state_.data = data_.Fingerprint();
@@ -154,17 +169,28 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
 }
 
 void Trainer::PrepareOutput() {
-  if (options_.restart && FileExists(recipe_.output)) {
-    const CheckpointStore earlier(recipe_.output);  // nobody else trains there
-    LogInfo("the earlier run is now in {}", MoveAside(recipe_.output));
-  }
+  if (options_.restart && FileExists(recipe_.output)) Restart();
+  RequireLinksOnly(recipe_.output, data_.tokenizer_files);
   store_.emplace(recipe_.output);
   Resume();
   metrics_.emplace(recipe_.output + "/metrics.jsonl", state_.step);
 }
 
-// Restores the newest checkpoint. One that is damaged is set aside with a warning, and the one
-// before it is taken; where none is left the run ends, rather than begin anew unasked.
+// Moves the earlier run aside. The initial weights may be its own.
+void Trainer::Restart() {
+  const CheckpointStore earlier(recipe_.output);  // nobody else trains there
+  const std::string inside =
+      recipe_.init_from.empty() ? "" : PathInside(recipe_.output, recipe_.init_from);
+  const std::string moved = MoveAside(recipe_.output);
+  LogInfo("the earlier run is now in {}", moved);
+  if (inside.empty()) return;
+  recipe_.init_from = inside == "." ? moved : moved + "/" + inside;
+  recipe_.document["init_from"] = recipe_.init_from;
+}
+
+// Restores the newest checkpoint, or if that is damaged the one before it. Where none can be read
+// the run ends, rather than begin anew unasked. Nothing in the directory changes before one was
+// read.
 void Trainer::Resume() {
   std::vector<int64_t> steps = store_->Steps();
   if (steps.empty()) return LoadGivenWeights();
@@ -175,7 +201,7 @@ void Trainer::Resume() {
       state_ = ReadCheckpoint(path, recipe_, {*model_, optimizer_});
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kNotFound) throw;
-      LogWarning("{}; it is now in {}", error.what(), store_->SetAside(steps.back()));
+      LogWarning("damaged: {}", error.what());
       continue;
     }
     Require(state_.data == data, ErrorCode::kInvalidArgument,
@@ -183,12 +209,19 @@ void Trainer::Resume() {
             "restore the data, choose another output, or begin anew with --restart",
             recipe_.data.train, data.documents, data.tokens, path, state_.data.documents,
             state_.data.tokens);
-    store_->UpdateLinks(state_.best_step);
+    store_->UpdateLinks(state_.step, state_.best_step);
+    SetAsideAfter(state_.step);
     LogInfo("resuming from {}", path);
     return;
   }
   Fail(ErrorCode::kCorrupt, "{}: none of its checkpoints can be read; begin anew with --restart",
        recipe_.output);
+}
+
+void Trainer::SetAsideAfter(int64_t step) {
+  for (const int64_t damaged : store_->Steps()) {
+    if (damaged > step) LogWarning("the damaged one is now in {}", store_->SetAside(damaged));
+  }
 }
 
 void Trainer::LoadGivenWeights() {
@@ -206,6 +239,7 @@ void Trainer::ShareState() {
   group_.Broadcast(tensors);
   state_.step = step.item<int64_t>();
   optimizer_.SetUpdates(state_.step);
+  saved_ = state_;
 }
 
 void Trainer::LogSetup() const {
@@ -238,7 +272,9 @@ void Trainer::Run() {
   while (state_.step < last_step) {
     const bool stop = TrainStep();
     const bool is_best = IsDue(recipe_.validation.interval) && Validate();
-    if (stop || is_best || IsDue(recipe_.checkpoint.interval)) SaveCheckpoint();
+    if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
+      SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
+    }
     Require(!stop || state_.step == last_step, ErrorCode::kInterrupted, "stopped after step {}{}",
             state_.step, group_.IsMain() ? ", which is saved; the same command continues" : "");
   }
@@ -371,9 +407,12 @@ bool Trainer::SumTotals(LossTotals* totals) {
 // Ends a run that has diverged before it saves what no run can continue from.
 void Trainer::RequireFinite(bool finite, std::string_view what, int64_t step) const {
   Require(finite, ErrorCode::kInvalidArgument,
-          "training.learning_rate: the {} became infinite or not a number at step {}; the last "
-          "checkpoint in {} is from before; a lower rate or a longer warm-up is wanted",
-          what, step, recipe_.output);
+          "training.learning_rate: the {} became infinite or not a number at step {}; {}a lower "
+          "rate or a longer warm-up is wanted",
+          what, step,
+          saved_.step == 0 ? ""
+                           : fmt::format("the checkpoint of step {} in {} is from before; ",
+                                         saved_.step, recipe_.output));
 }
 
 bool Trainer::ParametersAreFinite() const {
@@ -464,7 +503,7 @@ std::string Trainer::MakeSample() const {
   options.max_tokens = recipe_.validation.sample_tokens;
   options.num_choices = data_.tokenizer->VocabSize();
   options.excluded_ids = data_.tokenizer->MissingIds();
-  options.eos_id = static_cast<int32_t>(recipe_.model.eos_token_id);
+  options.eos_ids = EosIds(recipe_.model);
   options.sampling.temperature = 0.7;
   options.sampling.top_p = 0.95;
   options.sampling.seed = recipe_.training.seed;
@@ -478,16 +517,43 @@ std::string Trainer::MakeSample() const {
   }
 }
 
-void Trainer::SaveCheckpoint() {
+// On a full disk the oldest checkpoint goes that would go after this one was written, and it is
+// tried once more.
+void Trainer::SaveCheckpoint(bool is_required) {
   RequireFinite(ParametersAreFinite(), "parameters", state_.step);
-  if (!group_.IsMain()) return;
+  if (!group_.IsMain()) {
+    saved_ = state_;
+    return;
+  }
+  const bool keep_best = recipe_.checkpoint.keep_best;
+  for (bool has_made_room = false;; has_made_room = true) {
+    try {
+      WriteToStore(keep_best ? state_.best_step : -1);
+      saved_ = state_;
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kExhausted) throw;
+      const int64_t keep = std::max<int64_t>(1, recipe_.checkpoint.keep_last - 1);
+      if (!has_made_room && store_->Prune(keep, keep_best ? saved_.best_step : -1)) continue;
+      if (is_required) throw;
+      progress_->Clear();
+      LogWarning("no checkpoint of step {}: {}; the training goes on", state_.step, error.what());
+      if (!keep_best) return;
+      // The best one is the best of those that are kept.
+      state_.best_loss = saved_.best_loss;
+      state_.best_step = saved_.best_step;
+      return;
+    }
+  }
+}
+
+void Trainer::WriteToStore(int64_t best_step) {
   metrics_->Sync();
   store_->Save(state_.step, [this](const std::string& directory) {
     WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
                     options_.command);
   });
-  const int64_t best_step = recipe_.checkpoint.keep_best ? state_.best_step : -1;
-  store_->UpdateLinks(best_step);
+  store_->UpdateLinks(state_.step, best_step);
   store_->Prune(recipe_.checkpoint.keep_last, best_step);
 }
 

@@ -1,10 +1,20 @@
 #include "train/training_data.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/hash.h"
+#include "blockformer/version.h"
 #include "data/token_file_info.h"
 
 namespace blockformer {
 namespace {
+
+// Enough to tell files apart, and little to read from a large one.
+constexpr int64_t kSampledDocuments = 1024;
+constexpr int64_t kSampledTokens = 16;
 
 // Refuses tokens that were made for another vocabulary, as far as their PREFIX.json says.
 void CheckVocabulary(const TokenFile& tokens, const TrainRecipe& recipe,
@@ -37,6 +47,20 @@ std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
   return tokenizer;
 }
 
+Json DescribeTokens(const TokenFile& tokens) {
+  const int64_t documents = tokens.NumDocuments();
+  const int64_t count = std::min(documents, kSampledDocuments);
+  Fnv1a hash;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t document = i * documents / count;
+    const int64_t length = tokens.DocumentLength(document);
+    std::vector<int32_t> sample(static_cast<size_t>(std::min(length, kSampledTokens)));
+    tokens.ReadTokens(document, 0, sample);
+    hash.Add(fmt::format("{}:{},", length, fmt::join(sample, " ")));
+  }
+  return {{"documents", documents}, {"tokens", tokens.NumTokens()}, {"sample", hash.value()}};
+}
+
 // End-of-text marks count as tokens: without them the bytes could not be told apart into documents.
 std::optional<double> TokensPerByte(const TokenFile& tokens) {
   const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
@@ -57,6 +81,17 @@ TrainingData::TrainingData(const TrainRecipe& recipe)
   validation.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
   CheckVocabulary(validation->tokens(), recipe, tokenizer);
   validation_tokens_per_byte = TokensPerByte(validation->tokens());
+}
+
+Json TrainingData::Describe(const TrainRecipe& recipe) const {
+  Json description = recipe.document;
+  for (const char* key : {"output", "init_from"}) description.erase(key);
+  for (const char* key : {"threads", "device"}) description["training"].erase(key);
+  description["data"]["train"] = DescribeTokens(train.tokens());
+  if (validation) description["data"]["validation"] = DescribeTokens(validation->tokens());
+  if (tokenizer) description["data"]["tokenizer"] = TokenizerFingerprint(*tokenizer);
+  description["version"] = kVersion;
+  return description;
 }
 
 DataFingerprint TrainingData::Fingerprint() const {

@@ -20,6 +20,10 @@ struct TrainingData {
 
   DataFingerprint Fingerprint() const;
 
+  // What all processes of a training must have been given alike: the recipe without what concerns
+  // one process or machine alone, and the files' sizes and samples of them in place of paths.
+  Json Describe(const TrainRecipe& recipe) const;
+
   BatchLoader train;
   std::optional<BatchLoader> validation;
   // Tokens to predict for each byte of the validation text, where PREFIX.json tells.

@@ -1,16 +1,16 @@
 #include "train/training_state.h"
 
-#include <array>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "train/field_difference.h"
 
 namespace blockformer {
 namespace {
 
 constexpr char kStateFile[] = "/state.json";
 constexpr int64_t kFormat = 1;
+constexpr const char* kDerivedFields[] = {"samples", "tokens"};  // for readers of the file
 
 Json OptionalNumber(const std::optional<double>& value) {
   return value ? Json(*value) : Json(nullptr);
@@ -32,38 +32,34 @@ Json FixedSettings(const TrainRecipe& recipe) {
              recipe.training.loss_average == LossAverage::kTokens ? "tokens" : "published"}}}};
 }
 
-// "/training/seed" as "training.seed".
-std::string DottedPath(std::string pointer) {
-  std::ranges::replace(pointer, '/', '.');
-  return pointer.substr(1);
-}
-
-std::string ValueAt(const Json& document, const std::string& pointer) {
-  const Json::json_pointer path(pointer);
-  return document.contains(path) ? document[path].dump() : "not set";
-}
-
 void RequireSameRun(const TrainRecipe& before, const TrainRecipe& now,
                     const std::string& directory) {
-  const Json old_settings = FixedSettings(before);
-  const Json new_settings = FixedSettings(now);
-  for (const Json& difference : Json::diff(old_settings, new_settings)) {
-    const std::string path = difference["path"];
+  for (const FieldDifference& change : FindDifferences(FixedSettings(before), FixedSettings(now))) {
     Fail(ErrorCode::kInvalidArgument,
          "{}: was trained with {} {}, but the recipe now says {}; restore it, choose another "
-         "output, "
-         "or begin anew with --restart",
-         directory, DottedPath(path), ValueAt(old_settings, path), ValueAt(new_settings, path));
+         "output, or begin anew with --restart",
+         directory, change.path, change.first, change.second);
   }
 }
 
 void LogChanges(const Json& before, const Json& now) {
-  for (const Json& difference : Json::diff(before, now)) {
-    const std::string path = difference["path"];
-    LogInfo("resuming with {} {} (it was {})", DottedPath(path), ValueAt(now, path),
-            ValueAt(before, path));
+  for (const FieldDifference& change : FindDifferences(before, now)) {
+    LogInfo("resuming with {} {} (it was {})", change.path, change.second, change.first);
   }
 }
+
+// The same with other errors' codes: what was written by blockformer itself is no wrong argument.
+template <typename Read>
+auto WithErrorCode(ErrorCode code, const char* explanation, const Read& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    Fail(code, "{}{}", error.what(), explanation);
+  }
+}
+
+constexpr char kOtherVersion[] = "; another version of blockformer has written it, and can read it";
 
 struct SavedState {
   TrainingState state;
@@ -85,18 +81,19 @@ SavedState ParseState(const Json& json, const std::string& path) {
   const ObjectReader data = reader.Object("data");
   state.data.documents = data.Int("documents", 0, INT64_MAX);
   state.data.tokens = data.Int("tokens", 0, INT64_MAX);
-  return {state, TrainRecipeFromJson(reader.Raw("recipe"), path + ": recipe")};
+  for (const char* key : kDerivedFields) reader.Ignore(key);
+  // A recipe that this version has no words for is not damaged, and neither is a field too many.
+  return WithErrorCode(ErrorCode::kUnsupported, kOtherVersion, [&] {
+    SavedState saved = {state, TrainRecipeFromJson(reader.Raw("recipe"), path + ": recipe")};
+    data.RejectUnknown();
+    reader.RejectUnknown();
+    return saved;
+  });
 }
 
-// The file is blockformer's own, so that a field which cannot be is damage, not a wrong argument.
 SavedState ReadSavedState(const std::string& path) {
   const Json json = ReadJsonFile(path);
-  try {
-    return ParseState(json, path);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInvalidArgument) throw;
-    Fail(ErrorCode::kCorrupt, "{}", error.what());
-  }
+  return WithErrorCode(ErrorCode::kCorrupt, "", [&] { return ParseState(json, path); });
 }
 
 }  // namespace

@@ -32,8 +32,9 @@ void WriteTrainingState(const std::string& directory, const TrainingState& state
 
 // Reads state.json and checks that `recipe` continues the run that wrote it: the model, the
 // packing, the batch size, the seed and the way losses are averaged are the same. All else may
-// change, and each change is logged. Throws Error: kCorrupt for a damaged file, kInvalidArgument
-// that names the first field that differs.
+// change, and each change is logged. Throws Error: kCorrupt for a damaged file, kUnsupported
+// for one that another version of blockformer wrote with fields or values that this one does not
+// know, kInvalidArgument that names the first field that differs.
 TrainingState ReadTrainingState(const std::string& directory, const TrainRecipe& recipe);
 
 }  // namespace blockformer

@@ -22,13 +22,15 @@ TensorView ViewOf(const torch::Tensor& tensor, const std::string& name) {
           {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()}};
 }
 
-// Copies file data of the tensor's shape into it, converting to f32 or i64.
+// Copies file data of the tensor's shape and type into it.
 void Fill(const torch::Tensor& tensor, const TensorView& view, const std::string& name) {
   torch::NoGradGuard no_gradients;
   const torch::Tensor buffer = torch::empty(view.shape, tensor.scalar_type());
   const auto count = static_cast<size_t>(buffer.numel());
   if (TypeOf(tensor, name) == DataType::kF32) {
-    ConvertToFloat(view, name, {buffer.data_ptr<float>(), count});
+    const std::span values(buffer.data_ptr<float>(), count);
+    ConvertToFloat(view, name, values);
+    RequireFinite(values, name);
   } else {
     ConvertToInt64(view, name, {buffer.data_ptr<int64_t>(), count});
   }
@@ -57,7 +59,7 @@ void ReadTensors(const std::string& path, const NamedTensors& tensors) {
             ErrorCode::kCorrupt, "{}: tensor {} is {} [{}]; {} [{}] is wanted", path, name,
             DataTypeName(view.type), fmt::join(view.shape, ", "),
             DataTypeName(TypeOf(tensor, name)), fmt::join(tensor.sizes().vec(), ", "));
-    Fill(tensor, view, name);
+    Fill(tensor, view, path + ": tensor " + name);
   }
 }
 
@@ -76,7 +78,12 @@ void LoadWeights(const std::string& directory, LanguageModel& model) {
   Require(!weights.is_int8(), ErrorCode::kUnsupported,
           "{}: has int8 weights; train from the f32 or bf16 model it was made from", directory);
   for (const auto& parameter : model.named_parameters()) {
-    Fill(parameter.value(), weights.Get(parameter.key()), parameter.key());
+    const torch::Tensor& tensor = parameter.value();
+    const torch::Tensor buffer = torch::empty(tensor.sizes(), torch::kFloat32);
+    const auto count = static_cast<size_t>(buffer.numel());
+    weights.ReadFloats(parameter.key(), {buffer.data_ptr<float>(), count});
+    torch::NoGradGuard no_gradients;
+    tensor.detach().copy_(buffer);
   }
 }
 

@@ -58,5 +58,51 @@ TEST_F(AvailableMemoryTest, KnowsTheFirstVersionOfControlGroups) {
   EXPECT_EQ(Available(), 7500);
 }
 
+// Quotas of processors' time; the test's own affinity mask may allow as few as one.
+class ProcessorLimitTest : public AvailableMemoryTest {
+ protected:
+  ProcessorLimit Limit() const { return GetProcessorLimit(root_); }
+};
+
+TEST_F(ProcessorLimitTest, IsTheAffinityMaskWithoutAQuota) {
+  Write("/proc/self/cgroup", "0::/user/job\n");
+  Write("/sys/fs/cgroup/user/job/cpu.max", "max 100000\n");
+  EXPECT_FALSE(Limit().quota);
+  EXPECT_GE(Limit().affinity, 1);
+  EXPECT_EQ(Limit().processors(), Limit().affinity);
+  EXPECT_LE(AvailableProcessors(), GetProcessorLimit().affinity);
+}
+
+TEST_F(ProcessorLimitTest, IsTheSmallestQuotaOfItsGroupAndTheGroupsAbove) {
+  Write("/proc/self/cgroup", "0::/user/job\n");
+  Write("/sys/fs/cgroup/user/job/cpu.max", "250000 100000\n");
+  EXPECT_EQ(Limit().quota, 2.5);
+  Write("/sys/fs/cgroup/cpu.max", "150000 100000\n");  // a container's own group
+  EXPECT_EQ(Limit().quota, 1.5);
+  EXPECT_EQ(Limit().quota_file, root_ + "/sys/fs/cgroup/cpu.max");
+  Write("/sys/fs/cgroup/user/cpu.max", "1000 100000\n");
+  EXPECT_EQ(Limit().quota, 0.01);
+  EXPECT_EQ(Limit().processors(), 1);
+}
+
+TEST_F(ProcessorLimitTest, KnowsTheFirstVersionOfControlGroups) {
+  Write("/proc/self/cgroup", "9:cpuset:/other\n4:cpu,cpuacct:/only/the/host/sees/this\n");
+  Write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  Write("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_FALSE(Limit().quota);
+  Write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "90000\n");
+  EXPECT_EQ(Limit().quota, 0.9);
+  Write("/sys/fs/cgroup/cpu/only/cpu.cfs_quota_us", "20000\n");
+  Write("/sys/fs/cgroup/cpu/only/cpu.cfs_period_us", "50000\n");
+  EXPECT_EQ(Limit().quota, 0.4);
+}
+
+TEST(ProcessorLimit, RoundsUp) {
+  EXPECT_EQ((ProcessorLimit{8, 2.5, ""}).processors(), 3);
+  EXPECT_EQ((ProcessorLimit{8, 3.0, ""}).processors(), 3);
+  EXPECT_EQ((ProcessorLimit{2, 2.5, ""}).processors(), 2);
+  EXPECT_EQ((ProcessorLimit{8, 1e9, ""}).processors(), 8);
+}
+
 }  // namespace
 }  // namespace blockformer

@@ -1,8 +1,13 @@
 #include "base/parallel.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <set>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -70,6 +75,103 @@ TEST(ParallelForEachTest, PassesExceptionsOn) {
                                  if (item == 7) Fail(ErrorCode::kInternal, "thrown");
                                }),
                Error);
+}
+
+// The split, and with it the order of sums, must not depend on which threads come by.
+TEST(ParallelForTest, RangesHaveIndicesOfTheirOwn) {
+  SetNumThreads(3);
+  for (int i = 0; i < 100; ++i) {
+    std::vector<int> index_at(9, -1);
+    ParallelFor(9, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin; j < end; ++j) index_at[static_cast<size_t>(j)] = ThreadIndex();
+    });
+    EXPECT_EQ(index_at, (std::vector<int>{0, 0, 0, 1, 1, 1, 2, 2, 2}));
+  }
+  EXPECT_EQ(ThreadIndex(), 0);
+}
+
+TEST(ParallelForTest, WorksInsideItself) {
+  SetNumThreads(3);
+  std::atomic<int> calls = 0;
+  ParallelFor(3, 1, [&](int64_t, int64_t) {
+    const int outer = ThreadIndex();
+    ParallelFor(3, 1, [&](int64_t begin, int64_t) {
+      EXPECT_EQ(ThreadIndex(), begin);
+      ++calls;
+    });
+    EXPECT_EQ(ThreadIndex(), outer);
+  });
+  EXPECT_EQ(calls, 9);
+}
+
+// Callers meet: one has the team, the others go on alone.
+TEST(ParallelForTest, ServesSeveralCallersAtOnce) {
+  SetNumThreads(3);
+  std::vector<std::thread> callers;
+  std::atomic<int64_t> total = 0;
+  for (int c = 0; c < 4; ++c) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 2000; ++i) {
+        std::vector<int64_t> sums(3);
+        ParallelFor(30, 1, [&](int64_t begin, int64_t end) {
+          for (int64_t j = begin; j < end; ++j) sums[static_cast<size_t>(ThreadIndex())] += j;
+        });
+        total += sums[0] + sums[1] + sums[2];
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(total, 4 * 2000 * 435);
+}
+
+// While one caller holds the team, a second one is not held up by it.
+TEST(ParallelForTest, ASecondCallerRunsOnItsOwnThread) {
+  SetNumThreads(2);
+  std::atomic<bool> begun = false;
+  std::atomic<bool> over = false;
+  std::thread first([&] {
+    ParallelFor(2, 1, [&](int64_t, int64_t) {
+      begun = true;
+      while (!over) std::this_thread::yield();
+    });
+  });
+  while (!begun) std::this_thread::yield();
+  std::set<std::thread::id> threads;
+  ParallelFor(2, 1, [&](int64_t, int64_t) { threads.insert(std::this_thread::get_id()); });
+  EXPECT_THAT(threads, testing::ElementsAre(std::this_thread::get_id()));
+  over = true;
+  first.join();
+}
+
+// A child that has only the calling thread does the work with it.
+TEST(ParallelForTest, WorksInAChildProcess) {
+  SetNumThreads(3);
+  ParallelFor(3, 1, [](int64_t, int64_t) {});
+  const pid_t child = fork();
+  if (child == 0) {
+    std::atomic<int> calls = 0;
+    ParallelFor(3, 1, [&](int64_t, int64_t) { ++calls; });
+    _exit(calls == 3 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(NumThreadsTest, HoldsForCallsFromEveryThread) {
+  SetNumThreads(3);
+  int seen = 0;
+  std::thread([&] { seen = NumThreads(); }).join();
+  EXPECT_EQ(seen, 3);
+  {
+    const ThreadLimit outer(1);
+    const ThreadLimit unchanged(0);
+    EXPECT_EQ(NumThreads(), 1);
+    std::thread([&] { seen = NumThreads(); }).join();
+    EXPECT_EQ(seen, 3);
+  }
+  EXPECT_EQ(NumThreads(), 3);
+  EXPECT_THROW(ThreadLimit(-1), Error);
 }
 
 TEST(NumThreadsTest, RefusesImpossibleNumbers) {

@@ -1,7 +1,10 @@
 #include "base/program.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -43,6 +46,70 @@ TEST(ProgramDeathTest, OutputThatCannotBeWrittenIsAFailure) {
   const auto failed = testing::ExitedWithCode(1);
   EXPECT_EXIT(fill([] { std::fputs("text", stdout); }), failed, "standard output: cannot write");
   EXPECT_EXIT(fill([] { std::cout << "text"; }), failed, "standard output: cannot write");
+}
+
+// In a process of its own: catches, sends itself what `send` sends, and says what came of it.
+void CatchAndSend(const std::function<void()>& send) {
+  RunAndExit([&] {
+    CatchStopSignals();
+    send();
+    return StopRequested() ? 7 : 8;
+  });
+}
+
+TEST(ProgramDeathTest, TheSecondStopSignalEndsTheProcess) {
+  EXPECT_EXIT(CatchAndSend([] {}), testing::ExitedWithCode(8), "");
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    EXPECT_EXIT(CatchAndSend([&] { raise(number); }), testing::ExitedWithCode(7), "");
+  }
+  EXPECT_EXIT(CatchAndSend([] { raise(SIGINT), raise(SIGTERM); }), testing::KilledBySignal(SIGTERM),
+              "");
+  EXPECT_EXIT(CatchAndSend([] { raise(SIGHUP), raise(SIGTERM), raise(SIGHUP); }),
+              testing::ExitedWithCode(7), "");
+}
+
+TEST(ProgramDeathTest, AStopThatIsPassedOnIsNoSecondOne) {
+  EXPECT_EXIT(CatchAndSend([] { raise(SIGTERM), PassOnStop(getpid()); }),
+              testing::ExitedWithCode(7), "");
+  EXPECT_EXIT(CatchAndSend([] { PassOnStop(getpid()), raise(SIGTERM); }),
+              testing::ExitedWithCode(7), "");
+  EXPECT_EXIT(CatchAndSend([] { PassOnStop(getpid()), raise(SIGTERM), raise(SIGINT); }),
+              testing::KilledBySignal(SIGINT), "");
+}
+
+TEST(ProgramDeathTest, AHangUpThatIsIgnoredStaysIgnored) {
+  const auto ignore_and_hang_up = [] {
+    std::signal(SIGHUP, SIG_IGN);
+    CatchAndSend([] { raise(SIGHUP); });
+  };
+  EXPECT_EXIT(ignore_and_hang_up(), testing::ExitedWithCode(8), "");
+}
+
+// As a parent that is told twice, and ends with the second.
+TEST(ProgramDeathTest, ASignalAfterTheParentsDeathEndsTheProcess) {
+  int pipes[2];
+  ASSERT_EQ(pipe(pipes), 0);
+  const pid_t parent = fork();
+  if (parent == 0) {
+    if (fork() != 0) {
+      char ready = 0;
+      _exit(read(pipes[0], &ready, 1) == 1 ? 0 : 1);
+    }
+    CatchStopSignals();
+    const pid_t first = getppid();
+    PassOnStop(getpid());
+    if (write(pipes[1], "r", 1) != 1) _exit(1);
+    while (getppid() == first) usleep(1000);
+    close(pipes[0]);
+    raise(SIGTERM);
+    if (write(pipes[1], "s", 1) != 1) _exit(1);  // it has survived
+    _exit(0);
+  }
+  close(pipes[1]);
+  waitpid(parent, nullptr, 0);
+  char survived = 0;
+  EXPECT_EQ(read(pipes[0], &survived, 1), 0);
+  close(pipes[0]);
 }
 
 }  // namespace

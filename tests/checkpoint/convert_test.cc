@@ -296,9 +296,16 @@ TEST_F(ConvertTest, OtherPickledFilesOfATrainerAreNotTakenForWeights) {
   WriteFileAtomically(Path("pickled/training_args.bin"), "x");
   EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("there is neither"));
   WriteFileAtomically(Path("pickled/pytorch_model.bin"), "x");
-  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("torch.load('" + Path("pickled/pyt")));
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")),
+              AllOf(HasSubstr("weights_only=True"),
+                    HasSubstr("'" + Path("pickled/model.safetensors") + "' '" +
+                              Path("pickled/pytorch_model.bin") + "'")));
   WriteFileAtomically(Path("pickled/pytorch_model-00001-of-00002.bin"), "x");
-  EXPECT_THAT(ErrorOf(Options("pickled", "x")), HasSubstr("pytorch_model-*.bin"));
+  EXPECT_THAT(ErrorOf(Options("pickled", "x")),
+              HasSubstr("'" + Path("pickled/") + "'pytorch_model-*.bin"));
+  std::filesystem::rename(Path("pickled"), Path("it's $HOME"));
+  EXPECT_THAT(ErrorOf(Options("it's $HOME", "x")),
+              HasSubstr("it'\\''s $HOME/'pytorch_model-*.bin"));
 }
 
 TEST_F(ConvertTest, ConfigurationsThatContradictTheirWeights) {
@@ -327,6 +334,23 @@ TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
                 {{"rope_type", "default"}, {"rope_theta", 500}, {"partial_rotary_factor", 0.5}}}};
   EXPECT_EQ(read(json).decoder.rotary_base, 500);
   EXPECT_EQ(read(json).decoder.rotary_pct, 0.5);
+  // Nulls are fields that are not set; "rope_scaling" is the object's older name.
+  Json nulls = json;
+  nulls["rope_parameters"].update(
+      Json{{"factor", nullptr}, {"attention_factor", nullptr}, {"type", nullptr}});
+  EXPECT_EQ(read(nulls), read(json));
+  nulls["rope_scaling"] = Json{{"type", "default"}, {"factor", nullptr}};
+  EXPECT_EQ(read(nulls), read(json));
+  nulls["rope_parameters"]["rope_theta"] = nullptr;
+  EXPECT_EQ(read(nulls).decoder.rotary_base, 10000);
+  nulls["rope_scaling"] = Json{{"type", "linear"}, {"factor", 2}};
+  EXPECT_THROW(read(nulls), Error);
+  nulls["rope_scaling"] = Json{{"factor", 2}};
+  EXPECT_THROW(read(nulls), Error);
+  Json list = json;
+  list["eos_token_id"] = {5, 6};
+  EXPECT_EQ(read(list).eos_token_id, 5);
+  EXPECT_EQ(read(list).other_eos_token_ids, std::vector<int64_t>{6});
   // Versions 4.45 to 4.57 write both names.
   const Json both = {{"model_type", "gpt_neox"},     {"rotary_emb_base", 500},
                      {"rope_theta", 500.0},          {"rotary_pct", 0.5},

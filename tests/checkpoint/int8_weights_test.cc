@@ -22,7 +22,7 @@ using testing::HasSubstr;
 
 constexpr char kLinear[] = "gpt_neox.layers.0.mlp.dense_4h_to_h";
 
-ModelConfig VanillaConfig() {
+ModelConfig VanillaToQuantize() {
   ModelConfig config;
   config.kind = ModelKind::kVanilla;
   config.vocab_size = 32;
@@ -135,7 +135,7 @@ class Int8WeightsTest : public testing::Test {
   // The message with which a directory of int8 weights is refused after this change.
   std::string ErrorAfter(const std::function<void(Tensors*)>& change) {
     if (right_.empty()) {
-      WriteModel("model", VanillaConfig());
+      WriteModel("model", VanillaToQuantize());
       Convert(Options("model", "int8"));
       right_ = ReadTensors("int8");
     }
@@ -166,7 +166,7 @@ void ExpectEqual(const Int8Linear& left, const Int8Linear& right, const std::str
 }
 
 TEST_F(Int8WeightsTest, FilesHoldWhatQuantisingAtLoadGives) {
-  for (const ModelConfig& config : {VanillaConfig(), PrefixConfig(), RobertaT5Config()}) {
+  for (const ModelConfig& config : {VanillaToQuantize(), PrefixConfig(), RobertaT5Config()}) {
     for (const DataType type : {DataType::kF32, DataType::kBF16}) {
       WriteModel("model", config, type);
       Convert(Options("model", "int8"));
@@ -195,7 +195,7 @@ TEST_F(Int8WeightsTest, FilesHoldWhatQuantisingAtLoadGives) {
 }
 
 TEST_F(Int8WeightsTest, CopiesAreEqualAndShardsReadBack) {
-  for (const ModelConfig& config : {VanillaConfig(), RobertaT5Config()}) {
+  for (const ModelConfig& config : {VanillaToQuantize(), RobertaT5Config()}) {
     WriteModel("model", config);
     const ConvertReport report = Convert(Options("model", "int8"));
     for (const std::optional<DataType> type : {std::optional(DataType::kI8), {}}) {
@@ -216,7 +216,7 @@ TEST_F(Int8WeightsTest, CopiesAreEqualAndShardsReadBack) {
 }
 
 TEST_F(Int8WeightsTest, NothingElseIsMadeOfThem) {
-  WriteModel("model", VanillaConfig());
+  WriteModel("model", VanillaToQuantize());
   Convert(Options("model", "int8"));
   for (const DataType type : {DataType::kF32, DataType::kBF16, DataType::kF16}) {
     EXPECT_THAT(ConvertError(Options("int8", "x", type)), HasSubstr("int8: has int8 weights"));
@@ -235,7 +235,7 @@ TEST_F(Int8WeightsTest, NothingElseIsMadeOfThem) {
 }
 
 TEST_F(Int8WeightsTest, OtherFormatsAndUptrainingDoNotTakeThem) {
-  WriteModel("model", VanillaConfig());
+  WriteModel("model", VanillaToQuantize());
   ConvertOptions options = Options("model", "x");
   options.to = CheckpointFormat::kHfGptNeox;
   EXPECT_THAT(ConvertError(options), HasSubstr("hf-gpt-neox holds no int8 weights"));
@@ -246,13 +246,13 @@ TEST_F(Int8WeightsTest, OtherFormatsAndUptrainingDoNotTakeThem) {
 
 TEST_F(Int8WeightsTest, NamesWhatCannotBeConverted) {
   const std::string weight = std::string(kLinear) + ".weight";
-  WriteModel("nan", VanillaConfig(), DataType::kF32, weight,
+  WriteModel("nan", VanillaToQuantize(), DataType::kF32, weight,
              std::numeric_limits<float>::quiet_NaN());
   EXPECT_THAT(ConvertError(Options("nan", "x")), AllOf(HasSubstr(weight), HasSubstr("nan")));
   const std::string table = "gpt_neox.embed_in.weight";
-  WriteModel("large", VanillaConfig(), DataType::kF32, table, 70000);
+  WriteModel("large", VanillaToQuantize(), DataType::kF32, table, 70000);
   EXPECT_THAT(ConvertError(Options("large", "x")), AllOf(HasSubstr(table), HasSubstr("F16")));
-  WriteModel("bf16", VanillaConfig(), DataType::kBF16, table, 70000);
+  WriteModel("bf16", VanillaToQuantize(), DataType::kBF16, table, 70000);
   EXPECT_EQ(ConvertError(Options("bf16", "x")), "no error");
 }
 
@@ -317,7 +317,7 @@ TEST_F(Int8WeightsTest, RefusesTensorsThatAreMissingMisshapenOrElsewhere) {
 }
 
 TEST_F(Int8WeightsTest, ConfigAndTensorsHaveToAgree) {
-  WriteModel("model", VanillaConfig());
+  WriteModel("model", VanillaToQuantize());
   Convert(Options("model", "int8"));
   const std::string path = Path("int8/config.json");
   const Json written = ReadJsonFile(path);
@@ -334,7 +334,7 @@ TEST_F(Int8WeightsTest, ConfigAndTensorsHaveToAgree) {
   EXPECT_THAT(error_with({{"weights", "int8"}, {"group", 64}}),
               HasSubstr("blockformer.quantization.group"));
   EXPECT_THAT(error_with("int8"), HasSubstr("blockformer.quantization"));
-  WriteModelConfig(Path("model"), VanillaConfig(), DataType::kI8);
+  WriteModelConfig(Path("model"), VanillaToQuantize(), DataType::kI8);
   EXPECT_THAT(LoadError("model"), HasSubstr("is F32; I8 is wanted"));
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "base/error.h"
@@ -103,6 +104,36 @@ TEST_F(ModelDirectoryTest, SaysWhatADirectoryLacks) {
   WriteFileAtomically(Path("pytorch_model.bin"), "x");
   EXPECT_THAT(LoadError(), HasSubstr("convert it"));
   EXPECT_THROW(ReadModelConfig(directory_ + "/none"), Error);
+}
+
+TEST_F(ModelDirectoryTest, WeightsThatAreNotFiniteAreRefusedWhenRead) {
+  const std::string name = "gpt_neox.layers.0.mlp.dense_h_to_4h.weight";
+  const auto tensor = std::ranges::find(tensors_, name, &NamedTensor::name);
+  ASSERT_NE(tensor, tensors_.end());
+  const TensorView view = tensor->view;
+  const std::vector<float> good = ToFloats(view, name);
+  for (const DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      for (const size_t place : {size_t{0}, size_t{13}, good.size() - 1}) {
+        std::vector<float> values = good;
+        values[place] = bad;
+        std::vector<std::byte> bytes(values.size() * static_cast<size_t>(ElementBytes(type)));
+        ConvertFromFloat(values, type, bytes);
+        tensor->view = {type, view.shape, bytes};
+        Write(tensors_);
+        const ModelWeights weights(directory_, config_);
+        EXPECT_NO_THROW(weights.Floats("gpt_neox.embed_in.weight"));
+        try {
+          weights.Floats(name);
+          ADD_FAILURE() << bad << " as " << DataTypeName(type) << " was accepted";
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+          EXPECT_THAT(error.what(), HasSubstr(fmt::format("{}: tensor {}: element {} is {}",
+                                                          directory_, name, place, bad)));
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

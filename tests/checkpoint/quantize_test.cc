@@ -119,7 +119,7 @@ ModelConfig VanillaConfig() {
   return config;
 }
 
-ModelConfig BlockConfig() {
+ModelConfig BlockToQuantize() {
   ModelConfig config;
   config.vocab_size = 24;
   config.block_length = 4;
@@ -194,13 +194,13 @@ TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
   DivideColumn(&outliers, "embed_out", 0, 16, k);
   ExpectSameValues(VanillaConfig(), plain, outliers, Linears(VanillaConfig()));
 
-  const Parameters block = RandomParameters(BlockConfig());
+  const Parameters block = RandomParameters(BlockToQuantize());
   outliers = block;
   ScaleRow(&outliers, "block_decoder.gpt_neox.final_layer_norm", 2, k);
   DivideColumn(&outliers, "token_decoder.expansion_layer", 2, 16, k);
   ScaleRow(&outliers, "token_decoder.gpt_neox.final_layer_norm", 7, k);
   DivideColumn(&outliers, "token_decoder.embed_out", 7, 12, k);
-  ExpectSameValues(BlockConfig(), block, outliers, Linears(BlockConfig()));
+  ExpectSameValues(BlockToQuantize(), block, outliers, Linears(BlockToQuantize()));
 }
 
 TEST(ModelQuantizerTest, OutliersAmongValuesLeaveAttentionsOutputLayer) {
@@ -244,7 +244,7 @@ TEST(ModelQuantizerTest, FollowsLinearLayersToTheirOutputs) {
 }
 
 TEST(ModelQuantizerTest, QuantisesEveryLinearLayerAndScalesInputsOfNeoxAlone) {
-  ModelConfig config = BlockConfig();
+  ModelConfig config = BlockToQuantize();
   config.embedder.type = EmbedderType::kRoberta;
   config.embedder.projection = EmbedderProjection::kConv1d;
   config.embedder.encoder = {1, 2, 22, 140, 0};

@@ -83,6 +83,49 @@ TEST_F(PrepareCommandTest, ReplaceInvalid) {
   EXPECT_THROW(Run({"--output", prefix, input}), Error);
   Run({"--output", prefix, "--replace-invalid", input});
   EXPECT_EQ(TokenFile(prefix).NumTokens(), 3);
+  const std::string half = Write("b.jsonl", "{\"id\": \"\\ud83d\", \"text\": \"\\ud83d\"}\n");
+  EXPECT_THROW(Run({"--output", prefix, half}), Error);
+  Run({"--output", prefix, "--replace-invalid", half});
+  EXPECT_EQ(TokenFile(prefix).NumTokens(), 3);
+}
+
+TEST_F(PrepareCommandTest, SpecialTokensAreTextUnlessTheyAreAskedFor) {
+  const std::string input = Write("a.jsonl", "{\"text\": \"a<|endoftext|>b<|endoftext|>\"}\n");
+  const std::string prefix = directory_ + "tokens";
+  EXPECT_THAT(Run({"--output", prefix, input}),
+              HasSubstr("special tokens stand 2 times in the documents and became text"));
+  EXPECT_EQ(TokenFile(prefix).NumTokens(), 2 + 2 * 13);
+  EXPECT_THAT(Run({"--output", prefix, "--parse-special", input}),
+              HasSubstr("special tokens stand 2 times in the documents and became tokens"));
+  EXPECT_EQ(TokenFile(prefix).NumTokens(), 2 + 2);
+  const Json summary = ParseJson(Run({"--output", prefix, "--json", input}), "output");
+  EXPECT_EQ(summary["special_tokens"], 2);
+  EXPECT_EQ(summary["special_tokens_are"], "text");
+}
+
+TEST_F(PrepareCommandTest, NullTextsAreSkippedIfAsked) {
+  const std::string input =
+      Write("a.jsonl", "{\"text\": null}\n{\"text\": \"a\"}\n{\"text\": null}\n");
+  const std::string prefix = directory_ + "tokens";
+  EXPECT_THROW(Run({"--output", prefix, input}), Error);
+  EXPECT_THAT(Run({"--output", prefix, "--skip-null", input}),
+              HasSubstr("2 documents whose text is null were left out"));
+  const Json summary =
+      ParseJson(Run({"--output", prefix, "--skip-null", "--json", input}), "output");
+  EXPECT_EQ(summary["null_documents"], 2);
+  EXPECT_EQ(summary["empty_documents"], 0);
+  EXPECT_EQ(summary["documents"], 1);
+}
+
+TEST_F(PrepareCommandTest, InputFormat) {
+  const std::string input = Write("a.txt", "{\"text\": \"abc\"}\n");
+  const std::string prefix = directory_ + "tokens";
+  EXPECT_THROW(Run({"--output", prefix, input}), Error);
+  Run({"--output", prefix, "--input-format", "jsonl", input});
+  EXPECT_EQ(TokenFile(prefix).NumTokens(), 3);
+  Run({"--output", prefix, "--input-format", "text", input});
+  EXPECT_EQ(TokenFile(prefix).NumTokens(), 16);
+  EXPECT_THROW(Run({"--output", prefix, "--input-format", "csv", input}), CLI::ValidationError);
 }
 
 TEST_F(PrepareCommandTest, MissingFlagsAndFiles) {

@@ -27,8 +27,24 @@ TEST_F(ProgramTest, ExplainsItself) {
     EXPECT_THAT(help.output, HasSubstr(command));
   }
   EXPECT_EQ(Run("").exit_code, 2);
-  EXPECT_EQ(Run("no-such-command").exit_code, 2);
   EXPECT_EQ(Run("generate --no-such-flag").exit_code, 2);
+}
+
+TEST_F(ProgramTest, NamesACommandThatIsNotKnown) {
+  const auto expect = [](const std::string& arguments, const std::string& message) {
+    for (const char* flag : {"", " --help", " --version", " x --help"}) {
+      const Outcome outcome = Run(arguments + flag);
+      EXPECT_EQ(outcome.exit_code, 2) << arguments << flag;
+      EXPECT_EQ(std::ranges::count(outcome.output, '\n'), 1) << outcome.output;
+      EXPECT_THAT(outcome.output, HasSubstr(message));
+    }
+  };
+  expect("anything", "\"anything\" is not a command of blockformer; prepare, tokenizer, train, ");
+  expect("--help anything", "\"anything\" is not a command of blockformer");
+  expect("bench speed", "\"speed\" is not a command of bench; throughput, ");
+  expect("tokenizer --help learn", "\"learn\" is not a command of tokenizer; train, ");
+  EXPECT_EQ(Run("bench --help").exit_code, 0);
+  EXPECT_EQ(Run("tokenizer train --help").exit_code, 0);
 }
 
 TEST_F(ProgramTest, TheSameSeedGivesTheSameText) {
@@ -87,6 +103,7 @@ TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrder) {
   EXPECT_THAT(refused.output, HasSubstr("--force"));
 }
 
+// With int8 weights, a text is the same whatever is generated beside it.
 TEST_F(ProgramTest, GoesOnAfterAnInterruption) {
   std::string prompts;
   for (char c = 'a'; c <= 'l'; ++c) {
@@ -94,7 +111,7 @@ TEST_F(ProgramTest, GoesOnAfterAnInterruption) {
   }
   WriteFileAtomically(Path("in.jsonl"), prompts);
   const std::string command =
-      "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+      "generate --dtype int8 --model " + Path("block") + " --input " + Path("in.jsonl") +
       " --batch 2 --threads 1 --max-length 800 --max-tokens 700 --ignore-eos" +
       " --temperature 1 --output ";
   ASSERT_EQ(Run(command + Path("whole.jsonl")).exit_code, 0);
@@ -146,11 +163,108 @@ TEST_F(ProgramTest, ChecksAllOfABatchBeforeItBegins) {
     EXPECT_THAT(outcome.output, HasSubstr(part));
     EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
   };
-  expect("in.jsonl", "", "in.jsonl: line 2: a prompt of 90 tokens");
+  expect("in.jsonl", "", "in.jsonl:2 (90 tokens); --too-long skip");
   expect("in.jsonl", " --max-length 200 --temperature -1", "temperature: -1");
   expect("block", "", "not a regular file");
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
   expect("fifo", "", "not a regular file");
+}
+
+TEST_F(ProgramTest, PromptsThatAreTooLongAreNamedSkippedOrCut) {
+  // The context is 64, of which 8 are for new tokens.
+  std::string prompts;
+  for (int i = 0; i < 30; ++i) {
+    const size_t length = i % 5 == 0 ? 20 : 57 + static_cast<size_t>(i);
+    prompts +=
+        OrderedJson{{"id", i}, {"prompt", std::string(length, static_cast<char>('a' + i % 26))}}
+            .dump() +
+        "\n";
+  }
+  WriteFileAtomically(Path("in.jsonl"), prompts);
+  const std::string command = "generate --threads 1 --model " + Path("block") + " --input " +
+                              Path("in.jsonl") + " --temperature 1 --max-tokens 8 --ignore-eos" +
+                              " --output ";
+  const Outcome refused = Run(command + Path("out.jsonl"));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.output, HasSubstr("24 of 30 prompts exceed the maximal length 64"));
+  EXPECT_THAT(refused.output, HasSubstr("in.jsonl:2 (58 tokens), "));
+  EXPECT_THAT(refused.output, HasSubstr("in.jsonl:25 (81 tokens) and 4 more;"));
+  EXPECT_THAT(refused.output, HasSubstr("--too-long skip"));
+
+  const Outcome skipped = Run(command + Path("skip.jsonl") + " --too-long skip");
+  ASSERT_EQ(skipped.exit_code, 0) << skipped.output;
+  EXPECT_THAT(skipped.output, HasSubstr("they are skipped"));
+  const Outcome cut = Run(command + Path("cut.jsonl") + " --too-long truncate-left");
+  ASSERT_EQ(cut.exit_code, 0) << cut.output;
+  EXPECT_THAT(cut.output, HasSubstr("they are cut on the left"));
+  const std::vector<Json> skip_lines = ReadLines(Path("skip.jsonl"));
+  const std::vector<Json> cut_lines = ReadLines(Path("cut.jsonl"));
+  ASSERT_EQ(skip_lines.size(), 30U);
+  ASSERT_EQ(cut_lines.size(), 30U);
+  for (size_t i = 0; i < 30; ++i) {
+    EXPECT_EQ(skip_lines[i]["id"], i);
+    EXPECT_EQ(cut_lines[i]["id"], i);
+    EXPECT_EQ(cut_lines[i]["tokens"], 8);
+    if (i % 5 == 0) {
+      EXPECT_EQ(skip_lines[i], cut_lines[i]);  // each prompt draws from a stream of its own
+      EXPECT_FALSE(cut_lines[i].contains("cut_tokens"));
+    } else {
+      EXPECT_EQ(skip_lines[i]["finish_reason"], "prompt_too_long");
+      EXPECT_EQ(skip_lines[i]["text"], "");
+      EXPECT_EQ(skip_lines[i]["tokens"], 0);
+      EXPECT_EQ(cut_lines[i]["cut_tokens"], 1 + i);
+    }
+  }
+  // A prompt that was cut is continued as its last tokens are.
+  const std::string shorter =
+      OrderedJson{{"id", 0}, {"prompt", std::string(56, 'b')}}.dump() + "\n";
+  WriteFileAtomically(Path("in.jsonl"), shorter + shorter);
+  ASSERT_EQ(Run(command + Path("short.jsonl")).exit_code, 0);
+  EXPECT_EQ(ReadLines(Path("short.jsonl"))[1]["text"], cut_lines[1]["text"]);
+
+  const Outcome full = Run(command + Path("full.jsonl") + " --too-long skip --max-tokens 64");
+  EXPECT_EQ(full.exit_code, 2);
+  const Outcome alone = Run("generate --model " + Path("block") + " --prompt a --too-long skip");
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.output, HasSubstr("--too-long: skip has no meaning without --input"));
+  const Outcome unknown = Run(command + Path("out.jsonl") + " --too-long cut");
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.output, HasSubstr("--too-long: \"cut\" is not known"));
+}
+
+TEST_F(ProgramTest, FieldsOfPromptsAreKeptAsTheyStand) {
+  const std::string kept = "\"id\": 123456789012345678901234567890, \"x\": [NaN, \"\\ud83d\"]";
+  WriteFileAtomically(Path("in.txt"), "\xEF\xBB\xBF{" + kept + ", \"prompt\": \"a\"}\r\n\r\n");
+  const Outcome outcome = Run("generate --model " + Path("block") + " --input " + Path("in.txt") +
+                              " --max-tokens 4 --output " + Path("out.jsonl"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(ReadFile(Path("out.jsonl")),
+              testing::StartsWith("{" + kept + ", \"prompt\": \"a\",\"text\":"));
+}
+
+TEST_F(ProgramTest, SpecialTokensOfAPromptCanBeText) {
+  const std::string command =
+      "generate --model " + Path("block") + " --json --max-tokens 4 --prompt '<|endoftext|>'";
+  const auto prompt_tokens = [&](const std::string& flags) {
+    return ParseJson(Run(command + flags, false).output, "output")["prompt_tokens"].get<int>();
+  };
+  EXPECT_EQ(prompt_tokens(""), 1);
+  EXPECT_EQ(prompt_tokens(" --plain-text"), 13);
+}
+
+TEST_F(ProgramTest, PipesAreRead) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
+  const auto documents = [&](const std::string& before, const std::string& input) {
+    const Outcome outcome = Run(
+        "prepare --tokenizer " + Path("block") + " --json --output " + Path("tokens") + " " + input,
+        false, before);
+    return ParseJson(outcome.output, outcome.output)["documents"].get<int>();
+  };
+  const std::string cat = "cat " + Path("in.jsonl") + " | ";
+  EXPECT_EQ(documents(cat, "-"), 2);
+  EXPECT_EQ(documents("gzip -c " + Path("in.jsonl") + " | ", "-"), 2);
+  EXPECT_EQ(documents(cat, "--input-format jsonl /dev/stdin"), 2);
+  EXPECT_EQ(documents(cat, "--input-format text /dev/stdin"), 1);
 }
 
 TEST_F(ProgramTest, AnInterruptionEndsItWithoutResultsThatWereNotMade) {
@@ -173,7 +287,7 @@ TEST_F(ProgramTest, NamesTheLineOfABadPrompt) {
   const Outcome outcome = Run("generate --model " + Path("block") + " --input " + Path("in.jsonl") +
                               " --max-tokens 8 --output " + Path("out.jsonl"));
   EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_THAT(outcome.output, HasSubstr("line 3: prompt: is missing"));
+  EXPECT_THAT(outcome.output, HasSubstr("in.jsonl:3: prompt: is missing"));
   EXPECT_FALSE(FileExists(Path("out.jsonl")));
 }
 
@@ -272,6 +386,29 @@ TEST_F(ProgramTest, InspectCountsParameters) {
   EXPECT_EQ(json["parameters"]["total"], counts.total);
   EXPECT_EQ(json["parameters"]["non_embedding"], counts.non_embedding);
   EXPECT_THAT(Run("inspect " + Path("block")).output, HasSubstr("Block Transformer"));
+}
+
+TEST_F(ProgramTest, ATextThatFailsIsALineWithAnErrorBesideTheOthers) {
+  WriteTinyModel(Path("bad"), TinyTextConfig(), 3, /*overflowing_id=*/'Z' + 1);
+  const std::string flags = "generate --threads 1 --model " + Path("bad") + " --max-tokens 8 ";
+  const Outcome alone = Run(flags + "--prompt aZ");
+  EXPECT_NE(alone.exit_code, 0);
+  EXPECT_THAT(alone.output, HasSubstr("numbers that are not finite"));
+  WriteFileAtomically(Path("in.jsonl"),
+                      "{\"prompt\":\"a\"}\n{\"prompt\":\"aZ\"}\n{\"prompt\":\"b\"}\n");
+  const Outcome batch =
+      Run(flags + "--input " + Path("in.jsonl") + " --output " + Path("out.jsonl"));
+  EXPECT_NE(batch.exit_code, 0);
+  EXPECT_THAT(batch.output, HasSubstr("out.jsonl: 1 of 3 texts failed; the first, line 2: "));
+  const std::vector<Json> lines = ReadLines(Path("out.jsonl"));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[1]["finish_reason"], "error");
+  EXPECT_THAT(lines[1]["error"].get<std::string>(), HasSubstr("not finite"));
+  for (const size_t good : {0, 2}) {
+    EXPECT_EQ(lines[good]["finish_reason"], "length");
+    EXPECT_FALSE(lines[good].contains("error"));
+    EXPECT_EQ(lines[good]["tokens"], 8);
+  }
 }
 
 }  // namespace

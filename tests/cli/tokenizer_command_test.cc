@@ -96,7 +96,7 @@ TEST_F(TokenizerCommand, NamesTheLineOfAnError) {
   EXPECT_THAT(ErrorOf(encode, good + "{\"text\":1}"), HasSubstr("standard input: line 3: text: 1"));
   EXPECT_THAT(ErrorOf(encode, good + "{\"txt\":1}"), HasSubstr("line 3: text: is missing"));
   EXPECT_THAT(ErrorOf(encode, good + "nonsense"), HasSubstr("line 3: not valid JSON"));
-  EXPECT_THAT(ErrorOf(encode, good + "{\"text\":\"\xFF\"}"), HasSubstr("line 3: byte 9"));
+  EXPECT_THAT(ErrorOf(encode, good + "{\"text\":\"\xFF\"}"), HasSubstr("line 3: text: byte 9"));
   EXPECT_EQ(output_.str(), Run(encode, good)) << "lines before the error are written";
   EXPECT_THAT(ErrorOf(decode, "{\"ids\":[330]}"), HasSubstr("line 1: the tokenizer has no token"));
   EXPECT_THAT(ErrorOf(decode, "{\"ids\":[-1]}"), HasSubstr("line 1: ids: -1 is not an id"));
@@ -125,6 +125,58 @@ TEST_F(TokenizerCommand, TrainsFromFilesOfAllKinds) {
   const Tokenizer tokenizer = Tokenizer::Load(output);
   EXPECT_EQ(tokenizer.VocabSize(), 280);
   EXPECT_TRUE(tokenizer.FindToken("low").has_value());
+}
+
+TEST_F(TokenizerCommand, TrainsFromCompressedAndRenamedLines) {
+  const std::string lines = "{\"text\":\"low lower lowest low low\"}\n";
+  WriteFileAtomically(directory_ + "/b.NDJSON", lines);
+  const std::string output = directory_ + "/ndjson";
+  const std::vector<std::string> train = {"train", "--vocab-size", "280", "--output", output};
+  std::vector<std::string> arguments = train;
+  arguments.push_back(directory_ + "/b.NDJSON");
+  Run(arguments, "");
+  EXPECT_FALSE(Tokenizer::Load(output).FindToken("ext").has_value());  // of "text"
+  WriteFileAtomically(directory_ + "/b.txt", lines);
+  arguments.back() = directory_ + "/b.txt";
+  EXPECT_THAT(ErrorOf(arguments, ""), HasSubstr("b.txt: holds JSON objects, one a line"));
+}
+
+TEST_F(TokenizerCommand, TrainingTakesSpecialTokensForTextUnlessAsked) {
+  std::string text;
+  for (int i = 0; i < 9; ++i) text += "ab<|endoftext|>";
+  WriteFileAtomically(directory_ + "/special.txt", text);
+  const std::string output = directory_ + "/special";
+  std::vector<std::string> train = {"train",    "--vocab-size", "300",
+                                    "--output", output,         directory_ + "/special.txt"};
+  testing::internal::CaptureStdout();
+  Run(train, "");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              HasSubstr("special tokens stand 9 times in the documents and were learned as text"));
+  EXPECT_TRUE(Tokenizer::Load(output).FindToken("endoftext").has_value());
+  train.push_back("--parse-special");
+  testing::internal::CaptureStdout();
+  Run(train, "");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              HasSubstr("special tokens stand 9 times in the documents and were left out"));
+  EXPECT_EQ(Tokenizer::Load(output).VocabSize(), 259);  // "ab" alone
+}
+
+TEST_F(TokenizerCommand, SpecialTokensCanBeText) {
+  const std::string line = "{\"text\":\"<|endoftext|>\"}\n";
+  EXPECT_EQ(Run({"encode", "--tokenizer", path_}, line), "{\"ids\":[0]}\n");
+  const std::string ids = Run({"encode", "--plain-text", "--tokenizer", path_}, line);
+  EXPECT_THAT(ids, testing::Not(testing::ContainsRegex("[[,]0[],]")));
+  EXPECT_EQ(Run({"decode", "--tokenizer", path_}, ids), line);
+}
+
+TEST_F(TokenizerCommand, LinesThatOtherProgramsWrite) {
+  const std::vector<std::string> encode = {"encode", "--tokenizer", path_};
+  const std::string ids = Run(encode, "{\"text\":\"a\"}\n");
+  EXPECT_EQ(Run(encode, "\xEF\xBB\xBF{\"x\": NaN, \"text\":\"a\"}\r\n"), ids);
+  EXPECT_EQ(Run(encode, "{\"x\": \"\\ud83d\", \"text\":\"a\"}"), ids);
+  EXPECT_THAT(ErrorOf(encode, "{\"text\":\"\\ud83d\"}"), HasSubstr("--replace-invalid"));
+  EXPECT_EQ(Run({"encode", "--replace-invalid", "--tokenizer", path_}, "{\"text\":\"\\ud83d\"}"),
+            Run(encode, "{\"text\":\"\\ufffd\"}"));
 }
 
 TEST_F(TokenizerCommand, TrainingStopsWhereTheTextEnds) {

@@ -71,6 +71,18 @@ ModelConfig Reread(const ModelConfig& config, Change change) {
   return ModelConfigFromJson(ParseJson(json.dump(), "config.json"), "config.json");
 }
 
+TEST(ModelConfig, SeveralIdsMayEndAText) {
+  OrderedJson json = ModelConfigToJson(BlockConfig());
+  json["eos_token_id"] = {7, 9, 7, 3};
+  const ModelConfig config = ModelConfigFromJson(Json::parse(json.dump()), "config.json");
+  EXPECT_EQ(config.eos_token_id, 7);  // what training writes
+  EXPECT_THAT(config.other_eos_token_ids, testing::ElementsAre(9, 3));
+  for (const int64_t id : {3, 7, 9}) EXPECT_TRUE(config.EndsText(id));
+  EXPECT_FALSE(config.EndsText(8));
+  json["eos_token_id"] = {7, 9, 3};
+  EXPECT_EQ(ModelConfigToJson(config), json);
+}
+
 TEST(ModelConfigTest, SurvivesConfigJson) {
   for (const ModelConfig& config : {BlockConfig(), ClsCrossAttentionConfig(),
                                     RobertaSummationConfig(), MeanConfig(), VanillaConfig()}) {
@@ -114,6 +126,20 @@ TEST(ModelConfigTest, ContradictionsAreErrors) {
       block, [](auto& j) { j["block_decoder"].erase("intermediate_size"); }, "missing");
   expect_error(
       block, [](auto& j) { j["eos_token_id"] = 160; }, "vocab_size");
+  expect_error(
+      block,
+      [](auto& j) {
+        j["eos_token_id"] = {1, 160};
+      },
+      "vocab_size");
+  expect_error(
+      block, [](auto& j) { j["eos_token_id"] = OrderedJson::array(); }, "eos_token_id: []");
+  expect_error(
+      block,
+      [](auto& j) {
+        j["eos_token_id"] = {1, "2"};
+      },
+      "eos_token_id: [1,\"2\"]");
   const ModelConfig cls = ClsCrossAttentionConfig();
   expect_error(
       cls, [](auto& j) { j["embedder"]["projection"] = "sum"; }, "embedder.projection");

@@ -151,12 +151,6 @@ TEST_P(Int8EngineTest, LogitsAreCloseToThoseOfFloats) {
   EXPECT_LE(int8, 0.03);
 }
 
-std::vector<std::string> TinyNames() {
-  std::vector<std::string> names;
-  for (const auto& [name, config] : TinyConfigs()) names.push_back(name);
-  return names;
-}
-
 INSTANTIATE_TEST_SUITE_P(Kinds, Int8EngineTest, testing::ValuesIn(TinyNames()),
                          [](const auto& kind) { return kind.param; });
 

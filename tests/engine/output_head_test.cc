@@ -159,20 +159,31 @@ TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
   }
 }
 
-TEST_P(OutputHeadTest, RefusesHiddenStatesThatAreNotFinite) {
+TEST_P(OutputHeadTest, ARowThatIsNotFiniteGetsNoTokenAndChangesNoOther) {
   const std::vector<std::vector<float>> shapes = LogitShapes(vocab_);
   const OutputHead head = MakeHead(shapes, type_);
   const std::vector<SamplingOptions> options = AllOptions();
   for (const float bad : {NAN, INFINITY}) {
     for (size_t row = 0; row < 3; ++row) {
       Batch batch(3, vocab_, shapes.size(), options, row);
+      const std::vector<int32_t> targets = {0, 1, 2};
+      std::vector<int32_t> expected(3);
+      head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, expected.data());
+      std::vector<TokenScore> expected_scores(3);
+      head.Score(batch.hidden.data(), targets, expected_scores.data());
+      expected[row] = kNoToken;
       batch.hidden[row * shapes.size() + 1] = bad;
       std::vector<int32_t> chosen(3);
-      try {
-        head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());
-        ADD_FAILURE() << bad << " in row " << row << " was accepted";
-      } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+      head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());
+      EXPECT_EQ(chosen, expected) << bad << " in row " << row;
+      std::vector<TokenScore> scores(3);
+      head.Score(batch.hidden.data(), targets, scores.data());
+      for (size_t i = 0; i < 3; ++i) {
+        if (i == row) {
+          EXPECT_TRUE(std::isnan(scores[i].log_likelihood));
+        } else {
+          EXPECT_EQ(scores[i].log_likelihood, expected_scores[i].log_likelihood);
+        }
       }
     }
   }

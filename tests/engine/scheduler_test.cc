@@ -455,6 +455,31 @@ TEST(PagePoolTest, TellsPagesApartByWhatComesBefore) {
   EXPECT_EQ(pool.num_available(), 8);
 }
 
+TEST(PagePoolTest, WhatIsForgottenIsNotFoundNorWhatComesBehind) {
+  PagePool pool(8);
+  const auto known = [&](int32_t previous, int32_t contents) {
+    return pool.MakeKnown(pool.Take(), previous, {contents});
+  };
+  std::vector<int32_t> bad = {known(PagePool::kNoPage, 1)};
+  bad.push_back(known(bad[0], 2));
+  std::vector<int32_t> behind = {*pool.Find(PagePool::kNoPage, {1}), known(bad[0], 3)};
+  std::vector<int32_t> other = {known(PagePool::kNoPage, 9)};
+  pool.Release(&behind);  // nobody uses its last page, which is kept
+  pool.Forget(bad[0]);
+  EXPECT_FALSE(pool.Find(PagePool::kNoPage, {1}));
+  EXPECT_FALSE(pool.Find(bad[0], {2}));
+  EXPECT_FALSE(pool.Find(bad[0], {3}));
+  EXPECT_EQ(pool.num_cached(), 0);
+  // A user of the forgotten page goes on, unknown.
+  bad.push_back(known(bad[1], 4));
+  EXPECT_FALSE(pool.Find(bad[1], {4}));
+  pool.Release(&bad);
+  pool.Release(&other);
+  EXPECT_EQ(pool.num_cached(), 1);
+  EXPECT_EQ(pool.num_available(), 8);
+  EXPECT_TRUE(pool.Find(PagePool::kNoPage, {9}));
+}
+
 TEST(PagePoolTest, RefusesMoreThanThereAre) {
   PagePool pool(1);
   pool.Take();

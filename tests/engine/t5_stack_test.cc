@@ -15,7 +15,7 @@ namespace blockformer {
 namespace {
 
 // Outputs are normalised, so of size 1, and pass through sums of at most 30 products.
-constexpr float kTolerance = 5e-5f;
+constexpr float kT5Tolerance = 5e-5f;
 
 using Matrix = std::vector<float>;
 
@@ -143,7 +143,7 @@ TEST(T5StackTest, MatchesItsDefinition) {
     const Matrix expected = plain.Run(part(inputs), part(vectors));
     const Matrix computed = part(actual);
     for (size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_NEAR(computed[i], expected[i], kTolerance) << "block " << block << ", value " << i;
+      ASSERT_NEAR(computed[i], expected[i], kT5Tolerance) << "block " << block << ", value " << i;
     }
   }
 }

@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <map>
 #include <stdexcept>
+#include <thread>
 
+#include "base/parallel.h"
 #include "blockformer/error.h"
 #include "tests/engine/tiny_model_directory.h"
 #include "text/tokenizer.h"
@@ -31,6 +33,7 @@ class TextGeneratorTest : public testing::Test {
 
   TextGenerator Load(std::function<bool()> keep_going = {}) const {
     GeneratorOptions options;
+    options.dtype = "int8";  // a row's results depend on the row alone
     options.max_sequences = 4;
     options.keep_going = std::move(keep_going);
     return TextGenerator::Load(directory_, options);
@@ -185,6 +188,71 @@ TEST_F(TextGeneratorTest, ATextIsTheSameAloneAndInABatch) {
           return true;
         },
         i);
+  }
+}
+
+TEST_F(TextGeneratorTest, ItsThreadsHoldForCallsFromAnyThread) {
+  const int before = NumThreads();
+  GeneratorOptions options;
+  options.threads = before + 1;
+  TextGenerator generator = TextGenerator::Load(directory_, options);
+  int seen = 0;
+  std::thread([&] {
+    generator.Generate("a", options_, [&](std::string_view) {
+      seen = NumThreads();
+      return true;
+    });
+  }).join();
+  EXPECT_EQ(seen, options.threads);
+  EXPECT_EQ(NumThreads(), before);
+  options.threads = -1;
+  EXPECT_THROW(TextGenerator::Load(directory_, options), Error);
+}
+
+TEST_F(TextGeneratorTest, TwoGenerateAtOnce) {
+  TextGenerator generators[] = {Load(), Load()};
+  const std::string expected = generators[0].Generate("the other", options_).text;
+  std::vector<std::thread> callers;
+  for (TextGenerator& generator : generators) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 5; ++i) {
+        EXPECT_EQ(generator.Generate("the other", options_).text, expected);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+TEST_F(TextGeneratorTest, ATextThatFailsEndsAlone) {
+  for (const ModelConfig& config : {TinyTextConfig(), TinyVanillaTextConfig()}) {
+    WriteTinyModel(directory_, config, 3, /*overflowing_id=*/'Z' + 1);
+    options_.temperature = 0;
+    TextGenerator generator = Load();
+    EXPECT_THROW(generator.Generate("aZ", options_), Error);
+    const std::vector<std::string> prompts = {"a", "aZ", "b", "\xff", std::string(60, 'x'), "c"};
+    size_t position = 0;
+    const auto next = [&]() -> std::optional<std::string> {
+      if (position == prompts.size()) return std::nullopt;
+      return prompts[position++];
+    };
+    std::map<int64_t, GeneratedText> results;
+    generator.GenerateBatch(next, options_, [&](int64_t index, const GeneratedText& result) {
+      results[index] = result;
+      return true;
+    });
+    ASSERT_EQ(results.size(), prompts.size());
+    const std::map<int64_t, std::string> errors = {
+        {1, "not finite"}, {3, "valid UTF-8"}, {4, "exceed the maximal length"}};
+    for (const auto& [index, result] : results) {
+      if (errors.contains(index)) {
+        EXPECT_EQ(result.reason, FinishReason::kError);
+        EXPECT_THAT(result.error, HasSubstr(errors.at(index)));
+      } else {
+        EXPECT_EQ(result.error, "");
+        EXPECT_EQ(result.tokens,
+                  generator.Generate(prompts[static_cast<size_t>(index)], options_).tokens);
+      }
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/model.h"
 
@@ -76,6 +77,13 @@ inline std::map<std::string, ModelConfig> TinyConfigs() {
   return {{"Vanilla", TinyVanillaConfig()},     {"Prefix", TinyBlockConfig()},
           {"Summation", TinySummationConfig()}, {"CrossAttention", TinyT5Config()},
           {"Roberta", TinyRobertaConfig()},     {"RobertaCls", TinyRobertaClsConfig()}};
+}
+
+// For INSTANTIATE_TEST_SUITE_P.
+inline std::vector<std::string> TinyNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, config] : TinyConfigs()) names.push_back(name);
+  return names;
 }
 
 // Random weights scaled up, so that different contexts give different tokens.

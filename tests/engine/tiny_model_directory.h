@@ -34,9 +34,10 @@ inline ModelConfig TinyVanillaTextConfig() {
   return config;
 }
 
-// Writes a model directory with random weights and the byte tokenizer.
+// Writes a model directory with random weights and the byte tokenizer. The embedding of
+// `overflowing_id` is finite, but so large that whatever reads it overflows.
 inline void WriteTinyModel(const std::string& directory, const ModelConfig& config,
-                           uint64_t seed = 3) {
+                           uint64_t seed = 3, int64_t overflowing_id = -1) {
   std::filesystem::create_directories(directory);
   WriteModelConfig(directory, config);
   WriteByteTokenizer(directory + "/tokenizer.json");
@@ -46,6 +47,12 @@ inline void WriteTinyModel(const std::string& directory, const ModelConfig& conf
   for (const ParameterSpec& spec : ListParameters(config)) {
     if (!spec.is_used) continue;
     values.push_back(read(spec.name));
+    const bool is_input =
+        spec.name == "embedder.embeddings.weight" || spec.name == "gpt_neox.embed_in.weight";
+    for (int64_t d = 0; is_input && overflowing_id >= 0 && d < spec.shape[1]; ++d) {
+      values.back()[static_cast<size_t>(overflowing_id * spec.shape[1] + d)] =
+          d % 2 == 0 ? 1e30F : -1e30F;
+    }
     tensors.push_back(
         {spec.name, {DataType::kF32, spec.shape, std::as_bytes(std::span(values.back()))}});
   }

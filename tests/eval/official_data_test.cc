@@ -261,8 +261,8 @@ TEST_F(OfficialDataTest, DamagedFilesNameTheirLine) {
   for (const auto& [contents, message] : cases) {
     EXPECT_THAT(FailureOfText("lambada_openai", contents), HasSubstr(message));
   }
-  EXPECT_THAT(FailureOf("lambada_openai", {Write("a.txt", kLambada)}),
-              HasSubstr("a.txt: JSON lines are wanted"));
+  EXPECT_THAT(FailureOf("lambada_openai", {Write("a.txt", "= Title =\n")}),
+              HasSubstr("a.txt:1: not valid JSON"));
   EXPECT_THAT(FailureOf("lambada_openai", {directory_ + "absent.jsonl"}), HasSubstr("absent"));
 }
 

@@ -24,7 +24,7 @@ using testing::HasSubstr;
 using testing::SizeIs;
 
 // As in scorer_test.cc, for a sum over tokens.
-constexpr double kRelativeTolerance = 1e-4;
+constexpr double kSumTolerance = 1e-4;
 
 // As many tokens of the byte tokenizer, without "th".
 std::string RandomText(int64_t length, uint64_t seed) {
@@ -50,7 +50,7 @@ std::vector<std::optional<double>> Reference(const Model& model, const std::stri
 }
 
 void ExpectTotal(const LossTotal& actual, double sum, int64_t tokens) {
-  EXPECT_NEAR(actual.sum, sum, kRelativeTolerance * (1 + sum));
+  EXPECT_NEAR(actual.sum, sum, kSumTolerance * (1 + sum));
   EXPECT_EQ(actual.tokens, tokens);
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -178,6 +179,51 @@ TEST(Scorer, ClearErrorsForWhatCannotBeScored) {
   EXPECT_EQ(message({{1, 2, 3}, 1}), "");
   EXPECT_THROW(Scorer(MakeTinyModel(TinyBlockConfig()), {-1, 1, {}}), Error);
   EXPECT_THROW(Scorer(MakeTinyModel(TinyBlockConfig()), {8, 0, {}}), Error);
+}
+
+// A finite embedding that is so large that what reads it overflows.
+TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
+  constexpr int32_t kBadId = 61 - 1;  // in no other text
+  for (const auto& [name, config] :
+       std::map<std::string, ModelConfig>{{"gpt_neox.embed_in.weight", TinyVanillaConfig()},
+                                          {"embedder.embeddings.weight", TinyBlockConfig()}}) {
+    ReadWeights read = TinyWeights(config);
+    read.floats = [floats = read.floats, table = name](const std::string& parameter) {
+      std::vector<float> values = floats(parameter);
+      if (parameter != table) return values;
+      const size_t width = values.size() / 61;
+      for (size_t d = 0; d < width; ++d) values[kBadId * width + d] = d % 2 == 0 ? 1e30F : -1e30F;
+      return values;
+    };
+    Scorer scorer(std::make_shared<const Model>(config, read), {});
+    std::vector<ScoreRequest> requests;
+    for (uint64_t i = 0; i < 5; ++i) {
+      requests.push_back({RandomTokens(20, i), 10});
+      std::ranges::replace(requests.back().tokens, kBadId, 1);
+    }
+    const std::vector<std::vector<TokenScore>> expected = ScoreAll(&scorer, requests);
+    requests[2].tokens[6] = kBadId;
+    size_t next = 0;
+    scorer.Run(
+        [&]() -> std::optional<ScoreRequest> {
+          if (next == requests.size()) return std::nullopt;
+          return requests[next++];
+        },
+        [&](int64_t index, std::span<const TokenScore> scores) {
+          if (index == 2) {
+            EXPECT_THROW(RequireFinite(scores, "text 2"), Error);
+          } else {
+            ExpectEqual({scores.begin(), scores.end()}, expected[static_cast<size_t>(index)]);
+          }
+        });
+    try {
+      ScoreAll(&scorer, requests);
+      ADD_FAILURE() << "a score that is no number was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+      EXPECT_THAT(error.what(), HasSubstr("request 2: the model's log-likelihood"));
+    }
+  }
 }
 
 }  // namespace

@@ -221,14 +221,41 @@ TEST(ReadItems, MistakesNameTheLine) {
   EXPECT_THAT(ReadingError("d.jsonl", good + "\n{\"q\": }\n"),
               AllOf(HasSubstr("d.jsonl:2: not valid JSON")));
   EXPECT_THAT(ReadingError("d.jsonl", good + "\n\n7\n"),
-              HasSubstr("d.jsonl:3: the record is an integer; an object is wanted"));
+              HasSubstr("d.jsonl:3: an object is wanted, not a number"));
   EXPECT_THAT(ReadingError("d.jsonl", good + "\n{\"q\": \"\xFF\"}\n"), HasSubstr("d.jsonl:2: "));
   EXPECT_THAT(ReadingError("d.jsonl", good + "\n" + R"({"q": "1", "c": ["u", "v"], "a": "z"})"),
               AllOf(HasSubstr("d.jsonl:2: t.yaml:4: doc_to_text: an integer, but a text in /"),
                     HasSubstr("d.jsonl:1")));
   EXPECT_THAT(ReadingError("d.jsonl", "\n\n"), HasSubstr("d.jsonl: holds no records"));
-  EXPECT_THAT(ReadingError("d.csv", "q,c\n"), HasSubstr(".jsonl.zst is wanted"));
+  EXPECT_THAT(ReadingError("d.csv", "q,c\n"), HasSubstr("d.csv:1: not valid JSON"));
   EXPECT_THAT(ReadingError("d.jsonl", std::string((1 << 24) + 1, ' ')), HasSubstr("16777216"));
+}
+
+TEST(ReadItems, RollingTextsMustHoldSomethingToMeasure) {
+  const TaskFolder folder;
+  Task task = Continuation("loglikelihood_rolling", "''", "page");
+  task.data_files = {folder.Write("d.jsonl", R"({"page": ""})")};
+  EXPECT_THAT(
+      MessageOf([&] { ReadItems(task, std::nullopt); }),
+      HasSubstr("d.jsonl: the texts of task t hold no byte, so there is nothing to measure"));
+  folder.Write("d.jsonl", "{\"page\": \"\"}\n{\"page\": \"a\"}\n");
+  EXPECT_EQ(ReadItems(task, std::nullopt).size(), 2u);
+}
+
+// What pandas and scrapers write.
+TEST(ReadItems, FieldsThatAreNotUsedMayHoldAnything) {
+  const std::string other = R"(, "x": NaN, "y": "\ud83d", "z": [1e999]})";
+  EXPECT_EQ(ReadingError("d.ndjson", R"({"q": "x", "c": ["u", "v"], "a": 0)" + other), "");
+  EXPECT_THAT(ReadingError("d.jsonl", R"({"q": "\ud83d", "c": ["u", "v"], "a": 0)" + other),
+              AllOf(HasSubstr("d.jsonl:1: "), HasSubstr("a field was left out: "),
+                    HasSubstr("q: byte 7 of the line: \\ud83d is half of a surrogate pair")));
+  const TaskFolder folder;
+  Task task = Choices("'{{q}}'", "c", "a");
+  task.data_files = {
+      folder.Write("d.jsonl", R"({"q": "\ud83d", "c": ["\udc00", "v"], "a": 0)" + other)};
+  const std::vector<TaskItem> items = ReadItems(task, std::nullopt, InvalidUtf8::kReplace);
+  EXPECT_EQ(items[0].requests[0].context, "'\uFFFD'");
+  EXPECT_EQ(items[0].requests[0].continuation, " \uFFFD");
 }
 
 TEST(ReadItems, MissingDataSaysHowToGetThem) {

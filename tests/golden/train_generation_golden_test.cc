@@ -44,7 +44,7 @@ GenerationCase ReadCase(const GoldenFile& file, const std::string& prefix) {
     const auto fill_id = [&](const std::string& name, int32_t fallback) {
       return file.Has(prefix + name) ? static_cast<int32_t>(file.Integer(prefix + name)) : fallback;
     };
-    result.options.eos_id = static_cast<int32_t>(file.Integer(prefix + "eos_token_id"));
+    result.options.eos_ids = {static_cast<int32_t>(file.Integer(prefix + "eos_token_id"))};
     result.options.block_fill_id = fill_id("generation_pad_token_id", result.options.block_fill_id);
     result.options.later_fill_id = fill_id("config_pad_token_id", result.options.block_fill_id);
   }
@@ -65,12 +65,12 @@ void CheckCase(const GoldenFile& file, const LanguageModel& model, const std::st
   if (file.Has(prefix + "output_consistent")) {
     EXPECT_EQ(GenerateTokens(model, test.prompts, test.options), expected("output_consistent"));
   }
-  if (test.options.eos_id) {
+  if (!test.options.eos_ids.empty()) {
     GenerateOptions endless = test.options;
-    endless.eos_id.reset();
+    endless.eos_ids.clear();
     TokenRows cut = GenerateTokens(model, test.prompts, endless);
     for (auto& row : cut) {
-      row.erase(std::find(row.begin(), row.end(), *test.options.eos_id), row.end());
+      row.erase(std::find(row.begin(), row.end(), test.options.eos_ids.front()), row.end());
     }
     EXPECT_EQ(GenerateTokens(model, test.prompts, test.options), cut);
   }

@@ -21,9 +21,6 @@ struct AttentionShape {
 
 class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionShape>> {
  protected:
-  AttentionTest() { SetIsa(std::get<Isa>(GetParam())); }
-  ~AttentionTest() override { SetIsa(SupportedIsas().back()); }
-
   // Two sequences whose pages lie interleaved and out of order.
   void SetUp() override {
     const auto [page_size, num_heads, head_size, positions, type] = shape();
@@ -63,6 +60,7 @@ class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionSha
     EXPECT_LE(MaxDifference(actual, expected), (64 + score_error) * kRoundoff);
   }
 
+  ScopedIsa isa_{std::get<Isa>(GetParam())};
   KvPages cache_;
   AlignedBuffer memory_;
   std::vector<int32_t> pages_[2];

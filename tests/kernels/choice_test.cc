@@ -19,8 +19,7 @@ constexpr int64_t kCounts[] = {1, 2, 3, 5, 15, 16, 17, 48, 61, 300};
 
 class ChoiceTest : public testing::TestWithParam<Isa> {
  protected:
-  ChoiceTest() { SetIsa(GetParam()); }
-  ~ChoiceTest() override { SetIsa(SupportedIsas().back()); }
+  ScopedIsa isa_{GetParam()};
 };
 
 int64_t Count(const std::vector<float>& logits) { return static_cast<int64_t>(logits.size()); }
@@ -188,9 +187,8 @@ TEST_P(ChoiceTest, DrawsOfSuccessivePositionsAreIndependent) {
 TEST_P(ChoiceTest, AgreesWithOtherInstructionSets) {
   for (uint64_t key = 0; key < 200; ++key) {
     const std::vector<float> logits = RandomVector(300, key);
-    SetIsa(GetParam());
     const RankedToken here = FindLargestWithNoise(logits.data(), 300, 0, 1, key << 32 | key);
-    SetIsa(Isa::kPortable);
+    const ScopedIsa isa(Isa::kPortable);
     const RankedToken portable = FindLargestWithNoise(logits.data(), 300, 0, 1, key << 32 | key);
     EXPECT_EQ(here.id, portable.id);
     EXPECT_NEAR(here.score, portable.score, 32 * kRoundoff * portable.score);

@@ -12,15 +12,15 @@ namespace {
 
 class HalfTest : public testing::TestWithParam<Isa> {
  protected:
-  HalfTest() { SetIsa(GetParam()); }
-  ~HalfTest() override { SetIsa(SupportedIsas().back()); }
-
   static float RoundTrip(float x) {
     uint16_t half = 0;
     ToHalves(&x, 1, &half);
     FromHalves(&half, 1, &x);
     return x;
   }
+
+ private:
+  ScopedIsa isa_{GetParam()};
 };
 
 TEST_P(HalfTest, EveryHalfSurvives) {

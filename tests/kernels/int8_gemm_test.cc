@@ -56,9 +56,10 @@ std::vector<float> RandomRows(int64_t rows, int64_t width, uint64_t seed) {
 
 class Int8GemmTest : public testing::TestWithParam<std::tuple<Isa, Shape>> {
  protected:
-  Int8GemmTest() { SetIsa(std::get<Isa>(GetParam())); }
-  ~Int8GemmTest() override { SetIsa(SupportedIsas().back()); }
   Shape shape() const { return std::get<Shape>(GetParam()); }
+
+ private:
+  ScopedIsa isa_{std::get<Isa>(GetParam())};
 };
 
 TEST_P(Int8GemmTest, MatchesExactSums) {

@@ -13,6 +13,7 @@
 #include "kernels/reference.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
+#include "tests/base/far_rotation.h"
 #include "tests/kernels/random_vector.h"
 
 namespace blockformer {
@@ -100,6 +101,14 @@ TEST(RmsNormTest, MatchesTheReference) {
         << "width " << width;
     RmsNorm(x.data(), 3, width, gain.data(), 1e-6f, x.data());
     EXPECT_EQ(x, actual) << "in place, width " << width;
+  }
+}
+
+TEST(RotaryTest, HoldsTheTrainersBitsFarOut) {
+  const RotaryTable table(kFarPosition + 1, kFarSize, kFarBase);
+  for (int64_t pair = 0; pair < kFarSize / 2; ++pair) {
+    EXPECT_EQ(table.Cosines(kFarPosition)[pair], kFarRotations[pair].cosine) << pair;
+    EXPECT_EQ(table.Sines(kFarPosition)[pair], kFarRotations[pair].sine) << pair;
   }
 }
 

@@ -29,13 +29,11 @@ class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalSh
       : shape_(std::get<LocalShape>(GetParam())),
         width_(shape_.num_heads * shape_.head_size),
         rotary_(shape_.positions, shape_.rotary_size, 10000) {
-    SetIsa(std::get<Isa>(GetParam()));
     // As published models have it: the first two positions are the same.
     for (int64_t p = 0; p < shape_.positions; ++p) {
       rotary_positions_.push_back(static_cast<int32_t>(std::max<int64_t>(p - 1, 0)));
     }
   }
-  ~LocalAttentionTest() override { SetIsa(SupportedIsas().back()); }
 
   // A lead of two positions, of which the last attends, then single ones.
   std::vector<LocalStep> Generation() const {
@@ -125,6 +123,7 @@ class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalSh
     EXPECT_LE(MaxDifference(Run(steps), Reference(steps)), 64 * kRoundoff);
   }
 
+  ScopedIsa isa_{std::get<Isa>(GetParam())};
   const LocalShape shape_;
   const int64_t width_;
   const RotaryTable rotary_;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <sstream>
 
 #include "base/child_process.h"
 #include "base/random.h"
@@ -25,6 +26,16 @@ constexpr char kFields[] =
     "                  decoder: {hidden_size: 64, num_hidden_layers: 2}}}\n"
     "  - {name: broken, set: {data.tokenizer: /nowhere/tokenizer.json}}\n"
     "throughput: {batch: 2, prompt: 4, generate: 8, repetitions: 2}\n";
+
+std::vector<pid_t> DescendantsOf(pid_t process) {
+  std::vector<pid_t> all;
+  std::istringstream text(ReadFile(fmt::format("/proc/{0}/task/{0}/children", process)));
+  for (pid_t child = 0; text >> child;) {
+    all.push_back(child);
+    for (const pid_t grandchild : DescendantsOf(child)) all.push_back(grandchild);
+  }
+  return all;
+}
 
 class SweepProgramTest : public testing::Test {
  protected:
@@ -108,6 +119,25 @@ TEST_F(SweepProgramTest, GoesOnAsIfItHadNotBeenStopped) {
   for (size_t i = 0; i < whole["runs"].size(); ++i) {
     EXPECT_EQ(whole["runs"][i]["curve"], stopped["runs"][i]["curve"]) << whole["runs"][i]["run"];
   }
+}
+
+// As systemd stops a control group, and Slurm a step.
+TEST_F(SweepProgramTest, ASignalToAllProcessesAtOnceSaves) {
+  std::vector<std::string> command = Command("stopped");
+  command.insert(command.end(), {"--nproc", "2", "training.flops=2e13", "checkpoint.interval=0",
+                                 "validation.interval=0"});
+  ChildProcess sweep(command, folder_.Path("log"));
+  std::vector<pid_t> processes;
+  while (processes.size() < 3 || !FileExists(folder_.Path("stopped/runs/base/metrics.jsonl"))) {
+    ASSERT_FALSE(sweep.WaitFor(20)) << ReadFile(folder_.Path("log"));
+    processes = DescendantsOf(sweep.pid());
+  }
+  processes.push_back(sweep.pid());
+  for (const pid_t process : processes) kill(process, SIGTERM);
+  ASSERT_TRUE(sweep.WaitFor(60000));
+  EXPECT_EQ(sweep.exit_code(), 130) << ReadFile(folder_.Path("log"));
+  EXPECT_TRUE(FileExists(folder_.Path("stopped/runs/base/latest/state.json")))
+      << ReadFile(folder_.Path("stopped/logs/base.log"));
 }
 
 TEST_F(SweepProgramTest, AFinishedSweepStartsNothing) {

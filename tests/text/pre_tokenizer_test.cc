@@ -93,8 +93,32 @@ TEST(SplitPattern, NamesTheFault) {
   }
 }
 
-TEST(SplitPattern, RefusesEndlessBacktracking) {
-  EXPECT_THROW(PatternPieces("(a|aa)+$", std::string(200, 'a') + "b"), Error);
+// The message of the error that cutting `text` ends with.
+std::string SplitError(const std::string& pattern, const std::string& text) {
+  try {
+    PatternPieces(pattern, text);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(SplitPattern, NamesThePatternAndTheLimitThatATextExceeds) {
+  EXPECT_THAT(SplitError("(a|aa)+$", std::string(200, 'a') + "b"),
+              HasSubstr("test: pre_tokenizer: the pattern \"(a|aa)+$\" fails at byte 0 of a text "
+                        "of 201 bytes: match limit exceeded"));
+  // Each repetition takes memory.
+  EXPECT_THAT(SplitError("((a)|b)+?[cd]", std::string(3'000'000, 'a')), HasSubstr("limit"));
+  const std::string long_error = SplitError(std::string(5000, 'x') + "(", "");
+  EXPECT_LT(long_error.size(), 400U);
+  EXPECT_THAT(SplitError("\n(", ""), HasSubstr("\\n"));  // one line
+}
+
+TEST(SplitPattern, RefusesSettingsOfPcre2) {
+  for (const char* pattern : {"(*NO_JIT)a", "(*LIMIT_HEAP=9)a", "(*UCP)(*NO_JIT)a", "(*CRLF)a"}) {
+    EXPECT_THAT(SplitError(pattern, "a"), HasSubstr("begins with a setting of PCRE2"));
+  }
 }
 
 }  // namespace

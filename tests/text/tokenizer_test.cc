@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -96,6 +97,27 @@ TEST(Tokenizer, CutsOutSpecialTokens) {
   EXPECT_THAT(
       Tokens(tokenizer, "a<|endoftext|><|padding|>a <|endof"),
       ElementsAre("a", "<|endoftext|>", "<|padding|>", "a", " ", "<", "|", "e", "n", "d", "of"));
+}
+
+TEST(Tokenizer, LeavesSpecialTokensInTheTextIfAsked) {
+  const std::string json = TinyJson([](Json* tokenizer) {
+    (*tokenizer)["added_tokens"].push_back(MakeAddedToken(330, "  "));
+    (*tokenizer)["added_tokens"].push_back(MakeAddedToken(331, "<s>", {{"special", true}}));
+    // As one word, which the vocabulary holds.
+    (*tokenizer)["model"]["ignore_merges"] = true;
+    (*tokenizer)["pre_tokenizer"]["use_regex"] = false;
+  });
+  const Tokenizer parses = Tokenizer::Parse(json, "tiny");
+  const Tokenizer plain = Tokenizer::Parse(json, "tiny", SpecialTokens::kPlainText);
+  for (const std::string text : {"<|endoftext|>", "a  <s>b<|padding|>"}) {
+    const std::vector<int32_t> ids = plain.Encode(text);
+    EXPECT_TRUE(std::ranges::none_of(ids, [&](int32_t id) { return plain.IsSpecial(id); })) << text;
+    EXPECT_EQ(plain.Decode(ids), text);
+    EXPECT_EQ(plain.CountSpecialTokens(text), parses.CountSpecialTokens(text));
+  }
+  EXPECT_THAT(plain.Encode("a  <s>"), testing::Contains(330));  // is not special
+  EXPECT_THAT(parses.Encode("a  <s>"), testing::Contains(331));
+  EXPECT_EQ(parses.CountSpecialTokens("<s><|endoftext|>  <|endoftext"), 2);
 }
 
 TEST(Tokenizer, SharesTheWordCacheWithOthers) {
@@ -229,6 +251,27 @@ TEST(TokenizerJson, UnsupportedPartsAreNamed) {
   EXPECT_THAT(LoadError(kUnsupported, set("/decoder", type("WordPiece"))), HasSubstr("decoder"));
   EXPECT_THAT(LoadError(kUnsupported, set("/post_processor", type("BertProcessing"))),
               HasSubstr("post_processor.type"));
+}
+
+TEST(TokenizerJson, ManyStepsAreRefused) {
+  const auto with_splits = [](size_t count) {
+    return [count](Json* json) {
+      Json steps(count,
+                 Json{{"type", "Split"}, {"pattern", {{"Regex", "h"}}}, {"behavior", "Isolated"}});
+      steps.push_back((*json)["pre_tokenizer"]);
+      (*json)["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+    };
+  };
+  EXPECT_EQ(Tokens(TinyTokenizer(with_splits(15)), "the").size(), 3U);
+  EXPECT_THAT(LoadError(ErrorCode::kUnsupported, with_splits(16)),
+              HasSubstr("pre_tokenizer.pretokenizers: has 17 steps; at most 16"));
+  EXPECT_THAT(LoadError(ErrorCode::kUnsupported, with_splits(60000)), HasSubstr("has 60001 steps"));
+  EXPECT_THAT(LoadError(ErrorCode::kUnsupported,
+                        [](Json* json) {
+                          const Json steps(17, Json{{"type", "NFC"}});
+                          (*json)["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
+                        }),
+              HasSubstr("normalizer.normalizers: has 17 steps"));
 }
 
 TEST(TokenizerJson, ContradictionsAreNamed) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/far_rotation.h"
+
 namespace blockformer {
 namespace {
 
@@ -43,6 +45,20 @@ class AttentionTest : public ::testing::TestWithParam<Case> {
   torch::Tensor input_, weights_, mask_;
   RotaryTable rotary_;
 };
+
+TEST(RotaryTest, HoldsTheEnginesBitsFarOut) {
+  const torch::Tensor positions = torch::tensor({int64_t{0}, kFarPosition}, torch::kInt64);
+  for (const torch::Tensor& rows : {positions, positions.view({1, 2})}) {
+    const RotaryTable table = MakeRotaryTable(rows, kFarSize / 2, kFarBase);
+    const torch::Tensor cosines = table.cosines.reshape({2, kFarSize / 2});
+    const torch::Tensor sines = table.sines.reshape({2, kFarSize / 2});
+    for (int64_t pair = 0; pair < kFarSize / 2; ++pair) {
+      EXPECT_EQ(cosines[0][pair].item<float>(), 1);
+      EXPECT_EQ(cosines[1][pair].item<float>(), kFarRotations[pair].cosine) << pair;
+      EXPECT_EQ(sines[1][pair].item<float>(), kFarRotations[pair].sine) << pair;
+    }
+  }
+}
 
 TEST_P(AttentionTest, FusedEqualsGenericWithoutPadding) { ExpectEqual({}, PaddingQueries::kZero); }
 

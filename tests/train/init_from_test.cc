@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -82,6 +83,19 @@ TEST(InitFrom, TrainsOnAConvertedVanillaModel) {
   ConvertCheckpoint(options, ConvertCallbacks());
   TrainModel(folder.Read({"model=null", "init_from=" + folder.Path("block")}));
   EXPECT_LT(LastValidationLoss(folder.Path("run")), 4.0);
+}
+
+TEST(InitFrom, RefusesWeightsThatAreNotFinite) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.steps=5"}));
+  std::filesystem::copy(folder.Path("run/latest") + "/", folder.Path("damaged"));
+  const std::string path = folder.Path("damaged/model.safetensors");
+  std::string bytes = ReadFile(path);
+  std::fill_n(bytes.end() - 4, 4, '\xff');  // the last value of the last tensor: a NaN
+  WriteFileAtomically(path, bytes);
+  EXPECT_THAT(ErrorOf(folder.Read({"init_from=" + folder.Path("damaged"),
+                                   "output=" + folder.Path("second")})),
+              AllOf(HasSubstr(folder.Path("damaged") + ": tensor "), HasSubstr("nan")));
 }
 
 TEST(InitFrom, NamesTheFirstFieldThatDiffers) {

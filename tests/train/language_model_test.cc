@@ -185,6 +185,22 @@ TEST_P(LanguageModelTest, CachedGenerationEqualsRecomputation) {
   EXPECT_EQ(pieces, whole);
 }
 
+TEST_P(LanguageModelTest, AnyOfSeveralIdsEndsAText) {
+  const auto model = MakeTestModel(config_, ComputeType::kFloat32);
+  GenerateOptions options;
+  options.max_tokens = 24;
+  options.sampling.temperature = 5;
+  const auto endless = GenerateTokens(*model, {{5}, {6}}, options);
+  options.eos_ids = {endless[0][9], endless[1][4]};
+  for (const bool first : {true, false}) {
+    const auto& row = endless[first ? 0 : 1];
+    const auto end =
+        std::find_first_of(row.begin(), row.end(), options.eos_ids.begin(), options.eos_ids.end());
+    EXPECT_EQ(GenerateTokens(*model, {{5}, {6}}, options)[first ? 0 : 1],
+              std::vector<int32_t>(row.begin(), end));
+  }
+}
+
 TEST_P(LanguageModelTest, ExcludedIdsAreNeverDrawn) {
   const auto model = MakeTestModel(config_, ComputeType::kFloat32);
   GenerateOptions options;

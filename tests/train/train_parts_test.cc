@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "base/error.h"
@@ -70,7 +72,7 @@ TEST(CheckpointStore, SavesPrunesAndLinks) {
   const TrainingFolder folder;
   CheckpointStore store(folder.Path("run/"));
   for (const int64_t step : {5, 10, 15, 20}) store.Save(step, WriteMarker);
-  store.UpdateLinks(5);
+  store.UpdateLinks(20, 5);
   store.Prune(2, 5);
   EXPECT_THAT(store.Steps(), ElementsAre(5, 15, 20));
   EXPECT_TRUE(FileExists(folder.Path("run/config.json")));
@@ -109,7 +111,7 @@ TEST(CheckpointStore, LeavesFilesOfTheUserAlone) {
   WriteFileAtomically(folder.Path("run/config.json"), "mine");
   CheckpointStore store(folder.Path("run"));
   store.Save(5, WriteMarker);
-  store.UpdateLinks(-1);
+  store.UpdateLinks(5, -1);
   EXPECT_EQ(ReadFile(folder.Path("run/config.json")), "mine");
 }
 
@@ -151,7 +153,7 @@ TEST(CheckpointStore, LinksGpt2TokenizerFiles) {
     WriteFileAtomically(directory + "/vocab.json", "{}");
     WriteFileAtomically(directory + "/merges.txt", "");
   });
-  store.UpdateLinks(-1);
+  store.UpdateLinks(5, -1);
   EXPECT_TRUE(FileExists(folder.Path("run/vocab.json")));
   EXPECT_TRUE(FileExists(folder.Path("run/merges.txt")));
   EXPECT_FALSE(std::filesystem::is_symlink(folder.Path("run/tokenizer.json")));
@@ -167,10 +169,62 @@ TEST(MetricsLog, DropsWhatFollowsTheLastStep) {
   EXPECT_EQ(ReadFile(path), "{\"step\":1,\"sample\":\"\xef\xbf\xbd\"}\n");
 }
 
+// What does not fit in memory at once need not: only its end is looked at.
+TEST(MetricsLog, ContinuesAFileOfManyGigabytes) {
+  const TrainingFolder folder;
+  const std::string path = folder.Path("metrics.jsonl");
+  WriteFileAtomically(path, "");
+  constexpr uint64_t kHole = uint64_t{5} << 30;
+  std::error_code error;
+  std::filesystem::resize_file(path, kHole, error);
+  if (error) GTEST_SKIP() << "no sparse file of 5 GiB here: " << error.message();
+  std::ofstream(path, std::ios::app) << "\n{\"step\":7}\n{\"step\":8}\n";
+  MetricsLog(path, 7).Append({{"step", 8}, {"loss", 1.5}});
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(kHole);
+  const std::string end(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(end, "\n{\"step\":7}\n{\"step\":8,\"loss\":1.5}\n");
+}
+
+TEST(CheckpointStore, ALinkToABestThatIsGoneGoes) {
+  const TrainingFolder folder;
+  CheckpointStore store(folder.Path("run"));
+  for (const int64_t step : {5, 10}) store.Save(step, WriteMarker);
+  store.UpdateLinks(10, 10);
+  store.UpdateLinks(5, -1);
+  EXPECT_TRUE(FileExists(folder.Path("run/best")));  // as it was
+  store.SetAside(10);
+  store.UpdateLinks(5, -1);
+  EXPECT_FALSE(std::filesystem::is_symlink(folder.Path("run/best")));
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run/latest")), "checkpoints/step-00000005");
+}
+
+TEST(CheckpointStore, TellsItsLinksFromOthersFiles) {
+  const TrainingFolder folder;
+  const std::string run = folder.Path("run");
+  const TokenizerFiles tokenizer = {{"tokenizer.json", "mine"}};
+  RequireLinksOnly(run, tokenizer);
+  {
+    CheckpointStore store(run);
+    store.Save(5, WriteMarker);
+    store.UpdateLinks(5, 5);
+  }
+  RequireLinksOnly(run, tokenizer);
+  WriteFileAtomically(run + "/tokenizer.json", "mine");
+  WriteFileAtomically(run + "/README.md", "mine");
+  RequireLinksOnly(run, tokenizer);
+  WriteFileAtomically(run + "/tokenizer.json", "another");
+  EXPECT_THROW(RequireLinksOnly(run, tokenizer), Error);
+  RequireLinksOnly(run, {});
+  std::filesystem::create_symlink("/nowhere/model.safetensors", run + "/model.safetensors");
+  EXPECT_THROW(RequireLinksOnly(run, {}), Error);
+}
+
 class RankEnvironment : public testing::Test {
  protected:
   void TearDown() override {
-    for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}) {
+    for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+                             "BLOCKFORMER_PEER_TIMEOUT", "BLOCKFORMER_LOCAL_STORE"}) {
       unsetenv(name);
     }
   }
@@ -204,6 +258,17 @@ TEST_F(RankEnvironment, NamesTheVariableThatIsWrong) {
   setenv("MASTER_ADDR", "localhost", 1);
   EXPECT_EQ(ReadRankFromEnvironment().rank, 1);
   EXPECT_EQ(ReadRankFromEnvironment().master_port, 29500);
+  setenv("BLOCKFORMER_PEER_TIMEOUT", "soon", 1);
+  EXPECT_THAT(ErrorOf(), HasSubstr("BLOCKFORMER_PEER_TIMEOUT=\"soon\""));
+  setenv("BLOCKFORMER_PEER_TIMEOUT", "7", 1);
+  EXPECT_EQ(ReadRankFromEnvironment().peer_timeout, std::chrono::seconds(7));
+}
+
+TEST_F(RankEnvironment, NeedsNoAddressFromTheLocalLauncher) {
+  setenv("RANK", "1", 1);
+  setenv("WORLD_SIZE", "2", 1);
+  setenv("BLOCKFORMER_LOCAL_STORE", "/tmp/store", 1);
+  EXPECT_EQ(ReadRankFromEnvironment().store_path, "/tmp/store");
 }
 
 }  // namespace

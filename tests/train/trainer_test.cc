@@ -23,6 +23,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 void TrainModel(const TrainRecipe& recipe, bool restart = false) {
@@ -280,6 +281,54 @@ TEST(Trainer, WithoutAReadableCheckpointItDoesNotBeginAnewUnasked) {
   TrainModel(folder.Read({"training.stop_steps=5"}));
   std::filesystem::remove(folder.Path("run/checkpoints/step-00000005/state.json"));
   EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kCorrupt), HasSubstr("--restart"));
+  EXPECT_TRUE(FileExists(folder.Path("run/model.safetensors")));  // no link points to nothing
+}
+
+// As a newer version may write it, with fields and values that this one does not know.
+TEST(Trainer, ANewerCheckpointIsNotDamaged) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  const std::string path = folder.Path("run/checkpoints/step-00000010/state.json");
+  const Json state = ReadJsonFile(path);
+  const auto expect_refusal = [&](const char* pointer, const Json& value) {
+    Json newer = state;
+    newer[Json::json_pointer(pointer)] = value;
+    WriteFileAtomically(path, newer.dump());
+    EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kUnsupported), HasSubstr(path));
+    EXPECT_EQ(ReadFile(path), newer.dump());
+    EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run/latest")),
+              "checkpoints/step-00000010");
+  };
+  expect_refusal("/phase", "cooldown");
+  expect_refusal("/data/shards", 3);
+  expect_refusal("/recipe/training/optimizer", "muon");
+  expect_refusal("/recipe/training/dtype", "fp8");
+  expect_refusal("/format", 2);
+  WriteFileAtomically(path, state.dump());
+  TrainModel(folder.Read({"training.stop_steps=11"}));
+}
+
+TEST(Trainer, RefusesAnOutputWithAnotherModelsFiles) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5", "output=" + folder.Path("other")}));
+  MakeDirectories(folder.Path("run"));
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    std::filesystem::copy_file(folder.Path("other/") + name, folder.Path("run/") + name);
+  }
+  const std::string weights = ReadFile(folder.Path("run/model.safetensors"));
+  const auto recipe = [&] { return folder.Read({"init_from=" + folder.Path("run")}); };
+  EXPECT_THAT(ErrorOf(recipe(), ErrorCode::kInvalidArgument),
+              AllOf(HasSubstr("run/config.json"), HasSubstr("--restart")));
+  EXPECT_FALSE(FileExists(folder.Path("run/checkpoints")));
+  std::filesystem::remove(folder.Path("run/config.json"));
+  EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument),
+              HasSubstr("run/model.safetensors"));
+  std::filesystem::copy_file(folder.Path("other/config.json"), folder.Path("run/config.json"));
+  TrainModel(recipe(), /*restart=*/true);
+  EXPECT_EQ(ReadFile(folder.Path("run.old-1/model.safetensors")), weights);
+  EXPECT_NE(ReadFile(folder.Path("run/model.safetensors")), weights);
+  EXPECT_EQ(ReadJsonFile(folder.Path("run/latest/state.json"))["recipe"]["init_from"],
+            folder.Path("run.old-1"));
 }
 
 TEST(Trainer, RestartKeepsTheEarlierRun) {
@@ -353,11 +402,22 @@ TEST(Trainer, ADivergedRunEndsAndKeepsItsCheckpoint) {
   const TrainRecipe diverging =
       folder.Read({"training.learning_rate=10", "training.clip_norm=0", "training.epsilon=1e-30",
                    "training.weight_decay=100", "training.steps=400"});
-  EXPECT_THAT(ErrorOf(diverging, ErrorCode::kInvalidArgument), HasSubstr("not a number"));
+  EXPECT_THAT(ErrorOf(diverging, ErrorCode::kInvalidArgument),
+              AllOf(HasSubstr("not a number"), HasSubstr("the checkpoint of step ")));
   for (const char* name : {"run/latest/model.safetensors", "run/latest/optimizer.safetensors"}) {
     ExpectFiniteTensors(folder.Path(name));
   }
   TrainModel(folder.Read({"training.stop_steps=6"}));
+}
+
+TEST(Trainer, ARunThatDivergesAtOnceSpeaksOfNoCheckpoint) {
+  const TrainingFolder folder;
+  const TrainRecipe diverging =
+      folder.Read({"training.learning_rate=10", "training.clip_norm=0", "training.epsilon=1e-30",
+                   "training.weight_decay=100", "training.steps=400", "training.warmup_steps=0",
+                   "checkpoint.interval=0", "validation.interval=0"});
+  EXPECT_THAT(ErrorOf(diverging, ErrorCode::kInvalidArgument),
+              AllOf(HasSubstr("not a number at step "), Not(HasSubstr("checkpoint"))));
 }
 
 }  // namespace

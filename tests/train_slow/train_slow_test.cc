@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "tests/train/training_run.h"
 #include "train/checkpoint_store.h"
+#include "train/distributed.h"
+#include "train/launcher.h"
 #include "train/trainer.h"
 
 namespace blockformer {
@@ -68,6 +71,46 @@ TEST(TrainSlow, Bfloat16StaysWithinOnePercent) {
   EXPECT_NEAR(final_loss("bf16") / f32, 1, 0.01);
   EXPECT_LT(f32, 2);  // it has learnt something to lose
 }
+
+constexpr int kPeerTimeoutSeconds = 4;
+
+// Not tests but processes that a test below starts: two that add up numbers, of which the second
+// comes late, or stops.
+TEST(GroupProcess, DISABLED_ComesLate) {
+  if (!HasRankInEnvironment()) GTEST_SKIP() << "is started by a test";
+  ProcessGroup group(ReadRankFromEnvironment(), torch::kCPU, Json::object());
+  if (!group.IsMain()) sleep(3 * kPeerTimeoutSeconds);
+  const torch::Tensor sum = torch::ones({3});
+  group.Sum({sum});
+  _exit(sum[0].item<float>() == 2 ? 0 : 9);
+}
+
+TEST(GroupProcess, DISABLED_Stops) {
+  if (!HasRankInEnvironment()) GTEST_SKIP() << "is started by a test";
+  ProcessGroup group(ReadRankFromEnvironment(), torch::kCPU, Json::object());
+  if (!group.IsMain()) raise(SIGSTOP);
+  try {
+    group.Sum({torch::ones({3})});
+  } catch (const Error& error) {
+    const bool is_named =
+        std::string(error.what()).find("process 1 has shown no sign of life") != std::string::npos;
+    _exit(is_named ? 7 : 8);
+  }
+  _exit(9);
+}
+
+int RunGroup(const std::string& test) {
+  setenv("BLOCKFORMER_PEER_TIMEOUT", std::to_string(kPeerTimeoutSeconds).c_str(), 1);
+  const int code =
+      RunLocalProcesses(2, {"train_slow_test", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
+                            "--gtest_filter=GroupProcess.DISABLED_" + test});
+  unsetenv("BLOCKFORMER_PEER_TIMEOUT");
+  return code;
+}
+
+TEST(TrainSlow, AProcessThatWorksLongIsWaitedFor) { EXPECT_EQ(RunGroup("ComesLate"), 0); }
+
+TEST(TrainSlow, AProcessThatIsStoppedIsNot) { EXPECT_EQ(RunGroup("Stops"), 7); }
 
 }  // namespace
 }  // namespace blockformer
