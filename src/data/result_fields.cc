@@ -28,11 +28,12 @@ std::string ResultFields::Append(const JsonRecord& record, const OrderedJson& va
   const std::string& line = record.line();
   std::string fields;
   for (const auto& [name, value] : values.items()) {
-    fields += "," + ToText(OrderedJson(prefix_ + name)) + ":" + ToText(value);
+    fields += fmt::format(",{}:{}", ToText(OrderedJson(prefix_ + name)), ToText(value));
   }
   const size_t last = line.find_last_not_of(" \t\r\n", line.rfind('}') - 1);
   const bool is_empty = line[last] == '{';
-  return line.substr(0, last + 1) + fields.substr(is_empty ? 1 : 0) + line.substr(last + 1);
+  std::string result = line;
+  return result.insert(last + 1, fields, is_empty ? 1 : 0);
 }
 
 std::optional<std::string> ResultFields::ErrorIn(const std::string& line) const {
