@@ -111,7 +111,7 @@ TEST(QuantizeTest, NamesWeightsThatCannotBe) {
 
 using Parameters = std::map<std::string, std::vector<float>>;
 
-ModelConfig VanillaConfig() {
+ModelConfig QuantizedVanilla() {
   ModelConfig config;
   config.kind = ModelKind::kVanilla;
   config.vocab_size = 24;
@@ -180,7 +180,7 @@ void ExpectSameValues(const ModelConfig& config, const Parameters& left, const P
 }
 
 TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
-  const Parameters plain = RandomParameters(VanillaConfig());
+  const Parameters plain = RandomParameters(QuantizedVanilla());
   Parameters outliers = plain;
   float k = 30;
   for (const std::string layer : {"gpt_neox.layers.0.", "gpt_neox.layers.1."}) {
@@ -192,7 +192,7 @@ TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
   }
   ScaleRow(&outliers, "gpt_neox.final_layer_norm", 0, k);
   DivideColumn(&outliers, "embed_out", 0, 16, k);
-  ExpectSameValues(VanillaConfig(), plain, outliers, Linears(VanillaConfig()));
+  ExpectSameValues(QuantizedVanilla(), plain, outliers, Linears(QuantizedVanilla()));
 
   const Parameters block = RandomParameters(BlockToQuantize());
   outliers = block;
@@ -204,19 +204,19 @@ TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
 }
 
 TEST(ModelQuantizerTest, OutliersAmongValuesLeaveAttentionsOutputLayer) {
-  const Parameters plain = RandomParameters(VanillaConfig());
+  const Parameters plain = RandomParameters(QuantizedVanilla());
   Parameters outliers = plain;
   // Value 1 of the second head, whose query begins at row 24, is input 9.
   const std::string attention = "gpt_neox.layers.0.attention.";
   ScaleRow(&outliers, attention + "query_key_value", 24 + 16 + 1, 50);
   DivideColumn(&outliers, attention + "dense", 9, 16, 50);
-  ExpectSameValues(VanillaConfig(), plain, outliers, {attention + "dense"});
+  ExpectSameValues(QuantizedVanilla(), plain, outliers, {attention + "dense"});
 }
 
 // Normal inputs of dense_h_to_4h, as large as the norm's gains: what its outputs are then is what
 // they are said to be.
 TEST(ModelQuantizerTest, FollowsLinearLayersToTheirOutputs) {
-  Parameters parameters = RandomParameters(VanillaConfig());
+  Parameters parameters = RandomParameters(QuantizedVanilla());
   const std::string layer = "gpt_neox.layers.0.";
   const std::string down = layer + "mlp.dense_4h_to_h";
   std::vector<float>& norm_bias = parameters[layer + "post_attention_layernorm.bias"];
@@ -238,7 +238,7 @@ TEST(ModelQuantizerTest, FollowsLinearLayersToTheirOutputs) {
   for (double& value : rms) value = std::sqrt(value);
   const std::vector<float> expected =
       Quantize("w", parameters[down + ".weight"], 16, 24, rms).input_scales;
-  const std::vector<float> found = MakeQuantizer(VanillaConfig(), parameters)(down).input_scales;
+  const std::vector<float> found = MakeQuantizer(QuantizedVanilla(), parameters)(down).input_scales;
   // A root mean square of so many has a standard error of half a percent; its root, of a quarter.
   for (size_t j = 0; j < 24; ++j) EXPECT_NEAR(found[j] / expected[j], 1, 0.02) << j;
 }

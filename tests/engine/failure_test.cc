@@ -50,7 +50,7 @@ std::vector<int32_t> PromptWithout(int64_t length, uint64_t seed) {
   return prompt;
 }
 
-GenerationRequest Request(std::vector<int32_t> prompt, int64_t max_tokens = 12) {
+GenerationRequest FailingRequest(std::vector<int32_t> prompt, int64_t max_tokens = 12) {
   GenerationRequest request;
   request.prompt = std::move(prompt);
   request.max_tokens = max_tokens;
@@ -110,7 +110,7 @@ TEST_P(FailureTest, ASequenceThatIsNotFiniteEndsAlone) {
   for (size_t i = 0; i < heard.size(); ++i) {
     std::vector<int32_t> prompt = PromptWithout(static_cast<int64_t>(4 + i), i);
     if (i == 1 || i == 3) prompt.push_back(kBadId);
-    engine.Submit(Request(std::move(prompt)), heard[i].Take(), heard[i].Fail());
+    engine.Submit(FailingRequest(std::move(prompt)), heard[i].Take(), heard[i].Fail());
   }
   engine.Run();
   for (size_t i = 0; i < heard.size(); ++i) {
@@ -122,7 +122,8 @@ TEST_P(FailureTest, ASequenceThatIsNotFiniteEndsAlone) {
     } else {
       EXPECT_TRUE(heard[i].errors.empty()) << i;
       EXPECT_EQ(heard[i].finished, 1);
-      EXPECT_EQ(heard[i].tokens, Alone(Request(PromptWithout(static_cast<int64_t>(4 + i), i))))
+      EXPECT_EQ(heard[i].tokens,
+                Alone(FailingRequest(PromptWithout(static_cast<int64_t>(4 + i), i))))
           << i;
     }
   }
@@ -133,7 +134,7 @@ TEST_P(FailureTest, ItsPagesAreNotSharedWithLaterOnes) {
   Engine engine(model_, options_);
   for (int i = 0; i < 2; ++i) {
     Heard heard;
-    engine.Submit(Request(BadPrompt()), heard.Take(), heard.Fail());
+    engine.Submit(FailingRequest(BadPrompt()), heard.Take(), heard.Fail());
     engine.Run();
     EXPECT_EQ(heard.errors.size(), 1U);
     EXPECT_EQ(engine.stats().cached_prompt_units, 0);
@@ -145,12 +146,12 @@ TEST_P(FailureTest, WithoutSomebodyToTellItIsThrownAndTheOthersGoOn) {
   Engine engine(model_, options_);
   Heard heard;
   const auto ignore = [](std::span<const int32_t>, bool) { return true; };
-  engine.Submit(Request({kBadId}), ignore);
-  engine.Submit(Request(PromptWithout(4, 1)), heard.Take());
+  engine.Submit(FailingRequest({kBadId}), ignore);
+  engine.Submit(FailingRequest(PromptWithout(4, 1)), heard.Take());
   EXPECT_THROW(engine.Run(), Error);
   engine.Run();
-  EXPECT_EQ(heard.tokens, Alone(Request(PromptWithout(4, 1))));
-  EXPECT_THROW(GenerateAll(&engine, {Request({kBadId}), Request({1})}), Error);
+  EXPECT_EQ(heard.tokens, Alone(FailingRequest(PromptWithout(4, 1))));
+  EXPECT_THROW(GenerateAll(&engine, {FailingRequest({kBadId}), FailingRequest({1})}), Error);
   EXPECT_FALSE(engine.Step()) << "a sequence was left behind";
 }
 
@@ -159,17 +160,17 @@ TEST_P(FailureTest, ACallbackThatThrowsEndsItsSequenceAlone) {
   std::vector<Heard> heard(3);
   for (size_t i = 0; i < heard.size(); ++i) {
     if (i == 1) {
-      engine.Submit(Request(PromptWithout(5, i)), [](std::span<const int32_t>, bool) -> bool {
-        throw std::runtime_error("full");
-      });
+      engine.Submit(
+          FailingRequest(PromptWithout(5, i)),
+          [](std::span<const int32_t>, bool) -> bool { throw std::runtime_error("full"); });
     }
-    engine.Submit(Request(PromptWithout(5, i)), heard[i].Take());
+    engine.Submit(FailingRequest(PromptWithout(5, i)), heard[i].Take());
   }
   EXPECT_THROW(engine.Run(), std::runtime_error);
   engine.Run();
   for (size_t i = 0; i < heard.size(); ++i) {
     EXPECT_EQ(heard[i].finished, 1);
-    EXPECT_EQ(heard[i].tokens, Alone(Request(PromptWithout(5, i)))) << i;
+    EXPECT_EQ(heard[i].tokens, Alone(FailingRequest(PromptWithout(5, i)))) << i;
   }
 }
 
@@ -196,7 +197,7 @@ TEST(FailedSequenceTest, TablesThatF16CannotHoldAreRefused) {
 TEST(FailedSequenceTest, TokensBeforeTheFailureAreKept) {
   for (const std::string kind : {"Vanilla", "Prefix"}) {
     const ModelConfig config = TinyConfigs().at(kind);
-    const GenerationRequest request = Request(PromptWithout(6, 2), 30);
+    const GenerationRequest request = FailingRequest(PromptWithout(6, 2), 30);
     Engine clean(MakeTinyModel(config), {});
     const std::vector<int32_t> tokens = GenerateAll(&clean, {request})[0];
     // The first one that is new where it is read in its own block.
