@@ -57,7 +57,7 @@ class PairQueue {
 
 // A word as a doubly linked list; a token stands at the place of its first byte.
 struct LinkedWord {
-  std::vector<int32_t> tokens;  // kNoToken where a token has been merged into its left neighbour
+  std::vector<int32_t> tokens;  // kNoTokenId where a token has been merged into its left neighbour
   std::vector<uint32_t> previous;
   std::vector<uint32_t> next;
 
@@ -71,7 +71,7 @@ struct LinkedWord {
   void MergeWithNext(uint32_t position, int32_t result) {
     const uint32_t right = next[position];
     tokens[position] = result;
-    tokens[right] = kNoToken;
+    tokens[right] = kNoTokenId;
     next[position] = next[right];
     if (next[right] != kEnd) previous[next[right]] = position;
   }
@@ -101,7 +101,7 @@ Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& mer
 
 int32_t Bpe::ByteId(char byte) const {
   const int32_t id = byte_ids_[static_cast<uint8_t>(byte)];
-  Require(id != kNoToken, ErrorCode::kUnsupported,
+  Require(id != kNoTokenId, ErrorCode::kUnsupported,
           "the tokenizer's vocabulary has no token for the byte 0x{:02X} of the text",
           static_cast<uint8_t>(byte));
   return id;
@@ -150,7 +150,7 @@ void Bpe::EncodeLong(std::string_view word, std::vector<int32_t>* ids) const {
     uint32_t position = 0;
     const int32_t rank = queue.Pop(&position);
     // The pair may be gone: one of its tokens has been merged with another neighbour.
-    if (list.tokens[position] == kNoToken || list.next[position] == kEnd) continue;
+    if (list.tokens[position] == kNoTokenId || list.next[position] == kEnd) continue;
     const Slot& merge = Find(list.tokens[position], list.tokens[list.next[position]]);
     if (merge.rank != rank) continue;
     list.MergeWithNext(position, merge.result);
@@ -158,7 +158,7 @@ void Bpe::EncodeLong(std::string_view word, std::vector<int32_t>* ids) const {
     if (list.next[position] != kEnd) push(position);
   }
   std::copy_if(list.tokens.begin(), list.tokens.end(), std::back_inserter(*ids),
-               [](int32_t token) { return token != kNoToken; });
+               [](int32_t token) { return token != kNoTokenId; });
 }
 
 }  // namespace blockformer

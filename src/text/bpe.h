@@ -16,14 +16,14 @@ struct Merge {
   int32_t result = 0;
 };
 
-constexpr int32_t kNoToken = -1;
+constexpr int32_t kNoTokenId = -1;
 
 // The merges of a byte-level BPE model (Sennrich et al., arXiv 1508.07909). Immutable; safe to use
 // from several threads.
 class Bpe {
  public:
-  // `byte_ids` holds the id of each byte or kNoToken; `merges` are in order of rank. Of two merges
-  // of the same pair the later counts. Ids are not negative.
+  // `byte_ids` holds the id of each byte or kNoTokenId; `merges` are in order of rank. Of two
+  // merges of the same pair the later counts. Ids are not negative.
   Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& merges);
 
   // Appends the ids of one word: starting from its bytes, the pair of the lowest rank is merged
@@ -38,7 +38,7 @@ class Bpe {
   struct Slot {
     uint64_t pair = UINT64_MAX;
     int32_t rank = kNoRank;
-    int32_t result = kNoToken;
+    int32_t result = kNoTokenId;
   };
 
   uint64_t SlotOf(uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> shift_; }

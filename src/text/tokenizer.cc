@@ -59,7 +59,7 @@ std::array<int32_t, 256> ByteIds(const TokenizerDescription& description) {
     const std::string token = ToByteAlphabet(std::string(1, static_cast<char>(byte)));
     const auto found = description.vocabulary.find(token);
     ids[static_cast<size_t>(byte)] =
-        found == description.vocabulary.end() ? kNoToken : found->second;
+        found == description.vocabulary.end() ? kNoTokenId : found->second;
   }
   return ids;
 }

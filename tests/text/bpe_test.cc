@@ -101,7 +101,7 @@ TEST(Bpe, TakesTheLaterOfTwoMergesOfAPair) {
 
 TEST(Bpe, NamesAByteWithoutAToken) {
   std::array<int32_t, 256> ids = ByteIds();
-  ids[0xE9] = kNoToken;
+  ids[0xE9] = kNoTokenId;
   const Bpe bpe(ids, {});
   EXPECT_THROW(Encode(bpe, "caf\xE9"), Error);
 }
