@@ -39,7 +39,7 @@ std::string ResultFields::Append(const JsonRecord& record, const OrderedJson& va
 std::optional<std::string> ResultFields::ErrorIn(const std::string& line) const {
   // A quote inside a string has a backslash before it, so that this begins a field; one of an inner
   // object does not end the line.
-  const std::string begin = "," + ToText(OrderedJson(prefix_ + kErrorField)) + ":\"";
+  const std::string begin = fmt::format(",{}:\"", ToText(OrderedJson(prefix_ + kErrorField)));
   const size_t found = line.rfind(begin);
   const size_t end = line.find_last_not_of(" \t\r\n}");
   if (found == std::string::npos || end == std::string::npos) return std::nullopt;

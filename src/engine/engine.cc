@@ -321,7 +321,7 @@ void Engine::Deliver(int64_t id, std::span<const int32_t> tokens) {
   bool finished = sequence->generated == request.max_tokens;
   if (request.stop_at_eos) {
     const auto eos = std::find_if(fresh.begin(), fresh.end(),
-                                  [&](int32_t id) { return model_->config().EndsText(id); });
+                                  [&](int32_t token) { return model_->config().EndsText(token); });
     if (eos != fresh.end()) {
       fresh = fresh.first(static_cast<size_t>(eos - fresh.begin()));
       finished = true;
