@@ -59,6 +59,12 @@ bool IsLink(const std::filesystem::path& path) {
   return std::filesystem::is_symlink(path, ignored);
 }
 
+// Whether a link leads where its text says. Those in /proc lead to what they stand for, such as the
+// pipe that another process has open.
+bool IsToBeFollowed(const std::filesystem::path& file) {
+  return IsLink(file) && !file.native().starts_with("/proc/");
+}
+
 // What stands at `file`; nothing for a link that is to be followed.
 std::optional<OutputTarget> Classify(const std::string& path, const std::filesystem::path& file) {
   struct stat status = {};
@@ -73,8 +79,8 @@ std::optional<OutputTarget> Classify(const std::string& path, const std::filesys
           "{}: is a socket; a file, a pipe or a device is wanted", path);
   OutputTarget target = {OutputKind::kStream, file.string()};
   target.is_pipe = S_ISFIFO(status.st_mode);
+  if (IsToBeFollowed(file)) return std::nullopt;
   if (!S_ISREG(status.st_mode)) return target;
-  if (IsLink(file)) return std::nullopt;
   target.kind = OutputKind::kFile;
   target.mode = status.st_mode & 07777;
   target.owner = status.st_uid;

@@ -37,7 +37,9 @@ class AgreementTest : public ::testing::TestWithParam<std::string> {
 
   // Random ids; the first tokens of every sequence but one are padding.
   ForwardInput Input() const {
-    ForwardInput input = {kBatch, kUnits, {}, {}, {}};
+    ForwardInput input;
+    input.batch = kBatch;
+    input.units = kUnits;
     Random random(7);
     for (int64_t i = 0; i < kBatch; ++i) {
       for (int64_t j = 0; j < kUnits * Length(); ++j) {

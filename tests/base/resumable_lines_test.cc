@@ -20,7 +20,7 @@ using testing::Not;
 class ResumableLinesTest : public testing::Test {
  protected:
   void SetUp() override {
-    directory_ = testing::TempDir() + "/resumable-lines-test-" + std::to_string(getpid());
+    directory_ = testing::TempDir() + "resumable-lines-test-" + std::to_string(getpid());
     std::filesystem::create_directories(directory_);
     path_ = Path("out");
   }

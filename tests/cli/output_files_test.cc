@@ -66,7 +66,7 @@ class OutputFilesTest : public ProgramTest {
          Path("data/piqa_val.jsonl"), ""},
         {"eval --threads 1 --loss --data " + Path("tokens") + " " + block, "--json",
          Path("tokens.idx"), ""},
-        {"eval --threads 1 --needle --lengths 64 --samples 1 --data " + Path("text") + " " + block,
+        {"eval --threads 1 --needle --lengths 160 --samples 1 --data " + Path("text") + " " + block,
          "--plot", Path("text"), ".svg"},
         {"eval --threads 1 --loss-by-position --data " + Path("text") + " " + block, "--json",
          block + "/config.json", ""},
@@ -172,8 +172,7 @@ TEST_F(OutputFilesTest, EveryCommandWritesThroughLinksAndLeavesThem) {
   std::filesystem::permissions(Path("elsewhere/model"), std::filesystem::perms(0700));
   EXPECT_EQ(Run(convert + "f32 --force").exit_code, 0);
   EXPECT_TRUE(std::filesystem::is_symlink(Path("link")));
-  EXPECT_EQ(ReadFile(Path("elsewhere/model/model.safetensors")),
-            ReadFile(Path("block/model.safetensors")));
+  EXPECT_NE(ReadFile(Path("elsewhere/model/model.safetensors")).find("\"F32\""), std::string::npos);
   EXPECT_EQ(std::filesystem::status(Path("elsewhere/model")).permissions(),
             std::filesystem::perms(0700));
 }

@@ -35,7 +35,8 @@ class PrepareCommandTest : public ::testing::Test {
 
   // Runs the command and returns what it writes to standard output.
   std::string Run(std::vector<std::string> arguments) const {
-    arguments.insert(arguments.begin(), {"prepare", "--tokenizer", directory_ + "tokenizer.json"});
+    arguments.insert(arguments.begin(),
+                     {"prepare", "--force", "--tokenizer", directory_ + "tokenizer.json"});
     CLI::App app;
     AddPrepareCommand(app);
     std::ranges::reverse(arguments);  // as CLI11 takes a vector

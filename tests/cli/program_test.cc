@@ -258,9 +258,9 @@ TEST_F(ProgramTest, SpecialTokensOfAPromptCanBeText) {
 TEST_F(ProgramTest, PipesAreRead) {
   WriteFileAtomically(Path("in.jsonl"), "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
   const auto documents = [&](const std::string& before, const std::string& input) {
-    const Outcome outcome = Run(
-        "prepare --tokenizer " + Path("block") + " --json --output " + Path("tokens") + " " + input,
-        false, before);
+    const Outcome outcome = Run("prepare --force --tokenizer " + Path("block") +
+                                    " --json --output " + Path("tokens") + " " + input,
+                                false, before);
     return ParseJson(outcome.output, outcome.output)["documents"].get<int>();
   };
   const std::string cat = "cat " + Path("in.jsonl") + " | ";

@@ -132,7 +132,8 @@ TEST_F(TokenizerCommand, TrainsFromCompressedAndRenamedLines) {
   lines += lines;  // what occurs twice is learned
   WriteFileAtomically(directory_ + "/b.NDJSON", lines);
   const std::string output = directory_ + "/ndjson";
-  const std::vector<std::string> train = {"train", "--vocab-size", "280", "--output", output};
+  const std::vector<std::string> train = {"train", "--force",  "--vocab-size",
+                                          "280",   "--output", output};
   std::vector<std::string> arguments = train;
   arguments.push_back(directory_ + "/b.NDJSON");
   Run(arguments, "");
@@ -147,8 +148,8 @@ TEST_F(TokenizerCommand, TrainingTakesSpecialTokensForTextUnlessAsked) {
   for (int i = 0; i < 9; ++i) text += "ab<|endoftext|>";
   WriteFileAtomically(directory_ + "/special.txt", text);
   const std::string output = directory_ + "/special";
-  std::vector<std::string> train = {"train",    "--vocab-size", "300",
-                                    "--output", output,         directory_ + "/special.txt"};
+  std::vector<std::string> train = {
+      "train", "--force", "--vocab-size", "300", "--output", output, directory_ + "/special.txt"};
   testing::internal::CaptureStdout();
   Run(train, "");
   EXPECT_THAT(testing::internal::GetCapturedStdout(),

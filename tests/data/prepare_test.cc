@@ -130,6 +130,7 @@ TEST_F(PrepareTest, InfoOfOtherTokensIsRefused) {
 TEST_F(PrepareTest, FilesDoNotDependOnThreads) {
   AddNumberedInput(500);
   options_.validation_fraction = 0.1;
+  options_.force = true;
   std::vector<std::vector<std::string>> contents;
   for (const int threads : {1, 2, 7}) {
     options_.threads = threads;

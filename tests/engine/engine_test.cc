@@ -175,7 +175,7 @@ TEST_P(EngineTest, AnyOfSeveralIdsEndsAText) {
   ModelConfig config = model_->config();
   config.eos_token_id = config.vocab_size - 1;
   config.other_eos_token_ids = {endless[30], endless[6]};
-  model_ = MakeTinyModel(config);
+  model_ = MakeTinyModel(config, NumberType::kInt8);
   GenerationRequest request = Request(prompt, 40);
   request.stop_at_eos = true;
   const auto end =

@@ -227,7 +227,10 @@ TEST_F(TextGeneratorTest, ATextThatFailsEndsAlone) {
   for (const ModelConfig& config : {TinyTextConfig(), TinyVanillaTextConfig()}) {
     WriteTinyModel(directory_, config, 3, /*overflowing_id=*/'Z' + 1);
     options_.temperature = 0;
-    TextGenerator generator = Load();
+    GeneratorOptions in_f32;  // whose tables hold what overflows later
+    in_f32.dtype = "f32";
+    in_f32.max_sequences = 4;
+    TextGenerator generator = TextGenerator::Load(directory_, in_f32);
     EXPECT_THROW(generator.Generate("aZ", options_), Error);
     const std::vector<std::string> prompts = {"a", "aZ", "b", "\xff", std::string(60, 'x'), "c"};
     size_t position = 0;

@@ -245,7 +245,7 @@ TEST(ReadItems, RollingTextsMustHoldSomethingToMeasure) {
 // What pandas and scrapers write.
 TEST(ReadItems, FieldsThatAreNotUsedMayHoldAnything) {
   const std::string other = R"(, "x": NaN, "y": "\ud83d", "z": [1e999]})";
-  EXPECT_EQ(ReadingError("d.ndjson", R"({"q": "x", "c": ["u", "v"], "a": 0)" + other), "");
+  EXPECT_EQ(ReadingError("d.ndjson", R"({"q": "x", "c": ["u", "v"], "a": 0)" + other), "no error");
   EXPECT_THAT(ReadingError("d.jsonl", R"({"q": "\ud83d", "c": ["u", "v"], "a": 0)" + other),
               AllOf(HasSubstr("d.jsonl:1: "), HasSubstr("a field was left out: "),
                     HasSubstr("q: byte 7 of the line: \\ud83d is half of a surrogate pair")));
@@ -254,7 +254,7 @@ TEST(ReadItems, FieldsThatAreNotUsedMayHoldAnything) {
   task.data_files = {
       folder.Write("d.jsonl", R"({"q": "\ud83d", "c": ["\udc00", "v"], "a": 0)" + other)};
   const std::vector<TaskItem> items = ReadItems(task, std::nullopt, InvalidUtf8::kReplace);
-  EXPECT_EQ(items[0].requests[0].context, "'\uFFFD'");
+  EXPECT_EQ(items[0].requests[0].context, "\uFFFD");
   EXPECT_EQ(items[0].requests[0].continuation, " \uFFFD");
 }
 

@@ -7,7 +7,7 @@
 namespace blockformer::train {
 namespace {
 
-constexpr double kTolerance = 1e-4;
+constexpr double kEvalLossTolerance = 1e-4;
 
 // Trains a few steps with the overrides and compares the last validation loss.
 void ExpectSameLoss(std::vector<std::string> overrides) {
@@ -32,12 +32,12 @@ void ExpectSameLoss(std::vector<std::string> overrides) {
       << ReadFile(folder.Path("eval.log"));
   const Json result = ReadJsonFile(folder.Path("loss.json"))["results"][0];
   EXPECT_NEAR(result["loss"].get<double>(), validation["validation_loss"].get<double>(),
-              kTolerance);
+              kEvalLossTolerance);
   const Json& by_position = validation["validation_loss_by_position"];
   ASSERT_EQ(result["loss_by_position"].size(), by_position.size());
   for (size_t i = 0; i < by_position.size(); ++i) {
     EXPECT_NEAR(result["loss_by_position"][i].get<double>(), by_position[i].get<double>(),
-                kTolerance)
+                kEvalLossTolerance)
         << i;
   }
 }
