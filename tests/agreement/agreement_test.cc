@@ -105,7 +105,7 @@ TEST_P(AgreementTest, Losses) {
   }
   const LossSums actual =
       ComputeLoss(*engine_model_, input, labels, Forward(*engine_model_, input));
-  const torch::IntArrayRef shape = {kBatch, kUnits * Length()};
+  const std::vector<int64_t> shape = {kBatch, kUnits * Length()};
   const train::TokenLoss expected = trained_model_->Loss(
       {IdsOf(input.ids, shape), MaskOf(input, shape).to(torch::kInt64), IdsOf(labels, shape)});
   EXPECT_EQ(actual.count, expected.count.item<int64_t>());

@@ -261,7 +261,8 @@ TEST_F(ConvertTest, RefusesOptionsThatDoNotApply) {
   options.trainer_yaml = "trainer.yaml";
   EXPECT_THAT(ErrorOf(options), HasSubstr("--config"));
   EXPECT_THAT(ErrorOf(Options("vanilla/model.safetensors", "x")), HasSubstr("its directory"));
-  std::filesystem::create_symlink("vanilla", Path("link"));
+  std::filesystem::create_directories(Path("there"));
+  std::filesystem::create_symlink("there", Path("link"));
   EXPECT_THAT(ErrorOf(Options("vanilla", "link")), HasSubstr("is there already"));
 }
 

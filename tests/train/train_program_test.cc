@@ -345,6 +345,7 @@ TEST(TrainProgram, AFullDiskAtAPeriodicCheckpointDoesNotEndTheRun) {
   const std::vector<Json> metrics = ReadMetrics(folder.Path("run"));
   int64_t step = 0;
   for (const Json& line : metrics) {
+    if (line.contains("validation_loss")) continue;
     ASSERT_EQ(line["step"], ++step);
   }
 }

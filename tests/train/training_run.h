@@ -126,7 +126,8 @@ class TrainerProcess {
     reaped_ = true;
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
   }
-  std::string Errors() const { return ReadFile(error_path_); }
+  // What it has written to standard error so far; nothing before it has begun.
+  std::string Errors() const { return FileExists(error_path_) ? ReadFile(error_path_) : ""; }
   pid_t pid() const { return pid_; }
 
  private:
