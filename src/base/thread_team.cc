@@ -128,12 +128,11 @@ class Team {
     StartWorkers(parts - 1);
     body_ = body;
     context_ = context;
-    for (int i = 0; i < parts; ++i) claimed_[i].store(false, std::memory_order_relaxed);
     left_.store(0, std::memory_order_relaxed);
     state_.store(State::Open(++job_, parts));
     const int wanted = std::min(parts - 1, static_cast<int>(workers_.size()));
     for (int i = 0; i < wanted; ++i) workers_[i]->Wake();
-    Work(0, parts);
+    Work(0, parts, job_);
     WaitForOthers(State::Joined(state_.fetch_and(~State::kOpen)));
     taken_.store(false, std::memory_order_release);
     return true;
@@ -170,13 +169,21 @@ class Team {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
+  // A part's last job that a thread has taken it of; a cache line of its own, since each thread
+  // begins with its own part.
+  struct alignas(64) Claim {
+    std::atomic<uint64_t> job = 0;
+  };
+
   // Takes parts until none is left, its own first.
-  void Work(int index, int parts) {
+  void Work(int index, int parts, uint64_t job) {
     const Inside inside;
     for (int i = 0; i < parts; ++i) {
       const int part = (index + i) % parts;
-      if (claimed_[part].load(std::memory_order_relaxed) ||
-          claimed_[part].exchange(true, std::memory_order_relaxed)) {
+      std::atomic<uint64_t>& claim = claims_[part].job;
+      uint64_t before = claim.load(std::memory_order_relaxed);
+      if (before == job ||
+          !claim.compare_exchange_strong(before, job, std::memory_order_relaxed)) {
         continue;
       }
       current_part = part;
@@ -199,7 +206,7 @@ class Team {
       seen = State::Job(state);
       while (State::IsOpen(state) && State::Job(state) == seen && index < State::Parts(state)) {
         if (!state_.compare_exchange_weak(state, state + 1)) continue;
-        Work(index, State::Parts(state));
+        Work(index, State::Parts(state), seen);
         left_.fetch_add(1);
         if (caller_sleeps_.load()) left_.notify_one();
         break;
@@ -229,11 +236,11 @@ class Team {
   uint64_t job_ = 0;
   bool failed_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
-  // Of the job, for those that have joined it.
+  std::array<Claim, kMaxThreads> claims_ = {};
+  // Of the job: in one cache line, which those that wait for it look at.
+  alignas(64) std::atomic<uint64_t> state_ = 0;
   void (*body_)(void*, int) = nullptr;
   void* context_ = nullptr;
-  std::array<std::atomic<bool>, kMaxThreads> claimed_ = {};
-  alignas(64) std::atomic<uint64_t> state_ = 0;
   alignas(64) std::atomic<int> left_ = 0;  // threads that joined the job and have left it
   std::atomic<bool> caller_sleeps_ = false;
 };
