@@ -16,7 +16,7 @@ help:
 	@echo "make test        builds and runs the fast tests; make test-slow the others;"
 	@echo "                 make test-isas on lesser instruction sets than the processor's best"
 	@echo "                 make cross-aarch64 the engine's for AArch64, in QEMU"
-	@echo "make test-asan   the fast tests with ASan, UBSan and LeakSanitizer; make test-asan-train the"
+	@echo "make test-asan   tests of FOLDERS with ASan, UBSan and LeakSanitizer; make test-asan-train the"
 	@echo "                 trainer's; make test-tsan those of what starts threads, with TSan"
 	@echo "make fuzz        looks for inputs that break what reads them, SECONDS=60 a target"
 	@echo "make soak        the engine under random requests, for SECONDS=600"
@@ -50,11 +50,13 @@ test-isas: build
 	CTEST="$(CTEST)" scripts/test_isas.sh
 
 test-asan test-asan-train: packages
+# FOLDERS="bench cli sweep" tests the others, which take longer to compile than all of these.
 test-asan: BUILD := build/asan
+test-asan: FOLDERS ?= base config text checkpoint data kernels engine eval
 test-asan:
 	cmake --preset asan
-	$(NINJA)
-	$(CTEST) --label-exclude slow
+	$(NINJA) --target $(FOLDERS:%=%_test)
+	$(CTEST) --label-exclude slow --tests-regex "^($$(echo $(FOLDERS) | tr ' ' '|'))\."
 
 # libtorch is not instrumented: errors of the trainer's own code are found, and those inside are not.
 test-asan-train: BUILD := build/asan-train

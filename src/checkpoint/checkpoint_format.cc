@@ -85,10 +85,11 @@ std::string FindTrainerYaml(const std::string& source) {
   const std::vector<std::string> files = YamlFilesIn(directory);
   Require(!files.empty(), ErrorCode::kNotFound,
           "{}: there is no trainer YAML beside the weights; name it with --config", directory);
-  Require(files.size() == 1, ErrorCode::kInvalidArgument,
-          "{}: there are several YAML files, {} and {} among them; name the trainer's with "
-          "--config",
-          directory, files[0], files[1]);
+  if (files.size() > 1) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: there are several YAML files, {} and {} among them; name the trainer's with --config",
+         directory, files[0], files[1]);
+  }
   return files[0];
 }
 
