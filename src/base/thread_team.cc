@@ -182,8 +182,7 @@ class Team {
       const int part = (index + i) % parts;
       std::atomic<uint64_t>& claim = claims_[part].job;
       uint64_t before = claim.load(std::memory_order_relaxed);
-      if (before == job ||
-          !claim.compare_exchange_strong(before, job, std::memory_order_relaxed)) {
+      if (before == job || !claim.compare_exchange_strong(before, job, std::memory_order_relaxed)) {
         continue;
       }
       current_part = part;

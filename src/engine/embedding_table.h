@@ -14,8 +14,8 @@ namespace blockformer {
 class EmbeddingTable {
  public:
   EmbeddingTable() = default;  // empty
-  // Reads the parameter `name` [vocab, width]. Throws Error(kUnsupported) that names it if f16 is to
-  // keep a number that is too large.
+  // Reads the parameter `name` [vocab, width]. Throws Error(kUnsupported) that names it if f16 is
+  // to keep a number that is too large.
   EmbeddingTable(const ReadWeights& read, const std::string& name, int64_t width);
 
   // Copies the rows of `count` ids, which must be in [0, vocab): out [count, width].

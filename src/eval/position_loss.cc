@@ -116,7 +116,8 @@ void CheckPositionLossOptions(const PositionLossOptions& options, const ModelCon
   Require(options.bins >= 1 && options.bins <= most, ErrorCode::kInvalidArgument,
           "--bins: {} is out of range; 1 to {} is wanted", options.bins, most);
   Require(options.max_windows.value_or(1) >= 1, ErrorCode::kInvalidArgument,
-          "--limit: {} is out of range; at least 1 window is wanted", options.max_windows.value_or(1));
+          "--limit: {} is out of range; at least 1 window is wanted",
+          options.max_windows.value_or(1));
 }
 
 PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,

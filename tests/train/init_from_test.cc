@@ -93,8 +93,8 @@ TEST(InitFrom, RefusesWeightsThatAreNotFinite) {
   std::string bytes = ReadFile(path);
   std::fill_n(bytes.end() - 4, 4, '\xff');  // the last value of the last tensor: a NaN
   WriteFileAtomically(path, bytes);
-  EXPECT_THAT(ErrorOf(folder.Read({"init_from=" + folder.Path("damaged"),
-                                   "output=" + folder.Path("second")})),
+  EXPECT_THAT(ErrorOf(folder.Read(
+                  {"init_from=" + folder.Path("damaged"), "output=" + folder.Path("second")})),
               AllOf(HasSubstr(folder.Path("damaged") + ": tensor "), HasSubstr("nan")));
 }
 
