@@ -52,7 +52,7 @@ test-isas: build
 test-asan test-asan-train: packages
 # FOLDERS="bench cli sweep" tests the others, which take longer to compile than all of these.
 test-asan: BUILD := build/asan
-test-asan: FOLDERS ?= base config text checkpoint data kernels engine eval
+test-asan: FOLDERS ?= base config text checkpoint data kernels cpu engine eval
 test-asan:
 	cmake --preset asan
 	$(NINJA) --target $(FOLDERS:%=%_test)
@@ -69,8 +69,8 @@ test-tsan: BUILD := build/tsan
 test-tsan:
 	@scripts/install_packages.sh build clang
 	cmake --preset tsan
-	$(NINJA) --target base_test engine_test eval_test cli_test
-	$(CTEST) --tests-regex '^(base|engine|eval|cli)\.'
+	$(NINJA) --target base_test cpu_test engine_test eval_test cli_test
+	$(CTEST) --tests-regex '^(base|cpu|engine|eval|cli)\.'
 
 fuzz: BUILD := build/fuzz
 fuzz: SECONDS ?= 60
@@ -90,8 +90,8 @@ cross-aarch64:
 	@scripts/install_packages.sh build cross
 	@scripts/make_sysroot.sh arm64 $(BUILD)/sysroot
 	cmake --preset cross-aarch64
-	$(NINJA) --target base_test kernels_test engine_test
-	$(CTEST) --tests-regex '^(base|kernels|engine)\.'
+	$(NINJA) --target base_test kernels_test cpu_test engine_test
+	$(CTEST) --tests-regex '^(base|kernels|cpu|engine)\.'
 
 check-lm-eval: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

@@ -22,14 +22,15 @@ FOLDERS = {
     "checkpoint": ["base", "config", "text"],
     "data": ["base", "config", "text", "checkpoint"],
     "kernels": ["base"],
-    "engine": ["base", "config", "text", "checkpoint", "data", "kernels"],
-    "eval": ["base", "config", "text", "checkpoint", "data", "kernels", "engine"],
-    "server": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
+    "cpu": ["base", "config", "text", "checkpoint", "kernels"],
+    "engine": ["base", "config", "text", "checkpoint", "data", "kernels", "cpu"],
+    "eval": ["base", "config", "text", "checkpoint", "data", "kernels", "cpu", "engine"],
+    "server": ["base", "config", "text", "checkpoint", "data", "kernels", "cpu", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data"],
     "sweep": ["base", "config"],
-    "bench": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval"],
-    "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "engine", "eval", "server",
-            "sweep", "bench"],
+    "bench": ["base", "config", "text", "checkpoint", "data", "kernels", "cpu", "engine", "eval"],
+    "cli": ["base", "config", "text", "checkpoint", "data", "kernels", "cpu", "engine", "eval",
+            "server", "sweep", "bench"],
 }
 
 # Headers that a folder may not include although they lie in an allowed one.

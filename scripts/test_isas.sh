@@ -17,4 +17,4 @@ if ! has avx512f; then
   exit
 fi
 BLOCKFORMER_ISA=avx2 $CTEST --label-exclude slow \
-  --tests-regex '^(kernels|engine|eval|bench|cli|train|golden\.(engine|eval|train))\.'
+  --tests-regex '^(kernels|cpu|engine|eval|bench|cli|train|golden\.(engine|eval|train))\.'

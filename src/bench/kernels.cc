@@ -16,8 +16,8 @@
 #include "bench/build_info.h"
 #include "bench/machine_speed.h"
 #include "checkpoint/quantize.h"
-#include "engine/kv_cache.h"
-#include "engine/weights.h"
+#include "cpu/kv_cache.h"
+#include "cpu/weights.h"
 #include "kernels/attention.h"
 #include "kernels/gemm.h"
 

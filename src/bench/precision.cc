@@ -10,8 +10,8 @@
 #include "bench/cost.h"
 #include "bench/outliers.h"
 #include "checkpoint/model_directory.h"
+#include "cpu/weights.h"
 #include "data/token_file.h"
-#include "engine/weights.h"
 #include "eval/validation_loss.h"
 
 namespace blockformer {

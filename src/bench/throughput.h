@@ -8,7 +8,7 @@
 
 #include "bench/cost.h"
 #include "bench/decode_plan.h"
-#include "engine/model.h"
+#include "cpu/model.h"
 
 namespace blockformer {
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "engine/forward.h"
-#include "engine/model.h"
-#include "engine/weights.h"
+#include "cpu/forward.h"
+#include "cpu/model.h"
+#include "cpu/weights.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "blockformer/error.h"
-#include "engine/model.h"
-#include "engine/sampler.h"
+#include "cpu/model.h"
+#include "cpu/sampler.h"
 #include "engine/scheduler.h"
 
 namespace blockformer {

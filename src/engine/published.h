@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/model.h"
+#include "cpu/model.h"
 
 namespace blockformer {
 

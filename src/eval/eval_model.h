@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/number_type.h"
-#include "engine/model.h"
+#include "cpu/model.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {

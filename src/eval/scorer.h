@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model.h"
+#include "cpu/model.h"
 #include "eval/score_batch.h"
 
 namespace blockformer {

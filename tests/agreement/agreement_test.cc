@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "cpu/forward.h"
 #include "engine/engine.h"
-#include "engine/forward.h"
-#include "tests/engine/tiny_model.h"
+#include "tests/cpu/tiny_model.h"
 #include "train/block_model.h"
 #include "train/generate.h"
 #include "train/vanilla_model.h"

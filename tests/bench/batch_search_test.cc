@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
 namespace {

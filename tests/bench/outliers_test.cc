@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/forward.h"
-#include "tests/engine/tiny_model.h"
+#include "cpu/forward.h"
+#include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
 namespace {

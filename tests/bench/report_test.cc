@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "bench/plot.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/sanity_check.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
 namespace {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
 

@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "engine/forward.h"
-#include "tests/engine/tiny_model.h"
+#include "cpu/forward.h"
+#include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
 namespace {

@@ -6,9 +6,9 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "cpu/forward.h"
 #include "engine/engine.h"
-#include "engine/forward.h"
-#include "tests/engine/tiny_model.h"
+#include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "base/parallel.h"
 #include "blockformer/error.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/gnuplot.h"
 #include "engine/engine.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
 namespace {

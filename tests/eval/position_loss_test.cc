@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/program.h"
 #include "base/random.h"
-#include "tests/engine/tiny_model_directory.h"
+#include "tests/cpu/tiny_model_directory.h"
 #include "tests/eval/score_by_forward.h"
 
 namespace blockformer {

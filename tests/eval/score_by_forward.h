@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/forward.h"
+#include "cpu/forward.h"
 #include "eval/score_batch.h"
 
 namespace blockformer {

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "tests/engine/tiny_model.h"
+#include "tests/cpu/tiny_model.h"
 #include "tests/eval/score_by_forward.h"
 
 namespace blockformer {

@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "cpu/forward.h"
 #include "engine/engine.h"
-#include "engine/forward.h"
 #include "engine/published.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/golden_model.h"

@@ -12,7 +12,7 @@
 
 #include "checkpoint/model_directory.h"
 #include "config/parameters.h"
-#include "engine/model.h"
+#include "cpu/model.h"
 #include "tests/golden/golden_file.h"
 
 namespace blockformer {

@@ -27,7 +27,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "engine/engine.h"
-#include "tests/engine/tiny_model.h"
+#include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
 namespace {

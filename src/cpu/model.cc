@@ -1,0 +1,58 @@
+#include "cpu/model.h"
+
+#include <cmath>
+
+#include "checkpoint/model_directory.h"
+#include "checkpoint/quantize.h"
+#include "config/parameters.h"
+
+namespace blockformer {
+namespace {
+
+// T5's head is its table, before which hidden states are divided by the root of their width.
+PackedLinear PackT5Head(const ModelConfig& config, const ReadWeights& read) {
+  const int64_t width = config.TokenDecoderWidth();
+  std::vector<float> table = read(kT5Table);
+  const float scale = 1 / std::sqrt(static_cast<float>(width));
+  for (float& value : table) value *= scale;
+  if (read.type == NumberType::kInt8) {
+    return PackInt8(Quantize(kT5Table, table, config.vocab_size, width, {}), {});
+  }
+  return PackedLinear(table.data(), nullptr, config.vocab_size, width, read.type);
+}
+
+PackedLinear PackHead(const ModelConfig& config, const ReadWeights& read) {
+  if (config.kind == ModelKind::kVanilla) {
+    return PackLinear(read, "embed_out", config.vocab_size, config.decoder.hidden_size,
+                      Bias::kAbsent);
+  }
+  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
+    return PackT5Head(config, read);
+  }
+  return PackLinear(read, "token_decoder.embed_out", config.vocab_size, config.TokenDecoderWidth(),
+                    Bias::kAbsent);
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, const ReadWeights& read)
+    : config_(config),
+      weight_type_(read.type),
+      embedder_(config, read),
+      decoder_(config.decoder, DecoderPrefix(config), read),
+      head_(PackHead(config, read)) {
+  if (is_block()) token_decoder_.emplace(config, read);
+}
+
+std::shared_ptr<const Model> Model::Load(const std::string& directory,
+                                         std::optional<NumberType> type) {
+  const ModelConfig config = ReadModelConfig(directory);
+  return std::make_shared<const Model>(config, WeightsFromDirectory(directory, config, type));
+}
+
+std::shared_ptr<const Model> Model::Random(const ModelConfig& config, uint64_t seed,
+                                           NumberType type) {
+  return std::make_shared<const Model>(config, RandomWeights(config, seed, type));
+}
+
+}  // namespace blockformer

@@ -1,0 +1,95 @@
+#ifndef BLOCKFORMER_CPU_TOKEN_DECODER_H_
+#define BLOCKFORMER_CPU_TOKEN_DECODER_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "config/model_config.h"
+#include "cpu/embedding_table.h"
+#include "cpu/neox_stack.h"
+#include "cpu/t5_stack.h"
+#include "cpu/weights.h"
+
+namespace blockformer {
+
+// Which rotary positions the token decoder uses while it generates.
+enum class PositionRule {
+  kTrained,  // as in training: prefix vectors at 0..X-1, token t_k at X-1+k
+  // As the published generate() does: with more than one prefix vector, all of them at 0 and token
+  // t_k at k.
+  kPublished,
+};
+
+// Writes the next token of each block, from what the output head reads: hidden [blocks, width] ->
+// ids [blocks]. `step` is the position in the block.
+using ChooseTokens = std::function<void(int64_t step, const float* hidden, int32_t* ids)>;
+
+// The cache of the blocks in flight and scratch memory; grows with the number of blocks. Not
+// thread-safe.
+class TokenDecoderState {
+ private:
+  friend class TokenDecoder;
+
+  // One of them, as the decoder's stack.
+  std::optional<LocalState> neox_;
+  std::optional<T5State> t5_;
+  std::vector<int32_t> pages_;  // T5: page i belongs to block i
+  std::vector<AttentionRow> t5_rows_;
+  std::vector<int32_t> rotary_positions_;
+  std::vector<uint8_t> key_mask_;  // [blocks, positions]
+  std::vector<float> vectors_;     // that the context embeddings were expanded to
+  std::vector<float> x_;
+};
+
+// Generates the tokens of a block from its context embedding alone, which is expanded to several
+// vectors. The inputs are a lead and the tokens before the one to predict; the last position of the
+// lead predicts the first token. With a prefix, the lead is the vectors; otherwise it is the begin
+// token, and either each input has its vector added or all attend to the vectors. Immutable; safe
+// to use from several threads, each with its own state.
+class TokenDecoder {
+ public:
+  TokenDecoder(const ModelConfig& config, const ReadWeights& read);
+
+  // contexts [blocks, decoder hidden] -> ids [blocks, L], of which the first `steps` are written.
+  void Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
+                const ChooseTokens& choose, TokenDecoderState* state, int32_t* ids) const;
+
+  // What the output head reads to predict given tokens: returns hidden [blocks, L, width], in
+  // `state`, for each token of ids [blocks, L] given its context and the tokens before it. mask
+  // [blocks, L] is 0 on padding, which no token sees, but which itself attends to the lead: the
+  // token behind it is predicted from there.
+  const float* Score(const float* contexts, int64_t blocks, const int32_t* ids, const uint8_t* mask,
+                     TokenDecoderState* state) const;
+
+ private:
+  int64_t num_positions() const { return lead_ + config_.block_length - 1; }
+  // Makes room for the blocks' positions, and tells the stack their contexts.
+  void Begin(const float* contexts, int64_t blocks, PositionRule rule,
+             TokenDecoderState* state) const;
+  // Expands contexts to vectors [blocks, prefix_length, hidden].
+  void Expand(const float* contexts, int64_t blocks, float* vectors) const;
+  // Writes the input at a position, `token` being what stands there behind the lead; `vectors` are
+  // those of its block.
+  void WriteInput(const float* vectors, int64_t position, int32_t token, float* x) const;
+  // Runs the positions [first, first + count) of all blocks, whose inputs are in state->x_, through
+  // the stack and the final normalisation. Then state->x_ is [blocks, wanted, width] of the last
+  // `wanted` of them; all but the lead of a prefix are wanted.
+  void RunStack(int64_t blocks, int64_t first, int64_t count, int64_t wanted, bool is_masked,
+                TokenDecoderState* state) const;
+  int64_t RotaryPosition(int64_t position, PositionRule rule) const;
+
+  ModelConfig config_;
+  int64_t width_;
+  int64_t lead_;                           // inputs before the first token
+  std::optional<PackedLinear> expansion_;  // [prefix_length * hidden, decoder hidden]
+  EmbeddingTable table_;                   // [vocab, width]
+  // One of them.
+  std::optional<NeoxStack> neox_;
+  std::optional<T5Stack> t5_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_CPU_TOKEN_DECODER_H_

@@ -1,0 +1,131 @@
+#include "cpu/weights.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "checkpoint/model_directory.h"
+#include "config/parameters.h"
+#include "kernels/attention.h"
+#include "kernels/int8_gemm.h"
+
+namespace blockformer {
+
+ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
+                                 std::optional<NumberType> type) {
+  const auto weights = std::make_shared<const ModelWeights>(directory, config);
+  ReadWeights read;
+  read.floats = [weights](const std::string& name) { return weights->Floats(name); };
+  read.type = type.value_or(weights->is_int8() ? NumberType::kInt8 : NumberType::kF32);
+  if (weights->is_int8()) {
+    read.int8 = [weights](const std::string& name) { return weights->GetInt8(name); };
+  } else {
+    read.int8 = ModelQuantizer(config, read.floats);
+  }
+  return read;
+}
+
+ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed, NumberType type) {
+  const auto specs = std::make_shared<std::map<std::string, ParameterSpec>>();
+  for (const ParameterSpec& spec : ListParameters(config)) specs->emplace(spec.name, spec);
+  const auto draw = [specs, seed](const std::string& name) {
+    const auto found = specs->find(name);
+    Require(found != specs->end(), ErrorCode::kInternal, "there is no parameter {}", name);
+    const ParameterSpec& spec = found->second;
+    std::vector<float> values(static_cast<size_t>(spec.NumElements()),
+                              static_cast<float>(spec.init_constant));
+    if (spec.init_stddev == 0) return values;
+    Random random(seed ^ std::hash<std::string>()(name));
+    for (float& value : values) value = static_cast<float>(random.Normal() * spec.init_stddev);
+    if (spec.init_zero_row >= 0) {
+      std::fill_n(values.begin() + spec.init_zero_row * spec.shape[1], spec.shape[1], 0.0F);
+    }
+    return values;
+  };
+  return {draw, type, ModelQuantizer(config, draw)};
+}
+
+namespace {
+
+std::vector<float> ReadBias(const ReadWeights& read, const std::string& name, Bias bias) {
+  return bias == Bias::kPresent ? read(name + ".bias") : std::vector<float>();
+}
+
+PackedLinear PackFloats(const std::vector<float>& weights, const std::vector<float>& bias,
+                        int64_t out, int64_t in, NumberType type) {
+  return PackedLinear(weights.data(), bias.empty() ? nullptr : bias.data(), out, in, type);
+}
+
+// Puts the layers' rows of `size` values a head head by head: for each head those of the first
+// layer, then of the second, and so on.
+template <typename T>
+std::vector<T> InterleaveHeads(const std::vector<std::vector<T>>& layers, int64_t num_heads,
+                               int64_t size) {
+  std::vector<T> result;
+  for (int64_t head = 0; head < num_heads; ++head) {
+    for (const std::vector<T>& layer : layers) {
+      const auto begin = layer.begin() + head * size;
+      result.insert(result.end(), begin, begin + size);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+PackedLinear PackInt8(const Int8Linear& linear, const std::vector<float>& bias) {
+  Require(linear.in <= kMaxInt8Inputs, ErrorCode::kUnsupported,
+          "a layer of {} inputs cannot have int8 weights; at most {} are supported", linear.in,
+          kMaxInt8Inputs);
+  return PackedLinear(linear.values.data(), linear.scales.data(), linear.input_scales.data(),
+                      bias.empty() ? nullptr : bias.data(), linear.out, linear.in);
+}
+
+PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,
+                        Bias bias) {
+  const std::vector<float> biases = ReadBias(read, name, bias);
+  if (read.type == NumberType::kInt8) return PackInt8(read.int8(name), biases);
+  return PackFloats(read(name + ".weight"), biases, out, in, read.type);
+}
+
+PackedLinear PackHeads(const ReadWeights& read, const std::vector<std::string>& names,
+                       int64_t num_heads, int64_t head_size, int64_t in, Bias bias) {
+  std::vector<std::vector<float>> biases;
+  for (const std::string& name : names) {
+    if (bias == Bias::kPresent) biases.push_back(read(name + ".bias"));
+  }
+  const std::vector<float> packed_bias = InterleaveHeads(biases, num_heads, head_size);
+  const int64_t out = static_cast<int64_t>(names.size()) * num_heads * head_size;
+  if (read.type == NumberType::kInt8) {
+    std::vector<std::vector<int8_t>> values;
+    std::vector<std::vector<float>> scales;
+    Int8Linear packed = {out, in, {}, {}, {}};
+    for (const std::string& name : names) {
+      Int8Linear linear = read.int8(name);
+      values.push_back(std::move(linear.values));
+      scales.push_back(std::move(linear.scales));
+      packed.input_scales = std::move(linear.input_scales);  // 1, the same for all
+    }
+    packed.values = InterleaveHeads(values, num_heads, head_size * in);
+    packed.scales = InterleaveHeads(scales, num_heads, head_size);
+    return PackInt8(packed, packed_bias);
+  }
+  std::vector<std::vector<float>> weights;
+  for (const std::string& name : names) weights.push_back(read(name + ".weight"));
+  return PackFloats(InterleaveHeads(weights, num_heads, head_size * in), packed_bias, out, in,
+                    read.type);
+}
+
+void CheckHeadSize(const std::string& part, int64_t head_size) {
+  Require(head_size <= kMaxHeadSize, ErrorCode::kUnsupported,
+          "{}: heads of {} dimensions are not supported; at most {} are", part, head_size,
+          kMaxHeadSize);
+}
+
+NormWeights ReadNorm(const ReadWeights& read, const std::string& name) {
+  return {read(name + ".weight"), read(name + ".bias")};
+}
+
+}  // namespace blockformer

@@ -1,0 +1,137 @@
+#include "cpu/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+// Frequencies of the ids over many draws.
+std::map<int32_t, double> Frequencies(const SamplingOptions& options,
+                                      const std::vector<float>& logits, int draws = 20'000) {
+  std::map<int32_t, double> counts;
+  for (int i = 0; i < draws; ++i) {
+    std::vector<float> copy = logits;
+    counts[SampleToken({&options, 1, static_cast<uint64_t>(i)}, copy)] += 1.0 / draws;
+  }
+  return counts;
+}
+
+// Logits whose probabilities are 0.5, 0.25, 0.125 and 0.125.
+const std::vector<float> kLogits = {std::log(4.0f), std::log(2.0f), 0.0f, 0.0f};
+
+TEST(SamplerTest, ZeroTemperatureTakesTheMostLikely) {
+  std::vector<float> logits = {1, 3, 2};
+  const SamplingOptions options;
+  EXPECT_EQ(SampleToken({&options}, logits), 1);
+}
+
+// Their inverses are infinite as f32.
+TEST(SamplerTest, TemperaturesNextToZeroTakeTheMostLikely) {
+  for (const double temperature : {1e-5, 1e-7, 1e-40, 5e-324}) {
+    for (const double top_p : {1.0, 0.9}) {
+      SamplingOptions options;
+      options.temperature = temperature;
+      options.top_p = top_p;
+      ValidateSampling(options);
+      for (std::vector<float> logits : {std::vector<float>{-3, -1, -2}, {1, 3, 2}, {0, 1e-3F}}) {
+        EXPECT_EQ(SampleToken({&options}, logits), 1) << temperature;
+      }
+    }
+  }
+}
+
+TEST(SamplerTest, DrawsWithTheProbabilitiesOfTheSoftmax) {
+  SamplingOptions options;
+  options.temperature = 1;
+  auto frequencies = Frequencies(options, kLogits);
+  EXPECT_NEAR(frequencies[0], 0.5, 0.02);  // five standard errors
+  EXPECT_NEAR(frequencies[1], 0.25, 0.02);
+  EXPECT_NEAR(frequencies[2], 0.125, 0.02);
+  EXPECT_NEAR(frequencies[3], 0.125, 0.02);
+  options.temperature = 0.5;  // squares the ratios: 16 to 4 to 1 to 1
+  frequencies = Frequencies(options, kLogits);
+  EXPECT_NEAR(frequencies[0], 16.0 / 22, 0.02);
+}
+
+TEST(SamplerTest, FiltersKeepWhatTheySay) {
+  SamplingOptions options;
+  options.temperature = 1;
+  options.top_k = 2;
+  auto frequencies = Frequencies(options, kLogits);
+  EXPECT_EQ(frequencies.size(), 2U);
+  EXPECT_NEAR(frequencies[0], 2.0 / 3, 0.02);
+
+  options.top_k = 0;
+  options.top_p = 0.6;  // 0.5 alone does not reach it
+  frequencies = Frequencies(options, kLogits);
+  EXPECT_EQ(frequencies.size(), 2U);
+
+  options.top_p = 0.01;
+  EXPECT_EQ(Frequencies(options, kLogits).size(), 1U);
+
+  options.top_p = 1;
+  options.min_p = 0.4;  // a quarter is half as likely as the likeliest, an eighth a quarter
+  EXPECT_EQ(Frequencies(options, kLogits).size(), 2U);
+}
+
+TEST(SamplerTest, DependsOnItsKeyAlone) {
+  SamplingOptions options;
+  options.temperature = 1;
+  options.seed = 3;
+  const auto draw = [&](uint64_t stream, uint64_t position) {
+    std::vector<float> logits(1000, 0.0f);
+    return SampleToken({&options, stream, position}, logits);
+  };
+  const int32_t first = draw(1, 1);
+  EXPECT_EQ(first, draw(1, 1));
+  EXPECT_NE(first, draw(1, 2));
+  EXPECT_NE(first, draw(2, 1));
+  options.seed = 4;
+  EXPECT_NE(first, draw(1, 1));
+}
+
+TEST(SamplerTest, RepetitionPenaltyMovesSeenTokensDown) {
+  SamplingOptions options;
+  options.repetition_penalty = 2;
+  const std::vector<int32_t> history = {0, 2, 0};
+  std::vector<float> logits = {3, 2, -1};
+  EXPECT_EQ(SampleToken({&options, 0, 0, history}, logits), 1);
+  EXPECT_EQ(logits, (std::vector<float>{1.5f, 2, -2}));
+}
+
+TEST(SamplerTest, RefusesLogitsThatAreNoNumbers) {
+  for (const double temperature : {0.0, 1.0}) {
+    SamplingOptions options;
+    options.temperature = temperature;
+    for (const std::vector<float>& bad :
+         {std::vector<float>{0, NAN, 1}, std::vector<float>{NAN, NAN},
+          std::vector<float>{0, INFINITY}}) {
+      std::vector<float> logits = bad;
+      EXPECT_EQ(SampleToken({&options}, logits), kNoToken);
+    }
+  }
+}
+
+TEST(SamplerTest, RefusesImpossibleOptions) {
+  const auto refuse = [](auto change) {
+    SamplingOptions options;
+    change(options);
+    EXPECT_THROW(ValidateSampling(options), Error);
+  };
+  ValidateSampling({});
+  refuse([](auto& o) { o.temperature = -1; });
+  refuse([](auto& o) { o.temperature = NAN; });
+  refuse([](auto& o) { o.top_p = 0; });
+  refuse([](auto& o) { o.top_p = 1.5; });
+  refuse([](auto& o) { o.top_k = -1; });
+  refuse([](auto& o) { o.min_p = 2; });
+  refuse([](auto& o) { o.repetition_penalty = 0; });
+}
+
+}  // namespace
+}  // namespace blockformer
