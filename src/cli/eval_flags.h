@@ -8,7 +8,7 @@
 #include "base/number_type.h"
 #include "config/json.h"
 #include "data/corpus.h"
-#include "eval/scorer.h"
+#include "engine/scorer.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {

@@ -8,8 +8,8 @@
 
 #include "config/model_config.h"
 #include "data/corpus.h"
+#include "engine/scorer.h"
 #include "eval/eval_model.h"
-#include "eval/scorer.h"
 
 namespace blockformer {
 

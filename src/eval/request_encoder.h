@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "eval/score_batch.h"
+#include "engine/score_batch.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {

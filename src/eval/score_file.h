@@ -6,8 +6,8 @@
 
 #include "base/resumable_lines.h"
 #include "data/result_fields.h"
+#include "engine/scorer.h"
 #include "eval/eval_model.h"
-#include "eval/scorer.h"
 
 namespace blockformer {
 

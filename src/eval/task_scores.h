@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/scorer.h"
 #include "eval/eval_model.h"
-#include "eval/scorer.h"
 #include "eval/task.h"
 
 namespace blockformer {

@@ -15,7 +15,7 @@
 #include "base/program.h"
 #include "base/random.h"
 #include "tests/cpu/tiny_model_directory.h"
-#include "tests/eval/score_by_forward.h"
+#include "tests/engine/score_by_forward.h"
 
 namespace blockformer {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "eval/scorer.h"
+#include "engine/scorer.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/golden_model.h"
 

@@ -1,5 +1,5 @@
 // Scores in packed batches against one forward pass a request.
-#include "eval/scorer.h"
+#include "engine/scorer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "tests/cpu/tiny_model.h"
-#include "tests/eval/score_by_forward.h"
+#include "tests/engine/score_by_forward.h"
 
 namespace blockformer {
 namespace {

@@ -1,4 +1,4 @@
-#include "eval/score_batch.h"
+#include "engine/score_batch.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_EVAL_SCORE_BATCH_H_
-#define BLOCKFORMER_EVAL_SCORE_BATCH_H_
+#ifndef BLOCKFORMER_ENGINE_SCORE_BATCH_H_
+#define BLOCKFORMER_ENGINE_SCORE_BATCH_H_
 
 #include <cstdint>
 #include <span>
@@ -101,4 +101,4 @@ class ScoreBatch {
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_EVAL_SCORE_BATCH_H_
+#endif  // BLOCKFORMER_ENGINE_SCORE_BATCH_H_

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_TESTS_EVAL_SCORE_BY_FORWARD_H_
-#define BLOCKFORMER_TESTS_EVAL_SCORE_BY_FORWARD_H_
+#ifndef BLOCKFORMER_TESTS_ENGINE_SCORE_BY_FORWARD_H_
+#define BLOCKFORMER_TESTS_ENGINE_SCORE_BY_FORWARD_H_
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cpu/forward.h"
-#include "eval/score_batch.h"
+#include "engine/score_batch.h"
 
 namespace blockformer {
 
@@ -45,4 +45,4 @@ inline std::vector<TokenScore> ScoreByForward(const Model& model, const ScoreReq
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_TESTS_EVAL_SCORE_BY_FORWARD_H_
+#endif  // BLOCKFORMER_TESTS_ENGINE_SCORE_BY_FORWARD_H_

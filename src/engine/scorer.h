@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_EVAL_SCORER_H_
-#define BLOCKFORMER_EVAL_SCORER_H_
+#ifndef BLOCKFORMER_ENGINE_SCORER_H_
+#define BLOCKFORMER_ENGINE_SCORER_H_
 
 #include <cstdint>
 #include <functional>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cpu/model.h"
-#include "eval/score_batch.h"
+#include "engine/score_batch.h"
 
 namespace blockformer {
 
@@ -94,4 +94,4 @@ std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_EVAL_SCORER_H_
+#endif  // BLOCKFORMER_ENGINE_SCORER_H_

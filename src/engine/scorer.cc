@@ -1,4 +1,4 @@
-#include "eval/scorer.h"
+#include "engine/scorer.h"
 
 #include <algorithm>
 #include <cmath>
