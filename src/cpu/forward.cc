@@ -26,7 +26,7 @@ void CheckInput(const Model& model, const ForwardInput& input) {
 }
 
 void RunDecoder(const Model& model, const ForwardInput& input, ForwardOutput* output) {
-  const TransformerConfig& config = model.config().decoder;
+  const StackConfig& config = model.config().decoder;
   const int64_t pages = (input.units + kUnitsPerPage - 1) / kUnitsPerPage;
   int32_t last_position = static_cast<int32_t>(input.units - 1);
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);

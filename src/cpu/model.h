@@ -7,9 +7,9 @@
 
 #include "config/model_config.h"
 #include "cpu/embedder.h"
-#include "cpu/neox_stack.h"
 #include "cpu/output_head.h"
 #include "cpu/token_decoder.h"
+#include "cpu/transformer_stack.h"
 
 namespace blockformer {
 
@@ -36,7 +36,7 @@ class Model {
   int64_t unit_length() const { return is_block() ? config_.block_length : 1; }
 
   const Embedder& embedder() const { return embedder_; }
-  const NeoxStack& decoder() const { return decoder_; }
+  const TransformerStack& decoder() const { return decoder_; }
   // Of a block model.
   const TokenDecoder& token_decoder() const { return *token_decoder_; }
   // Reads what the token decoder writes, or in a vanilla model the normalised hidden state.
@@ -46,7 +46,7 @@ class Model {
   ModelConfig config_;
   NumberType weight_type_;
   Embedder embedder_;
-  NeoxStack decoder_;
+  TransformerStack decoder_;
   std::optional<TokenDecoder> token_decoder_;
   OutputHead head_;
 };

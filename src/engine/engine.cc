@@ -25,9 +25,9 @@ int64_t UnitsOfLength(const Model& model, int64_t tokens) {
 }
 
 int64_t BytesPerPage(const Model& model, const EngineOptions& options) {
-  const TransformerConfig& config = model.config().decoder;
+  const StackConfig& config = model.config().decoder;
   return KvCache::BytesPerPage(
-      {config.num_layers, config.num_heads, config.HeadSize(), options.kv_type}, kPageSize);
+      {config.num_layers, config.KvHeads(), config.HeadSize(), options.kv_type}, kPageSize);
 }
 
 // Returns the budget of the KV cache, whole pages. Refuses one that is too small or not there.
