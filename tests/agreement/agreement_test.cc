@@ -1,5 +1,6 @@
-// The engine against the trainer, in one process, over a small model of each kind: logits, losses
-// and greedy texts. No file is needed; the published arithmetic is tested under tests/golden.
+// The engine against the trainer, in one process, over a small model of each kind: logits, losses,
+// gradients and greedy texts. No file is needed; the published arithmetic is tested under
+// tests/golden.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -60,14 +61,20 @@ class AgreementTest : public ::testing::TestWithParam<std::string> {
   // `prompt` of them are padded on the left to whole units.
   int32_t Likeliest(std::vector<int32_t> tokens, int64_t prompt) const;
 
+  static std::vector<int32_t> Labels(const ForwardInput& input) {
+    std::vector<int32_t> labels = input.ids;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      if (input.mask[i] == 0) labels[i] = -100;
+    }
+    return labels;
+  }
+
   ModelConfig config_;
   std::shared_ptr<const Model> engine_model_;
   std::shared_ptr<train::LanguageModel> trained_model_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, AgreementTest,
-                         ::testing::Values("Vanilla", "Prefix", "Summation", "CrossAttention",
-                                           "Roberta", "RobertaCls"),
+INSTANTIATE_TEST_SUITE_P(, AgreementTest, ::testing::ValuesIn(TinyNames()),
                          [](const auto& test) { return test.param; });
 
 torch::Tensor IdsOf(const std::vector<int32_t>& values, torch::IntArrayRef shape) {
@@ -109,10 +116,7 @@ TEST_P(AgreementTest, Logits) {
 
 TEST_P(AgreementTest, Losses) {
   const ForwardInput input = Input();
-  std::vector<int32_t> labels = input.ids;
-  for (size_t i = 0; i < labels.size(); ++i) {
-    if (input.mask[i] == 0) labels[i] = -100;
-  }
+  const std::vector<int32_t> labels = Labels(input);
   const LossSums actual =
       ComputeLoss(*engine_model_, input, labels, Forward(*engine_model_, input));
   const std::vector<int64_t> shape = {kBatch, kUnits * Length()};
@@ -121,6 +125,44 @@ TEST_P(AgreementTest, Losses) {
   EXPECT_EQ(actual.count, expected.count.item<int64_t>());
   EXPECT_NEAR(actual.Mean(), expected.sum.item<double>() / expected.count.item<double>(),
               kLossTolerance);
+}
+
+// The trainer's gradient of each parameter against the engine's losses a step before and behind,
+// along that gradient: they differ by the step's length times the gradient's.
+TEST_P(AgreementTest, Gradients) {
+  constexpr double kChange = 0.02;     // of the loss of some 40 tokens, to either side
+  constexpr double kTolerance = 0.02;  // of it: third derivatives, and sums of f32
+  const ForwardInput input = Input();
+  const std::vector<int32_t> labels = Labels(input);
+  const std::vector<int64_t> shape = {kBatch, kUnits * Length()};
+  trained_model_
+      ->Loss(
+          {IdsOf(input.ids, shape), MaskOf(input, shape).to(torch::kInt64), IdsOf(labels, shape)})
+      .sum.backward();
+  const ReadWeights read = TinyWeights(config_);
+  int64_t compared = 0;
+  for (const auto& parameter : trained_model_->named_parameters()) {
+    const torch::Tensor& gradient = parameter.value().grad();
+    if (!gradient.defined()) continue;
+    const double norm = gradient.norm().item<double>();
+    if (norm < 0.5) continue;  // the step would be too long: keys' biases change nothing
+    const auto loss_at = [&](double step) {
+      const torch::Tensor moved =
+          (parameter.value() + gradient * (step / norm)).detach().flatten().contiguous();
+      ReadWeights changed = read;
+      changed.floats = [&](const std::string& name) {
+        if (name != parameter.key()) return read(name);
+        const float* values = moved.data_ptr<float>();
+        return std::vector<float>(values, values + moved.numel());
+      };
+      const CpuModel model(config_, changed);
+      return ComputeLoss(model, input, labels, Forward(model, input)).sum;
+    };
+    const double step = kChange / norm;
+    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * kChange), 1, kTolerance) << parameter.key();
+    ++compared;
+  }
+  EXPECT_GT(compared, 10);
 }
 
 int32_t AgreementTest::Likeliest(std::vector<int32_t> tokens, int64_t prompt) const {

@@ -12,8 +12,8 @@
 namespace blockformer::train {
 namespace {
 
-TransformerConfig SmallStack() {
-  TransformerConfig config;
+StackConfig SmallStack() {
+  StackConfig config;
   config.hidden_size = 24;
   config.num_layers = 2;
   config.num_heads = 3;

@@ -1,6 +1,6 @@
 // A stack's results do not depend on how its positions are cut into steps, on which of them are
 // wanted, and, in bounds, on the type of its weights and of its cache.
-#include "cpu/neox_stack.h"
+#include "cpu/transformer_stack.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "config/parameters.h"
 #include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
@@ -20,9 +21,12 @@ constexpr int64_t kLength = 37;  // of each: several pages
 
 using Rows = std::vector<std::vector<float>>;
 
-ModelConfig ConfigOf(bool parallel_residual) {
+ModelConfig ConfigOf(const std::string& kind) {
   ModelConfig config = TinyVanillaConfig();
-  config.decoder = {48, 3, 4, 80, 0.5, 10000, parallel_residual};
+  config.decoder = {48, 3, 4, 80, 0.5, 10000, /*parallel_residual=*/kind == "Parallel"};
+  if (kind != "SharedKeys") return config;
+  config.decoder = TinyModernStack(StackFamily::kLlama, 6, 2);
+  config.decoder.num_layers = 3;
   return config;
 }
 
@@ -50,24 +54,25 @@ double RelativeDifference(const Rows& a, const Rows& b) {
 }
 
 // One thread is quickest at steps this small, above all on a busy machine.
-class NeoxStackTest : public testing::TestWithParam<bool> {
+class TransformerStackTest : public testing::TestWithParam<std::string> {
  protected:
-  NeoxStackTest()
+  TransformerStackTest()
       : config_(ConfigOf(GetParam())),
         width_(config_.decoder.hidden_size),
         inputs_(RandomRows(kSequences * kLength, width_)),
         threads_(NumThreads()) {
     SetNumThreads(1);
   }
-  ~NeoxStackTest() override { SetNumThreads(threads_); }
+  ~TransformerStackTest() override { SetNumThreads(threads_); }
 
-  NeoxStack MakeStack(NumberType type) const {
-    return NeoxStack(config_.decoder, "gpt_neox", TinyWeights(config_, type));
+  TransformerStack MakeStack(NumberType type) const {
+    return TransformerStack(config_.decoder, DecoderNames(config_), TinyWeights(config_, type));
   }
 
   // Runs all sequences side by side, `step` positions at once, of which all or the last alone are
   // wanted. Returns the results of those, by their indices in inputs_; others are empty.
-  Rows RunPaged(const NeoxStack& stack, NumberType kv_type, int64_t step, bool all_wanted) const {
+  Rows RunPaged(const TransformerStack& stack, NumberType kv_type, int64_t step,
+                bool all_wanted) const {
     const int64_t pages = (kLength + kPageSize - 1) / kPageSize;
     PagedState state(config_.decoder, kv_type, kSequences * pages, kPageSize, kLength);
     std::vector<int32_t> page_lists(static_cast<size_t>(kSequences * pages));
@@ -97,7 +102,7 @@ class NeoxStackTest : public testing::TestWithParam<bool> {
   }
 
   // The same for the sequences as blocks.
-  Rows RunLocal(const NeoxStack& stack, int64_t step, bool all_wanted) const {
+  Rows RunLocal(const TransformerStack& stack, int64_t step, bool all_wanted) const {
     LocalState state(config_.decoder, kSequences, kLength);
     std::vector<int32_t> positions(kLength);
     std::iota(positions.begin(), positions.end(), 0);
@@ -138,8 +143,8 @@ class NeoxStackTest : public testing::TestWithParam<bool> {
   int threads_;
 };
 
-TEST_P(NeoxStackTest, Int8RowsAreTheSameHoweverTheyAreCutAndWanted) {
-  const NeoxStack stack = MakeStack(NumberType::kInt8);
+TEST_P(TransformerStackTest, Int8RowsAreTheSameHoweverTheyAreCutAndWanted) {
+  const TransformerStack stack = MakeStack(NumberType::kInt8);
   for (const NumberType kv_type : {NumberType::kF32, NumberType::kF16, NumberType::kInt8}) {
     const Rows whole = RunPaged(stack, kv_type, kLength, true);
     for (const int64_t step : {int64_t{1}, int64_t{4}, int64_t{7}, kLength}) {
@@ -158,8 +163,8 @@ TEST_P(NeoxStackTest, Int8RowsAreTheSameHoweverTheyAreCutAndWanted) {
 }
 
 // Sums of floats depend on the number of rows, by a few roundoffs.
-TEST_P(NeoxStackTest, FloatRowsAgreeHoweverTheyAreCutAndWanted) {
-  const NeoxStack stack = MakeStack(NumberType::kF32);
+TEST_P(TransformerStackTest, FloatRowsAgreeHoweverTheyAreCutAndWanted) {
+  const TransformerStack stack = MakeStack(NumberType::kF32);
   const Rows whole = RunPaged(stack, NumberType::kF32, kLength, true);
   for (const int64_t step : {int64_t{1}, int64_t{4}, int64_t{7}, kLength}) {
     for (const bool all_wanted : {true, false}) {
@@ -171,8 +176,8 @@ TEST_P(NeoxStackTest, FloatRowsAgreeHoweverTheyAreCutAndWanted) {
   }
 }
 
-TEST_P(NeoxStackTest, NothingWantedStillFillsTheCache) {
-  const NeoxStack stack = MakeStack(NumberType::kInt8);
+TEST_P(TransformerStackTest, NothingWantedStillFillsTheCache) {
+  const TransformerStack stack = MakeStack(NumberType::kInt8);
   PagedState state(config_.decoder, NumberType::kF32, 2, kPageSize, 2);
   const int32_t pages[] = {1, 0};
   for (const bool chunked : {true, false}) {
@@ -193,8 +198,8 @@ TEST_P(NeoxStackTest, NothingWantedStillFillsTheCache) {
 
 // Rounding to a 2^-12th, relative, or to the 254th part of the largest of a head's numbers, which
 // three layers pass on and the norms and the sharper attention of large weights amplify.
-TEST_P(NeoxStackTest, SmallTypesOfTheCacheGiveCloseResults) {
-  const NeoxStack stack = MakeStack(NumberType::kF32);
+TEST_P(TransformerStackTest, SmallTypesOfTheCacheGiveCloseResults) {
+  const TransformerStack stack = MakeStack(NumberType::kF32);
   const Rows exact = RunPaged(stack, NumberType::kF32, kLength, true);
   const double half = RelativeDifference(RunPaged(stack, NumberType::kF16, kLength, true), exact);
   const double bytes = RelativeDifference(RunPaged(stack, NumberType::kInt8, kLength, true), exact);
@@ -204,8 +209,9 @@ TEST_P(NeoxStackTest, SmallTypesOfTheCacheGiveCloseResults) {
   EXPECT_LE(bytes, 2e-2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Residuals, NeoxStackTest, testing::Bool(),
-                         [](const auto& test) { return test.param ? "Parallel" : "Sequential"; });
+INSTANTIATE_TEST_SUITE_P(, TransformerStackTest,
+                         testing::Values("Parallel", "Sequential", "SharedKeys"),
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace blockformer

@@ -1,7 +1,8 @@
-#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/hf_config.h"
 
 #include "base/error.h"
 #include "checkpoint/model_directory.h"
+#include "config/stack_json.h"
 
 namespace blockformer {
 namespace {
@@ -67,13 +68,11 @@ void UnfoldRopeObject(const std::string& source, const char* key, Json* config) 
 
 }  // namespace
 
-ModelConfig HfGptNeoxConfigFromJson(const Json& json, const std::string& source) {
+ModelConfig HfConfigFromJson(const Json& json, const std::string& source) {
   const ObjectReader reader(json, source);
-  if (const std::string type = reader.String("model_type"); type != "gpt_neox") {
-    reader.FailField("model_type",
-                     fmt::format("\"{}\" is not supported; gpt_neox is{}", type,
-                                 type == "gpt_neo" ? " (GPT-Neo is another architecture)" : ""),
-                     ErrorCode::kUnsupported);
+  // Of other families, ModelConfigFromJson reads every form.
+  if (FamilyOf(reader, "model_type", {}) != StackFamily::kGptNeox) {
+    return ModelConfigFromJson(json, source);
   }
   Json config = json;
   for (const char* key : {"rope_parameters", "rope_scaling"})
@@ -87,7 +86,7 @@ ModelConfig HfGptNeoxConfigFromJson(const Json& json, const std::string& source)
   return ModelConfigFromJson(config, source);
 }
 
-void WriteHfGptNeoxConfig(const std::string& directory, const ModelConfig& config, DataType type) {
+void WriteHfConfig(const std::string& directory, const ModelConfig& config, DataType type) {
   WriteModelConfig(directory, config, type);
   const std::string path = directory + "/" + kConfigFile;
   OrderedJson json = OrderedJson::parse(ReadFile(path));
