@@ -21,10 +21,10 @@ function(blockformer_find_library target header name)
   set_target_properties(${target} PROPERTIES IMPORTED_LOCATION "${${target}_LIBRARY}"
                                              INTERFACE_INCLUDE_DIRECTORIES "${${target}_INCLUDE_DIR}")
 endfunction()
-blockformer_find_library(dnnl dnnl.hpp dnnl)
 blockformer_find_library(utf8proc utf8proc.h utf8proc)
 
 if(BLOCKFORMER_TRAIN)
+  blockformer_find_library(dnnl dnnl.hpp dnnl)
   find_package(Torch REQUIRED)
 endif()
 if(BLOCKFORMER_TESTS)

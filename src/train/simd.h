@@ -23,6 +23,7 @@ struct Simd<kBody> {
       case Isa::kPortable:
         break;
       case Isa::kAvx2:
+      case Isa::kAvxVnni:
         return OnAvx2(arguments...);
       case Isa::kAvx512:
       case Isa::kVnni:

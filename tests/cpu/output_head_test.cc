@@ -238,7 +238,7 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
   EXPECT_TRUE(std::isnan(scores[0].log_likelihood));
 }
 
-// Less than a panel, several of them, and more than oneDNN computes at once.
+// Less than a panel, several of them, and many.
 INSTANTIATE_TEST_SUITE_P(Sizes, OutputHeadTest,
                          testing::Combine(testing::Values(NumberType::kF32, NumberType::kInt8),
                                           testing::Values(61, 1000, 5000)),
