@@ -21,6 +21,8 @@ build_packages=(
   libzstd-dev zlib1g-dev  # compressed corpora
   libdnnl-dev             # oneDNN: matrix products of the engine
   libhwy-dev              # Highway: SIMD kernels
+  libboost1.81-dev        # Asio and Beast: the server
+  libssl-dev              # its TLS
   libbenchmark-dev        # Google Benchmark: `blockformer bench kernels`
   libtorch-dev            # the trainer
   libgloo-dev             # its processes' exchange

@@ -1,0 +1,41 @@
+#ifndef BLOCKFORMER_SERVER_SERVED_MODEL_H_
+#define BLOCKFORMER_SERVER_SERVED_MODEL_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/model_config.h"
+#include "text/tokenizer.h"
+
+namespace blockformer {
+
+// What the server knows of its model without the weights. Immutable.
+struct ServedModel {
+  ServedModel(std::string model_name, Tokenizer model_tokenizer, ModelConfig model_config,
+              int64_t length);
+
+  // The ids of a text of a request; `field` names it. Throws ApiError(400) for a text that has
+  // certainly more tokens than `max_length`, without looking at all of it.
+  std::vector<int32_t> Encode(std::string_view text, const std::string& field) const;
+
+  // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
+  // characters "bytes:\xHH..." of them, as OpenAI does.
+  std::string TokenText(int32_t id) const;
+
+  std::string name;
+  Tokenizer tokenizer;
+  ModelConfig config;
+  int64_t max_length;    // tokens of a prompt and what is generated
+  int64_t created;       // when the server started, in seconds since 1970
+  size_t longest_token;  // bytes
+};
+
+// Throws ApiError(400) where a prompt of `prompt_tokens` leaves no room for `max_tokens`.
+void RequireFits(const ServedModel& model, int64_t prompt_tokens, int64_t max_tokens,
+                 const std::string& field);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_SERVER_SERVED_MODEL_H_
