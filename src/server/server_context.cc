@@ -33,6 +33,11 @@ class ScoringPlace {
   ServerContext* context_;
 };
 
+std::function<std::vector<std::vector<TokenScore>>()> ScoringWork(
+    Scorer* scorer, std::vector<ScoreRequest> requests) {
+  return [scorer, requests = std::move(requests)] { return ScoreAll(scorer, requests); };
+}
+
 }  // namespace
 
 void ServerMetrics::Add(const GenerationEvent& event) {
@@ -78,11 +83,10 @@ boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
       piece.push_back(std::move(requests[next++]));
     }
     context->metrics.scored_tokens += tokens;
-    Scorer* scorer = context->scorer;
+    std::function<Scores()> work = ScoringWork(context->scorer, std::move(piece));
     Scores done;
     try {
-      done = co_await RunOnEngine<Scores>(
-          context->loop, [scorer, piece = std::move(piece)] { return ScoreAll(scorer, piece); });
+      done = co_await RunOnEngine<Scores>(context->loop, std::move(work));
     } catch (const Error& error) {
       const ApiError failure = ToApiError(error);
       throw failure;

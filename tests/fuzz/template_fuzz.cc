@@ -7,7 +7,7 @@
 
 #include "blockformer/error.h"
 #include "config/json.h"
-#include "eval/template.h"
+#include "text/template.h"
 
 namespace {
 

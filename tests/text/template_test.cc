@@ -1,4 +1,4 @@
-#include "eval/template.h"
+#include "text/template.h"
 
 #include <gmock/gmock.h>
 

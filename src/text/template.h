@@ -1,12 +1,12 @@
-#ifndef BLOCKFORMER_EVAL_TEMPLATE_H_
-#define BLOCKFORMER_EVAL_TEMPLATE_H_
+#ifndef BLOCKFORMER_TEXT_TEMPLATE_H_
+#define BLOCKFORMER_TEXT_TEMPLATE_H_
 
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "config/json.h"
-#include "eval/expression.h"
+#include "text/template_expression.h"
 
 namespace blockformer {
 
@@ -58,4 +58,4 @@ class Template {
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_EVAL_TEMPLATE_H_
+#endif  // BLOCKFORMER_TEXT_TEMPLATE_H_

@@ -1,4 +1,4 @@
-#include "eval/expression.h"
+#include "text/template_expression.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "eval/python_text.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace blockformer {

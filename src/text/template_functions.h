@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_EVAL_TEMPLATE_FUNCTIONS_H_
-#define BLOCKFORMER_EVAL_TEMPLATE_FUNCTIONS_H_
+#ifndef BLOCKFORMER_TEXT_TEMPLATE_FUNCTIONS_H_
+#define BLOCKFORMER_TEXT_TEMPLATE_FUNCTIONS_H_
 
 #include <cstddef>
 #include <span>
@@ -42,4 +42,4 @@ int64_t IntegerIn(const Json& value, std::string_view what);
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_EVAL_TEMPLATE_FUNCTIONS_H_
+#endif  // BLOCKFORMER_TEXT_TEMPLATE_FUNCTIONS_H_

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_EVAL_EXPRESSION_H_
-#define BLOCKFORMER_EVAL_EXPRESSION_H_
+#ifndef BLOCKFORMER_TEXT_TEMPLATE_EXPRESSION_H_
+#define BLOCKFORMER_TEXT_TEMPLATE_EXPRESSION_H_
 
 #include <cstddef>
 #include <string>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "config/json.h"
-#include "eval/template_functions.h"
+#include "text/template_functions.h"
 
 namespace blockformer {
 
@@ -51,4 +51,4 @@ Expression ParseExpression(std::string_view text, const std::string& place, size
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_EVAL_EXPRESSION_H_
+#endif  // BLOCKFORMER_TEXT_TEMPLATE_EXPRESSION_H_

@@ -1,11 +1,10 @@
-#include "eval/template_functions.h"
+#include "text/template_functions.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "base/error.h"
-#include "eval/python_text.h"
-#include "eval/wikitext.h"
+#include "text/python_text.h"
 
 namespace blockformer {
 namespace {
@@ -112,7 +111,6 @@ constexpr TemplateFunction kFilters[] = {
     {"capitalize", 0, 0, MapCall<Capitalize>},
     {"length", 0, 0, Length},
     {"replace", 2, 2, Replace},
-    {"wikitext_detokenize", 0, 0, MapCall<DetokenizeWikitext>},
 };
 
 }  // namespace
