@@ -101,6 +101,7 @@ void AddModelFlags(CLI::App* command, Flags* flags) {
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command->add_option("--model-name", server.model_name,
                       "What requests call the model; without it the directory's name");
+  AddDeviceFlag(command, &server.device);
   command->add_option("--batch", server.max_sequences, "Sequences generated together")
       ->capture_default_str();
   command

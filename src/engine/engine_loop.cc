@@ -136,9 +136,8 @@ void EngineLoop::Begin(int64_t id, LoopRequest request) {
   try {
     entry.engine_id = engine_->Submit(
         std::move(request.generation),
-        [this, id, callback = std::move(request.on_tokens)](std::span<const int32_t> tokens,
-                                                            bool finished) {
-          return Deliver(id, callback, tokens, finished);
+        [this, id, callback = std::move(request.on_tokens)](const GeneratedTokens& tokens) {
+          return Deliver(id, callback, tokens);
         },
         [this, id](const Error& error) { Fail(id, error); });
   } catch (const Error& error) {
@@ -146,16 +145,15 @@ void EngineLoop::Begin(int64_t id, LoopRequest request) {
   }
 }
 
-bool EngineLoop::Deliver(int64_t id, const TokenCallback& callback, std::span<const int32_t> tokens,
-                         bool finished) {
-  generated_tokens_ += std::ssize(tokens);
+bool EngineLoop::Deliver(int64_t id, const TokenCallback& callback, const GeneratedTokens& tokens) {
+  generated_tokens_ += std::ssize(tokens.ids);
   bool wanted = false;
   try {
-    wanted = callback(tokens, finished);
+    wanted = callback(tokens);
   } catch (const std::exception& error) {
     LogWarning("a request's callback failed: {}", error.what());
   }
-  if (finished || !wanted) Close(id);
+  if (tokens.finished || !wanted) Close(id);
   return wanted;
 }
 

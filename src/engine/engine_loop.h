@@ -91,8 +91,7 @@ class EngineLoop {
   bool TakeQueued();
   void Begin(int64_t id, LoopRequest request);
   // Hands a request's tokens on. Returns false if it has ended.
-  bool Deliver(int64_t id, const TokenCallback& callback, std::span<const int32_t> tokens,
-               bool finished);
+  bool Deliver(int64_t id, const TokenCallback& callback, const GeneratedTokens& tokens);
   void Fail(int64_t id, const Error& error);
   void FailLate();
   void FailAll(const Error& error);

@@ -15,7 +15,7 @@
 namespace blockformer {
 namespace {
 
-using PromptLogs = std::vector<std::optional<TokenLogProbs>>;
+using PromptLogs = std::vector<std::optional<TokenLogProbabilities>>;
 
 // A text on its way: of one of a prompt's choices.
 struct Choice {
@@ -26,14 +26,15 @@ struct Choice {
   int64_t characters = 0;  // of the text so far, where log-probabilities are wanted
 };
 
-ScoreRequest AllButTheFirst(const std::vector<int32_t>& prompt) {
-  return {prompt, std::ssize(prompt) - 1};
+ScoreRequest AllButTheFirst(const std::vector<int32_t>& prompt, int64_t top) {
+  return {prompt, std::ssize(prompt) - 1, top};
 }
 
 // The scores of a prompt's last tokens, beside nothing for those before.
 PromptLogs ToPromptLogs(size_t size, std::span<const TokenScore> scores) {
   PromptLogs logs(size - scores.size());
-  for (const TokenScore& score : scores) logs.push_back(TokenLogProbs{score.log_likelihood, {}});
+  for (const TokenScore& score : scores)
+    logs.push_back(TokenLogProbabilities{score.log_likelihood, score.top});
   return logs;
 }
 
@@ -93,7 +94,8 @@ class Completion {
   boost::asio::awaitable<void> ScorePrompts() {
     std::vector<ScoreRequest> requests;
     for (const std::vector<int32_t>& prompt : request_.prompts) {
-      if (prompt.size() >= 2) requests.push_back(AllButTheFirst(prompt));
+      if (prompt.size() >= 2)
+        requests.push_back(AllButTheFirst(prompt, *request_.settings.log_probabilities));
     }
     const auto scores =
         co_await ScoreOnEngine(context_, std::move(requests), WatchForScoring(exchange_));
@@ -123,7 +125,7 @@ class Completion {
     exchange_->generated_tokens = generated_;
     choice->text += event.text;
     choice->ids.insert(choice->ids.end(), event.ids.begin(), event.ids.end());
-    for (TokenLogProbs& value : event.log_probabilities)
+    for (TokenLogProbabilities& value : event.log_probabilities)
       choice->logs.emplace_back(std::move(value));
     choice->reason = event.reason;
   }

@@ -41,23 +41,30 @@ LoopRequest Generation::MakeRequest(size_t index, const GenerationSettings& sett
   request.generation.stop_at_eos = !settings.ignore_eos;
   request.generation.sampling = settings.sampling;
   request.generation.stream = sequence.stream;
+  request.generation.stop_ids = settings.stop_ids;
+  request.generation.log_probabilities = settings.log_probabilities;
   const auto self = shared_from_this();
-  request.on_tokens = [self, index](std::span<const int32_t> tokens, bool finished) {
-    return self->Take(index, tokens, finished);
+  request.on_tokens = [self, index](const GeneratedTokens& tokens) {
+    return self->Take(index, tokens);
   };
   request.on_failure = [self](const Error& error) { self->Fail(error); };
   return request;
 }
 
-bool Generation::Take(size_t index, std::span<const int32_t> tokens, bool finished) {
+bool Generation::Take(size_t index, const GeneratedTokens& tokens) {
   if (cancelled_) return false;
   Progress& progress = progress_[index];
   const int64_t before = progress.stream.num_tokens();
   GenerationEvent event;
   event.sequence = index;
-  event.text = progress.stream.Take(tokens, finished);
+  event.text = progress.stream.Take(tokens.ids, tokens.finished);
   const auto taken = static_cast<size_t>(progress.stream.num_tokens() - before);
-  event.ids.assign(tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(taken));
+  const auto ids = tokens.ids.first(taken);
+  event.ids.assign(ids.begin(), ids.end());
+  if (!tokens.log_probabilities.empty()) {
+    const auto values = tokens.log_probabilities.first(taken);
+    event.log_probabilities.assign(values.begin(), values.end());
+  }
   event.ended = progress.stream.ended();
   event.reason = progress.stream.reason();
   const auto now = Clock::now();

@@ -26,7 +26,7 @@ struct GenerationEvent {
   size_t sequence = 0;
   std::string text;  // whole characters, maybe empty
   std::vector<int32_t> ids;
-  std::vector<TokenLogProbs> log_probabilities;  // of the ids, if they were asked for
+  std::vector<TokenLogProbabilities> log_probabilities;  // of the ids, if they were asked for
   bool ended = false;
   FinishReason reason = FinishReason::kLength;  // if it has ended
   bool is_first = false;
@@ -69,7 +69,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
       : loop_(loop), signal_(executor) {}
 
   LoopRequest MakeRequest(size_t index, const GenerationSettings& settings, Sequence sequence);
-  bool Take(size_t index, std::span<const int32_t> tokens, bool finished);
+  bool Take(size_t index, const GeneratedTokens& tokens);
   void Fail(const Error& error);
   void Wake();
 

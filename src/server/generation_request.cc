@@ -68,7 +68,7 @@ void ReadBiases(RequestFields* fields, const ServedModel& model, GenerationSetti
       FailField("logit_bias", fmt::format("{} of token {} is not a number of -100 to 100",
                                           QuoteValue(value), id));
     }
-    settings->logit_bias.emplace_back(id, value.get<double>());
+    settings->sampling.logit_bias.emplace_back(id, value.get<double>());
   }
 }
 
@@ -81,8 +81,8 @@ void ReadSampling(RequestFields* fields, GenerationSettings* settings) {
   if (sampling.top_k == -1) sampling.top_k = 0;
   sampling.min_p = fields->Number("min_p", 0, 1).value_or(0);
   sampling.repetition_penalty = fields->Number("repetition_penalty", 0.01, 100).value_or(1);
-  settings->presence_penalty = fields->Number("presence_penalty", -2, 2).value_or(0);
-  settings->frequency_penalty = fields->Number("frequency_penalty", -2, 2).value_or(0);
+  sampling.presence_penalty = fields->Number("presence_penalty", -2, 2).value_or(0);
+  sampling.frequency_penalty = fields->Number("frequency_penalty", -2, 2).value_or(0);
   const std::optional<int64_t> seed = fields->Int("seed", INT64_MIN, INT64_MAX);
   sampling.seed = static_cast<uint64_t>(seed.value_or(0));
   if (!seed) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/sampler.h"
+#include "blockformer/sampling.h"
 #include "server/request_fields.h"
 #include "server/served_model.h"
 
@@ -17,9 +17,6 @@ struct GenerationSettings {
   int64_t n = 1;            // choices a prompt
   int64_t max_tokens = 16;  // of each; -1 for as many as fit behind the prompt
   SamplingOptions sampling;
-  double presence_penalty = 0;
-  double frequency_penalty = 0;
-  std::vector<std::pair<int32_t, double>> logit_bias;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_ids;
   bool ignore_eos = false;

@@ -22,7 +22,7 @@ int64_t CountTextCharacters(const ServedModel& model, std::span<const int32_t> i
 }
 
 OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> ids,
-                           std::span<const std::optional<TokenLogProbs>> values,
+                           std::span<const std::optional<TokenLogProbabilities>> values,
                            int64_t first_offset) {
   OrderedJson tokens = OrderedJson::array();
   OrderedJson logs = OrderedJson::array();
@@ -51,7 +51,7 @@ OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> id
 }
 
 OrderedJson ChatLogProbs(const ServedModel& model, std::span<const int32_t> ids,
-                         std::span<const TokenLogProbs> values) {
+                         std::span<const TokenLogProbabilities> values) {
   OrderedJson content = OrderedJson::array();
   for (size_t i = 0; i < ids.size(); ++i) {
     OrderedJson top = OrderedJson::array();

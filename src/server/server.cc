@@ -20,7 +20,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "cpu/model.h"
+#include "devices/devices.h"
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
 #include "server/api.h"
@@ -83,7 +83,7 @@ std::FILE* OpenLog(const std::string& path) {
 struct Server::Impl {
   Impl(const std::string& directory, const ServerOptions& server_options)
       : options(server_options),
-        weights(Model::Load(directory, options.weight_type)),
+        weights(LoadModel(directory, {options.device, options.weight_type})),
         acceptor(io),
         signals(io),
         sweep_timer(io),

@@ -15,6 +15,7 @@ namespace blockformer {
 struct ServerOptions {
   // The model.
   std::string model_name;                 // empty for the directory's
+  std::string device = "auto";            // where it runs, see devices/devices.h
   std::optional<NumberType> weight_type;  // of the weights in memory; without one, the files' own
   std::optional<NumberType> kv_type;      // without one, f32 beside f32 weights, otherwise f16
   int64_t max_sequences = 32;             // generated together

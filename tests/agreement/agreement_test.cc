@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "cpu/forward.h"
 #include "engine/engine.h"
+#include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 #include "train/block_model.h"
 #include "train/generate.h"

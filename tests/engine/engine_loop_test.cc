@@ -43,9 +43,9 @@ class EngineLoopTest : public testing::Test {
                              const std::shared_ptr<Outcome>& outcome) {
     LoopRequest request;
     request.generation = std::move(generation);
-    request.on_tokens = [outcome](std::span<const int32_t> tokens, bool finished) {
-      outcome->tokens.insert(outcome->tokens.end(), tokens.begin(), tokens.end());
-      if (finished) outcome->promise.set_value();
+    request.on_tokens = [outcome](const GeneratedTokens& tokens) {
+      outcome->tokens.insert(outcome->tokens.end(), tokens.ids.begin(), tokens.ids.end());
+      if (tokens.finished) outcome->promise.set_value();
       return true;
     };
     request.on_failure = [outcome](const Error& error) {
@@ -144,7 +144,7 @@ TEST_F(EngineLoopTest, CancelEndsASequenceWithinAStep) {
   std::atomic<int> calls = 0;
   LoopRequest request;
   request.generation = Generation(1, kLong);
-  request.on_tokens = [&](std::span<const int32_t>, bool) {
+  request.on_tokens = [&](const GeneratedTokens&) {
     if (++calls == 1) begun.set_value();
     return true;
   };
@@ -183,7 +183,7 @@ TEST_F(EngineLoopTest, ACallbackThatThrowsEndsItsSequenceAlone) {
   auto good = std::make_shared<Outcome>();
   LoopRequest bad;
   bad.generation = Generation(1);
-  bad.on_tokens = [](std::span<const int32_t>, bool) -> bool { throw std::runtime_error("full"); };
+  bad.on_tokens = [](const GeneratedTokens&) -> bool { throw std::runtime_error("full"); };
   std::vector<LoopRequest> requests;
   requests.push_back(std::move(bad));
   requests.push_back(Request(Generation(2), good));
@@ -199,7 +199,7 @@ TEST_F(EngineLoopTest, WorkRunsOnTheEnginesThreadWhileSequencesRun) {
   std::atomic<int> calls = 0;
   LoopRequest request;
   request.generation = Generation(1, kLong);
-  request.on_tokens = [&](std::span<const int32_t>, bool) {
+  request.on_tokens = [&](const GeneratedTokens&) {
     if (++calls == 1) callback_thread.set_value(std::this_thread::get_id());
     return true;
   };

@@ -101,13 +101,13 @@ TEST(Scorer, SharesWholePagesWithTheRequestBefore) {
   EXPECT_EQ(batch.Cost(first), 60 + 3);
   batch.Add(first);
   EXPECT_EQ(batch.num_rows(), 20);
-  EXPECT_EQ(batch.num_pages(), 3);
+  EXPECT_EQ(batch.MakeStep().num_pages, 3);
   ScoreRequest second = first;
   second.tokens[50] = 0;  // in unit 17; two pages of 8 units are the same
   EXPECT_EQ(batch.Cost(second), 12 + 3);
   batch.Add(second);
   EXPECT_EQ(batch.num_rows(), 24);
-  EXPECT_EQ(batch.num_pages(), 4);
+  EXPECT_EQ(batch.MakeStep().num_pages, 4);
   EXPECT_EQ(batch.Cost({RandomTokens(60, 2), 3}), 60 + 3);
 }
 
@@ -154,7 +154,7 @@ TEST(Scorer, MasksWhatThePublishedEvaluationDoes) {
   const auto mask = [](const std::vector<int32_t>& tokens) {
     ScoreBatch batch(TinyBlockConfig(), ScoringPadding::kUnpadded);
     batch.Add({tokens, 1});
-    return batch.mask();
+    return batch.MakeStep().mask;
   };
   using Mask = std::vector<uint8_t>;
   EXPECT_EQ(mask({5, 0, 0, 7, 0, 8, 1}), (Mask{1, 1, 0, 1, 0, 1}));
@@ -184,7 +184,7 @@ TEST(Scorer, ClearErrorsForWhatCannotBeScored) {
 
 // A finite embedding that is so large that what reads it overflows.
 TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
-  constexpr int32_t kOverflowingId = 61 - 1;  // in no other text
+  constexpr int32_t kHugeId = 61 - 1;  // in no other text
   for (const auto& [name, config] :
        std::map<std::string, ModelConfig>{{"gpt_neox.embed_in.weight", TinyVanillaConfig()},
                                           {"embedder.embeddings.weight", TinyBlockConfig()}}) {
@@ -193,17 +193,17 @@ TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
       std::vector<float> values = floats(parameter);
       if (parameter != table) return values;
       const size_t width = values.size() / 61;
-      for (size_t d = 0; d < width; ++d) values[kOverflowingId * width + d] = d % 2 == 0 ? 1e30F : -1e30F;
+      for (size_t d = 0; d < width; ++d) values[kHugeId * width + d] = d % 2 == 0 ? 1e30F : -1e30F;
       return values;
     };
-    Scorer scorer(std::make_shared<const Model>(config, read), {});
+    Scorer scorer(std::make_shared<const CpuModel>(config, read), {});
     std::vector<ScoreRequest> requests;
     for (uint64_t i = 0; i < 5; ++i) {
       requests.push_back({RandomTokens(20, i), 10});
-      std::ranges::replace(requests.back().tokens, kOverflowingId, 1);
+      std::ranges::replace(requests.back().tokens, kHugeId, 1);
     }
     const std::vector<std::vector<TokenScore>> expected = ScoreAll(&scorer, requests);
-    requests[2].tokens[6] = kOverflowingId;
+    requests[2].tokens[6] = kHugeId;
     size_t next = 0;
     scorer.Run(
         [&]() -> std::optional<ScoreRequest> {
