@@ -77,6 +77,7 @@ const std::vector<Api::Route>& Api::Routes() {
       {"GET", kModelPrefix, &Api::Model},
       {"GET", "/tokenizer_info", &Api::TokenizerInfo},
       {"POST", "/v1/completions", nullptr, HandleCompletions},
+      {"POST", "/v1/chat/completions", nullptr, HandleChatCompletions},
       {"POST", "/v1/score", nullptr, HandleScore},
       {"POST", "/tokenize", &Api::TokenizeText},
       {"POST", "/detokenize", &Api::DetokenizeIds},
@@ -196,14 +197,16 @@ HttpResponse Api::Model(const HttpRequest& request) {
 HttpResponse Api::TokenizerInfo(const HttpRequest&) {
   const ServedModel& model = *context_->model;
   const std::string end = model.TokenText(static_cast<int32_t>(model.config.eos_token_id));
-  return JsonResponse({{"tokenizer_class", "blockformer"},
-                       {"vocab_size", model.tokenizer.VocabSize()},
-                       {"model_max_length", model.max_length},
-                       {"eos_token", end},
-                       {"eos_token_id", model.config.eos_token_id},
-                       {"bos_token", nullptr},
-                       {"pad_token", nullptr},
-                       {"chat_template", nullptr}});
+  return JsonResponse(
+      {{"tokenizer_class", "blockformer"},
+       {"vocab_size", model.tokenizer.VocabSize()},
+       {"model_max_length", model.max_length},
+       {"eos_token", end},
+       {"eos_token_id", model.config.eos_token_id},
+       {"bos_token", nullptr},
+       {"pad_token", nullptr},
+       {"chat_template",
+        model.chat_template ? OrderedJson(model.chat_template->text()) : OrderedJson()}});
 }
 
 HttpResponse Api::Metrics(const HttpRequest&) {

@@ -41,6 +41,7 @@ LoopRequest Generation::MakeRequest(size_t index, const GenerationSettings& sett
   request.generation.stop_at_eos = !settings.ignore_eos;
   request.generation.sampling = settings.sampling;
   request.generation.stream = sequence.stream;
+  request.generation.left_padding = sequence.left_padding;
   request.generation.stop_ids = settings.stop_ids;
   request.generation.log_probabilities = settings.log_probabilities;
   const auto self = shared_from_this();

@@ -40,7 +40,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   struct Sequence {
     std::vector<int32_t> prompt;
     int64_t max_tokens = 0;
-    uint64_t stream = 0;  // see GenerationRequest
+    uint64_t stream = 0;  // this and the next see GenerationRequest
+    std::optional<int64_t> left_padding;
   };
 
   // Queues all sequences or none. `model` and `loop` outlive the generation; the executor is the

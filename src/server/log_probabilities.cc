@@ -51,16 +51,16 @@ OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> id
 }
 
 OrderedJson ChatLogProbs(const ServedModel& model, std::span<const int32_t> ids,
-                         std::span<const TokenLogProbabilities> values) {
+                         std::span<const std::optional<TokenLogProbabilities>> values) {
   OrderedJson content = OrderedJson::array();
   for (size_t i = 0; i < ids.size(); ++i) {
     OrderedJson top = OrderedJson::array();
-    for (const auto& [id, value] : values[i].top) {
+    for (const auto& [id, value] : values[i]->top) {
       top.push_back(
           {{"token", model.TokenText(id)}, {"logprob", value}, {"bytes", BytesOf(model, id)}});
     }
     content.push_back({{"token", model.TokenText(ids[i])},
-                       {"logprob", values[i].chosen},
+                       {"logprob", values[i]->chosen},
                        {"bytes", BytesOf(model, ids[i])},
                        {"top_logprobs", top}});
   }

@@ -21,7 +21,7 @@ OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> id
 
 // The form of /v1/chat/completions: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
 OrderedJson ChatLogProbs(const ServedModel& model, std::span<const int32_t> ids,
-                         std::span<const TokenLogProbabilities> values);
+                         std::span<const std::optional<TokenLogProbabilities>> values);
 
 // Characters of the text of tokens; each counts where its first byte stands.
 int64_t CountTextCharacters(const ServedModel& model, std::span<const int32_t> ids);

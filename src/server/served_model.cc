@@ -25,6 +25,15 @@ ServedModel::ServedModel(std::string model_name, Tokenizer model_tokenizer,
 }
 
 std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::string& field) const {
+  return EncodeWith(tokenizer, text, field);
+}
+
+std::vector<int32_t> ServedModel::EncodeChat(std::string_view text) const {
+  return EncodeWith(chat_tokenizer ? *chat_tokenizer : tokenizer, text, "messages");
+}
+
+std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::string_view text,
+                                             const std::string& field) const {
   // Normalisation may make a text shorter, at most by this factor.
   constexpr size_t kMostShortened = 3;
   if (text.size() / longest_token / kMostShortened > static_cast<size_t>(max_length)) {
@@ -35,7 +44,7 @@ std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::strin
                    field, "context_length_exceeded");
   }
   try {
-    return tokenizer.Encode(text);
+    return encoder.Encode(text);
   } catch (const Error& error) {
     FailField(field, error.what());
   }

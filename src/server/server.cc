@@ -95,6 +95,7 @@ struct Server::Impl {
     model = std::make_unique<ServedModel>(
         options.model_name.empty() ? DirectoryName(directory) : options.model_name,
         std::move(tokenizer), weights->config(), max_length);
+    LoadChatTemplate(directory);
     ScorerOptions scorer_options;
     scorer_options.max_length = options.max_length;
     scorer = std::make_unique<Scorer>(weights, scorer_options);
@@ -117,6 +118,19 @@ struct Server::Impl {
   ~Impl() {
     loop->Stop();  // its last calls still reach what they are told to
     if (log != nullptr && log != stdout) std::fclose(log);
+  }
+
+  // A template that cannot be read takes the chats away and nothing else.
+  void LoadChatTemplate(const std::string& directory) {
+    try {
+      model->chat_template = ChatTemplate::Load(directory);
+    } catch (const Error& error) {
+      LogWarning("no chats: {}", error.what());
+      model->chat_problem = "the model's chat template is not supported; the server's log says why";
+    }
+    if (model->chat_template && options.plain_text) {
+      model->chat_tokenizer = Tokenizer::Load(directory, SpecialTokens::kParse);
+    }
   }
 
   void UseTls() {

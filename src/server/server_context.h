@@ -62,6 +62,7 @@ boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
 
 // Endpoints. All throw ApiError.
 boost::asio::awaitable<void> HandleCompletions(ServerContext* context, Exchange* exchange);
+boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange);
 boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* exchange);
 HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request);
 HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request);

@@ -2,258 +2,297 @@
 
 #include <fmt/format.h>
 
-#include <optional>
+#include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "base/error.h"
 #include "text/python_text.h"
+#include "text/template_program.h"
 #include "text/utf8.h"
 
 namespace blockformer {
 namespace {
 
 constexpr size_t kMaxTemplateLength = size_t{1} << 16;
-constexpr size_t kMaxNamesShown = 20;
+constexpr int kMaxStatementDepth = 32;
 
-// Bytes of memory, roughly.
-size_t SizeOf(const Json& value) {
-  size_t size = sizeof(Json);
-  if (value.is_string()) size += value.get_ref<const std::string&>().size();
-  for (auto element = value.begin(); value.is_structured() && element != value.end(); ++element) {
-    size += SizeOf(*element) + (value.is_object() ? element.key().size() : 0);
-  }
-  return size;
-}
+bool IsSpaceOrTab(char c) { return c == ' ' || c == '\t'; }
 
-std::string FieldNames(const Json& object) {
-  std::vector<std::string> names;
-  for (const auto& [name, value] : object.items()) {
-    if (names.size() < kMaxNamesShown) names.push_back(name);
-  }
-  return fmt::format("{}{}", fmt::join(names, ", "), object.size() > names.size() ? ", ..." : "");
-}
-
-// Evaluates the expressions of one template on one record.
-class Evaluator {
+// Reads a template's text, statements and expressions.
+class ProgramReader {
  public:
-  Evaluator(std::string_view text, const std::string& place, const Json& record)
-      : text_(text), place_(place), record_(record) {}
+  explicit ProgramReader(TemplateProgram* program)
+      : program_(program),
+        text_(program->text),
+        reader_(program->text, program->place, program->dialect) {}
 
-  Json Evaluate(const Expression& expression) {
-    Json sum = Evaluate(expression.terms[0]);
-    for (size_t i = 1; i < expression.terms.size(); ++i) {
-      const Term& term = expression.terms[i];
-      Add(Evaluate(term), term.offset, &sum);
-    }
-    return sum;
-  }
-
-  // Runs what knows no place, and says where what it throws happened.
-  template <typename Body>
-  auto At(size_t offset, Body body) const {
-    try {
-      return body();
-    } catch (const Error& error) {
-      FailAt(offset, error.what());
-    }
-  }
-
-  void Charge(size_t size, size_t offset) {
-    if (size > budget_) {
-      FailAt(offset,
-             fmt::format("more than the {} bytes that one record may take", kMaxTemplateBytes));
-    }
-    budget_ -= size;
+  void Read() {
+    program_->nodes = ReadBody({});
+    if (!ended_with_.empty()) Fail(fmt::format("there is nothing that {} ends", ended_with_));
   }
 
  private:
-  [[noreturn]] void FailAt(size_t offset, const std::string& problem) const {
-    FailInTemplate(text_, place_, offset, problem);
+  using Node = TemplateNode;
+  using Body = std::vector<TemplateNode>;
+
+  [[noreturn]] void Fail(const std::string& problem) const { reader_.FailAt(tag_, problem); }
+
+  // Nodes up to a statement of one of these names, which is then in ended_with_ and read up to
+  // behind its name; or up to the template's end.
+  Body ReadBody(std::initializer_list<std::string_view> ends) {
+    if (++depth_ > kMaxStatementDepth) {
+      Fail(fmt::format("statements are nested deeper than the {} levels that are read",
+                       kMaxStatementDepth));
+    }
+    const size_t opened = tag_;
+    Body body;
+    while (true) {
+      ReadText(&body);
+      if (offset_ == text_.size()) break;
+      tag_ = offset_;
+      const char kind = text_[offset_ + 1];
+      offset_ += 2;
+      if (offset_ < text_.size() && (text_[offset_] == '-' || text_[offset_] == '+')) ++offset_;
+      if (kind == '#') {
+        ReadComment();
+        continue;
+      }
+      reader_.set_offset(offset_);
+      if (kind == '{') {
+        ReadOutput(&body);
+        continue;
+      }
+      const std::string name = reader_.ReadName("the name of a statement");
+      if (std::ranges::find(ends, name) != ends.end()) {
+        ended_with_ = name;
+        --depth_;
+        return body;
+      }
+      ReadStatement(name, &body);
+    }
+    if (ends.size() > 0) {
+      reader_.FailAt(opened, fmt::format("this statement has no {}", *std::prev(ends.end())));
+    }
+    ended_with_.clear();
+    --depth_;
+    return body;
   }
 
-  Json Charged(Json value, size_t offset) {
-    Charge(SizeOf(value), offset);
-    return value;
+  // The text up to the next tag, without what white space the tags around it take.
+  void ReadText(Body* body) {
+    const size_t begin = offset_;
+    size_t open = text_.find('{', begin);
+    while (open != std::string_view::npos && text_.substr(open, 2) != "{{" &&
+           text_.substr(open, 2) != "{%" && text_.substr(open, 2) != "{#") {
+      open = text_.find('{', open + 1);
+    }
+    offset_ = std::min(open, text_.size());
+    std::string_view text = text_.substr(begin, offset_ - begin);
+    const bool starts_line = begin == 0 || text_[begin - 1] == '\n';
+    if (strips_next_) text = StripStart(text);
+    strips_next_ = false;
+    if (offset_ < text_.size()) {
+      const char sign = offset_ + 2 < text_.size() ? text_[offset_ + 2] : '\0';
+      if (sign == '-') {
+        text = StripEnd(text);
+      } else if (program_->dialect.trim_blocks && sign != '+' && text_[offset_ + 1] != '{') {
+        text = WithoutIndent(text, starts_line);
+      }
+    }
+    if (text.empty()) return;
+    Node node;
+    node.text = text;
+    body->push_back(std::move(node));
   }
 
-  void Add(const Json& value, size_t offset, Json* sum) {
-    if (sum->is_string() && value.is_string()) {
-      sum->get_ref<std::string&>() += value.get_ref<const std::string&>();
-    } else if (sum->is_array() && value.is_array()) {
-      sum->insert(sum->end(), value.begin(), value.end());
-    } else if (sum->is_number_integer() && value.is_number_integer()) {
-      int64_t result = 0;
-      const bool overflows = At(offset, [&] {
-        return __builtin_add_overflow(IntegerIn(*sum, "the sum"), IntegerIn(value, "this"),
-                                      &result);
-      });
-      if (overflows) FailAt(offset, "the sum is too large");
-      *sum = result;
+  // Without the blanks at the end, if they are all of their line.
+  static std::string_view WithoutIndent(std::string_view text, bool starts_line) {
+    size_t end = text.size();
+    while (end > 0 && IsSpaceOrTab(text[end - 1])) --end;
+    const bool is_line = end > 0 ? text[end - 1] == '\n' : starts_line;
+    return is_line ? text.substr(0, end) : text;
+  }
+
+  // Behind a tag that ended with `sign` before its end.
+  void Continue(size_t offset, char sign, bool is_output) {
+    offset_ = offset;
+    strips_next_ = sign == '-';
+    const bool trims = program_->dialect.trim_blocks && !is_output && sign == '\0';
+    if (trims && offset_ < text_.size() && text_[offset_] == '\n') ++offset_;
+  }
+
+  void ReadComment() {
+    const size_t end = text_.find("#}", offset_);
+    if (end == std::string_view::npos) Fail("the comment does not end");
+    const char before = end > offset_ ? text_[end - 1] : '\0';
+    Continue(end + 2, before == '-' || before == '+' ? before : '\0', false);
+  }
+
+  void EndStatement() {
+    const char sign = reader_.ExpectEnd("%}");
+    Continue(reader_.offset(), sign, false);
+  }
+
+  Node MakeNode(Node::Kind kind) const {
+    Node node;
+    node.kind = kind;
+    node.offset = tag_;
+    return node;
+  }
+
+  void ReadOutput(Body* body) {
+    Node node = MakeNode(Node::Kind::kOutput);
+    node.expressions.push_back(reader_.ReadExpression());
+    const char sign = reader_.ExpectEnd("}}");
+    Continue(reader_.offset(), sign, true);
+    body->push_back(std::move(node));
+  }
+
+  void ReadStatement(const std::string& name, Body* body) {
+    if (name == "if") {
+      body->push_back(ReadIf());
+    } else if (name == "for") {
+      body->push_back(ReadFor());
+    } else if (name == "set") {
+      body->push_back(ReadSet());
+    } else if (name == "macro") {
+      body->push_back(ReadMacro());
+    } else if (name == "generation") {
+      Node node = MakeNode(Node::Kind::kBody);
+      EndStatement();
+      node.bodies.push_back(ReadBody({"endgeneration"}));
+      EndStatement();
+      body->push_back(std::move(node));
+    } else if ((name == "break" || name == "continue") && loops_ > 0) {
+      body->push_back(MakeNode(name == "break" ? Node::Kind::kBreak : Node::Kind::kContinue));
+      EndStatement();
     } else {
-      FailAt(offset, fmt::format("{} and {} cannot be added up", KindOf(*sum), KindOf(value)));
+      Fail(
+          fmt::format("the statement {} is not known here; known are if, for, set, macro, "
+                      "generation, and in loops break and continue",
+                      name));
     }
   }
 
-  Json Evaluate(const Term& term) {
-    Json value = Primary(term);
-    for (const Operation& operation : term.operations) {
-      value = Charged(Apply(operation, value), operation.offset);
+  Node ReadIf() {
+    Node node = MakeNode(Node::Kind::kIf);
+    node.expressions.push_back(reader_.ReadTuple());
+    EndStatement();
+    while (true) {
+      node.bodies.push_back(ReadBody({"elif", "else", "endif"}));
+      if (ended_with_ != "elif") break;
+      node.expressions.push_back(reader_.ReadTuple());
+      EndStatement();
     }
-    return value;
+    if (ended_with_ == "else") {
+      EndStatement();
+      node.bodies.push_back(ReadBody({"endif"}));
+    }
+    EndStatement();
+    return node;
   }
 
-  Json Primary(const Term& term) {
-    switch (term.kind) {
-      case Term::Kind::kLiteral:
-        return Charged(term.literal, term.offset);
-      case Term::Kind::kField:
-        return Member(record_, term.name, term.offset);
-      case Term::Kind::kGroup:
-        return Evaluate(term.items[0]);
-      case Term::Kind::kList:
-        break;
+  Node ReadFor() {
+    Node node = MakeNode(Node::Kind::kFor);
+    do {
+      node.names.push_back(reader_.ReadName("the name of a loop's variable"));
+    } while (reader_.TakeSign(","));
+    if (!reader_.TakeWord("in")) reader_.FailHere(reader_.Unexpected() + "; in is wanted");
+    node.expressions.push_back(reader_.ReadExpression(/*with_condition=*/false));
+    node.expressions.push_back(reader_.TakeWord("if") ? reader_.ReadExpression()
+                                                      : TemplateExpression{});
+    EndStatement();
+    ++loops_;
+    node.bodies.push_back(ReadBody({"else", "endfor"}));
+    --loops_;
+    if (ended_with_ == "else") {
+      EndStatement();
+      node.bodies.push_back(ReadBody({"endfor"}));
     }
-    Json list = Json::array();
-    for (const Expression& item : term.items) list.push_back(Evaluate(item));
-    return list;
+    EndStatement();
+    return node;
   }
 
-  Json Member(const Json& object, const std::string& name, size_t offset) {
-    if (!object.is_object()) {
-      FailAt(offset, fmt::format("{} has no field {}; an object is wanted", KindOf(object), name));
+  Node ReadSet() {
+    Node node = MakeNode(Node::Kind::kSet);
+    node.names.push_back(reader_.ReadName("the name of a variable"));
+    if (reader_.TakeSign(".")) node.names.push_back(reader_.ReadName("the name of a member"));
+    if (reader_.TakeSign("=")) {
+      node.expressions.push_back(reader_.ReadTuple());
+      EndStatement();
+      return node;
     }
-    const auto found = object.find(name);
-    if (found == object.end()) {
-      FailAt(offset, fmt::format("there is no field {}; there are {}", name, FieldNames(object)));
-    }
-    return Charged(*found, offset);
+    node.kind = Node::Kind::kSetBody;
+    EndStatement();
+    node.bodies.push_back(ReadBody({"endset"}));
+    EndStatement();
+    return node;
   }
 
-  Json Apply(const Operation& operation, const Json& value) {
-    switch (operation.kind) {
-      case Operation::Kind::kMember:
-        return Member(value, operation.name, operation.offset);
-      case Operation::Kind::kItem:
-        return Item(value, Evaluate(operation.arguments[0]), operation.offset);
-      case Operation::Kind::kSlice:
-        return Slice(value, operation);
-      case Operation::Kind::kCall:
-        break;
+  Node ReadMacro() {
+    Node node = MakeNode(Node::Kind::kMacro);
+    node.names.push_back(reader_.ReadName("the name of a macro"));
+    reader_.ExpectSign("(");
+    while (!reader_.TakeSign(")")) {
+      node.names.push_back(reader_.ReadName("the name of a parameter"));
+      node.expressions.push_back(reader_.TakeSign("=") ? reader_.ReadExpression()
+                                                       : TemplateExpression{});
+      if (reader_.TakeSign(",")) continue;
+      reader_.ExpectSign(")");
+      break;
     }
-    std::vector<Json> arguments;
-    for (const Expression& argument : operation.arguments) arguments.push_back(Evaluate(argument));
-    try {
-      return operation.function->call(value, arguments);
-    } catch (const Error& error) {
-      FailAt(operation.offset, fmt::format("{}: {}", operation.function->name, error.what()));
-    }
+    EndStatement();
+    const int loops = std::exchange(loops_, 0);
+    node.bodies.push_back(ReadBody({"endmacro"}));
+    loops_ = loops;
+    EndStatement();
+    return node;
   }
 
-  Json Item(const Json& value, const Json& index, size_t offset) {
-    if (value.is_object()) {
-      const auto key = [&] { return StringIn(index, "the name of a field"); };
-      return Member(value, At(offset, key), offset);
-    }
-    const int64_t size = At(offset, [&] { return LengthOf(value); });
-    const int64_t wanted = At(offset, [&] { return IntegerIn(index, "the index"); });
-    if (wanted < -size || wanted >= size) {
-      FailAt(offset, fmt::format("there is no element {}; there are {}", wanted, size));
-    }
-    const auto position = static_cast<size_t>(wanted < 0 ? wanted + size : wanted);
-    return Range(value, {position, position + 1}, /*is_slice=*/false);
-  }
-
-  Json Slice(const Json& value, const Operation& operation) {
-    const int64_t size = At(operation.offset, [&] { return LengthOf(value); });
-    const auto end = [&](const Expression& expression) -> std::optional<int64_t> {
-      if (expression.terms.empty()) return std::nullopt;
-      const Json number = Evaluate(expression);
-      return At(operation.offset, [&] { return IntegerIn(number, "the end of a slice"); });
-    };
-    const std::optional<int64_t> first = end(operation.arguments[0]);
-    const std::optional<int64_t> last = end(operation.arguments[1]);
-    return Range(value, SliceRange(first, last, static_cast<size_t>(size)), /*is_slice=*/true);
-  }
-
-  static int64_t LengthOf(const Json& value) {
-    if (value.is_array()) return static_cast<int64_t>(value.size());
-    return CountCharacters(StringIn(value, "the value before ["));
-  }
-
-  // Elements of a list or characters of a string; one element by itself unless it is a slice.
-  static Json Range(const Json& value, std::pair<size_t, size_t> range, bool is_slice) {
-    const auto [first, last] = range;
-    if (value.is_string()) {
-      return std::string(Substring(value.get_ref<const std::string&>(), first, last));
-    }
-    if (!is_slice) return value[first];
-    Json list = Json::array();
-    for (size_t i = first; i < last; ++i) list.push_back(value[i]);
-    return list;
-  }
-
+  TemplateProgram* program_;
   std::string_view text_;
-  const std::string& place_;
-  const Json& record_;
-  size_t budget_ = kMaxTemplateBytes;
+  TemplateReader reader_;
+  size_t offset_ = 0;
+  size_t tag_ = 0;  // where the last tag begins
+  bool strips_next_ = false;
+  int depth_ = 0;
+  int loops_ = 0;
+  std::string ended_with_;
 };
 
 }  // namespace
 
-Template Template::Parse(std::string_view text, std::string place) {
+Template::Template() : program_(std::make_shared<TemplateProgram>()) {}
+Template::Template(Template&&) noexcept = default;
+Template& Template::operator=(Template&&) noexcept = default;
+Template::Template(const Template&) = default;
+Template& Template::operator=(const Template&) = default;
+Template::~Template() = default;
+
+Template Template::Parse(std::string_view text, std::string place, const TemplateDialect& dialect) {
   Require(text.size() <= kMaxTemplateLength, ErrorCode::kInvalidArgument,
           "{}: a template of {} bytes; at most {} are read", place, text.size(),
           kMaxTemplateLength);
   Require(FindInvalidUtf8(text) == text.size(), ErrorCode::kInvalidArgument,
           "{}: a template that is not valid UTF-8", place);
+  auto program = std::make_shared<TemplateProgram>();
+  program->text = NormalizeLineEnds(text);
+  if (program->text.ends_with('\n')) program->text.pop_back();
+  program->place = std::move(place);
+  program->dialect = dialect;
+  ProgramReader(program.get()).Read();
   Template result;
-  result.text_ = NormalizeLineEnds(text);
-  if (result.text_.ends_with('\n')) result.text_.pop_back();
-  result.place_ = std::move(place);
-  const std::string_view source = result.text_;
-  size_t offset = 0;
-  while (offset < source.size()) {
-    size_t open = source.find('{', offset);
-    while (open != std::string_view::npos && source.substr(open, 2) != "{{") {
-      const std::string_view start = source.substr(open, 2);
-      if (start == "{%" || start == "{#") {
-        FailInTemplate(source, result.place_, open,
-                       fmt::format("\"{}\" is not read; only {{{{ expressions }}}} are", start));
-      }
-      open = source.find('{', open + 1);
-    }
-    Part part;
-    part.text = source.substr(offset, open - offset);
-    offset = source.size();
-    if (open != std::string_view::npos) {
-      part.offset = open;
-      offset = open + 2;
-      part.expression = ParseExpression(source, result.place_, &offset);
-    }
-    result.parts_.push_back(std::move(part));
-  }
+  result.program_ = std::move(program);
   return result;
 }
 
 Json Template::Evaluate(const Json& record) const {
-  const bool is_value =
-      parts_.size() == 1 && parts_[0].text.empty() && !parts_[0].expression.terms.empty();
-  if (!is_value) return Render(record);
-  return Evaluator(text_, place_, record).Evaluate(parts_[0].expression);
+  const std::vector<TemplateNode>& nodes = program_->nodes;
+  const bool is_value = nodes.size() == 1 && nodes[0].kind == TemplateNode::Kind::kOutput;
+  return is_value ? EvaluateTemplate(*program_, record) : Json(RunTemplate(*program_, record));
 }
 
-std::string Template::Render(const Json& record) const {
-  Evaluator evaluator(text_, place_, record);
-  std::string result;
-  for (const Part& part : parts_) {
-    result += part.text;
-    if (part.expression.terms.empty()) continue;
-    const Json value = evaluator.Evaluate(part.expression);
-    const std::string text = evaluator.At(part.offset, [&] { return ToTemplateText(value); });
-    evaluator.Charge(text.size(), part.offset);
-    result += text;
-  }
-  return result;
-}
+std::string Template::Render(const Json& record) const { return RunTemplate(*program_, record); }
 
 }  // namespace blockformer

@@ -21,10 +21,39 @@ struct TemplateFunction {
   size_t min_arguments;
   size_t max_arguments;
   Json (*call)(const Json& value, const std::vector<Json>& arguments);
+  std::string_view argument_name = {};  // of the first argument, where it may be given by name
+};
+
+// What differs between templates of tasks and of chats.
+struct TemplateDialect {
+  // Of tasks: a name that is not defined is an error, and so is null in a text. Otherwise, as in
+  // Jinja2's default, the former is false and no text, and the latter "None". Functions that are
+  // not known are an error when they are read, otherwise when they are called.
+  bool strict = true;
+  // Jinja2's trim_blocks and lstrip_blocks: a line with nothing but {% statements %} leaves none.
+  bool trim_blocks = false;
+  std::span<const TemplateFunction> filters = {};  // beside TemplateFilters()
 };
 
 std::span<const TemplateFunction> TemplateMethods();
 std::span<const TemplateFunction> TemplateFilters();
+// Filters that the evaluator has: map, select, reject, selectattr, rejectattr, default.
+bool IsTemplateFilterOfItems(std::string_view name);
+
+// Tests, as in "x is string". Those that take a value may have it without parentheses.
+bool IsTemplateTest(std::string_view name);
+bool TemplateTestTakesValue(std::string_view name);
+// An undefined value is a discarded one.
+bool RunTemplateTest(std::string_view name, const Json& value, const std::vector<Json>& arguments);
+
+// Whether Python takes a value for true.
+bool IsTrue(const Json& value);
+
+// The order of two numbers or two strings, below, at or above 0. Throws Error(kInvalidArgument).
+int CompareTemplateValues(const Json& a, const Json& b);
+
+// Whether a list, an object's names or a string holds a value. Throws Error(kInvalidArgument).
+bool TemplateHolds(const Json& whole, const Json& part);
 
 // "a string", "an integer", ... for messages.
 std::string_view KindOf(const Json& value);
