@@ -12,7 +12,7 @@ namespace blockformer {
 struct TokenScore {
   double log_likelihood = 0;  // in nats, over the whole vocabulary; NaN if a logit is not finite
   bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
-  std::vector<TokenLogProbabilities::Entry> top;  // ScoreStep::top of them, the likeliest first
+  std::vector<TokenLogProbabilities::Entry> top = {};  // ScoreStep::top, the likeliest first
 };
 
 // A unit (a block, or a token of a vanilla model) that passes through the decoder.

@@ -8,6 +8,8 @@
 #include "blockformer/version.h"
 #include "server/api_error.h"
 #include "server/credentials.h"
+#include "server/openapi.h"
+#include "server/web_page.h"
 
 namespace blockformer {
 namespace {
@@ -54,6 +56,17 @@ HttpResponse PreflightResponse() {
            {"Access-Control-Max-Age", "3600"}}};
 }
 
+// HTML that takes nothing from elsewhere, and stands in nobody else's frame.
+HttpResponse PageResponse(std::string html) {
+  return {200,
+          "text/html; charset=utf-8",
+          std::move(html),
+          {{"Content-Security-Policy",
+            "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; "
+            "script-src 'unsafe-inline'; frame-ancestors 'none'"},
+           {"Cache-Control", "no-cache"}}};
+}
+
 }  // namespace
 
 struct Api::Route {
@@ -76,6 +89,9 @@ const std::vector<Api::Route>& Api::Routes() {
       {"GET", "/v1/models", &Api::Models},
       {"GET", kModelPrefix, &Api::Model},
       {"GET", "/tokenizer_info", &Api::TokenizerInfo},
+      {"GET", "/openapi.json", &Api::OpenApi},
+      {"GET", "/docs", &Api::Documentation},
+      {"GET", "/", &Api::Page},
       {"POST", "/v1/completions", nullptr, HandleCompletions},
       {"POST", "/v1/chat/completions", nullptr, HandleChatCompletions},
       {"POST", "/v1/score", nullptr, HandleScore},
@@ -162,6 +178,14 @@ void Api::Done(const Exchange& exchange, const std::string& client, double secon
   fmt::print(options_.access_log, "{}\n", ToText(line));
   std::fflush(options_.access_log);
 }
+
+HttpResponse Api::OpenApi(const HttpRequest&) {
+  return {200, "application/json", std::string(OpenApiText()), {}};
+}
+
+HttpResponse Api::Documentation(const HttpRequest&) { return PageResponse(DocumentationPage()); }
+
+HttpResponse Api::Page(const HttpRequest&) { return PageResponse(std::string(WebPage())); }
 
 HttpResponse Api::TokenizeText(const HttpRequest& request) {
   return Tokenize(*context_->model, request);

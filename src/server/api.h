@@ -47,6 +47,9 @@ class Api : public RequestHandler {
   HttpResponse Metrics(const HttpRequest& request);
   HttpResponse Models(const HttpRequest& request);
   HttpResponse Model(const HttpRequest& request);
+  HttpResponse OpenApi(const HttpRequest& request);
+  HttpResponse Documentation(const HttpRequest& request);
+  HttpResponse Page(const HttpRequest& request);
   HttpResponse TokenizeText(const HttpRequest& request);
   HttpResponse DetokenizeIds(const HttpRequest& request);
   HttpResponse TokenizerInfo(const HttpRequest& request);

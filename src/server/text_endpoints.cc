@@ -118,8 +118,10 @@ boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* excha
   const int64_t max_length = context->scorer->options().max_length;
   const ScoreBody body = ParseScoreBody(exchange->request(), *context->model, max_length);
   exchange->prompt_tokens = body.tokens;
-  const auto scores = co_await ScoreOnEngine(context, body.requests, WatchForScoring(exchange));
-  co_await exchange->Send(ScoreResponse(body, context->model->name, max_length, scores));
+  ClientState gone = WatchForScoring(exchange);
+  const auto scores = co_await ScoreOnEngine(context, body.requests, std::move(gone));
+  HttpResponse response = ScoreResponse(body, context->model->name, max_length, scores);
+  co_await exchange->Send(std::move(response));
 }
 
 HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request) {
