@@ -55,7 +55,7 @@ LIBRARIES = [
     (r"utf8proc", r"text/"),
     (r"zstd", r"data/"),
     (r"zlib\.h", r"data/"),
-    (r"httplib|prometheus/", r"server/"),
+    (r"(boost|openssl)/", r"server/"),
     (r"benchmark/", r"bench/"),
 ]
 

@@ -20,6 +20,8 @@ build_packages=(
   libutf8proc-dev         # Unicode NFC
   libzstd-dev zlib1g-dev  # compressed corpora
   libhwy-dev              # Highway: SIMD kernels
+  libboost1.81-dev        # Asio and Beast: the server
+  libssl-dev              # its TLS
   libbenchmark-dev        # Google Benchmark: `blockformer bench kernels`
   libtorch-dev            # the trainer
   libdnnl-dev             # oneDNN: its matrix products on a CPU

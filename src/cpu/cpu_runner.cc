@@ -225,7 +225,7 @@ void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, int64_t count,
   }
   const size_t done = scores->size();
   scores->resize(done + targets.size());
-  model_.head().Score(wanted.data(), targets, &(*scores)[done]);
+  model_.head().Score(wanted.data(), targets, &(*scores)[done], step.top);
 }
 
 ForwardOutput CpuRunner::Forward(const ForwardInput& input) {

@@ -187,11 +187,12 @@ class ChoiceSink : public TileSink {
   std::vector<RowPart> parts_;  // [threads, rows]
 };
 
-// Keeps of every tile what the log-likelihoods of given tokens need.
+// Keeps of every tile what the log-likelihoods of given tokens, and of the `top` likeliest, need.
 class LikelihoodSink : public TileSink {
  public:
-  explicit LikelihoodSink(std::span<const int32_t> targets)
+  LikelihoodSink(std::span<const int32_t> targets, size_t top)
       : targets_(targets),
+        top_(top),
         target_logits_(targets.size()),
         threads_(static_cast<size_t>(NumThreads())),
         parts_(targets.size() * threads_) {}
@@ -207,15 +208,22 @@ class LikelihoodSink : public TileSink {
       const int64_t target = targets_[row] - first_column;
       if (target >= 0 && target < columns) target_logits_[row] = logits[target];
       part.Add(logits, columns, static_cast<int32_t>(first_column));
+      if (top_ > 0) part.Collect(logits, columns, static_cast<int32_t>(first_column), top_);
     }
   }
 
   TokenScore Score(size_t row) const {
     Part total;
     for (size_t t = 0; t < threads_; ++t) total.Add(parts_[t * targets_.size() + row]);
-    if (!total.is_finite) return {std::numeric_limits<double>::quiet_NaN(), false};
+    if (!total.is_finite) return {std::numeric_limits<double>::quiet_NaN(), false, {}};
     const double largest = total.largest.score;
-    return {target_logits_[row] - largest - std::log(total.sum), total.largest.id == targets_[row]};
+    TokenScore score = {
+        target_logits_[row] - largest - std::log(total.sum), total.largest.id == targets_[row], {}};
+    total.KeepTop(top_);
+    for (const RankedToken& token : total.top) {
+      score.top.push_back({token.id, token.score - largest - std::log(total.sum)});
+    }
+    return score;
   }
 
  private:
@@ -224,7 +232,27 @@ class LikelihoodSink : public TileSink {
     bool is_finite = true;  // all of them; the rest counts only then
     RankedToken largest;
     double sum = 0;
+    std::vector<RankedToken> top;  // the first by rank, and maybe some behind them
 
+    // Adds to `top` what may be among the first `most`.
+    void Collect(const float* logits, int64_t count, int32_t first_id, size_t most) {
+      const bool is_full = top.size() >= most;
+      const float threshold =
+          is_full ? top[most - 1].score : -std::numeric_limits<float>::infinity();
+      // Of equal logits lower ids come first, and a thread's tiles may come in any order.
+      if (is_full && largest.score < threshold) return;
+      const size_t before = top.size();
+      top.resize(before + static_cast<size_t>(count));
+      const float below = std::nextafter(threshold, -std::numeric_limits<float>::infinity());
+      const int64_t found = CollectAbove(logits, count, first_id, below, top.data() + before);
+      top.resize(before + static_cast<size_t>(found));
+      if (found > 0) KeepTop(most);
+    }
+    void KeepTop(size_t most) {
+      std::sort(top.begin(), top.end(),
+                [](const RankedToken& a, const RankedToken& b) { return a.Before(b); });
+      if (top.size() > most) top.resize(most);
+    }
     void Add(const float* logits, int64_t count, int32_t first_id) {
       Raise(FindLargest(logits, count, first_id));
       sum += SumOfExponentials(logits, count, largest.score, 1);
@@ -232,6 +260,7 @@ class LikelihoodSink : public TileSink {
     void Add(const Part& other) {
       is_finite &= other.is_finite;
       if (other.sum == 0) return;
+      top.insert(top.end(), other.top.begin(), other.top.end());
       Raise(other.largest);
       sum += other.sum * std::exp(static_cast<double>(other.largest.score) - largest.score);
     }
@@ -243,6 +272,7 @@ class LikelihoodSink : public TileSink {
   };
 
   std::span<const int32_t> targets_;
+  size_t top_;
   std::vector<float> target_logits_;  // by row
   size_t threads_;
   std::vector<Part> parts_;  // [threads, rows]
@@ -250,9 +280,9 @@ class LikelihoodSink : public TileSink {
 
 }  // namespace
 
-void OutputHead::Score(const float* hidden, std::span<const int32_t> targets,
-                       TokenScore* scores) const {
-  LikelihoodSink sink(targets);
+void OutputHead::Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores,
+                       int64_t top) const {
+  LikelihoodSink sink(targets, static_cast<size_t>(top));
   linear_.ApplyTiles(hidden, static_cast<int64_t>(targets.size()), &sink);
   for (size_t i = 0; i < targets.size(); ++i) scores[i] = sink.Score(i);
 }

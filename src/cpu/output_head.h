@@ -29,8 +29,10 @@ class OutputHead {
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
               int32_t* chosen) const;
 
-  // How the model rates one given token a row of hidden [targets, width]. Rows as above.
-  void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores) const;
+  // How the model rates one given token a row of hidden [targets, width], and the `top` likeliest
+  // ones. Rows as above.
+  void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores,
+             int64_t top = 0) const;
 
   // How likely the model finds one given token of a row hidden [width], and its `top` likeliest
   // ones; NaN if a logit is not finite.

@@ -56,6 +56,8 @@ struct EngineStats {
   int64_t pages = 0;
   int64_t pages_in_use = 0;
   int64_t pages_cached = 0;  // not in use, kept for prompts that begin with what they hold
+  int64_t running = 0;       // sequences that take part in steps
+  int64_t waiting = 0;       // sequences that do not yet, or no longer for want of pages
 };
 
 // Decides which sequences take part in each step, and on which pages of the KV cache: those of

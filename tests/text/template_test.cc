@@ -1,4 +1,4 @@
-#include "eval/template.h"
+#include "text/template.h"
 
 #include <gmock/gmock.h>
 
@@ -70,6 +70,76 @@ TEST(Template, RendersAsJinja2Does) {
   for (const auto& [text, expected] : cases) EXPECT_EQ(Render(text), expected) << text;
 }
 
+// As above.
+TEST(Template, RunsStatementsAsJinja2Does) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"{% if n > 1 %}a{% elif n %}b{% else %}c{% endif %}", "a"},
+      {"{% if n > 2 %}a{% elif n %}b{% else %}c{% endif %}", "b"},
+      {"{% if not n %}a{% elif empty %}b{% else %}c{% endif %}", "c"},
+      {"{% for x in list %}{{ loop.index }}{{ x }}{% if not loop.last %},{% endif %}{% endfor %}",
+       "1a,2b,33"},
+      {"{% for x in list if x != 'b' %}{{ x }}{{ loop.length }}{% endfor %}", "a232"},
+      {"{% for x in [] %}{{ x }}{% else %}none{% endfor %}", "none"},
+      {"{% for k, v in choices.items() %}{{ k }}={{ v|join('+') }};{% endfor %}",
+       "label=A+B;text=red+blue;"},
+      {"{% for x in list %}{% if x == 'b' %}{% break %}{% endif %}{{ x }}{% endfor %}", "a"},
+      {"{% for x in list %}{% if x == 'b' %}{% continue %}{% endif %}{{ x }}{% endfor %}", "a3"},
+      {"{% for x in range(3) %}{% for y in 'ab' %}{{ x }}{{ y }} {% endfor %}{% endfor %}",
+       "0a 0b 1a 1b 2a 2b "},
+      {"{% set x = 1 %}{% for y in list %}{% set x = 2 %}{% endfor %}{{ x }}", "1"},
+      {"{% set x = 1 %}{% if n %}{% set x = 2 %}{% endif %}{{ x }}", "2"},
+      {"{% set ns = namespace(x=0) %}{% for y in list %}{% set ns.x = ns.x + 1 %}{% endfor %}"
+       "{{ ns.x }}",
+       "3"},
+      {"{% set x %}<{{ n }}>{% endset %}{{ x }}{{ x|length }}", "<2>3"},
+      {"{% macro f(a, b='y') %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ f(1, 2) }}{{ f(b=3, a=4) "
+       "}}",
+       "1y1243"},
+      {"a  {%- if n -%}  b  {%- endif -%}  c", "abc"},
+      {"a {{- n -}} b{#- note -#} c", "a2bc"},
+      {"{{ 'a' if n == 2 else 'b' }}{{ 'c' if f > 2 else 'd' }}", "ad"},
+      {"{{ n - 1 }}{{ n * 3 }}{{ 7 // n }}{{ -7 // n }}{{ -7 % 3 }}{{ 1 / n }}", "163-420.5"},
+      {"{{ 'a' ~ n ~ f }}", "a21.5"},
+      {"{{ 'quick' in text }}{{ 'z' not in text }}{{ 3 in list }}{{ 'text' in choices }}",
+       "TrueTrueTrueTrue"},
+      {"{{ n == 2 and f or q }}{{ empty or 'x' }}{{ not n }}", "1.5xFalse"},
+      {"{{ q is string }}{{ n is number }}{{ list is iterable }}{{ choices is mapping }}",
+       "TrueTrueTrueTrue"},
+      {"{{ missing is defined }}{{ q is defined }}{{ choices.x is not defined }}", "FalseTrueTrue"},
+      {"{{ missing|default('d') }}{{ empty|default('e') }}{{ empty|default('e', true) }}", "de"},
+      {"{{ n is eq 2 }}{{ n is odd }}{{ n is divisibleby 2 }}", "TrueFalseTrue"},
+      {"{{ [{'a': 1}, {'a': 2}]|selectattr('a', 'equalto', 2)|map(attribute='a')|join }}", "2"},
+      {"{{ ['x', 'y']|map('upper')|join }}{{ list[::-1]|join }}{{ 'abc'[::-1] }}", "XY3bacba"},
+      {"{{ {'b': [1, 'é'], 'a': none}|tojson }}", "{\"a\": null, \"b\": [1, \"é\"]}"},
+      {"{{ {'b': [1], 'c': []}|tojson(indent=2) }}", "{\n  \"b\": [\n    1\n  ],\n  \"c\": []\n}"},
+      {"{{ 'xxaxx'.strip('x') }}{{ 'xxaxx'.lstrip('x') }}{{ text.startswith('the') }}", "aaxxTrue"},
+      {"{{ 'it is'|title }}{{ list|first }}{{ list|last }}{{ choices.get('x', 5) }}", "It Isa35"},
+      {"{{ 'a\nb'|indent(2) }}", "a\n  b"},
+      {"{{ ('a', 'b')|join }}{{ 'a' 'b' }}{{ 1.5 }}", "abab1.5"},
+      {"{% generation %}x{% endgeneration %}", "x"},
+  };
+  for (const auto& [text, expected] : cases) EXPECT_EQ(Render(text), expected) << text;
+}
+
+TEST(Template, NoLoopGoesOnForEver) {
+  EXPECT_THAT(ErrorOf("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}"
+                      "{% endfor %}"),
+              HasSubstr("one record may take"));
+  EXPECT_THAT(ErrorOf("{% set ns = namespace(x='xxxxxxxx') %}{% for a in range(99) %}"
+                      "{% set ns.x = ns.x + ns.x %}{% endfor %}"),
+              HasSubstr("bytes that one record may take"));
+  std::string nested;
+  for (int i = 0; i < 5000; ++i) nested += "{% if n %}";
+  EXPECT_THAT(ErrorOf(nested), HasSubstr("nested deeper"));
+  std::string negative = "{{";
+  negative.append(30'000, '-');
+  EXPECT_THAT(ErrorOf(negative + "1}}"), HasSubstr("nested too deep"));
+}
+
+TEST(Template, MessagesOfSeveralLinesNameTheLine) {
+  EXPECT_THAT(ErrorOf("a\nb {{ x? }}"), HasSubstr("line 2, column 7: \"?\""));
+}
+
 TEST(Template, ASingleExpressionKeepsItsValue) {
   const auto evaluate = [](const char* text) {
     return Template::Parse(text, "t").Evaluate(Record());
@@ -85,18 +155,40 @@ TEST(Template, ASingleExpressionKeepsItsValue) {
 
 TEST(Template, MistakesNameThePlaceAndTheColumn) {
   const std::pair<const char*, const char*> cases[] = {
-      {"{% if q %}", "column 1: \"{%\" is not read"},
-      {"é {# note #}", "column 3: \"{#\" is not read"},
-      {"{{- q }}", "column 3: \"{{-\" is not read"},
+      {"{% if q %}", "column 1: this statement has no endif"},
+      {"{% for x in list %}{% endif %}", "column 20: the statement endif is not known here"},
+      {"a{% endif %}", "column 2: the statement endif is not known here"},
+      {"{% break %}", "the statement break is not known here"},
+      {"{% include 'x' %}", "the statement include is not known here; known are if, for, set"},
+      {"{% for in list %}", "; in is wanted"},
+      {"{% if q }}", "column 9: \"}\" is not expected here; %} ends an expression"},
+      {"é {# note", "column 3: the comment does not end"},
       {"{{q", "column 4: the template ends within an expression"},
-      {"{{q}", "column 5: }} ends an expression"},
+      {"{{q}", "column 4: \"}\" is not expected here; }} ends an expression"},
       {"{{", "column 3: the template ends"},
       {"{{}}", "column 3: \"}\" is not expected here; a field"},
-      {"{{q ~ 'é'}}", "column 5: \"~\" is not expected here"},
-      {"{{q if n else f}}", "column 5: \"if\" is not expected here"},
-      {"{{q - 1}}", "column 5: \"-\" is not expected here"},
-      {"{{ -q }}", "column 4: \"-\" is only read before digits"},
-      {"{{ [-q] }}", "column 5: \"-\" is only read before digits"},
+      {"{{q ? 'é'}}", "column 5: \"?\" is not expected here"},
+      {"{{q - 1}}", "column 7: a string and an integer cannot be joined by -"},
+      {"{{ -q }}", "column 4: an integer and a string cannot be joined by -"},
+      {"{{ n // 0 }}", "a division by 0"},
+      {"{{ n / 0 }}", "a division by 0"},
+      {"{{ big * 2 }}", "the result is too large"},
+      {"{{ 1 < 2 < 3 }}", "chains of comparisons are not read"},
+      {"{{ n < q }}", "an integer and a string have no order"},
+      {"{{ n in n }}", "what is searched is an integer"},
+      {"{{ q is tall }}", "column 9: the test tall is not known"},
+      {"{{ missing is string }}", "there is no field missing"},
+      {"{{ loop.index }}", "there is no field loop"},
+      {"{{ 'a' if missing }}", "there is no field missing"},
+      {"{% set q.x = 1 %}", "q is no namespace"},
+      {"{% for a, b in list %}{% endfor %}", "a string cannot be taken apart into 2 variables"},
+      {"{% for a in n %}{% endfor %}", "the value before it is an integer"},
+      {"{{ nothing(1) }}", "there is no function nothing with 1 arguments"},
+      {"{{ raise_exception('no ' ~ n) }}", "column 4: no 2"},
+      {"{{ range(1000000) }}", "at most 100000 is taken"},
+      {"{% macro f(a) %}{{ f(a) }}{% endmacro %}{{ f(1) }}", "macros call each other too deep"},
+      {"{% macro f(a) %}{% endmacro %}{{ f(b=1) }}", "f has no parameter b"},
+      {"{{ q.split(sep=' ') }}", "split: the argument sep is not known"},
       {"{{ 99999999999999999999 }}", "column 4: the integer is too large"},
       {"{{ 'abc }}", "column 4: the string does not end"},
       {"{{ 'a\\q' }}", "column 6: not a known escape; known are"},
@@ -104,12 +196,12 @@ TEST(Template, MistakesNameThePlaceAndTheColumn) {
       {"{{ '\\ud800' }}", "column 5: not a character; 4 hexadecimal"},
       {"{{ '\\x4' }}", "not a character; 2 hexadecimal"},
       {"{{ '\\U00110000' }}", "not a character"},
-      {"{{ q.title() }}", "column 6: the method title is not known; known are split, strip,"},
-      {"{{ q|tojson }}", "column 6: the filter tojson is not known; known are join, trim,"},
-      {"{{ q.strip('x') }}", "column 6: strip has 1 arguments; 0 to 0 are wanted"},
+      {"{{ q.zfill() }}", "column 6: the method zfill is not known; known are split, strip,"},
+      {"{{ q|center }}", "column 6: the filter center is not known; known are join, trim,"},
+      {"{{ q.strip('x', 1) }}", "column 6: strip has 2 arguments; 0 to 1 are wanted"},
       {"{{ q.replace('x') }}", "replace has 1 arguments; 2 to 2"},
-      {"{{ range(3) }}", "column 9: \"(\" is not expected here"},
-      {"{{ q[::2] }}", "column 7: steps of slices are not read"},
+      {"{{ list(3) }}", "column 4: there is no function list"},
+      {"{{ q[::2] }}", "column 5: of steps of slices only [::-1] is read"},
       {"{{ q[0 }}", "column 8: \"}\" is not expected here; ] is wanted"},
       {"{{ list|join(' ')[0] }}", "column 18: \"[\" is not expected"},
       {"{{ missing }}", "column 4: there is no field missing; there are answerKey, big, choices"},

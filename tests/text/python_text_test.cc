@@ -1,4 +1,4 @@
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_EVAL_PYTHON_TEXT_H_
-#define BLOCKFORMER_EVAL_PYTHON_TEXT_H_
+#ifndef BLOCKFORMER_TEXT_PYTHON_TEXT_H_
+#define BLOCKFORMER_TEXT_PYTHON_TEXT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -53,4 +53,4 @@ std::string_view Substring(std::string_view text, size_t begin, size_t end);
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_EVAL_PYTHON_TEXT_H_
+#endif  // BLOCKFORMER_TEXT_PYTHON_TEXT_H_
