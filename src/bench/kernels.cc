@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/integer.h"
 #include "base/random.h"
 #include "bench/build_info.h"
 #include "bench/machine_speed.h"
@@ -65,7 +66,7 @@ PackedLinear MakeLinear(NumberType type, int64_t out, int64_t in, uint64_t seed)
 }
 
 // The number of things of `bytes` each that together fill cold memory.
-int64_t ColdCopies(int64_t bytes) { return (kColdBytes + bytes - 1) / bytes; }
+int64_t ColdCopies(int64_t bytes) { return DivideUp(kColdBytes, bytes); }
 
 // The layers of one shape, as many as make their weights cold. Kept from one number of rows to the
 // next, for packing takes longer than multiplying.
@@ -125,7 +126,7 @@ void RunGemm(const GemmShape& shape, NumberType type, int64_t rows, const Machin
 class FullCache {
  public:
   FullCache(const KvShape& shape, int64_t sequences, int64_t context)
-      : pages_per_sequence_((context + kPageSize - 1) / kPageSize),
+      : pages_per_sequence_(DivideUp(context, kPageSize)),
         cache_(shape, sequences * pages_per_sequence_, kPageSize),
         pages_(static_cast<size_t>(sequences * pages_per_sequence_)) {
     std::iota(pages_.begin(), pages_.end(), 0);

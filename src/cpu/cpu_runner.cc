@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/integer.h"
 
 namespace blockformer {
 namespace {
@@ -236,7 +237,7 @@ ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
   model_.embedder().Embed(input.ids.data(), input.mask.data(), num_rows, &embedder_state_,
                           output.embeds.data());
 
-  const int64_t pages = (input.units + kForwardPageSize - 1) / kForwardPageSize;
+  const int64_t pages = DivideUp(input.units, kForwardPageSize);
   int32_t last_position = static_cast<int32_t>(input.units - 1);
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
   PagedState state(config, NumberType::kF32, input.batch * pages, kForwardPageSize,

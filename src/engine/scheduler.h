@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integer.h"
 #include "engine/page_pool.h"
 #include "runner/runner.h"
 
@@ -126,9 +127,7 @@ class Scheduler {
   using Rank = std::pair<int64_t, int64_t>;
   using Queue = std::map<Rank, Sequence>;
 
-  int64_t PagesFor(int64_t units) const {
-    return (units + limits_.page_size - 1) / limits_.page_size;
-  }
+  int64_t PagesFor(int64_t units) const { return DivideUp(units, limits_.page_size); }
   // Returns false if sequences would have to stop first, and may not.
   bool Admit(bool may_stop);
   bool HasRoom() const;

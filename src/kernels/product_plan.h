@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/integer.h"
+
 namespace blockformer {
 
 // How a product is cut into items that threads take: a group of panels of columns times a chunk of
@@ -25,8 +27,6 @@ struct PartRange {
 inline PartRange PartOf(int64_t count, int64_t parts, int64_t part) {
   return {count * part / parts, count * (part + 1) / parts};
 }
-
-inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // With this many items a thread, they end at nearly the same time.
 inline constexpr int64_t kItemsPerThread = 4;
