@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/parallel.h"
 
@@ -16,7 +17,6 @@ constexpr int64_t kRoom = 4 * kCandidates;
 constexpr int64_t kScannedRows = 8;
 // Rows whose logits are in memory at once, where it takes all of them.
 constexpr int64_t kFallbackRows = 16;
-constexpr float kExcludedLogit = -1e30F;  // finite, and of no weight beside others
 
 bool Before(const RankedToken& a, const RankedToken& b) { return a.Before(b); }
 
@@ -71,14 +71,12 @@ class ChoiceSink : public TileSink {
   ChoiceSink(std::span<const TokenDraw> draws, const SampledIds& ids)
       : draws_(draws),
         ids_(ids),
-        seen_(draws.size()),
         threads_(static_cast<size_t>(NumThreads())),
         parts_(draws.size() * threads_) {
     for (size_t i = 0; i < draws.size(); ++i) {
-      const SamplingOptions& options = *draws[i].options;
-      if (options.repetition_penalty != 1.0) seen_[i] = DistinctIds(draws[i].history);
-      // A penalty below 1 could raise what lies below the largest logit so far.
-      if (MethodOf(options) == DrawMethod::kLargest && options.repetition_penalty >= 1) continue;
+      changes_.emplace_back(draws[i]);
+      // A change could raise what lies below the largest logit so far.
+      if (MethodOf(*draws[i].options) == DrawMethod::kLargest && !changes_[i].may_raise()) continue;
       for (size_t t = 0; t < threads_; ++t) parts_[t * draws.size() + i].skips = false;
     }
   }
@@ -134,14 +132,8 @@ class ChoiceSink : public TileSink {
     const int64_t count = static_cast<int64_t>(logits.size());
     const TokenDraw& draw = draws_[row];
     const SamplingOptions& options = *draw.options;
-    const int64_t end = first_id + count;
-    for (auto id = std::lower_bound(ids_.excluded.begin(), ids_.excluded.end(), first_id);
-         id != ids_.excluded.end() && *id < end; ++id) {
-      logits[static_cast<size_t>(*id - first_id)] = kExcludedLogit;
-    }
-    if (!seen_[row].empty()) {
-      PenaliseRepetition(options.repetition_penalty, seen_[row], first_id, logits);
-    }
+    ExcludeIds(ids_.excluded, first_id, logits);
+    changes_[row].Apply(first_id, logits);
     RankedToken first;
     switch (MethodOf(options)) {
       case DrawMethod::kLargest:
@@ -190,7 +182,7 @@ class ChoiceSink : public TileSink {
 
   std::span<const TokenDraw> draws_;
   const SampledIds& ids_;
-  std::vector<std::vector<int32_t>> seen_;  // by row; empty without a penalty
+  std::vector<LogitChanges> changes_;  // by row
   size_t threads_;
   std::vector<RowPart> parts_;  // [threads, rows]
 };
@@ -290,6 +282,32 @@ void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
   choose_rows();
 }
 
+TokenLogProbabilities OutputHead::Rate(const float* hidden, int32_t token, int64_t top) const {
+  const int64_t vocab = linear_.out();
+  std::vector<float> logits(static_cast<size_t>(vocab));
+  ComputeLogits(hidden, 1, logits.data());
+  const auto before = [&](int32_t a, int32_t b) {
+    return RankedToken{logits[static_cast<size_t>(a)], a}.Before(
+        {logits[static_cast<size_t>(b)], b});
+  };
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto end = ids.begin() + std::max<int64_t>(1, std::min(top, vocab));
+  std::partial_sort(ids.begin(), end, ids.end(), before);
+  const double largest = logits[static_cast<size_t>(ids[0])];
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  const auto rate = [&](int32_t id) {
+    return logits[static_cast<size_t>(id)] - largest - std::log(sum);
+  };
+  TokenLogProbabilities result;
+  result.chosen = rate(token);
+  for (auto id = ids.begin(); id != end && std::ssize(result.top) < top; ++id) {
+    result.top.push_back({*id, rate(*id)});
+  }
+  return result;
+}
+
 void OutputHead::ChooseFromAll(const float* hidden, const std::vector<int64_t>& rows,
                                std::span<const TokenDraw> draws, const SampledIds& ids,
                                int32_t* chosen) const {
@@ -304,7 +322,7 @@ void OutputHead::ChooseFromAll(const float* hidden, const std::vector<int64_t>& 
   ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const std::span row(logits.data() + i * vocab, static_cast<size_t>(ids.count));
-      for (const int32_t id : ids.excluded) row[static_cast<size_t>(id)] = kExcludedLogit;
+      ExcludeIds(ids.excluded, 0, row);
       const int64_t index = rows[static_cast<size_t>(i)];
       chosen[index] = SampleToken(draws[static_cast<size_t>(index)], row);
     }

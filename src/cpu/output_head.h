@@ -8,20 +8,10 @@
 
 #include "cpu/sampler.h"
 #include "kernels/gemm.h"
+#include "runner/sampling.h"
+#include "runner/score.h"
 
 namespace blockformer {
-
-// The ids that may be chosen.
-struct SampledIds {
-  int64_t count = 0;              // those from here on never are
-  std::vector<int32_t> excluded;  // nor these, in ascending order
-};
-
-// How a model rates a given token.
-struct TokenScore {
-  double log_likelihood = 0;  // in nats, over the whole vocabulary; NaN if a logit is not finite
-  bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
-};
 
 // The vocabulary layer, and the choice of the next token from it. Logits are never written to
 // memory as a whole: each thread keeps of its tiles what the choice needs. Immutable; safe to use
@@ -29,6 +19,8 @@ struct TokenScore {
 class OutputHead {
  public:
   explicit OutputHead(PackedLinear linear) : linear_(std::move(linear)) {}
+
+  int64_t in() const { return linear_.in(); }  // width of what it reads
 
   // The next token of each row of hidden [draws, width], which is normalised: the one that
   // SampleToken would choose from the row's logits. With int8 weights these depend on the row
@@ -39,6 +31,10 @@ class OutputHead {
 
   // How the model rates one given token a row of hidden [targets, width]. Rows as above.
   void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores) const;
+
+  // How likely the model finds one given token of a row hidden [width], and its `top` likeliest
+  // ones; NaN if a logit is not finite.
+  TokenLogProbabilities Rate(const float* hidden, int32_t token, int64_t top) const;
 
   // logits [rows, vocab].
   void ComputeLogits(const float* hidden, int64_t rows, float* logits) const {

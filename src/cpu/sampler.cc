@@ -41,21 +41,6 @@ int32_t Draw(const TokenDraw& draw, std::span<const RankedToken> candidates,
 
 }  // namespace
 
-void ValidateSampling(const SamplingOptions& options) {
-  const auto require = [](bool condition, const char* name, double value, const char* range) {
-    Require(condition, ErrorCode::kInvalidArgument, "{}: {} is out of range; {} is wanted", name,
-            value, range);
-  };
-  require(options.repetition_penalty >= 0.01 && options.repetition_penalty <= 100,
-          "repetition_penalty", options.repetition_penalty, "0.01 to 100");
-  require(options.temperature >= 0 && options.temperature <= 100, "temperature",
-          options.temperature, "0 to 100");
-  require(options.top_k >= 0, "top_k", static_cast<double>(options.top_k), "0 or more");
-  require(options.top_p > 0 && options.top_p <= 1, "top_p", options.top_p,
-          "more than 0, at most 1");
-  require(options.min_p >= 0 && options.min_p <= 1, "min_p", options.min_p, "0 to 1");
-}
-
 DrawMethod MethodOf(const SamplingOptions& options) {
   if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
   const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
@@ -70,23 +55,69 @@ float InverseTemperature(const SamplingOptions& options) {
   return static_cast<float>(1 / options.temperature);
 }
 
-std::vector<int32_t> DistinctIds(std::span<const int32_t> history) {
-  std::vector<int32_t> ids(history.begin(), history.end());
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
+LogitChanges::LogitChanges(const TokenDraw& draw)
+    : repetition_penalty_(draw.options->repetition_penalty),
+      frequency_penalty_(draw.options->frequency_penalty),
+      presence_penalty_(draw.options->presence_penalty),
+      excluded_(draw.excluded) {
+  const SamplingOptions& options = *draw.options;
+  may_raise_ = repetition_penalty_ < 1 || frequency_penalty_ < 0 || presence_penalty_ < 0;
+  for (const auto& [id, bias] : options.logit_bias) {
+    may_raise_ |= bias > 0;
+    changes_.push_back({id, bias});
+  }
+  if (repetition_penalty_ != 1) {
+    for (const int32_t id : draw.history) changes_.push_back({id, 0, /*is_seen=*/true});
+  }
+  if (frequency_penalty_ != 0 || presence_penalty_ != 0) {
+    for (const int32_t id : draw.history.last(static_cast<size_t>(draw.generated))) {
+      changes_.push_back({id, 0, /*is_seen=*/false, /*made=*/1});
+    }
+  }
+  std::ranges::sort(changes_, {}, &Change::id);
+  size_t kept = 0;
+  for (size_t i = 0; i < changes_.size(); ++i) {
+    const Change change = changes_[i];
+    if (i == 0 || changes_[kept - 1].id != change.id) {
+      changes_[kept++] = change;
+      continue;
+    }
+    Change& same = changes_[kept - 1];
+    same.bias += change.bias;
+    same.is_seen |= change.is_seen;
+    same.made += change.made;
+  }
+  changes_.resize(kept);
 }
 
-void PenaliseRepetition(double penalty, std::span<const int32_t> seen, int32_t first_id,
-                        std::span<float> logits) {
-  const int64_t end = first_id + static_cast<int64_t>(logits.size());
-  for (auto id = std::lower_bound(seen.begin(), seen.end(), first_id);
-       id != seen.end() && *id < end; ++id) {
-    float& logit = logits[static_cast<size_t>(*id - first_id)];
-    // A finite logit stays one.
-    constexpr double kMost = std::numeric_limits<float>::max();
-    logit = static_cast<float>(
-        std::clamp(logit > 0 ? logit / penalty : logit * penalty, -kMost, kMost));
+float LogitChanges::Changed(const Change& change, double logit) const {
+  logit += change.bias;
+  if (change.is_seen) {
+    logit = logit > 0 ? logit / repetition_penalty_ : logit * repetition_penalty_;
+  }
+  if (change.made > 0) {
+    logit -= frequency_penalty_ * static_cast<double>(change.made) + presence_penalty_;
+  }
+  constexpr double kMost = std::numeric_limits<float>::max();
+  return static_cast<float>(std::clamp(logit, -kMost, kMost));
+}
+
+void LogitChanges::Apply(int32_t first_id, std::span<float> logits) const {
+  const int64_t end = first_id + std::ssize(logits);
+  for (auto change = std::ranges::lower_bound(changes_, first_id, {}, &Change::id);
+       change != changes_.end() && change->id < end; ++change) {
+    float& logit = logits[static_cast<size_t>(change->id - first_id)];
+    logit = Changed(*change, logit);
+  }
+  ExcludeIds(excluded_, first_id, logits);
+}
+
+void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<float> logits) {
+  constexpr float kExcludedLogit = -1e30F;  // finite, and of no weight beside others
+  const int64_t end = first_id + std::ssize(logits);
+  for (auto id = std::ranges::lower_bound(excluded, first_id); id != excluded.end() && *id < end;
+       ++id) {
+    logits[static_cast<size_t>(*id - first_id)] = kExcludedLogit;
   }
 }
 
@@ -127,9 +158,7 @@ int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
   const SamplingOptions& options = *draw.options;
   const int64_t count = static_cast<int64_t>(logits.size());
   if (!ScanLogits(logits.data(), count, 0).all_finite) return kNoToken;
-  if (options.repetition_penalty != 1.0) {
-    PenaliseRepetition(options.repetition_penalty, DistinctIds(draw.history), 0, logits);
-  }
+  LogitChanges(draw).Apply(0, logits);
   switch (MethodOf(options)) {
     case DrawMethod::kLargest:
       return FindLargest(logits.data(), count, 0).id;

@@ -11,16 +11,9 @@
 #include "cpu/t5_stack.h"
 #include "cpu/transformer_stack.h"
 #include "cpu/weights.h"
+#include "runner/runner.h"
 
 namespace blockformer {
-
-// Which rotary positions the token decoder uses while it generates.
-enum class PositionRule {
-  kTrained,  // as in training: prefix vectors at 0..X-1, token t_k at X-1+k
-  // As the published generate() does: with more than one prefix vector, all of them at 0 and token
-  // t_k at k.
-  kPublished,
-};
 
 // Writes the next token of each block, from what the output head reads: hidden [blocks, width] ->
 // ids [blocks]. `step` is the position in the block.

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "cpu/forward.h"
 #include "engine/engine.h"
+#include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 #include "train/block_model.h"
 #include "train/generate.h"
@@ -145,7 +145,7 @@ TEST_P(AgreementTest, Gradients) {
         const float* values = moved.data_ptr<float>();
         return std::vector<float>(values, values + moved.numel());
       };
-      const Model model(config_, changed);
+      const CpuModel model(config_, changed);
       return ComputeLoss(model, input, labels, Forward(model, input)).sum;
     };
     const double step = kChange / norm;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/forward.h"
+#include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 
 namespace blockformer {

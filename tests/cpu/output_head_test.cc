@@ -49,7 +49,13 @@ OutputHead MakeHead(const std::vector<std::vector<float>>& shapes, NumberType ty
 std::vector<SamplingOptions> AllOptions() {
   std::vector<SamplingOptions> all(1);  // greedy
   const auto add = [&](double temperature, int64_t top_k, double top_p, double min_p) {
-    all.push_back({1.0, temperature, top_k, top_p, min_p, 5});
+    SamplingOptions options;
+    options.temperature = temperature;
+    options.top_k = top_k;
+    options.top_p = top_p;
+    options.min_p = min_p;
+    options.seed = 5;
+    all.push_back(options);
   };
   for (const double temperature : {0.2, 1.0, 3.0}) add(temperature, 0, 1, 0);
   for (const int64_t top_k : {1, 5, 256, 300, 100'000}) add(0.8, top_k, 1, 0);
@@ -148,7 +154,10 @@ TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
   const OutputHead head = MakeHead({logits}, type_);
   SetNumThreads(3);
   for (const int64_t top_k : {256, 257, 300, 600}) {
-    const std::vector<SamplingOptions> options = {{1.0, 1.0, top_k, 1.0, 0.0, 9}};
+    std::vector<SamplingOptions> options(1);
+    options[0].temperature = 1;
+    options[0].top_k = top_k;
+    options[0].seed = 9;
     const Batch batch(40, vocab_, 1, options, 3);
     std::vector<int32_t> chosen(batch.draws.size());
     head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());

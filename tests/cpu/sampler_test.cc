@@ -31,6 +31,28 @@ TEST(SamplerTest, ZeroTemperatureTakesTheMostLikely) {
 }
 
 // Their inverses are infinite as f32.
+TEST(SamplerTest, PenaltiesAndBiasChangeLogitsInTheirOrder) {
+  SamplingOptions options;
+  options.logit_bias = {{4, 1.0}, {0, -2.0}};
+  options.repetition_penalty = 2;
+  options.frequency_penalty = 0.5;
+  options.presence_penalty = 0.25;
+  const std::vector<int32_t> history = {1, 0, 2, 0, 2, 4};  // of which the last 3 were generated
+  TokenDraw draw;
+  draw.options = &options;
+  draw.history = history;
+  draw.generated = 3;
+  const std::vector<int32_t> excluded = {3};
+  draw.excluded = excluded;
+  std::vector<float> logits = {1, 2, -3, 9, 5};
+  LogitChanges(draw).Apply(0, logits);
+  // 0: (1 - 2) * 2 - 0.5 - 0.25; 1: 2 / 2; 2: -3 * 2 - 0.5 - 0.25; 4: (5 + 1) / 2 - 0.75.
+  EXPECT_EQ(logits, (std::vector<float>{-2.75F, 1, -6.75F, -1e30F, 2.25F}));
+  std::vector<float> piece = {-3, 9, 5};  // the same from id 2 on
+  LogitChanges(draw).Apply(2, piece);
+  EXPECT_EQ(piece, (std::vector<float>{-6.75F, -1e30F, 2.25F}));
+}
+
 TEST(SamplerTest, TemperaturesNextToZeroTakeTheMostLikely) {
   for (const double temperature : {1e-5, 1e-7, 1e-40, 5e-324}) {
     for (const double top_p : {1.0, 0.9}) {

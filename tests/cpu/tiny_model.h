@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/model.h"
+#include "cpu/cpu_model.h"
 
 namespace blockformer {
 
@@ -168,9 +168,9 @@ inline ReadWeights TinyWeights(const ModelConfig& config, NumberType type = Numb
   return {floats, type, ModelQuantizer(config, floats)};
 }
 
-inline std::shared_ptr<const Model> MakeTinyModel(const ModelConfig& config,
-                                                  NumberType type = NumberType::kF32) {
-  return std::make_shared<const Model>(config, TinyWeights(config, type));
+inline std::shared_ptr<const CpuModel> MakeTinyModel(const ModelConfig& config,
+                                                     NumberType type = NumberType::kF32) {
+  return std::make_shared<const CpuModel>(config, TinyWeights(config, type));
 }
 
 }  // namespace blockformer

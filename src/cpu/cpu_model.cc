@@ -1,10 +1,12 @@
-#include "cpu/model.h"
+#include "cpu/cpu_model.h"
 
 #include <cmath>
 
-#include "checkpoint/model_directory.h"
+#include "base/cpu.h"
 #include "checkpoint/quantize.h"
 #include "config/parameters.h"
+#include "cpu/cpu_runner.h"
+#include "cpu/weights.h"
 
 namespace blockformer {
 namespace {
@@ -41,8 +43,8 @@ PackedLinear PackHead(const ModelConfig& config, const ReadWeights& read) {
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, const ReadWeights& read)
-    : config_(config),
+CpuModel::CpuModel(const ModelConfig& config, const ReadWeights& read)
+    : Model(config),
       weight_type_(read.type),
       embedder_(config, read),
       decoder_(config.decoder, DecoderNames(config), read),
@@ -50,15 +52,16 @@ Model::Model(const ModelConfig& config, const ReadWeights& read)
   if (is_block()) token_decoder_.emplace(config, read);
 }
 
-std::shared_ptr<const Model> Model::Load(const std::string& directory,
-                                         std::optional<NumberType> type) {
-  const ModelConfig config = ReadModelConfig(directory);
-  return std::make_shared<const Model>(config, WeightsFromDirectory(directory, config, type));
+int64_t CpuModel::BytesPerPage(NumberType kv_type, int64_t page_size) const {
+  const StackConfig& decoder = config().decoder;
+  return KvCache::BytesPerPage({decoder.num_layers, decoder.KvHeads(), decoder.HeadSize(), kv_type},
+                               page_size);
 }
 
-std::shared_ptr<const Model> Model::Random(const ModelConfig& config, uint64_t seed,
-                                           NumberType type) {
-  return std::make_shared<const Model>(config, RandomWeights(config, seed, type));
+int64_t CpuModel::AvailableBytes() const { return AvailableMemoryBytes(); }
+
+std::unique_ptr<Runner> CpuModel::MakeRunner(const RunnerOptions& options) const {
+  return std::make_unique<CpuRunner>(*this, options);
 }
 
 }  // namespace blockformer
