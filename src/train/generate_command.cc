@@ -64,7 +64,7 @@ class TextModel {
     std::vector<std::vector<int32_t>> ids;
     options.streams.clear();
     for (size_t i = begin; i < end; ++i) {
-      ids.push_back(tokenizer_.Encode(prompts[i]));
+      ids.push_back(tokenizer_.EncodeWithPrefix(prompts[i]));
       if (ids.back().empty()) ids.back().push_back(static_cast<int32_t>(config_.eos_token_id));
       options.streams.push_back(i);
     }
@@ -73,7 +73,7 @@ class TextModel {
     options.eos_ids = EosIds(config_);
     std::vector<std::string> texts;
     for (const auto& row : GenerateTokens(*model_, ids, options)) {
-      texts.push_back(tokenizer_.Decode(row));
+      texts.push_back(tokenizer_.DecodeContinuation(row));
     }
     return texts;
   }

@@ -510,7 +510,7 @@ std::string Trainer::MakeSample() const {
   options.streams = {static_cast<uint64_t>(state_.step)};
   try {
     const auto continuation = GenerateTokens(*model_, {data_.prompt}, options);
-    return recipe_.validation.prompt + data_.tokenizer->Decode(continuation.front());
+    return recipe_.validation.prompt + data_.tokenizer->DecodeContinuation(continuation.front());
   } catch (const Error& error) {
     LogWarning("no sample of text: {}", error.what());
     return "";
