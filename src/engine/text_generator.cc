@@ -141,7 +141,7 @@ struct TextGenerator::Impl {
 
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
-    request.prompt = tokenizer.Encode(prompt);
+    request.prompt = tokenizer.EncodeWithPrefix(prompt);
     if (!FitPrompt(options, &request.prompt, &job->result)) {
       job->ended = true;
       return;
