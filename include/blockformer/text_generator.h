@@ -9,11 +9,14 @@
 #include <string_view>
 #include <vector>
 
+#include "blockformer/sampling.h"
+
 namespace blockformer {
 
 struct GeneratorOptions {
-  int64_t max_sequences = 32;  // generated together
-  int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
+  int64_t max_sequences = 32;   // generated together
+  int64_t max_length = 0;       // tokens a sequence, prompt included; 0 for the trained context
+  std::string device = "auto";  // where the model runs: "cpu"; "auto" is the fastest that is there
   // How the linear layers' weights lie in memory: "f32", "bf16" or "int8"; "auto" as in their
   // files.
   std::string dtype = "auto";
@@ -38,15 +41,10 @@ enum class TooLong {
   kTruncateLeft,  // its last tokens are continued, as many as there is room for
 };
 
-// How text is generated. The filters apply in the order of the fields.
-struct TextOptions {
+// How text is generated: how its tokens are drawn (the same seed gives the same text), and when it
+// ends.
+struct TextOptions : SamplingOptions {
   int64_t max_tokens = 128;
-  double repetition_penalty = 1.0;  // above 1, tokens that have occurred become less likely
-  double temperature = 0.0;         // 0 takes the most likely token
-  int64_t top_k = 0;                // keep the k most likely tokens; 0 keeps all
-  double top_p = 1.0;               // keep the fewest tokens of this much probability
-  double min_p = 0.0;               // keep tokens at least this likely as the likeliest
-  uint64_t seed = 0;                // the same seed gives the same text
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
   TooLong too_long = TooLong::kError;

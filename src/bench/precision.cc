@@ -10,8 +10,8 @@
 #include "bench/cost.h"
 #include "bench/outliers.h"
 #include "checkpoint/model_directory.h"
-#include "cpu/weights.h"
 #include "data/token_file.h"
+#include "devices/devices.h"
 #include "eval/validation_loss.h"
 
 namespace blockformer {
@@ -53,8 +53,8 @@ OrderedJson MeasurePrecision(const std::string& directory, const std::string& da
   OrderedJson results = OrderedJson::array();
   int64_t predicted = 0;
   for (const NumberType type : options.types) {
-    const Model model(config, WeightsOf(directory, config, type, options.outliers));
-    const LossSums sums = samples.SumLoss(model, NumberTypeName(type));
+    const auto model = MakeModel(config, WeightsOf(directory, config, type, options.outliers));
+    const LossSums sums = samples.SumLoss(*model, NumberTypeName(type));
     predicted = sums.count;
     const double perplexity = std::exp(sums.Mean());
     Require(std::isfinite(perplexity), ErrorCode::kCorrupt,

@@ -40,8 +40,8 @@ class BatchRun {
       request.max_tokens = setting_.generate;
       request.stop_at_eos = false;
       engine_.Submit(std::move(request),
-                     [this, first = true](std::span<const int32_t> tokens, bool) mutable {
-                       made_ += static_cast<int64_t>(tokens.size());
+                     [this, first = true](const GeneratedTokens& tokens) mutable {
+                       made_ += static_cast<int64_t>(tokens.ids.size());
                        if (first) ++started_;
                        first = false;
                        return true;

@@ -8,7 +8,7 @@
 
 #include "bench/cost.h"
 #include "bench/decode_plan.h"
-#include "cpu/model.h"
+#include "runner/model.h"
 
 namespace blockformer {
 

@@ -7,7 +7,7 @@ namespace blockformer {
 
 enum class CheckpointFormat {
   kBlockformer,     // our model directory
-  kHfGptNeox,       // Hugging Face's directory of a GPTNeoXForCausalLM
+  kHuggingFace,     // Hugging Face's directory of a vanilla model of any of our families
   kPublishedBlock,  // model.safetensors and trainer YAML of the published implementation
 };
 

@@ -23,7 +23,9 @@
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/model_argument.h"
+#include "cli/thread_flag.h"
 #include "data/token_file_info.h"
+#include "devices/devices.h"
 
 namespace blockformer {
 namespace {
@@ -34,6 +36,7 @@ constexpr int64_t kMaxSamples = 1 << 20;
 
 struct ThroughputFlags {
   std::vector<std::string> models;
+  std::string device = "auto";
   std::string dtype;
   std::vector<std::string> kv_dtypes = {"f32"};
   std::vector<std::string> batches = {"1", "8", "32"};
@@ -80,11 +83,12 @@ std::vector<NumberType> ParseWeightTypes(const std::vector<std::string>& texts) 
   return types;
 }
 
-std::shared_ptr<const Model> LoadModel(const std::string& path, const std::string& dtype) {
+std::shared_ptr<const Model> LoadContestant(const std::string& path, const ThroughputFlags& flags) {
   constexpr uint64_t kWeightSeed = 1;
-  const auto type = dtype.empty() ? std::nullopt : std::optional(ParseWeightType(dtype));
-  if (IsDirectory(path)) return Model::Load(path, type);
-  return Model::Random(ReadAnyModelConfig(path), kWeightSeed, type.value_or(NumberType::kF32));
+  DeviceOptions options = {flags.device, std::nullopt};
+  if (!flags.dtype.empty()) options.type = ParseWeightType(flags.dtype);
+  if (IsDirectory(path)) return LoadModel(path, options);
+  return RandomModel(ReadAnyModelConfig(path), kWeightSeed, options);
 }
 
 // A name that tells a model from those before it with the same type of cache, as results have to.
@@ -109,7 +113,7 @@ std::vector<Contestant> LoadModels(const ThroughputFlags& flags) {
   for (size_t i = 0; i < flags.models.size(); ++i) {
     fmt::print(stderr, "loading {}\n", flags.models[i]);
     const std::string name = UniqueName(flags.models[i], kv_types[i], contestants);
-    contestants.push_back({name, LoadModel(flags.models[i], flags.dtype), kv_types[i]});
+    contestants.push_back({name, LoadContestant(flags.models[i], flags), kv_types[i]});
   }
   return contestants;
 }
@@ -158,7 +162,7 @@ void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
 
 void BenchThroughput(const ThroughputFlags& flags) {
   const RaceOptions options = CheckedOptions(flags);
-  if (flags.threads != 0) SetNumThreads(flags.threads);
+  UseThreads(flags.threads);
   const std::vector<Contestant> contestants = LoadModels(flags);
   const MachineSpeed before = MeasureMachine();
   const std::vector<RaceResult> results = RunRace(contestants, options);
@@ -177,7 +181,7 @@ void BenchKernels(KernelFlags flags) {
           ErrorCode::kInvalidArgument, "--min-time: {} is out of range; up to 3600 s are possible",
           flags.bench.min_seconds);
   CheckOutputs({{"--json", flags.bench.json}}, {}, flags.force);
-  if (flags.threads != 0) SetNumThreads(flags.threads);
+  UseThreads(flags.threads);
   RunKernelBench(flags.bench);
 }
 
@@ -188,7 +192,7 @@ void BenchPrecision(PrecisionFlags flags) {
   std::vector<std::string> inputs = TokenFilePaths(TokenFilePrefix(flags.data));
   inputs.push_back(flags.model);
   CheckOutputs({{"--json", flags.json}}, inputs, flags.force);
-  if (flags.threads != 0) SetNumThreads(flags.threads);
+  UseThreads(flags.threads);
   const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench);
   PrintTable(PrecisionTable(report), {flags.json});
   WriteJson(report, flags.json);
@@ -210,6 +214,7 @@ void AddThroughput(CLI::App* bench) {
                    "Model directories, or recipes (then with random weights)")
       ->required()
       ->type_name("DIR|RECIPE...");
+  AddDeviceFlag(command, &flags->device);
   command->add_option("--dtype", flags->dtype,
                       "Of weights: f32, bf16 or int8; default: a directory's own, f32 of recipes");
   command

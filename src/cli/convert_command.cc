@@ -26,9 +26,9 @@ constexpr char kDescription[] =
     "model into a block model to be trained further.";
 
 constexpr char kFooter[] =
-    "Formats: blockformer, a model directory; hf-gpt-neox, a Hugging Face directory of a "
-    "GPTNeoXForCausalLM such as Pythia's; published-block, model.safetensors and the trainer YAML "
-    "of the published Block Transformers.\n\n"
+    "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
+    "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3; published-block, "
+    "model.safetensors and the trainer YAML of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
@@ -234,7 +234,8 @@ void AddConvertCommand(CLI::App& app) {
   command->footer(kFooter);
   const Choices<CheckpointFormat> formats = {
       {"blockformer", CheckpointFormat::kBlockformer},
-      {"hf-gpt-neox", CheckpointFormat::kHfGptNeox},
+      {"hf", CheckpointFormat::kHuggingFace},
+      {"hf-gpt-neox", CheckpointFormat::kHuggingFace},  // its name when there was one family
       {"published-block", CheckpointFormat::kPublishedBlock}};
   const Choices<DataType> types = {{"f32", DataType::kF32},
                                    {"bf16", DataType::kBF16},

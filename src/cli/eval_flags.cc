@@ -8,6 +8,7 @@
 namespace blockformer {
 
 void EvalFlags::AddTo(CLI::App* command) {
+  AddDeviceFlag(command, &device);
   command
       ->add_option("--dtype", dtype, "Weights in memory: f32, bf16 or int8; auto: as in the files")
       ->capture_default_str();
@@ -30,13 +31,17 @@ void EvalFlags::AddTo(CLI::App* command) {
   command->add_option("--threads", threads, "0: one a processor")->capture_default_str();
 }
 
-std::optional<NumberType> EvalFlags::Type() const {
-  if (dtype == "auto") return std::nullopt;
-  return ParseType("--dtype", dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+DeviceOptions EvalFlags::Device() const {
+  DeviceOptions options = {ResolveDevice(device), std::nullopt};
+  if (dtype != "auto") {
+    options.type =
+        ParseType("--dtype", dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+  }
+  return options;
 }
 
 void EvalFlags::Apply() {
-  Type();
+  Device();
   if (padding == "pad") {
     scorer.padding = ScoringPadding::kPadded;
   } else if (padding == "nopad") {

@@ -2,12 +2,11 @@
 #define BLOCKFORMER_CLI_EVAL_FLAGS_H_
 
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <string>
 
-#include "base/number_type.h"
 #include "config/json.h"
 #include "data/corpus.h"
+#include "devices/devices.h"
 #include "engine/scorer.h"
 #include "text/tokenizer.h"
 
@@ -15,6 +14,7 @@ namespace blockformer {
 
 // What commands that score texts have in common.
 struct EvalFlags {
+  std::string device = "auto";
   std::string dtype = "auto";
   std::string padding = "auto";
   ScorerOptions scorer;
@@ -26,8 +26,8 @@ struct EvalFlags {
   // Checks the flags, takes them over into `scorer`, and sets the number of threads. Throws
   // Error(kInvalidArgument) that names the flag.
   void Apply();
-  // Nothing for auto.
-  std::optional<NumberType> Type() const;
+  // Where the model runs, with which type of weights.
+  DeviceOptions Device() const;
   // What the text of a special token is in texts.
   SpecialTokens Special() const;
   // What scores depend on.

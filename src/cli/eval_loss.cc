@@ -17,7 +17,7 @@ namespace {
 
 OrderedJson Measure(const std::string& directory, const std::string& name,
                     const ValidationSamples& samples, const EvalFlags& eval) {
-  const std::shared_ptr<const Model> model = Model::Load(directory, eval.Type());
+  const std::shared_ptr<const Model> model = LoadModel(directory, eval.Device());
   const LossSums sums = samples.SumLoss(*model, name);
   OrderedJson by_position = OrderedJson::array();
   for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {

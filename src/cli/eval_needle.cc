@@ -80,7 +80,7 @@ void EvaluateNeedle(const std::vector<std::string>& models, const std::vector<st
                         {"results", OrderedJson::array()}};
   const std::vector<std::string> names = ModelNames(models);
   for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Type(), eval.Special());
+    const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
     report["results"].push_back(RunNeedle(model, names[i], options, prompts[i]));
   }
   output.Write(report, NeedleTable(report), NeedlePlotScript);

@@ -63,7 +63,7 @@ void EvaluateLossByPosition(const std::vector<std::string>& models,
   const std::vector<std::string> names = ModelNames(models);
   std::vector<PositionLoss> losses;
   for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Type(), eval.Special());
+    const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
     Scorer scorer(model.model, scoring.scorer);
     losses.push_back(MeasurePositionLoss(names[i], model, &scorer, data, options, eval.corpus));
   }

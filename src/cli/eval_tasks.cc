@@ -135,7 +135,7 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
                    std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
   const std::vector<TaskData> tasks = ReadTasks(flags, limit, eval.corpus.invalid_utf8);
   RefuseToOverwriteData(output, tasks);
-  const EvalModel model = EvalModel::Load(model_directory, eval.Type(), eval.Special());
+  const EvalModel model = EvalModel::Load(model_directory, eval.Device(), eval.Special());
   Scorer scorer(model.model, eval.scorer);
   const TaskRequests requests(tasks, model, scorer.options().max_length);
   const int64_t cut = requests.CountCut();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "devices/devices.h"
 
 namespace blockformer {
 
@@ -23,6 +24,14 @@ NumberType ParseType(const std::string& flag, const std::string& text,
 void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max) {
   Require(value >= min && value <= max, ErrorCode::kInvalidArgument,
           "{}: {} is out of range; {} to {} is wanted", flag, value, min, max);
+}
+
+void AddDeviceFlag(CLI::App* command, std::string* device) {
+  command
+      ->add_option("--device", *device,
+                   fmt::format("Where the model runs: auto (the fastest that is there), {}",
+                               fmt::join(AvailableDevices(), ", ")))
+      ->capture_default_str();
 }
 
 }  // namespace blockformer

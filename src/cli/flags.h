@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_CLI_FLAGS_H_
 #define BLOCKFORMER_CLI_FLAGS_H_
 
+#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -15,6 +16,9 @@ namespace blockformer {
 // One of `choices` by its name.
 NumberType ParseType(const std::string& flag, const std::string& text,
                      std::initializer_list<NumberType> choices);
+
+// --device: where a model runs.
+void AddDeviceFlag(CLI::App* command, std::string* device);
 
 void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max);
 

@@ -19,8 +19,10 @@
 #include "blockformer/text_generator.h"
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
+#include "cli/flags.h"
 #include "cli/generate_batch.h"
 #include "cli/generate_published.h"
+#include "cli/thread_flag.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -180,7 +182,7 @@ void Generate(Flags flags, bool prompt_given) {
     Require(flags.compat == "published", ErrorCode::kInvalidArgument,
             "--compat: \"{}\" is not known; published is", flags.compat);
     RefuseFlagsOfSampling(flags);
-    if (flags.generator.threads != 0) SetNumThreads(flags.generator.threads);
+    UseThreads(flags.generator.threads);
     return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
   }
@@ -245,6 +247,14 @@ void AddGenerateCommand(CLI::App& app) {
       ->add_option("--repetition-penalty", text.repetition_penalty,
                    "Above 1, tokens that have occurred become less likely")
       ->capture_default_str();
+  command
+      ->add_option("--frequency-penalty", text.frequency_penalty,
+                   "Taken off a token's logit for each time it was generated, -2 to 2")
+      ->capture_default_str();
+  command
+      ->add_option("--presence-penalty", text.presence_penalty,
+                   "Taken off a token's logit once it was generated, -2 to 2")
+      ->capture_default_str();
   command->add_option("--seed", text.seed, "The same seed gives the same text")
       ->capture_default_str();
   command->add_option("--stop", text.stop, "Text that ends generation (may be repeated)")
@@ -262,6 +272,7 @@ void AddGenerateCommand(CLI::App& app) {
                    "Memory of the KV cache, such as 512M or 4G; without it what --batch sequences "
                    "of --max-length take, at most 80 % of what is available")
       ->type_name("SIZE");
+  AddDeviceFlag(command, &flags->generator.device);
   command
       ->add_option("--dtype", flags->generator.dtype,
                    "Weights in memory: f32, bf16 or int8; auto: as in the files")

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "config/json.h"
+#include "devices/devices.h"
 #include "engine/published.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -20,7 +21,7 @@ void GeneratePublishedText(const std::string& model_directory, const std::string
   Require(max_tokens >= 1 && max_tokens <= kMaxTokens, ErrorCode::kInvalidArgument,
           "--max-tokens: {} is out of range; 1 to {} is wanted", max_tokens, kMaxTokens);
   const Tokenizer tokenizer = Tokenizer::Load(model_directory);
-  const auto model = Model::Load(model_directory);
+  const auto model = LoadModel(model_directory);
   RequireVocabularyFits(tokenizer, model->config().vocab_size, model_directory);
   PublishedBatch batch;
   batch.num_sampled_ids = tokenizer.VocabSize();

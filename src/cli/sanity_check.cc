@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "cpu/forward.h"
-#include "cpu/model.h"
-#include "cpu/weights.h"
+#include "devices/devices.h"
+#include "engine/teacher_forcing.h"
+#include "runner/model.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
@@ -41,7 +41,8 @@ std::vector<int32_t> CheckedTokens(const Tokenizer& tokenizer, const ModelConfig
 SanityCheck CheckLoss(const std::string& directory, const ModelConfig& config) {
   const Tokenizer tokenizer = Tokenizer::Load(directory);
   RequireVocabularyFits(tokenizer, config.vocab_size, directory);
-  const Model model(config, WeightsFromDirectory(directory, config));
+  const std::shared_ptr<const Model> loaded = LoadModel(directory);
+  const Model& model = *loaded;
   ForwardInput input;
   input.batch = 1;
   input.ids = CheckedTokens(tokenizer, config);

@@ -43,7 +43,7 @@ RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& 
 void Score(Flags flags) {
   CheckOutputs({{"--output", flags.output}}, {flags.input, flags.model}, flags.force);
   flags.eval.Apply();
-  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Type(), flags.eval.Special());
+  const EvalModel model = EvalModel::Load(flags.model, flags.eval.Device(), flags.eval.Special());
   Scorer scorer(model.model, flags.eval.scorer);
   const ResultFields results = ScoreFields(flags.result_prefix);
   const ScoreFile file = CheckScoreFile(flags.input, flags.eval.corpus.invalid_utf8, model,

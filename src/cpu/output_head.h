@@ -8,34 +8,26 @@
 
 #include "cpu/sampler.h"
 #include "kernels/gemm.h"
+#include "runner/sampling.h"
+#include "runner/score.h"
 
 namespace blockformer {
 
-// The ids that may be chosen.
-struct SampledIds {
-  int64_t count = 0;              // those from here on never are
-  std::vector<int32_t> excluded;  // nor these, in ascending order
-};
-
-// How a model rates a given token.
-struct TokenScore {
-  double log_likelihood = 0;  // in nats, over the whole vocabulary; NaN if a logit is not finite
-  bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
-};
-
-// The vocabulary layer, and the choice of the next token from it. Logits are never written to
-// memory as a whole: each thread keeps of its tiles what the choice needs. Immutable; safe to use
-// from several threads.
+// The vocabulary layer, and the choice of the next token from it. Logits of a row are written to
+// memory as a whole only where a filter or log-probabilities need all of them. What it says of a
+// row depends on the row alone, bit for bit. Immutable; safe to use from several threads.
 class OutputHead {
  public:
   explicit OutputHead(PackedLinear linear) : linear_(std::move(linear)) {}
 
+  int64_t in() const { return linear_.in(); }  // width of what it reads
+
   // The next token of each row of hidden [draws, width], which is normalised: the one that
-  // SampleToken would choose from the row's logits. With int8 weights these depend on the row
-  // alone; in f32 the number of rows may change their last bits. A row with a logit that is not a
-  // finite number gets kNoToken, and changes nothing for the others.
+  // SampleToken would choose from the row's logits. A row with a logit that is not a finite number
+  // gets kNoToken, and changes nothing for the others. `rated` [draws] is filled for those that
+  // want log-probabilities and get a token; it may be null if none does.
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
-              int32_t* chosen) const;
+              int32_t* chosen, TokenLogProbabilities* rated = nullptr) const;
 
   // How the model rates one given token a row of hidden [targets, width]. Rows as above.
   void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores) const;
@@ -46,11 +38,6 @@ class OutputHead {
   }
 
  private:
-  // Computes all logits of the rows in `rows` and draws from them.
-  void ChooseFromAll(const float* hidden, const std::vector<int64_t>& rows,
-                     std::span<const TokenDraw> draws, const SampledIds& ids,
-                     int32_t* chosen) const;
-
   PackedLinear linear_;
 };
 

@@ -8,23 +8,9 @@
 #include <vector>
 
 #include "kernels/choice.h"
+#include "runner/sampling.h"
 
 namespace blockformer {
-
-// How the next token is drawn. The filters apply in the order of the fields, as in Hugging Face's
-// generate.
-struct SamplingOptions {
-  double repetition_penalty = 1.0;  // 0.01 to 100; above 1, tokens that have occurred become less
-                                    // likely (Keskar et al., arXiv 1909.05858)
-  double temperature = 0.0;         // >= 0; below 1e-6 it takes the most likely token
-  int64_t top_k = 0;                // keep the k most likely tokens; 0 keeps all
-  double top_p = 1.0;               // in (0, 1]; keep the fewest tokens of this much probability
-  double min_p = 0.0;               // in [0, 1]; keep tokens at least this likely as the likeliest
-  uint64_t seed = 0;
-};
-
-// Throws Error(kInvalidArgument) that names the option and its range.
-void ValidateSampling(const SamplingOptions& options);
 
 // Where the next token of a sequence is drawn. The draw depends on (seed, stream, position) alone,
 // so a sequence's text does not depend on its batch mates.
@@ -32,14 +18,17 @@ struct TokenDraw {
   const SamplingOptions* options = nullptr;
   uint64_t stream = 0;
   uint64_t position = 0;
-  std::span<const int32_t> history = {};  // the sequence so far, for the repetition penalty
+  std::span<const int32_t> history = {};   // the sequence so far, for the penalties
+  int64_t generated = 0;                   // the last so many of them are no prompt
+  std::span<const int32_t> excluded = {};  // never chosen; ascending
+  int64_t top_log_probabilities = -1;      // wanted of the likeliest tokens; -1: no token's
 };
 
 // How a draw is carried out.
 enum class DrawMethod {
-  kLargest,     // the largest logit
-  kWithNoise,   // the largest of the logits with Gumbel noise: the softmax, unfiltered
-  kCandidates,  // among the most likely tokens, which the filters keep
+  kLargest,    // the largest logit
+  kWithNoise,  // the largest of the logits with Gumbel noise: the softmax, unfiltered
+  kFiltered,   // from the most likely tokens, which the filters keep
 };
 DrawMethod MethodOf(const SamplingOptions& options);
 
@@ -50,24 +39,53 @@ float InverseTemperature(const SamplingOptions& options);
 // Stands for a token that could not be chosen, since a logit was not a finite number.
 inline constexpr int32_t kNoToken = -1;
 
-// Chooses one of `logits`' ids, or kNoToken; the repetition penalty changes the logits.
+// Chooses one of `logits`' ids, or kNoToken. Changes the logits.
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits);
 
-// For kCandidates, the same from the most likely tokens alone: ranked by logit, all tokens that are
-// not among them come behind. `sum` is that of exp((logit - the largest logit) / temperature) over
-// all tokens, to a relative error of kSumError; it counts only if top_p filters without top_k.
-// Returns nothing if a token that is not there could be chosen, or the error of the sum could
-// matter.
-inline constexpr double kSumError = 1e-5;
-std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
-                                       std::span<const RankedToken> candidates, bool all_tokens,
-                                       double sum);
+// For kFiltered, the same from logits that are finite and changed already. The filters keep the
+// most likely tokens, of equal logits those of lower ids: the first top_k; of these as many as it
+// takes to hold top_p of their probability; and none that is less likely than min_p, or e^-31, of
+// the likeliest. Looks at each logit a few times and sorts few of them, however many are kept.
+int32_t SampleFiltered(const TokenDraw& draw, std::span<const float> logits);
 
-// The ids of a sequence, each once, ascending.
-std::vector<int32_t> DistinctIds(std::span<const int32_t> history);
-// Lowers the logits of the ids in `seen`; the first logit is that of `first_id`.
-void PenaliseRepetition(double penalty, std::span<const int32_t> seen, int32_t first_id,
-                        std::span<float> logits);
+// How likely `token` is by finite `logits`, and the `top` likeliest ones.
+TokenLogProbabilities RateToken(std::span<const float> logits, int32_t token, int64_t top);
+
+// What a draw's options and exclusions change of the logits, before any filter.
+class LogitChanges {
+ public:
+  LogitChanges() = default;  // changes nothing
+  explicit LogitChanges(const TokenDraw& draw) { Set(draw); }
+  // Takes another draw's place; keeps its memory.
+  void Set(const TokenDraw& draw);
+
+  // Whether a logit may become larger than it was.
+  bool may_raise() const { return may_raise_; }
+  // Changes logits, of which the first is that of `first_id`. Finite ones stay finite.
+  void Apply(int32_t first_id, std::span<float> logits) const;
+
+ private:
+  struct Change {
+    int32_t id = 0;
+    double bias = 0;
+    bool is_seen = false;  // for the repetition penalty
+    int64_t made = 0;      // how often, for the other penalties
+  };
+  float Changed(const Change& change, double logit) const;
+
+  double repetition_penalty_ = 1;
+  double frequency_penalty_ = 0;
+  double presence_penalty_ = 0;
+  bool may_raise_ = false;
+  Change* Find(int32_t id);
+
+  std::vector<Change> changes_;  // by ascending id
+  std::span<const int32_t> excluded_;
+};
+
+// Makes the logits of `excluded` ids, in ascending order, so small that none is chosen; the first
+// logit is that of `first_id`.
+void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<float> logits);
 
 }  // namespace blockformer
 

@@ -1,38 +1,14 @@
 #ifndef BLOCKFORMER_CPU_WEIGHTS_H_
 #define BLOCKFORMER_CPU_WEIGHTS_H_
 
-#include <functional>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "base/number_type.h"
-#include "checkpoint/quantize.h"
-#include "config/model_config.h"
+#include "checkpoint/read_weights.h"
 #include "kernels/gemm.h"
 
 namespace blockformer {
-
-// Where a model's parameters come from, and how its linear layers keep them.
-struct ReadWeights {
-  // The values of a parameter, by its name in ListParameters.
-  std::function<std::vector<float>(const std::string& name)> floats;
-  NumberType type = NumberType::kF32;  // kF32, kBf16 or kInt8
-  // For kInt8: the linear layer whose weights are the parameter `name`.weight.
-  std::function<Int8Linear(const std::string& name)> int8 = {};
-
-  std::vector<float> operator()(const std::string& name) const { return floats(name); }
-};
-
-// Reads from a model directory, whose files stay mapped as long as the result lives. Without a type
-// it is kInt8 if the files hold that, else kF32. Floats are quantised, and int8 weights are
-// widened, if the type asks for it.
-ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
-                                 std::optional<NumberType> type = std::nullopt);
-
-// Draws initial values as training does; equal for equal seeds.
-ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed,
-                          NumberType type = NumberType::kF32);
 
 // Packs `name`.weight [out, in] and, unless it has none, `name`.bias.
 enum class Bias { kPresent, kAbsent };
@@ -52,12 +28,26 @@ PackedLinear PackHeads(const ReadWeights& read, const std::vector<std::string>& 
 // Throws Error(kUnsupported) that names `part` if the attention kernels do not take its heads.
 void CheckHeadSize(const std::string& part, int64_t head_size);
 
-// The gain and bias of a layer normalisation.
+// Packs several parts of a stack that read the same inputs as one linear layer, whose outputs lie
+// side by side. Throws Error(kUnsupported) if their int8 weights have different input scales.
+struct NamedPart {
+  std::string name;
+  StackPart part;
+};
+PackedLinear PackParts(const ReadWeights& read, const std::vector<NamedPart>& parts);
+
+// The gain of a norm, and the bias of a layer normalisation; an RMS norm has none.
 struct NormWeights {
   std::vector<float> gain;
   std::vector<float> bias;
 };
-NormWeights ReadNorm(const ReadWeights& read, const std::string& name);
+NormWeights ReadNorm(const ReadWeights& read, const std::string& name, bool has_bias = true);
+
+// An output head that is a table [vocab, width], whose inputs have these root mean squares, or
+// unknown ones if there are none: int8 weights are made of it.
+PackedLinear PackTiedHead(const ReadWeights& read, const std::string& name,
+                          const std::vector<float>& table, int64_t width,
+                          std::span<const double> input_rms);
 
 }  // namespace blockformer
 

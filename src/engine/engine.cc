@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <exception>
-#include <numeric>
 #include <optional>
 #include <utility>
 
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/parallel.h"
 
 namespace blockformer {
 namespace {
@@ -24,20 +21,14 @@ int64_t UnitsOfLength(const Model& model, int64_t tokens) {
   return CeilDivide(tokens, model.unit_length()) + 1;  // one more for an unaligned prompt
 }
 
-int64_t BytesPerPage(const Model& model, const EngineOptions& options) {
-  const TransformerConfig& config = model.config().decoder;
-  return KvCache::BytesPerPage(
-      {config.num_layers, config.num_heads, config.HeadSize(), options.kv_type}, kPageSize);
-}
-
 // Returns the budget of the KV cache, whole pages. Refuses one that is too small or not there.
 int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
-  const int64_t available = AvailableMemoryBytes();
+  const int64_t available = model.AvailableBytes();
   Require(options.memory_bytes >= 0 && options.memory_bytes <= available,
           ErrorCode::kInvalidArgument,
           "memory_bytes: {} is out of range; {} bytes are available, and 0 leaves the choice",
           options.memory_bytes, available);
-  const int64_t page_bytes = BytesPerPage(model, options);
+  const int64_t page_bytes = model.BytesPerPage(options.kv_type, kPageSize);
   const int64_t sequence_pages = CeilDivide(UnitsOfLength(model, options.max_length), kPageSize);
   const int64_t pages = options.memory_bytes > 0
                             ? options.memory_bytes / page_bytes
@@ -75,68 +66,84 @@ SchedulerLimits LimitsOf(const Model& model, const EngineOptions& options) {
   limits.max_sequences = options.max_sequences;
   limits.max_units_per_step = CeilDivide(options.max_prefill_tokens, model.unit_length());
   limits.page_size = kPageSize;
-  limits.num_pages = options.memory_bytes / BytesPerPage(model, options);
+  limits.num_pages = options.memory_bytes / model.BytesPerPage(options.kv_type, kPageSize);
   return limits;
+}
+
+RunnerOptions RunnerOptionsOf(const Model& model, const EngineOptions& options) {
+  RunnerOptions runner;
+  runner.places = options.max_sequences;
+  runner.num_pages = LimitsOf(model, options).num_pages;
+  runner.page_size = kPageSize;
+  runner.max_units = UnitsOfLength(model, options.max_length);
+  runner.kv_type = options.kv_type;
+  runner.position_rule = options.position_rule;
+  runner.sampled_ids = {options.num_sampled_ids, options.excluded_ids};
+  std::ranges::sort(runner.sampled_ids.excluded);
+  runner.fill_cache = options.synthetic_prompts;
+  return runner;
+}
+
+void CheckIds(const std::vector<int32_t>& ids, int64_t vocab_size, const char* name) {
+  for (const int32_t id : ids) {
+    Require(id >= 0 && id < vocab_size, ErrorCode::kInvalidArgument,
+            "{}: token id {} is not in [0, {})", name, id, vocab_size);
+  }
 }
 
 void CheckRequest(const Model& model, const EngineOptions& options,
                   const GenerationRequest& request) {
-  ValidateSampling(request.sampling);
+  const int64_t vocab_size = model.config().vocab_size;
+  ValidateSampling(request.sampling, vocab_size);
   Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
           "max_tokens: {} is out of range; 1 or more is wanted", request.max_tokens);
-  for (const int32_t id : request.prompt) {
-    Require(id >= 0 && id < model.config().vocab_size, ErrorCode::kInvalidArgument,
-            "prompt: token id {} is not in [0, {})", id, model.config().vocab_size);
-  }
+  CheckIds(request.prompt, vocab_size, "prompt");
+  CheckIds(request.stop_ids, vocab_size, "stop_ids");
+  CheckIds(request.excluded_ids, vocab_size, "excluded_ids");
   Require(request.prompt_mask.empty() || request.prompt_mask.size() == request.prompt.size(),
           ErrorCode::kInvalidArgument, "prompt_mask: has {} entries for {} tokens",
           request.prompt_mask.size(), request.prompt.size());
+  Require(request.left_padding.value_or(0) >= 0 &&
+              request.left_padding.value_or(0) < model.unit_length(),
+          ErrorCode::kInvalidArgument, "left_padding: {} is out of range; 0 to {} is wanted",
+          request.left_padding.value_or(0), model.unit_length() - 1);
+  Require(request.log_probabilities.value_or(0) >= 0 &&
+              request.log_probabilities.value_or(0) <= kMaxTopLogProbabilities,
+          ErrorCode::kInvalidArgument, "log_probabilities: {} is out of range; 0 to {} is wanted",
+          request.log_probabilities.value_or(0), kMaxTopLogProbabilities);
   const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
   Require(request.max_tokens <= options.max_length - prompt_length, ErrorCode::kExhausted,
           "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
           request.max_tokens, options.max_length);
 }
 
-// The mask of `units` units: those of the prompt are masked if all of their tokens are.
-std::vector<uint8_t> UnitMask(const std::vector<uint8_t>& prompt_mask, int64_t unit_length,
-                              int64_t units) {
-  std::vector<uint8_t> unit_mask(static_cast<size_t>(units), 1);
-  const int64_t prompt_units = static_cast<int64_t>(prompt_mask.size()) / unit_length;
-  for (int64_t unit = 0; unit < prompt_units; ++unit) {
-    const auto mask = prompt_mask.begin() + unit * unit_length;
-    unit_mask[static_cast<size_t>(unit)] =
-        std::any_of(mask, mask + unit_length, [](uint8_t value) { return value != 0; });
-  }
-  return unit_mask;
-}
-
 }  // namespace
 
 // What the engine knows of one request.
 struct Engine::Sequence {
+  int64_t length() const { return std::ssize(tokens); }
+
   GenerationRequest request;
   TokenCallback callback;
   FailureCallback on_failure;
-  // The prompt, padded on the left to whole units, and what was generated.
+  // The prompt, padded on the left, and what was generated. Whole units, but for a prompt that ends
+  // inside one, until that is full.
   std::vector<int32_t> tokens;
   int64_t prompt_begin = 0;          // where the prompt begins in `tokens`
-  std::vector<uint8_t> prompt_mask;  // of the prompt's units; 0 on padding
-  std::vector<uint8_t> unit_mask;    // empty if no unit is masked
-  int64_t generated = 0;
-  // The first step of the unit at hand whose token could not be chosen.
-  std::optional<int64_t> failed_step;
+  int64_t prompt_end = 0;            // and where it ends
+  std::vector<uint8_t> prompt_mask;  // of `tokens` up to there; 0 on padding
+  // Of the last step, not delivered yet.
+  std::vector<int32_t> fresh;
+  std::vector<TokenLogProbabilities> fresh_log_probabilities;
+  int64_t delivered = 0;  // generated tokens
+  bool failed = false;    // behind `fresh` no token could be chosen
 };
 
 Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
     : model_(std::move(model)),
       options_(Complete(*model_, options)),
       scheduler_(LimitsOf(*model_, options_), UnitReader()),
-      sampled_ids_{options_.num_sampled_ids, options_.excluded_ids},
-      stack_(model_->config().decoder, options_.kv_type, LimitsOf(*model_, options_).num_pages,
-             kPageSize, UnitsOfLength(*model_, options_.max_length)) {
-  std::sort(sampled_ids_.excluded.begin(), sampled_ids_.excluded.end());
-  if (options_.synthetic_prompts) stack_.cache.FillForBenchmark();
-}
+      runner_(model_->MakeRunner(RunnerOptionsOf(*model_, options_))) {}
 
 Engine::~Engine() = default;
 
@@ -150,66 +157,99 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
   WarnBeyondContext(static_cast<int64_t>(request.prompt.size()) + request.max_tokens);
 
   const int64_t length = model_->unit_length();
-  const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
+  auto sequence = MakeSequence(std::move(request));
+  sequence->callback = std::move(callback);
+  sequence->on_failure = std::move(on_failure);
+  SequenceSize size;
+  size.prompt_units = sequence->prompt_end / length;
+  size.total_units = CeilDivide(sequence->prompt_end + sequence->request.max_tokens, length);
+  size.given_units = options_.synthetic_prompts ? size.prompt_units - 1 : 0;
+  const int64_t id = scheduler_.Submit(size, sequence->request.priority);
+  sequences_.emplace(id, std::move(sequence));
+  return id;
+}
+
+std::unique_ptr<Engine::Sequence> Engine::MakeSequence(GenerationRequest request) const {
+  const int64_t length = model_->unit_length();
+  const int64_t prompt_length = std::ssize(request.prompt);
+  const int64_t whole = CeilDivide(prompt_length, length) * length - prompt_length;
   auto sequence = std::make_unique<Sequence>();
-  const int64_t prompt_units = CeilDivide(prompt_length, length);
-  sequence->prompt_begin = prompt_units * length - prompt_length;
+  sequence->prompt_begin = request.left_padding.value_or(whole);
+  if (sequence->prompt_begin + prompt_length < length) sequence->prompt_begin = whole;
+  sequence->prompt_end = sequence->prompt_begin + prompt_length;
   sequence->tokens.assign(static_cast<size_t>(sequence->prompt_begin),
                           static_cast<int32_t>(model_->config().PromptPadId()));
   sequence->tokens.insert(sequence->tokens.end(), request.prompt.begin(), request.prompt.end());
-  sequence->prompt_mask.assign(static_cast<size_t>(prompt_units * length), 1);
+  sequence->prompt_mask.assign(sequence->tokens.size(), 1);
   std::fill_n(sequence->prompt_mask.begin(), sequence->prompt_begin, 0);
-  std::copy(request.prompt_mask.begin(), request.prompt_mask.end(),
-            sequence->prompt_mask.begin() + sequence->prompt_begin);
-  const int64_t total_units = prompt_units + CeilDivide(request.max_tokens, length);
-  if (!request.prompt_mask.empty()) {
-    sequence->unit_mask = UnitMask(sequence->prompt_mask, length, total_units);
-  }
+  std::ranges::copy(request.prompt_mask, sequence->prompt_mask.begin() + sequence->prompt_begin);
+  std::ranges::sort(request.excluded_ids);
   sequence->request = std::move(request);
-  sequence->callback = std::move(callback);
-  sequence->on_failure = std::move(on_failure);
-  const int64_t given_units = options_.synthetic_prompts ? prompt_units - 1 : 0;
-  const int64_t id =
-      scheduler_.Submit({prompt_units, total_units, given_units}, sequence->request.priority);
-  sequences_.emplace(id, std::move(sequence));
-  return id;
+  return sequence;
 }
 
 void Engine::Cancel(int64_t id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  const bool failed = found->second->failed_step.has_value();
+  const bool failed = found->second->failed;
   scheduler_.Finish(id, failed ? Scheduler::Ending::kFailed : Scheduler::Ending::kDone);
   sequences_.erase(found);
 }
 
 bool Engine::Step() {
-  const std::vector<StepItem> step = scheduler_.Plan();
-  if (step.empty()) return false;
-  RunDecoder(step);
-  std::vector<Sequence*> generating;
-  std::vector<int64_t> ids;
-  for (const StepItem& item : step) {
-    if (!item.generates) continue;
-    generating.push_back(sequences_.at(item.id).get());
-    ids.push_back(item.id);
-  }
-  if (!generating.empty()) GenerateUnits(generating);
+  StartSteps();
+  if (under_way_.empty()) return false;
+  const StepResult result = runner_->Wait();
+  const std::vector<int64_t> ids = std::move(under_way_.front());
+  under_way_.pop_front();
+  for (size_t i = 0; i < ids.size(); ++i) Append(ids[i], static_cast<int64_t>(i), result);
   scheduler_.StepDone();
-  const int64_t length = model_->unit_length();
   std::exception_ptr failure;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto tokens =
-        std::span(new_ids_).subspan(i * static_cast<size_t>(length), static_cast<size_t>(length));
+  for (const int64_t id : ids) {
     try {
-      Deliver(ids[i], tokens);
+      Deliver(id);
     } catch (...) {
-      Cancel(ids[i]);
+      Cancel(id);
       if (!failure) failure = std::current_exception();
     }
   }
   if (failure) std::rethrow_exception(failure);
   return true;
+}
+
+void Engine::StartSteps() {
+  while (std::ssize(under_way_) < runner_->MaxStepsInFlight()) {
+    const StepPlan plan = scheduler_.Plan(/*may_stop=*/under_way_.empty());
+    if (plan.items.empty()) return;
+    StartStep(plan);
+  }
+}
+
+void Engine::StartStep(const StepPlan& plan) {
+  blockformer::Step step;
+  step.new_pages = plan.new_pages;
+  std::vector<int64_t> generating;
+  for (const StepItem& item : plan.items) {
+    if (item.opens) {
+      const Sequence& sequence = *sequences_.at(item.id);
+      SequenceStart start;
+      start.tokens = sequence.tokens;
+      start.mask = sequence.prompt_mask;
+      start.prompt_begin = sequence.prompt_begin;
+      start.generated = sequence.length() - sequence.prompt_end;
+      start.max_tokens = sequence.request.max_tokens;
+      start.sampling = sequence.request.sampling;
+      start.excluded_ids = sequence.request.excluded_ids;
+      start.stream = sequence.request.stream;
+      start.top_log_probabilities = sequence.request.log_probabilities.value_or(-1);
+      runner_->Open(item.place, std::move(start));
+    }
+    step.parts.push_back({item.place, item.begin, item.units, item.generates});
+    if (item.generates) generating.push_back(item.id);
+  }
+  runner_->Start(step);
+  scheduler_.StepStarted();
+  under_way_.push_back(std::move(generating));
 }
 
 void Engine::Run() {
@@ -242,95 +282,52 @@ Scheduler::ReadUnits Engine::UnitReader() const {
   };
 }
 
-// Passes the step's units through the decoder. contexts_ then holds what to generate from.
-void Engine::RunDecoder(const std::vector<StepItem>& step) {
+void Engine::Append(int64_t id, int64_t index, const StepResult& result) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;  // it ended while the step was under way
+  Sequence* sequence = found->second.get();
   const int64_t length = model_->unit_length();
-  const int64_t width = model_->config().decoder.hidden_size;
-  rows_.clear();
-  unit_ids_.clear();
-  unit_mask_.clear();
-  std::vector<int64_t> last_rows;
-  for (const StepItem& item : step) {
-    const Sequence& sequence = *sequences_.at(item.id);
-    const int64_t end = item.begin + item.units;
-    for (int64_t unit = item.begin; unit < end; ++unit) {
-      rows_.push_back({item.pages, unit, unit,
-                       sequence.unit_mask.empty() ? nullptr : sequence.unit_mask.data(), false});
-    }
-    const auto tokens = sequence.tokens.begin();
-    unit_ids_.insert(unit_ids_.end(), tokens + item.begin * length, tokens + end * length);
-    const int64_t prompt_length = static_cast<int64_t>(sequence.prompt_mask.size());
-    const auto mask = sequence.prompt_mask.begin();
-    unit_mask_.insert(unit_mask_.end(), mask + std::min(item.begin * length, prompt_length),
-                      mask + std::min(end * length, prompt_length));
-    unit_mask_.resize(unit_ids_.size(), 1);  // what was generated is no padding
-    if (item.generates) last_rows.push_back(static_cast<int64_t>(rows_.size()) - 1);
-  }
-  contexts_.resize(rows_.size() * static_cast<size_t>(width));
-  model_->embedder().Embed(unit_ids_.data(), unit_mask_.data(), static_cast<int64_t>(rows_.size()),
-                           &embedder_state_, contexts_.data());
-  model_->decoder().Forward(rows_, last_rows, contexts_.data(), &stack_);
-  model_->decoder().FinalNorm(contexts_.data(), static_cast<int64_t>(last_rows.size()),
-                              contexts_.data());
+  const int64_t given = sequence->length() % length;
+  const int64_t chosen = result.chosen[static_cast<size_t>(index)];
+  const auto ids = result.ids.begin() + index * length;
+  sequence->tokens.insert(sequence->tokens.end(), ids + given, ids + length);
+  sequence->failed = chosen < length;
+  sequence->fresh.assign(ids + given, ids + std::max(given, chosen));
+  sequence->fresh_log_probabilities.clear();
+  if (!sequence->request.log_probabilities) return;
+  const auto rated = result.log_probabilities.begin() + index * length;
+  sequence->fresh_log_probabilities.assign(rated + given, rated + std::max(given, chosen));
 }
 
-// Fills new_ids_ [sequences, L] from contexts_.
-void Engine::GenerateUnits(const std::vector<Sequence*>& sequences) {
-  const int64_t count = static_cast<int64_t>(sequences.size());
-  const int64_t length = model_->unit_length();
-  new_ids_.resize(static_cast<size_t>(count * length));
-  if (!model_->is_block()) return Choose(sequences, 0, contexts_.data(), new_ids_.data());
-  int64_t steps = 0;
-  for (const Sequence* sequence : sequences) {
-    steps = std::max(steps, sequence->request.max_tokens - sequence->generated);
-  }
-  const auto choose = [&](int64_t step, const float* hidden, int32_t* ids) {
-    Choose(sequences, step, hidden, ids);
-  };
-  model_->token_decoder().Generate(contexts_.data(), count, std::min(steps, length),
-                                   options_.position_rule, choose, &token_state_, new_ids_.data());
-}
-
-void Engine::Choose(const std::vector<Sequence*>& sequences, int64_t step, const float* hidden,
-                    int32_t* ids) {
-  draws_.clear();
-  for (const Sequence* sequence : sequences) {
-    draws_.push_back(
-        {&sequence->request.sampling, sequence->request.stream,
-         static_cast<uint64_t>(sequence->generated + step),
-         std::span(sequence->tokens).subspan(static_cast<size_t>(sequence->prompt_begin))});
-  }
-  model_->head().Choose(hidden, draws_, sampled_ids_, ids);
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    Sequence* sequence = sequences[i];
-    if (ids[i] == kNoToken) {
-      if (!sequence->failed_step) sequence->failed_step = step;
-      ids[i] = 0;  // any token, for the rest of the unit
-    }
-    sequence->tokens.push_back(ids[i]);
-  }
-}
-
-void Engine::Deliver(int64_t id, std::span<const int32_t> tokens) {
-  Sequence* sequence = sequences_.at(id).get();
+void Engine::Deliver(int64_t id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;
+  Sequence* sequence = found->second.get();
   const GenerationRequest& request = sequence->request;
-  const int64_t left = request.max_tokens - sequence->generated;
-  const int64_t chosen = sequence->failed_step.value_or(static_cast<int64_t>(tokens.size()));
-  auto fresh = tokens.first(static_cast<size_t>(std::min(left, chosen)));
-  sequence->generated += static_cast<int64_t>(fresh.size());
-  bool finished = sequence->generated == request.max_tokens;
-  if (request.stop_at_eos) {
-    const auto eos = std::find_if(fresh.begin(), fresh.end(),
-                                  [&](int32_t token) { return model_->config().EndsText(token); });
-    if (eos != fresh.end()) {
-      fresh = fresh.first(static_cast<size_t>(eos - fresh.begin()));
-      finished = true;
-    }
+  const int64_t left = request.max_tokens - sequence->delivered;
+  const auto ends = [&](int32_t token) {
+    return (request.stop_at_eos && model_->config().EndsText(token)) ||
+           std::ranges::find(request.stop_ids, token) != request.stop_ids.end();
+  };
+  GeneratedTokens tokens;
+  tokens.ids = std::span(sequence->fresh);
+  if (std::ssize(tokens.ids) > left) tokens.ids = tokens.ids.first(static_cast<size_t>(left));
+  sequence->delivered += std::ssize(tokens.ids);
+  tokens.finished = sequence->delivered == request.max_tokens;
+  const auto end = std::ranges::find_if(tokens.ids, ends);
+  if (end != tokens.ids.end()) {
+    tokens.stop_id = *end;
+    tokens.ids = tokens.ids.first(static_cast<size_t>(end - tokens.ids.begin()));
+    tokens.finished = true;
   }
-  const bool failed = sequence->failed_step && !finished;
-  const bool wanted = (failed && fresh.empty()) || sequence->callback(fresh, finished);
-  if (wanted && !finished && !failed) return;
-  const int64_t generated = sequence->generated;
+  if (request.log_probabilities) {
+    tokens.log_probabilities =
+        std::span(sequence->fresh_log_probabilities).first(tokens.ids.size());
+  }
+  const bool failed = sequence->failed && !tokens.finished;
+  const bool wanted = (failed && tokens.ids.empty()) || sequence->callback(tokens);
+  if (wanted && !tokens.finished && !failed) return;
+  const int64_t generated = sequence->delivered;
   const FailureCallback on_failure = std::move(sequence->on_failure);
   Cancel(id);
   if (!wanted || !failed) return;
@@ -350,9 +347,9 @@ std::vector<std::vector<int32_t>> GenerateAll(Engine* engine,
   std::vector<int64_t> ids;
   try {
     for (size_t i = 0; i < requests.size(); ++i) {
-      ids.push_back(engine->Submit(
-          std::move(requests[i]), [&results, i](std::span<const int32_t> tokens, bool) {
-            results[i].insert(results[i].end(), tokens.begin(), tokens.end());
+      ids.push_back(
+          engine->Submit(std::move(requests[i]), [&results, i](const GeneratedTokens& tokens) {
+            results[i].insert(results[i].end(), tokens.ids.begin(), tokens.ids.end());
             return true;
           }));
     }

@@ -2,16 +2,17 @@
 #define BLOCKFORMER_ENGINE_ENGINE_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "blockformer/error.h"
-#include "cpu/model.h"
-#include "cpu/sampler.h"
 #include "engine/scheduler.h"
+#include "runner/model.h"
 
 namespace blockformer {
 
@@ -39,17 +40,35 @@ struct GenerationRequest {
   // 0 on prompt tokens that are padding on the left; empty if there are none. In a block model they
   // still take up positions, as in the published implementation.
   std::vector<uint8_t> prompt_mask;
+  // Padding that the engine puts before the prompt of a block model, 0 to L - 1. Without one, as
+  // much as makes the prompt whole blocks. With another, generation begins inside a block: so a
+  // longer prompt that goes on from this one's text finds its blocks in the cache if it has the
+  // same padding. A prompt and padding that do not fill a block get the first sort.
+  std::optional<int64_t> left_padding;
   int64_t max_tokens = 0;
   bool stop_at_eos = true;
+  std::vector<int32_t> stop_ids;      // end the text as the end-of-text token does
+  std::vector<int32_t> excluded_ids;  // never chosen, beside those of EngineOptions
   SamplingOptions sampling;
   uint64_t stream = 0;   // sequences with equal seed and stream draw alike
   int32_t priority = 0;  // higher ones go first; equal ones as they came
+  // How many of the likeliest tokens to tell of beside each generated one, 0 to
+  // kMaxTopLogProbabilities; without a number, no log-probabilities are computed.
+  std::optional<int64_t> log_probabilities;
 };
 
-// Called with the tokens that a step has made, in order; the last call has `finished` set and may
-// bring no tokens. The end-of-text token that ends a sequence is not among them. Returning false
-// ends the sequence: no further call comes.
-using TokenCallback = std::function<bool(std::span<const int32_t> tokens, bool finished)>;
+// What a step has made for a sequence.
+struct GeneratedTokens {
+  std::span<const int32_t> ids;
+  std::span<const TokenLogProbabilities> log_probabilities;  // of `ids`, or empty if not asked for
+  bool finished = false;  // the sequence has ended: no further call comes
+  // If it ended for an end-of-text token or one of the stop ids: which; it is not among `ids`.
+  std::optional<int32_t> stop_id;
+};
+
+// Called with what each step has made, in order; the last call has `finished` set and may bring no
+// tokens. Returning false ends the sequence: no further call comes.
+using TokenCallback = std::function<bool(const GeneratedTokens& tokens)>;
 
 // Called once, in place of the last TokenCallback, if a sequence fails: the model computed numbers
 // for it that are not finite.
@@ -95,30 +114,23 @@ class Engine {
   void WarnBeyondContext(int64_t length);
   // For the scheduler; nothing if no prefixes are shared.
   Scheduler::ReadUnits UnitReader() const;
-  void RunDecoder(const std::vector<StepItem>& step);
-  void GenerateUnits(const std::vector<Sequence*>& sequences);
-  void Choose(const std::vector<Sequence*>& sequences, int64_t step, const float* hidden,
-              int32_t* ids);
+  std::unique_ptr<Sequence> MakeSequence(GenerationRequest request) const;
+  // Starts as many steps as the runner takes.
+  void StartSteps();
+  void StartStep(const StepPlan& plan);
+  // Takes over what a step has made for its generating sequence number `index`.
+  void Append(int64_t id, int64_t index, const StepResult& result);
   // Hands a unit's new tokens on, and ends the sequence if they or its callback say so. Throws what
   // a callback throws, or Error(kCorrupt) if the sequence failed and nobody wants to be told.
-  void Deliver(int64_t id, std::span<const int32_t> tokens);
+  void Deliver(int64_t id);
 
   std::shared_ptr<const Model> model_;
   EngineOptions options_;
   Scheduler scheduler_;
-  EmbedderState embedder_state_;
-  SampledIds sampled_ids_;
-  PagedState stack_;
-  TokenDecoderState token_state_;
+  std::unique_ptr<Runner> runner_;
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;
+  std::deque<std::vector<int64_t>> under_way_;  // of each started step, what generates in it
   bool warned_beyond_context_ = false;
-  // Scratch of one step.
-  std::vector<AttentionRow> rows_;
-  std::vector<int32_t> unit_ids_;   // [rows, L]
-  std::vector<uint8_t> unit_mask_;  // [rows, L]; 0 on padding
-  std::vector<float> contexts_;     // [rows, hidden], then [generating sequences, hidden]
-  std::vector<TokenDraw> draws_;    // of the generating sequences
-  std::vector<int32_t> new_ids_;
 };
 
 // Submits all requests, runs them to their end, and returns the tokens of each. Throws

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "cpu/model.h"
+#include "runner/model.h"
 
 namespace blockformer {
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/error.h"
 
@@ -23,41 +24,68 @@ int64_t Scheduler::Submit(const SequenceSize& size, int32_t priority) {
   Sequence sequence;
   sequence.size = size;
   sequence.units = sequence.prefill = size.prompt_units;
-  sequence.computed = size.given_units;
+  sequence.computed = sequence.done = size.given_units;
   const int64_t id = next_id_++;
   waiting_.emplace(std::pair(-int64_t{priority}, id), std::move(sequence));
   return id;
 }
 
-std::vector<StepItem> Scheduler::Plan() {
-  Admit();
-  std::vector<StepItem> step;
+StepPlan Scheduler::Plan(bool may_stop) {
+  if (!Admit(may_stop)) return {};
+  StepPlan step;
   int64_t budget = limits_.max_units_per_step;
   for (auto entry = running_.begin(); entry != running_.end(); ++entry) {
     const int64_t id = entry->first.second;
     Sequence& sequence = entry->second;
+    sequence.planned = 0;
+    if (sequence.units == sequence.size.total_units) continue;  // its last step is under way
     TakeKnownPages(id, &sequence);
     const int64_t prompt_left = sequence.prefill - sequence.computed;
     sequence.planned = prompt_left > 0 ? std::min(prompt_left, budget) : 1;
     if (sequence.planned == 0) continue;
-    if (!TakePages(entry)) break;
+    const Pages taken = TakePages(entry, may_stop);
+    if (taken == Pages::kBlocked) return {};
+    if (taken == Pages::kStopped) break;
     if (prompt_left > 0) budget -= sequence.planned;
     const bool generates = sequence.computed + sequence.planned == sequence.units;
-    step.push_back({id, sequence.computed, sequence.planned, generates, sequence.pages.data()});
+    step.items.push_back({id, sequence.computed, sequence.planned, generates, sequence.place,
+                          /*opens=*/!sequence.opened});
+    AddNewPages(sequence, &step.new_pages);
   }
   return step;
 }
 
-void Scheduler::StepDone() {
+void Scheduler::AddNewPages(const Sequence& sequence, std::vector<NewPage>* new_pages) const {
+  const std::vector<int32_t>& sent = sequence.sent_pages;
+  for (size_t i = 0; i < sequence.pages.size(); ++i) {
+    if (i < sent.size() && sent[i] == sequence.pages[i]) continue;
+    new_pages->push_back({sequence.place, static_cast<int64_t>(i), sequence.pages[i]});
+  }
+}
+
+void Scheduler::StepStarted() {
   ++stats_.steps;
+  std::vector<std::pair<Rank, int64_t>>& units = started_.emplace_back();
   for (auto& [rank, sequence] : running_) {
     stats_.cached_prompt_units += std::exchange(sequence.found, 0);
     if (sequence.planned == 0) continue;
+    units.emplace_back(rank, sequence.planned);
     if (sequence.computed < sequence.prefill) stats_.computed_prompt_units += sequence.planned;
     sequence.computed += std::exchange(sequence.planned, 0);
     if (sequence.computed == sequence.units) ++sequence.units;
-    MakePagesKnown(rank.second, &sequence);
+    sequence.opened = true;
+    sequence.sent_pages = sequence.pages;
   }
+}
+
+void Scheduler::StepDone() {
+  for (const auto& [rank, units] : started_.front()) {
+    const auto entry = running_.find(rank);
+    if (entry == running_.end()) continue;
+    entry->second.done += units;
+    MakePagesKnown(rank.second, &entry->second);
+  }
+  started_.pop_front();
 }
 
 void Scheduler::Finish(int64_t id, Ending ending) {
@@ -68,6 +96,7 @@ void Scheduler::Finish(int64_t id, Ending ending) {
     std::vector<int32_t>& pages = found->second.pages;
     if (ending == Ending::kFailed && !pages.empty()) pool_.Forget(pages.front());
     pool_.Release(&pages);
+    LeavePlace(&found->second);
     queue->erase(found);
     return;
   }
@@ -82,16 +111,27 @@ EngineStats Scheduler::stats() const {
 }
 
 // In their order, so that none overtakes; and those that run behind one that waits give way to it.
-void Scheduler::Admit() {
+bool Scheduler::Admit(bool may_stop) {
   while (!waiting_.empty()) {
     const auto entry = running_.insert(waiting_.extract(waiting_.begin())).position;
     TakeKnownPages(entry->first.second, &entry->second);
+    const bool has_later = std::next(entry) != running_.end();
+    if (!HasRoom() && has_later && !may_stop) {
+      Stop(entry);
+      return false;
+    }
     while (!HasRoom() && std::next(entry) != running_.end()) {
       Stop(std::prev(running_.end()));
       ++stats_.preemptions;
     }
-    if (!HasRoom()) return Stop(entry);
+    if (!HasRoom()) {
+      Stop(entry);
+      return true;
+    }
+    entry->second.place = free_places_.back();
+    free_places_.pop_back();
   }
+  return true;
 }
 
 // Whether all that run can compute the units they know, and a page more each: otherwise one that is
@@ -110,9 +150,17 @@ void Scheduler::Stop(Queue::iterator entry) {
   Sequence& sequence = entry->second;
   pool_.Release(&sequence.pages);
   sequence.prefill = sequence.units;
-  sequence.computed = sequence.size.given_units;
+  sequence.computed = sequence.done = sequence.size.given_units;
   sequence.planned = sequence.found = sequence.known_pages = 0;
+  LeavePlace(&sequence);
   waiting_.insert(running_.extract(entry));
+}
+
+void Scheduler::LeavePlace(Sequence* sequence) {
+  if (sequence->place >= 0) free_places_.push_back(sequence->place);
+  sequence->place = -1;
+  sequence->opened = false;
+  sequence->sent_pages.clear();
 }
 
 // Takes pages that hold the next units already. The last unit is always computed: the one behind it
@@ -127,14 +175,14 @@ void Scheduler::TakeKnownPages(int64_t id, Sequence* sequence) {
     if (!page) return;
     sequence->pages.push_back(*page);
     sequence->computed += size;
+    sequence->done += size;
     sequence->found += size;
     ++sequence->known_pages;
   }
 }
 
-// Takes the pages for what is planned, from the last sequences if there are none left. Returns
-// false if it was itself the last, and had to stop.
-bool Scheduler::TakePages(Queue::iterator entry) {
+// Takes the pages for what is planned, from the last sequences if there are none left.
+Scheduler::Pages Scheduler::TakePages(Queue::iterator entry, bool may_stop) {
   Sequence& sequence = entry->second;
   const int64_t wanted = PagesFor(sequence.computed + sequence.planned);
   while (static_cast<int64_t>(sequence.pages.size()) < wanted) {
@@ -142,19 +190,20 @@ bool Scheduler::TakePages(Queue::iterator entry) {
       sequence.pages.push_back(pool_.Take());
       continue;
     }
+    if (!may_stop) return Pages::kBlocked;
     const auto last = std::prev(running_.end());
     const bool is_last = last == entry;
     Stop(last);
     ++stats_.preemptions;
-    if (is_last) return false;
+    if (is_last) return Pages::kStopped;
   }
-  return true;
+  return Pages::kTaken;
 }
 
 void Scheduler::MakePagesKnown(int64_t id, Sequence* sequence) {
   if (!read_units_) return;
   const int64_t size = limits_.page_size;
-  for (int64_t& known = sequence->known_pages; (known + 1) * size <= sequence->computed; ++known) {
+  for (int64_t& known = sequence->known_pages; (known + 1) * size <= sequence->done; ++known) {
     int32_t& page = sequence->pages[static_cast<size_t>(known)];
     page = pool_.MakeKnown(page, Previous(sequence->pages, known),
                            read_units_(id, known * size, size));

@@ -2,12 +2,15 @@
 #define BLOCKFORMER_ENGINE_SCHEDULER_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "engine/page_pool.h"
+#include "runner/runner.h"
 
 namespace blockformer {
 
@@ -27,14 +30,21 @@ struct SequenceSize {
   int64_t given_units = 0;
 };
 
-// A part of a step: the units [begin, begin + units) of sequence `id` pass through the decoder,
-// which writes to `pages`. If `generates`, the unit behind them is generated from the last one.
+// A part of a step: the units [begin, begin + units) of sequence `id`, which runs at `place`, pass
+// through the decoder. If `generates`, the unit behind them is generated from the last one.
 struct StepItem {
   int64_t id = 0;
   int64_t begin = 0;
   int64_t units = 0;
   bool generates = false;
-  const int32_t* pages = nullptr;  // the sequence's, from its first unit on; until StepDone()
+  int64_t place = 0;   // in [0, max_sequences), of no other sequence that runs
+  bool opens = false;  // its first step at this place
+};
+
+// A step, and what has changed of the pages of its sequences since their last ones.
+struct StepPlan {
+  std::vector<StepItem> items;
+  std::vector<NewPage> new_pages;
 };
 
 // What has been done, and how the cache is used.
@@ -64,17 +74,27 @@ class Scheduler {
 
   // Nothing is shared without `read_units`, as it has to be if sequences have given units.
   explicit Scheduler(const SchedulerLimits& limits, ReadUnits read_units = {})
-      : limits_(limits), read_units_(std::move(read_units)), pool_(limits.num_pages) {}
+      : limits_(limits),
+        read_units_(std::move(read_units)),
+        pool_(limits.num_pages),
+        free_places_(static_cast<size_t>(limits.max_sequences)) {
+    std::iota(free_places_.rbegin(), free_places_.rend(), 0);
+  }
 
   // Queues a sequence and returns its id, larger than all before. Throws Error(kExhausted) if it
   // can never fit.
   int64_t Submit(const SequenceSize& size, int32_t priority = 0);
 
-  // The next step; empty if nothing waits or runs.
-  std::vector<StepItem> Plan();
+  // The next step; without items if nothing waits or runs. While steps are under way, no sequence
+  // may be stopped, since what it generates is not known yet: `may_stop` is false, and a step that
+  // would take it comes without items as well.
+  StepPlan Plan(bool may_stop = true);
 
-  // The planned step has been carried out, and what it generates can be read. A step of which this
-  // is not said is planned anew.
+  // The planned step has been started: its units count as computed, and the next step may be
+  // planned on top of it. A step of which this is not said is planned anew.
+  void StepStarted();
+
+  // What the oldest started step has made can be read: full pages of its sequences can be shared.
   void StepDone();
 
   // Ends a sequence that waits or runs, between steps, and frees what it held. Nobody finds the
@@ -91,30 +111,42 @@ class Scheduler {
     int64_t units = 0;        // known: those of the prompt and those generated
     int64_t prefill = 0;      // units to compute before it generates, or goes on to
     int64_t computed = 0;     // units whose keys and values lie in `pages`
-    int64_t planned = 0;      // units of the step under way
+    int64_t planned = 0;      // units of the next step
+    int64_t done = 0;         // of `computed`, those of steps that are done
     int64_t found = 0;        // of `computed`, those found since the last step
     int64_t known_pages = 0;  // the first pages, that are full and known to the pool
+    int64_t place = -1;       // while it runs
+    bool opened = false;      // a step at this place has been started
     std::vector<int32_t> pages;
+    std::vector<int32_t> sent_pages;  // as the last started step had them
   };
   // Sequences by (-priority, id): the order in which they are served.
-  using Queue = std::map<std::pair<int64_t, int64_t>, Sequence>;
+  using Rank = std::pair<int64_t, int64_t>;
+  using Queue = std::map<Rank, Sequence>;
 
   int64_t PagesFor(int64_t units) const {
     return (units + limits_.page_size - 1) / limits_.page_size;
   }
-  void Admit();
+  // Returns false if sequences would have to stop first, and may not.
+  bool Admit(bool may_stop);
   bool HasRoom() const;
-  // Makes a running sequence wait again, without its pages.
+  // Makes a running sequence wait again, without its place and pages.
   void Stop(Queue::iterator entry);
+  void LeavePlace(Sequence* sequence);
   void TakeKnownPages(int64_t id, Sequence* sequence);
-  bool TakePages(Queue::iterator entry);
+  // Whether the sequence got its pages, had to stop itself, or has to wait until others may stop.
+  enum class Pages { kTaken, kStopped, kBlocked };
+  Pages TakePages(Queue::iterator entry, bool may_stop);
+  void AddNewPages(const Sequence& sequence, std::vector<NewPage>* new_pages) const;
   void MakePagesKnown(int64_t id, Sequence* sequence);
 
   SchedulerLimits limits_;
   ReadUnits read_units_;
   PagePool pool_;
+  std::vector<int64_t> free_places_;  // the last one is taken next
   Queue waiting_;
   Queue running_;
+  std::deque<std::vector<std::pair<Rank, int64_t>>> started_;  // units of each step under way
   int64_t next_id_ = 0;
   EngineStats stats_;
 };

@@ -85,46 +85,54 @@ void ScoreBatch::Clear() {
   num_pages_ = 0;
 }
 
-int64_t ScoreBatch::num_positions() const {
-  size_t positions = 0;
-  for (const Item& item : items_) positions = std::max(positions, item.rows.size());
-  return static_cast<int64_t>(positions);
-}
-
-std::vector<AttentionRow> ScoreBatch::AttentionRows() const {
-  std::vector<AttentionRow> rows;
+ScoreStep ScoreBatch::MakeStep() const {
+  ScoreStep step;
+  step.num_pages = num_pages_;
+  step.page_size = kPageSize;
+  step.ids = ids_;
+  step.mask = mask_;
   for (const Item& item : items_) {
-    const int64_t units = static_cast<int64_t>(item.rows.size());
+    const int64_t units = std::ssize(item.rows);
+    step.max_units = std::max(step.max_units, units);
     for (int64_t unit = item.first_own; unit < units; ++unit) {
-      rows.push_back({item.pages.data(), unit, unit, item.unit_mask.data()});
+      step.rows.push_back({item.pages.data(), unit, item.unit_mask.data()});
     }
   }
-  return rows;
+  const std::vector<Target> targets = Targets();
+  step.unit_ids.resize(targets.size() * static_cast<size_t>(unit_length_));
+  step.unit_mask.resize(step.unit_ids.size());
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const size_t first = i * static_cast<size_t>(unit_length_);
+    step.units.push_back(targets[i].unit);
+    ReadUnit(targets[i], &step.unit_ids[first], &step.unit_mask[first]);
+  }
+  return step;
 }
 
-std::vector<ScoreBatch::ScoredUnit> ScoreBatch::ScoredUnits() const {
-  std::vector<ScoredUnit> result;
+std::vector<ScoreBatch::Target> ScoreBatch::Targets() const {
+  std::vector<Target> result;
   for (int64_t i = 0; i < num_requests(); ++i) {
     const Item& item = items_[static_cast<size_t>(i)];
-    const int64_t tokens = static_cast<int64_t>(item.request.tokens.size());
+    const int64_t tokens = std::ssize(item.request.tokens);
     // The first unit is never predicted.
     const int64_t begin = std::max(SlotOf(tokens - item.request.scored), unit_length_);
     const int64_t end = SlotOf(tokens);
     for (int64_t slot = begin; slot < end; slot = (slot / unit_length_ + 1) * unit_length_) {
       const int64_t unit = slot / unit_length_;
       const int64_t first = unit * unit_length_;
-      result.push_back({item.rows[static_cast<size_t>(unit - 1)], i, first - left_pad_,
-                        slot - first, std::min(end - first, unit_length_)});
+      const int64_t row = item.rows[static_cast<size_t>(unit - 1)];
+      result.push_back(
+          {i, first - left_pad_, {row, slot - first, std::min(end - first, unit_length_)}});
     }
   }
   return result;
 }
 
-void ScoreBatch::ReadUnit(const ScoredUnit& unit, int32_t* ids, uint8_t* mask) const {
-  const Item& item = items_[static_cast<size_t>(unit.request)];
+void ScoreBatch::ReadUnit(const Target& target, int32_t* ids, uint8_t* mask) const {
+  const Item& item = items_[static_cast<size_t>(target.request)];
   for (int64_t slot = 0; slot < unit_length_; ++slot) {
-    const size_t token = static_cast<size_t>(unit.first_token + slot);
-    const bool is_text = slot < unit.end_slot;
+    const size_t token = static_cast<size_t>(target.first_token + slot);
+    const bool is_text = slot < target.unit.end_slot;
     ids[slot] = is_text ? item.request.tokens[token] : pad_id_;
     mask[slot] = is_text && item.mask[token] != 0;
   }

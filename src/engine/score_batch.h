@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/model_config.h"
-#include "kernels/kv_pages.h"
+#include "runner/score.h"
 
 namespace blockformer {
 
@@ -47,28 +47,18 @@ class ScoreBatch {
   int64_t num_requests() const { return static_cast<int64_t>(items_.size()); }
   int64_t num_rows() const { return num_rows_; }
   int64_t cost() const { return cost_; }
-  int64_t num_pages() const { return num_pages_; }
-  int64_t num_positions() const;  // of the longest request
 
-  // What the decoder reads: [rows, L] each; the mask is 0 on padding.
-  const std::vector<int32_t>& ids() const { return ids_; }
-  const std::vector<uint8_t>& mask() const { return mask_; }
-  // Valid until the batch changes.
-  std::vector<AttentionRow> AttentionRows() const;
+  // What the runner is to compute. Points into the batch: valid until that changes.
+  ScoreStep MakeStep() const;
 
-  // A unit with tokens that are scored: it is predicted from row `context`.
-  struct ScoredUnit {
-    int64_t context;
+  // Which tokens of which request a unit of the step scores.
+  struct Target {
     int64_t request;
     int64_t first_token;  // the index in the request of the token at its first slot; may be padding
-    int64_t first_slot;   // slots [first_slot, end_slot) are scored
-    int64_t end_slot;
+    ScoredUnit unit;
   };
-  // In order of requests and tokens.
-  std::vector<ScoredUnit> ScoredUnits() const;
-  // The tokens of a scored unit, up to the last slot that is scored; the rest is padding: ids [L],
-  // mask [L].
-  void ReadUnit(const ScoredUnit& unit, int32_t* ids, uint8_t* mask) const;
+  // Those of the step's units, in order of requests and tokens.
+  std::vector<Target> Targets() const;
 
  private:
   struct Item {
@@ -80,6 +70,9 @@ class ScoreBatch {
     int64_t first_own = 0;  // the first unit that is no earlier request's
   };
 
+  // The tokens of a scored unit, up to the last slot that is scored; the rest is padding: ids [L],
+  // mask [L].
+  void ReadUnit(const Target& target, int32_t* ids, uint8_t* mask) const;
   // The slot of a token, counted from the first slot of unit 0.
   int64_t SlotOf(int64_t token) const { return left_pad_ + token; }
   // Units that the decoder reads: those before the last token's.

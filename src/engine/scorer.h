@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "cpu/model.h"
 #include "engine/score_batch.h"
+#include "runner/model.h"
 
 namespace blockformer {
 
@@ -55,30 +55,11 @@ class Scorer {
 
  private:
   void CheckAndCut(ScoreRequest* request) const;
-  // Computes the batch: the scores of all of its requests, one after the other.
-  void ScoreBatchTokens();
-  // Runs all units through the embedder and the decoder. Then contexts_ holds what the rows in
-  // `wanted` predict from.
-  void RunDecoder(const std::vector<int64_t>& wanted);
-  // Scores units whose contexts are `contexts` [units, width].
-  void ScoreUnits(std::span<const ScoreBatch::ScoredUnit> units, const float* contexts);
 
   std::shared_ptr<const Model> model_;
   ScorerOptions options_;
+  std::unique_ptr<Runner> runner_;
   ScoreBatch batch_;
-  std::vector<TokenScore> scores_;
-  EmbedderState embedder_state_;
-  std::optional<PagedState> stack_;
-  int64_t reserved_pages_ = 0;
-  int64_t reserved_positions_ = 0;
-  TokenDecoderState token_state_;
-  // Scratch of one step.
-  std::vector<float> contexts_;
-  std::vector<float> unit_contexts_;  // [units, width]
-  std::vector<int32_t> unit_ids_;     // [units, L]
-  std::vector<uint8_t> unit_mask_;    // [units, L]
-  std::vector<float> hidden_;         // [targets, width]
-  std::vector<int32_t> targets_;
 };
 
 // Throws Error(kCorrupt), opening with `place`, if a log-likelihood is not a finite number.

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "devices/devices.h"
 #include "engine/engine.h"
 #include "engine/stop_matcher.h"
 #include "text/stream_decoder.h"
@@ -57,19 +58,10 @@ EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& mode
   return engine;
 }
 
-SamplingOptions ToSampling(const TextOptions& options) {
-  return {options.repetition_penalty,
-          options.temperature,
-          options.top_k,
-          options.top_p,
-          options.min_p,
-          options.seed};
-}
-
 }  // namespace
 
 void ValidateTextOptions(const TextOptions& options) {
-  ValidateSampling(ToSampling(options));
+  ValidateSampling(options);
   Require(options.max_tokens >= 1, ErrorCode::kInvalidArgument,
           "max_tokens: {} is out of range; 1 or more is wanted", options.max_tokens);
   for (const std::string& stop : options.stop) {
@@ -135,7 +127,7 @@ struct TextGenerator::Impl {
   Impl(const std::string& directory, const GeneratorOptions& options)
       : tokenizer(Tokenizer::Load(
             directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse)),
-        model(Model::Load(directory, WeightType(options))),
+        model(LoadModel(directory, {options.device, WeightType(options)})),
         engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
         threads(options.threads),
         keep_going(options.keep_going) {}
@@ -166,13 +158,13 @@ struct TextGenerator::Impl {
     }
     request.max_tokens = options.max_tokens;
     request.stop_at_eos = !options.ignore_end_of_text;
-    request.sampling = ToSampling(options);
+    request.sampling = options;
     request.stream = stream;
     job->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
     job->id = engine.Submit(
         std::move(request),
-        [job, &options](std::span<const int32_t> tokens, bool finished) {
-          return job->Take(tokens, finished, options);
+        [job, &options](const GeneratedTokens& tokens) {
+          return job->Take(tokens.ids, tokens.finished, options);
         },
         [job](const Error& error) { job->Fail(error); });
   }

@@ -3,20 +3,19 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "base/number_type.h"
-#include "cpu/model.h"
+#include "devices/devices.h"
+#include "runner/model.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
 
 // A model directory to evaluate. Immutable.
 struct EvalModel {
-  // Throws Error that names the file and what is wrong with it, as Model::Load and Tokenizer::Load
+  // Throws Error that names the file and what is wrong with it, as LoadModel and Tokenizer::Load
   // do.
-  static EvalModel Load(const std::string& directory, std::optional<NumberType> type,
+  static EvalModel Load(const std::string& directory, const DeviceOptions& device,
                         SpecialTokens special = SpecialTokens::kParse);
 
   int32_t end_of_text() const { return static_cast<int32_t>(model->config().eos_token_id); }

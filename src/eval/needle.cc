@@ -45,9 +45,9 @@ std::vector<std::string> GenerateAnswers(const EvalModel& model, const std::stri
     request.max_tokens = kNeedleNewTokens;
     engine.Submit(
         std::move(request),
-        [&generated, &done, i](std::span<const int32_t> tokens, bool finished) {
-          generated[i].insert(generated[i].end(), tokens.begin(), tokens.end());
-          if (finished) ++done;
+        [&generated, &done, i](const GeneratedTokens& tokens) {
+          generated[i].insert(generated[i].end(), tokens.ids.begin(), tokens.ids.end());
+          if (tokens.finished) ++done;
           return true;
         },
         [&name, i](const Error& error) {

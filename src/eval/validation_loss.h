@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string>
 
-#include "cpu/forward.h"
 #include "data/packing.h"
 #include "data/token_file.h"
+#include "engine/teacher_forcing.h"
 
 namespace blockformer {
 

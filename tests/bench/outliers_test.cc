@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/forward.h"
+#include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
@@ -26,7 +26,7 @@ ModelQuantizer::ReadFloats WeightsWithBiases(const ModelConfig& config) {
 }
 
 std::vector<float> Logits(const ModelConfig& config, const ModelQuantizer::ReadFloats& floats) {
-  const Model model(config, {floats, NumberType::kF32});
+  const CpuModel model(config, {floats, NumberType::kF32});
   ForwardInput input;
   input.batch = 1;
   input.units = 5;

@@ -49,7 +49,13 @@ OutputHead MakeHead(const std::vector<std::vector<float>>& shapes, NumberType ty
 std::vector<SamplingOptions> AllOptions() {
   std::vector<SamplingOptions> all(1);  // greedy
   const auto add = [&](double temperature, int64_t top_k, double top_p, double min_p) {
-    all.push_back({1.0, temperature, top_k, top_p, min_p, 5});
+    SamplingOptions options;
+    options.temperature = temperature;
+    options.top_k = top_k;
+    options.top_p = top_p;
+    options.min_p = min_p;
+    options.seed = 5;
+    all.push_back(options);
   };
   for (const double temperature : {0.2, 1.0, 3.0}) add(temperature, 0, 1, 0);
   for (const int64_t top_k : {1, 5, 256, 300, 100'000}) add(0.8, top_k, 1, 0);
@@ -141,20 +147,54 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
   }
 }
 
-// Of equal logits, each thread keeps those of its lowest ids: more than these have to be drawn
-// from.
 TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
   const std::vector<float> logits(static_cast<size_t>(vocab_), 1.0F);
   const OutputHead head = MakeHead({logits}, type_);
   SetNumThreads(3);
   for (const int64_t top_k : {256, 257, 300, 600}) {
-    const std::vector<SamplingOptions> options = {{1.0, 1.0, top_k, 1.0, 0.0, 9}};
+    std::vector<SamplingOptions> options(1);
+    options[0].temperature = 1;
+    options[0].top_k = top_k;
+    options[0].seed = 9;
     const Batch batch(40, vocab_, 1, options, 3);
     std::vector<int32_t> chosen(batch.draws.size());
     head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());
     for (size_t i = 0; i < chosen.size(); ++i) {
       std::vector<float> row = logits;
       EXPECT_EQ(chosen[i], SampleToken(batch.draws[i], row)) << "top_k " << top_k;
+    }
+  }
+}
+
+// Beside others, on any number of threads, and whatever is drawn.
+TEST_P(OutputHeadTest, RatesWhatItChoosesByItsLogitsAlone) {
+  const std::vector<std::vector<float>> shapes = LogitShapes(vocab_);
+  const OutputHead head = MakeHead(shapes, type_);
+  std::vector<SamplingOptions> options = AllOptions();
+  for (SamplingOptions& each : options) each.logit_bias = {{5, 3.0}};
+  for (const int threads : {1, 3}) {
+    SetNumThreads(threads);
+    Batch batch(130, vocab_, shapes.size(), options, 11);  // more than are kept at once
+    std::vector<int32_t> expected(batch.draws.size());
+    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, expected.data());
+    for (size_t i = 0; i < batch.draws.size(); ++i) {
+      batch.draws[i].top_log_probabilities = static_cast<int64_t>(i % 4) - 1;
+    }
+    std::vector<int32_t> chosen(batch.draws.size());
+    std::vector<TokenLogProbabilities> rated(batch.draws.size());
+    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data(), rated.data());
+    EXPECT_EQ(chosen, expected);
+    for (size_t i = 0; i < batch.draws.size(); ++i) {
+      const int64_t top = batch.draws[i].top_log_probabilities;
+      if (top < 0) continue;
+      std::vector<float> logits(static_cast<size_t>(vocab_));
+      head.ComputeLogits(&batch.hidden[i * shapes.size()], 1, logits.data());
+      const TokenLogProbabilities alone = RateToken(logits, chosen[i], top);
+      EXPECT_EQ(rated[i].chosen, alone.chosen) << i;
+      ASSERT_EQ(rated[i].top.size(), alone.top.size());
+      for (size_t j = 0; j < alone.top.size(); ++j) {
+        EXPECT_EQ(rated[i].top[j].id, alone.top[j].id) << i;
+      }
     }
   }
 }
@@ -218,6 +258,9 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
     std::vector<TokenScore> scores(targets.size());
     head.Score(hidden.data(), targets, scores.data());
     for (size_t i = 0; i < scores.size(); ++i) {
+      TokenScore alone;
+      head.Score(&hidden[i * width], {&targets[i], 1}, &alone);
+      EXPECT_EQ(scores[i].log_likelihood, alone.log_likelihood) << i << ", " << threads;
       // Sums of exponentials are exact to 1e-6.
       EXPECT_NEAR(scores[i].log_likelihood, expected[i].log_likelihood, 3e-6) << i;
       EXPECT_EQ(scores[i].is_largest, expected[i].is_largest) << i;

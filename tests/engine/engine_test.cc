@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <deque>
+#include <functional>
 #include <set>
 
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "cpu/forward.h"
+#include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
@@ -187,12 +190,11 @@ TEST_P(EngineTest, CallbacksArriveInOrderAndCanEndASequence) {
   Engine engine(model_, {});
   int calls = 0;
   std::vector<int32_t> tokens;
-  engine.Submit(Request(RandomPrompt(4, 1), 60),
-                [&](std::span<const int32_t> fresh, bool finished) {
-                  EXPECT_FALSE(finished);
-                  tokens.insert(tokens.end(), fresh.begin(), fresh.end());
-                  return ++calls < 3;
-                });
+  engine.Submit(Request(RandomPrompt(4, 1), 60), [&](const GeneratedTokens& fresh) {
+    EXPECT_FALSE(fresh.finished);
+    tokens.insert(tokens.end(), fresh.ids.begin(), fresh.ids.end());
+    return ++calls < 3;
+  });
   engine.Run();
   EXPECT_EQ(calls, 3);
   EXPECT_EQ(static_cast<int64_t>(tokens.size()), 3 * model_->unit_length());
@@ -201,7 +203,7 @@ TEST_P(EngineTest, CallbacksArriveInOrderAndCanEndASequence) {
 
 TEST_P(EngineTest, CancelledSequencesHearNoMore) {
   Engine engine(model_, {});
-  const auto fail = [](std::span<const int32_t>, bool) {
+  const auto fail = [](const GeneratedTokens&) {
     ADD_FAILURE() << "called after it was cancelled";
     return true;
   };
@@ -222,10 +224,178 @@ TEST_P(EngineTest, AnEmptyPromptStandsForTheEndOfText) {
   EXPECT_EQ(Alone(Request({}, 8)), Alone(Request({0}, 8)));
 }
 
+TEST_P(EngineTest, EndsAtAStopId) {
+  GenerationRequest request = Request(RandomPrompt(4, 1), 40);
+  request.sampling.temperature = 1;
+  const std::vector<int32_t> endless = Alone(request);
+  const int32_t stop = endless[7];
+  request.stop_ids = {stop};
+  std::vector<int32_t> tokens;
+  std::optional<int32_t> stopped;
+  Engine engine(model_, {});
+  engine.Submit(request, [&](const GeneratedTokens& fresh) {
+    tokens.insert(tokens.end(), fresh.ids.begin(), fresh.ids.end());
+    stopped = fresh.stop_id;
+    return true;
+  });
+  engine.Run();
+  EXPECT_EQ(tokens, std::vector<int32_t>(endless.begin(), std::ranges::find(endless, stop)));
+  EXPECT_EQ(stopped, stop);
+}
+
+TEST_P(EngineTest, ExcludedAndBiasedIdsHoldForTheirRequestAlone) {
+  const GenerationRequest free = Request(RandomPrompt(4, 1), 20);
+  const std::vector<int32_t> likeliest = Alone(free);
+  GenerationRequest excluding = free;
+  excluding.excluded_ids = {likeliest[0], 3, likeliest[1]};
+  GenerationRequest biased = free;
+  biased.sampling.logit_bias = {{17, 100}};
+  Engine engine(model_, {});
+  const auto results = GenerateAll(&engine, {free, excluding, biased});
+  EXPECT_EQ(results[0], likeliest);
+  for (const int32_t id : results[1]) {
+    EXPECT_EQ(std::ranges::count(excluding.excluded_ids, id), 0) << id;
+  }
+  EXPECT_EQ(results[2], std::vector<int32_t>(20, 17));
+}
+
+TEST_P(EngineTest, LogProbabilitiesAreThoseOfTheModelsLogits) {
+  model_ = MakeTinyModel(TinyConfigs().at(GetParam()));
+  GenerationRequest request = Request(RandomPrompt(7, 3), 8);
+  request.sampling.temperature = 1;  // which changes none of them
+  request.log_probabilities = 3;
+  std::vector<int32_t> tokens = request.prompt;
+  std::vector<TokenLogProbabilities> rated;
+  Engine engine(model_, {});
+  engine.Submit(request, [&](const GeneratedTokens& fresh) {
+    tokens.insert(tokens.end(), fresh.ids.begin(), fresh.ids.end());
+    rated.insert(rated.end(), fresh.log_probabilities.begin(), fresh.log_probabilities.end());
+    return true;
+  });
+  engine.Run();
+  ASSERT_EQ(rated.size(), 8U);
+  for (size_t i = 0; i < rated.size(); ++i) {
+    const auto end = tokens.begin() + static_cast<int64_t>(request.prompt.size() + i);
+    const std::vector<float> logits = RecomputedLogits(*model_, {tokens.begin(), end}, 7);
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+    const auto expected = [&](int32_t id) {
+      return logits[static_cast<size_t>(id)] - std::log(sum);
+    };
+    constexpr double kTolerance = 1e-3;  // of logits up to 30 with 1e-4 of their range
+    EXPECT_NEAR(rated[i].chosen, expected(*end), kTolerance);
+    ASSERT_EQ(rated[i].top.size(), 3U);
+    EXPECT_NEAR(rated[i].top[0].log_probability, std::ranges::max(logits) - std::log(sum),
+                kTolerance);
+    for (const auto& entry : rated[i].top) {
+      EXPECT_NEAR(entry.log_probability, expected(entry.id), kTolerance);
+    }
+  }
+}
+
+// The prompt's tokens behind its last whole block stand first in the block that is generated.
+TEST_P(EngineTest, GenerationMayBeginInsideABlock) {
+  model_ = MakeTinyModel(TinyConfigs().at(GetParam()));
+  const int64_t length = model_->unit_length();
+  for (int64_t padding = 0; padding < length; ++padding) {
+    GenerationRequest request = Request(RandomPrompt(4 * length + 1, 3), 11);
+    request.left_padding = padding;
+    const std::vector<int32_t> generated = Alone(request);
+    ASSERT_EQ(generated.size(), 11U);
+    std::vector<int32_t> tokens = request.prompt;
+    for (const int32_t token : generated) {
+      SCOPED_TRACE(testing::Message() << "padding " << padding << ", after " << tokens.size());
+      ExpectMostLikely(RecomputedLogits(*model_, tokens, length - padding), token);
+      tokens.push_back(token);
+    }
+  }
+}
+
+// With the same padding, a prompt that goes on from a text finds its blocks, whatever its length.
+TEST_P(EngineTest, ATurnThatGoesOnFindsTheOneBefore) {
+  Engine engine(model_, {});
+  GenerationRequest turn = Request(RandomPrompt(40, 3), 10);
+  turn.left_padding = 0;
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<int32_t> text = GenerateAll(&engine, {turn})[0];
+    turn.prompt.insert(turn.prompt.end(), text.begin(), text.end());
+  }
+  const int64_t per_turn = 40 / model_->unit_length() / 16 * 16;
+  EXPECT_GE(engine.stats().cached_prompt_units, 2 * per_turn);
+}
+
+// Computes a step when it is waited for, so that several are under way.
+class LateRunner : public Runner {
+ public:
+  explicit LateRunner(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
+
+  int64_t MaxStepsInFlight() const override { return 2; }
+  void Open(int64_t place, SequenceStart start) override {
+    work_.push_back([this, place, start = std::move(start)] { runner_->Open(place, start); });
+  }
+  void Start(const Step& step) override {
+    work_.push_back([this, step] { runner_->Start(step); });
+    ends_.push_back(work_.size());
+  }
+  StepResult Wait() override {
+    for (; done_ < ends_.front(); ++done_) work_[done_]();
+    ends_.pop_front();
+    return runner_->Wait();
+  }
+  std::vector<TokenScore> Score(const ScoreStep& step) override { return runner_->Score(step); }
+  ForwardOutput Forward(const ForwardInput& input) override { return runner_->Forward(input); }
+
+ private:
+  std::unique_ptr<Runner> runner_;
+  std::vector<std::function<void()>> work_;
+  std::deque<size_t> ends_;
+  size_t done_ = 0;
+};
+
+class LateModel : public Model {
+ public:
+  explicit LateModel(std::shared_ptr<const Model> model)
+      : Model(model->config()), model_(std::move(model)) {}
+  NumberType weight_type() const override { return model_->weight_type(); }
+  std::string device() const override { return model_->device(); }
+  int64_t BytesPerPage(NumberType type, int64_t size) const override {
+    return model_->BytesPerPage(type, size);
+  }
+  int64_t AvailableBytes() const override { return model_->AvailableBytes(); }
+  std::unique_ptr<Runner> MakeRunner(const RunnerOptions& options) const override {
+    return std::make_unique<LateRunner>(model_->MakeRunner(options));
+  }
+
+ private:
+  std::shared_ptr<const Model> model_;
+};
+
+TEST_P(EngineTest, StepsUnderWayChangeNothing) {
+  std::vector<GenerationRequest> requests;
+  for (int64_t i = 0; i < 30; ++i) {
+    requests.push_back(Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 90 + i * 3));
+    requests.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.8;
+    requests.back().stop_at_eos = i % 3 == 0;
+    requests.back().priority = static_cast<int32_t>(i % 3);
+  }
+  EngineOptions options;
+  options.max_length = 240;
+  options.max_sequences = 1;
+  const int64_t sequence_bytes = Engine(model_, options).options().memory_bytes;
+  options.max_sequences = 6;
+  options.memory_bytes = 5 * sequence_bytes / 2;
+  Engine late(std::make_shared<const LateModel>(model_), options);
+  const auto together = GenerateAll(&late, requests);
+  EXPECT_GT(late.stats().preemptions, 0);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(together[i], Alone(requests[i], options)) << "request " << i;
+  }
+}
+
 TEST_P(EngineTest, RefusesImpossibleRequests) {
   Engine engine(model_, {});
   const auto submit = [&](GenerationRequest request) {
-    engine.Submit(std::move(request), [](std::span<const int32_t>, bool) { return true; });
+    engine.Submit(std::move(request), [](const GeneratedTokens&) { return true; });
   };
   EXPECT_THROW(submit(Request({61}, 1)), Error);
   EXPECT_THROW(submit(Request({-1}, 1)), Error);
@@ -297,8 +467,8 @@ TEST_P(EngineMemoryTest, PreemptionSharingAndCancellationsChangeNothing) {
   std::vector<int> calls(kRequests);
   std::vector<int64_t> ids;
   const auto submit = [&](size_t i) {
-    const auto take = [&results, &calls, i](std::span<const int32_t> tokens, bool) {
-      results[i].insert(results[i].end(), tokens.begin(), tokens.end());
+    const auto take = [&results, &calls, i](const GeneratedTokens& tokens) {
+      results[i].insert(results[i].end(), tokens.ids.begin(), tokens.ids.end());
       return ++calls[i] < kCalls || i % 13 != 6;
     };
     ids.push_back(engine.Submit(MixedRequest(static_cast<int64_t>(i), length), take));
@@ -354,8 +524,8 @@ TEST_P(EngineMemoryTest, AHigherPriorityGoesFirst) {
   Engine engine(model_, options);
   std::string order;
   const auto submit = [&](GenerationRequest request, char name) {
-    engine.Submit(std::move(request), [&order, name](std::span<const int32_t>, bool finished) {
-      if (finished) order += name;
+    engine.Submit(std::move(request), [&order, name](const GeneratedTokens& tokens) {
+      if (tokens.finished) order += name;
       return true;
     });
   };

@@ -31,7 +31,7 @@ std::shared_ptr<const Model> MakeOverflowingModel(const ModelConfig& config,
     }
     return values;
   };
-  return std::make_shared<const Model>(config, read);
+  return std::make_shared<const CpuModel>(config, read);
 }
 
 std::string InputTable(const ModelConfig& config) {
@@ -65,9 +65,9 @@ struct Heard {
   std::vector<std::string> errors;
 
   TokenCallback Take() {
-    return [this](std::span<const int32_t> fresh, bool is_last) {
-      tokens.insert(tokens.end(), fresh.begin(), fresh.end());
-      finished += is_last;
+    return [this](const GeneratedTokens& fresh) {
+      tokens.insert(tokens.end(), fresh.ids.begin(), fresh.ids.end());
+      finished += fresh.finished;
       return true;
     };
   }
@@ -145,7 +145,7 @@ TEST_P(FailureTest, ItsPagesAreNotSharedWithLaterOnes) {
 TEST_P(FailureTest, WithoutSomebodyToTellItIsThrownAndTheOthersGoOn) {
   Engine engine(model_, options_);
   Heard heard;
-  const auto ignore = [](std::span<const int32_t>, bool) { return true; };
+  const auto ignore = [](const GeneratedTokens&) { return true; };
   engine.Submit(FailingRequest({kBadId}), ignore);
   engine.Submit(FailingRequest(PromptWithout(4, 1)), heard.Take());
   EXPECT_THROW(engine.Run(), Error);
@@ -160,9 +160,8 @@ TEST_P(FailureTest, ACallbackThatThrowsEndsItsSequenceAlone) {
   std::vector<Heard> heard(3);
   for (size_t i = 0; i < heard.size(); ++i) {
     if (i == 1) {
-      engine.Submit(
-          FailingRequest(PromptWithout(5, i)),
-          [](std::span<const int32_t>, bool) -> bool { throw std::runtime_error("full"); });
+      engine.Submit(FailingRequest(PromptWithout(5, i)),
+                    [](const GeneratedTokens&) -> bool { throw std::runtime_error("full"); });
     }
     engine.Submit(FailingRequest(PromptWithout(5, i)), heard[i].Take());
   }

@@ -7,9 +7,10 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "cpu/forward.h"
+#include "devices/devices.h"
 #include "engine/engine.h"
 #include "engine/scorer.h"
+#include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 
 namespace blockformer {
@@ -183,7 +184,7 @@ TEST_P(PrecisionTest, LogitsAreCloseToThoseOfFloats) {
   input.mask.assign(input.ids.size(), 1);
   input.unit_mask.assign(static_cast<size_t>(input.batch * input.units), 1);
   const auto logits = [&](NumberType type) {
-    return Forward(*Model::Random(config, 11, type), input).logits;
+    return Forward(*RandomModel(config, 11, {"cpu", type}), input).logits;
   };
   const std::vector<float> exact = logits(NumberType::kF32);
   const auto error = [&](NumberType type) {

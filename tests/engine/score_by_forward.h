@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "cpu/forward.h"
 #include "engine/score_batch.h"
+#include "engine/teacher_forcing.h"
 
 namespace blockformer {
 

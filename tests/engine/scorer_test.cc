@@ -21,7 +21,7 @@ using testing::SizeIs;
 
 // Of f32 logits as large as the result, summed in another order through a few layers. The tests'
 // weights are scaled up, which makes an error of 1e-6 a hundred times as large in the T5 stack.
-constexpr double kRelativeTolerance = 1e-3;
+constexpr double kScoreTolerance = 1e-3;
 
 std::vector<int32_t> RandomTokens(int64_t count, uint64_t seed) {
   Random random(seed);
@@ -34,7 +34,7 @@ void ExpectEqual(const std::vector<TokenScore>& actual, const std::vector<TokenS
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < actual.size(); ++i) {
     EXPECT_NEAR(actual[i].log_likelihood, expected[i].log_likelihood,
-                kRelativeTolerance * (1 - expected[i].log_likelihood))
+                kScoreTolerance * (1 - expected[i].log_likelihood))
         << i;
     EXPECT_EQ(actual[i].is_largest, expected[i].is_largest) << i;
   }
@@ -101,13 +101,13 @@ TEST(Scorer, SharesWholePagesWithTheRequestBefore) {
   EXPECT_EQ(batch.Cost(first), 60 + 3);
   batch.Add(first);
   EXPECT_EQ(batch.num_rows(), 20);
-  EXPECT_EQ(batch.num_pages(), 3);
+  EXPECT_EQ(batch.MakeStep().num_pages, 3);
   ScoreRequest second = first;
   second.tokens[50] = 0;  // in unit 17; two pages of 8 units are the same
   EXPECT_EQ(batch.Cost(second), 12 + 3);
   batch.Add(second);
   EXPECT_EQ(batch.num_rows(), 24);
-  EXPECT_EQ(batch.num_pages(), 4);
+  EXPECT_EQ(batch.MakeStep().num_pages, 4);
   EXPECT_EQ(batch.Cost({RandomTokens(60, 2), 3}), 60 + 3);
 }
 
@@ -154,7 +154,7 @@ TEST(Scorer, MasksWhatThePublishedEvaluationDoes) {
   const auto mask = [](const std::vector<int32_t>& tokens) {
     ScoreBatch batch(TinyBlockConfig(), ScoringPadding::kUnpadded);
     batch.Add({tokens, 1});
-    return batch.mask();
+    return batch.MakeStep().mask;
   };
   using Mask = std::vector<uint8_t>;
   EXPECT_EQ(mask({5, 0, 0, 7, 0, 8, 1}), (Mask{1, 1, 0, 1, 0, 1}));
@@ -184,7 +184,7 @@ TEST(Scorer, ClearErrorsForWhatCannotBeScored) {
 
 // A finite embedding that is so large that what reads it overflows.
 TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
-  constexpr int32_t kBadId = 61 - 1;  // in no other text
+  constexpr int32_t kHugeId = 61 - 1;  // in no other text
   for (const auto& [name, config] :
        std::map<std::string, ModelConfig>{{"gpt_neox.embed_in.weight", TinyVanillaConfig()},
                                           {"embedder.embeddings.weight", TinyBlockConfig()}}) {
@@ -193,17 +193,17 @@ TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
       std::vector<float> values = floats(parameter);
       if (parameter != table) return values;
       const size_t width = values.size() / 61;
-      for (size_t d = 0; d < width; ++d) values[kBadId * width + d] = d % 2 == 0 ? 1e30F : -1e30F;
+      for (size_t d = 0; d < width; ++d) values[kHugeId * width + d] = d % 2 == 0 ? 1e30F : -1e30F;
       return values;
     };
-    Scorer scorer(std::make_shared<const Model>(config, read), {});
+    Scorer scorer(std::make_shared<const CpuModel>(config, read), {});
     std::vector<ScoreRequest> requests;
     for (uint64_t i = 0; i < 5; ++i) {
       requests.push_back({RandomTokens(20, i), 10});
-      std::ranges::replace(requests.back().tokens, kBadId, 1);
+      std::ranges::replace(requests.back().tokens, kHugeId, 1);
     }
     const std::vector<std::vector<TokenScore>> expected = ScoreAll(&scorer, requests);
-    requests[2].tokens[6] = kBadId;
+    requests[2].tokens[6] = kHugeId;
     size_t next = 0;
     scorer.Run(
         [&]() -> std::optional<ScoreRequest> {

@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "cpu/forward.h"
 #include "engine/engine.h"
 #include "engine/published.h"
+#include "engine/teacher_forcing.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/golden_model.h"
 

@@ -12,7 +12,7 @@
 
 #include "checkpoint/model_directory.h"
 #include "config/parameters.h"
-#include "cpu/model.h"
+#include "devices/devices.h"
 #include "tests/golden/golden_file.h"
 
 namespace blockformer {
@@ -32,7 +32,7 @@ inline std::shared_ptr<const Model> LoadGoldenModel(const GoldenFile& golden) {
                         std::as_bytes(std::span(values.back()))}});
   }
   WriteSafetensors(directory + "/" + kWeightsFile, tensors);
-  auto model = Model::Load(directory);
+  auto model = LoadModel(directory);
   std::filesystem::remove_all(directory);
   return model;
 }

@@ -26,12 +26,12 @@ class CheckIncludesTest(unittest.TestCase):
         self.assert_one_problem("src/base/a.h", '"config/json.h"', "may include nothing else")
 
     def test_train_and_the_engine_stay_apart(self):
-        self.assert_one_problem("src/train/a.cc", '"cpu/model.h"', "train includes")
+        self.assert_one_problem("src/train/a.cc", '"runner/model.h"', "train includes")
         self.assert_one_problem("src/cli/a.cc", '"train/trainer.h"', "cli includes")
 
     def test_tests_follow_the_folder_they_mirror(self):
         self.assert_fine("tests/engine/a_test.cc", "<gtest/gtest.h>", '"tests/temp_directory.h"')
-        self.assert_one_problem("tests/text/a_test.cc", '"cpu/model.h"', "text includes")
+        self.assert_one_problem("tests/text/a_test.cc", '"runner/model.h"', "text includes")
 
     def test_kernels_neither_log_nor_read_configuration(self):
         self.assert_one_problem("src/kernels/a.cc", '"base/log.h"', "must not include base/log.h")

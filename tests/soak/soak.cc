@@ -166,12 +166,12 @@ class Soak {
   void Submit(size_t i) {
     Outcome& outcome = outcomes_[i];
     const int64_t max_calls = fates_[i].max_calls;
-    outcome.id = engine_->Submit(
-        fates_[i].request, [&outcome, max_calls](std::span<const int32_t> tokens, bool finished) {
+    outcome.id =
+        engine_->Submit(fates_[i].request, [&outcome, max_calls](const GeneratedTokens& tokens) {
           Require(!outcome.closed, ErrorCode::kInternal, "a call came after the last one");
-          outcome.tokens.insert(outcome.tokens.end(), tokens.begin(), tokens.end());
-          outcome.finished = finished;
-          outcome.closed = finished || ++outcome.calls == max_calls;
+          outcome.tokens.insert(outcome.tokens.end(), tokens.ids.begin(), tokens.ids.end());
+          outcome.finished = tokens.finished;
+          outcome.closed = tokens.finished || ++outcome.calls == max_calls;
           return !outcome.closed;
         });
   }

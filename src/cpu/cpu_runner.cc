@@ -1,0 +1,292 @@
+#include "cpu/cpu_runner.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+// Units that run through the token decoder and the output head together when they are scored.
+constexpr int64_t kScoredUnitsAtOnce = 256;
+constexpr int64_t kForwardPageSize = 16;
+
+// The mask of the first `count` units of a sequence: 0 on those whose tokens are all masked. Empty
+// if none is.
+std::vector<uint8_t> MaskOfUnits(const std::vector<uint8_t>& mask, int64_t unit_length,
+                                 int64_t count) {
+  std::vector<uint8_t> unit_mask(static_cast<size_t>(count), 1);
+  bool any_masked = false;
+  for (int64_t unit = 0; unit < std::ssize(mask) / unit_length; ++unit) {
+    const auto tokens = mask.begin() + unit * unit_length;
+    const bool is_seen =
+        std::any_of(tokens, tokens + unit_length, [](uint8_t m) { return m != 0; });
+    unit_mask[static_cast<size_t>(unit)] = is_seen;
+    any_masked |= !is_seen;
+  }
+  if (!any_masked) unit_mask.clear();
+  return unit_mask;
+}
+
+}  // namespace
+
+CpuRunner::CpuRunner(const CpuModel& model, const RunnerOptions& options)
+    : model_(model),
+      unit_length_(model.unit_length()),
+      options_(options),
+      places_(static_cast<size_t>(options.places)) {
+  if (options.num_pages == 0) return;
+  decoder_state_.emplace(model.config().decoder, options.kv_type, options.num_pages,
+                         options.page_size, options.max_units);
+  if (options.fill_cache) decoder_state_->cache.FillForBenchmark();
+}
+
+void CpuRunner::Open(int64_t place, SequenceStart start) {
+  const int64_t units = std::ssize(start.tokens) / unit_length_ +
+                        (start.max_tokens - start.generated) / unit_length_ + 2;
+  Place& opened = At(place);
+  opened.unit_mask = MaskOfUnits(start.mask, unit_length_, units);
+  opened.pages.clear();
+  opened.start = std::move(start);
+}
+
+void CpuRunner::Start(const Step& step) {
+  for (const NewPage& page : step.new_pages) {
+    std::vector<int32_t>& pages = At(page.place).pages;
+    pages.resize(std::max(pages.size(), static_cast<size_t>(page.index) + 1));
+    pages[static_cast<size_t>(page.index)] = page.page;
+  }
+  RunDecoder(step.parts);
+  std::vector<Place*> generating;
+  for (const StepPart& part : step.parts) {
+    if (part.generates) generating.push_back(&At(part.place));
+  }
+  StepResult result;
+  if (!generating.empty()) GenerateUnits(generating, &result);
+  results_.push_back(std::move(result));
+}
+
+StepResult CpuRunner::Wait() {
+  Require(!results_.empty(), ErrorCode::kInternal, "no step was started");
+  StepResult result = std::move(results_.front());
+  results_.pop_front();
+  return result;
+}
+
+void CpuRunner::RunDecoder(const std::vector<StepPart>& parts) {
+  rows_.clear();
+  unit_ids_.clear();
+  unit_mask_.clear();
+  std::vector<int64_t> last_rows;
+  for (const StepPart& part : parts) {
+    const Place& place = At(part.place);
+    const int64_t end = part.begin + part.units;
+    for (int64_t unit = part.begin; unit < end; ++unit) {
+      rows_.push_back({place.pages.data(), unit, unit,
+                       place.unit_mask.empty() ? nullptr : place.unit_mask.data(), false});
+    }
+    const auto tokens = place.start.tokens.begin();
+    unit_ids_.insert(unit_ids_.end(), tokens + part.begin * unit_length_,
+                     tokens + end * unit_length_);
+    const int64_t masked = std::ssize(place.start.mask);
+    const auto mask = place.start.mask.begin();
+    unit_mask_.insert(unit_mask_.end(), mask + std::min(part.begin * unit_length_, masked),
+                      mask + std::min(end * unit_length_, masked));
+    unit_mask_.resize(unit_ids_.size(), 1);  // what has no mask is no padding
+    if (part.generates) last_rows.push_back(std::ssize(rows_) - 1);
+  }
+  contexts_.resize(rows_.size() * static_cast<size_t>(model_.config().decoder.hidden_size));
+  model_.embedder().Embed(unit_ids_.data(), unit_mask_.data(), std::ssize(rows_), &embedder_state_,
+                          contexts_.data());
+  model_.decoder().Forward(rows_, last_rows, contexts_.data(), &*decoder_state_);
+  model_.decoder().FinalNorm(contexts_.data(), std::ssize(last_rows), contexts_.data());
+}
+
+void CpuRunner::GenerateUnits(const std::vector<Place*>& places, StepResult* result) {
+  const int64_t count = std::ssize(places);
+  result->ids.resize(static_cast<size_t>(count * unit_length_));
+  result->chosen.assign(places.size(), unit_length_);
+  const bool any_rated = std::ranges::any_of(
+      places, [](const Place* place) { return place->start.top_log_probabilities >= 0; });
+  if (any_rated) result->log_probabilities.resize(result->ids.size());
+  int64_t slots = 0;
+  for (Place* place : places) {
+    place->given = std::ssize(place->start.tokens) % unit_length_;
+    slots = std::max(slots, place->given + place->start.max_tokens - place->start.generated);
+  }
+  const auto choose = [&](int64_t slot, const float* hidden, int32_t* ids) {
+    ChooseTokens(places, slot, hidden, ids, result);
+  };
+  if (!model_.is_block()) return choose(0, contexts_.data(), result->ids.data());
+  model_.token_decoder().Generate(contexts_.data(), count, std::min(slots, unit_length_),
+                                  options_.position_rule, choose, &token_state_,
+                                  result->ids.data());
+}
+
+void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, const float* hidden,
+                             int32_t* ids, StepResult* result) {
+  draws_.clear();
+  for (const Place* place : places) {
+    const SequenceStart& start = place->start;
+    draws_.push_back({&start.sampling, start.stream, static_cast<uint64_t>(start.generated),
+                      std::span(start.tokens).subspan(static_cast<size_t>(start.prompt_begin)),
+                      start.generated, start.excluded_ids,
+                      slot < place->given ? -1 : start.top_log_probabilities});
+  }
+  rated_.resize(draws_.size());
+  model_.head().Choose(hidden, draws_, options_.sampled_ids, ids, rated_.data());
+  for (size_t i = 0; i < places.size(); ++i) {
+    SequenceStart& start = places[i]->start;
+    const int64_t given = places[i]->given;
+    if (slot < given) {
+      ids[i] = start.tokens[start.tokens.size() - static_cast<size_t>(given - slot)];
+      continue;
+    }
+    if (ids[i] == kNoToken) {
+      result->chosen[i] = std::min(result->chosen[i], slot);
+      ids[i] = 0;  // any token, for the rest of the unit
+    } else if (start.top_log_probabilities >= 0) {
+      result->log_probabilities[i * static_cast<size_t>(unit_length_) + static_cast<size_t>(slot)] =
+          std::move(rated_[i]);
+    }
+    start.tokens.push_back(ids[i]);
+    ++start.generated;
+  }
+}
+
+PagedState* CpuRunner::ReserveScoreState(const ScoreStep& step) {
+  if (step.num_pages > score_pages_ || step.max_units > score_units_ ||
+      step.page_size != score_page_size_) {
+    // With room, so that it is not reserved and touched anew for each batch that is a bit larger.
+    score_pages_ = std::max(step.num_pages * 3 / 2, score_pages_);
+    score_units_ = std::max(step.max_units, score_units_);
+    score_page_size_ = step.page_size;
+    score_state_.reset();  // before the memory is reserved anew
+    score_state_.emplace(model_.config().decoder, NumberType::kF32, score_pages_, step.page_size,
+                         score_units_);
+  }
+  return &*score_state_;
+}
+
+std::vector<TokenScore> CpuRunner::Score(const ScoreStep& step) {
+  std::vector<TokenScore> scores;
+  if (step.units.empty()) return scores;
+  std::vector<int64_t> wanted;
+  for (const ScoredUnit& unit : step.units) wanted.push_back(unit.row);
+  std::ranges::sort(wanted);
+  const auto repeated = std::ranges::unique(wanted);
+  wanted.erase(repeated.begin(), repeated.end());
+
+  rows_.clear();
+  for (const UnitRow& row : step.rows) {
+    rows_.push_back({row.pages, row.unit, row.unit, row.unit_mask});
+  }
+  const int64_t width = model_.config().decoder.hidden_size;
+  contexts_.resize(rows_.size() * static_cast<size_t>(width));
+  model_.embedder().Embed(step.ids.data(), step.mask.data(), std::ssize(rows_), &embedder_state_,
+                          contexts_.data());
+  model_.decoder().Forward(rows_, wanted, contexts_.data(), ReserveScoreState(step));
+  model_.decoder().FinalNorm(contexts_.data(), std::ssize(wanted), contexts_.data());
+
+  std::vector<float> unit_contexts(static_cast<size_t>(kScoredUnitsAtOnce * width));
+  for (int64_t first = 0; first < std::ssize(step.units); first += kScoredUnitsAtOnce) {
+    const int64_t count = std::min(kScoredUnitsAtOnce, std::ssize(step.units) - first);
+    float* out = unit_contexts.data();
+    for (int64_t i = first; i < first + count; ++i) {
+      const int64_t row = step.units[static_cast<size_t>(i)].row;
+      const int64_t index = std::ranges::lower_bound(wanted, row) - wanted.begin();
+      out = std::copy_n(contexts_.data() + index * width, width, out);
+    }
+    ScoreUnits(step, first, count, unit_contexts.data(), &scores);
+  }
+  return scores;
+}
+
+void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, int64_t count,
+                           const float* contexts, std::vector<TokenScore>* scores) {
+  const float* hidden = contexts;  // a vanilla model predicts from there
+  const int64_t width = model_.head().in();
+  const int32_t* ids = step.unit_ids.data() + first * unit_length_;
+  if (model_.is_block()) {
+    hidden = model_.token_decoder().Score(
+        contexts, count, ids, step.unit_mask.data() + first * unit_length_, &token_state_);
+  }
+  std::vector<float> wanted;
+  std::vector<int32_t> targets;
+  for (int64_t i = 0; i < count; ++i) {
+    const ScoredUnit& unit = step.units[static_cast<size_t>(first + i)];
+    const int64_t begin = i * unit_length_ + unit.first_slot;
+    const int64_t end = i * unit_length_ + unit.end_slot;
+    wanted.insert(wanted.end(), hidden + begin * width, hidden + end * width);
+    targets.insert(targets.end(), ids + begin, ids + end);
+  }
+  const size_t done = scores->size();
+  scores->resize(done + targets.size());
+  model_.head().Score(wanted.data(), targets, &(*scores)[done]);
+}
+
+ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
+  const StackConfig& config = model_.config().decoder;
+  const int64_t num_rows = input.batch * input.units;
+  ForwardOutput output;
+  output.embeds.resize(static_cast<size_t>(num_rows * config.hidden_size));
+  model_.embedder().Embed(input.ids.data(), input.mask.data(), num_rows, &embedder_state_,
+                          output.embeds.data());
+
+  const int64_t pages = (input.units + kForwardPageSize - 1) / kForwardPageSize;
+  int32_t last_position = static_cast<int32_t>(input.units - 1);
+  for (const int32_t position : input.positions) last_position = std::max(last_position, position);
+  PagedState state(config, NumberType::kF32, input.batch * pages, kForwardPageSize,
+                   last_position + 1);
+  std::vector<int32_t> page_lists(static_cast<size_t>(input.batch * pages));
+  std::iota(page_lists.begin(), page_lists.end(), 0);
+  std::vector<AttentionRow> rows;
+  for (int64_t b = 0; b < input.batch; ++b) {
+    for (int64_t i = 0; i < input.units; ++i) {
+      const size_t index = static_cast<size_t>(b * input.units + i);
+      const int64_t position = input.positions.empty() ? i : input.positions[index];
+      rows.push_back({page_lists.data() + b * pages, i, position,
+                      input.unit_mask.data() + b * input.units, input.masked_units_attend});
+    }
+  }
+  output.hidden = output.embeds;
+  std::vector<int64_t> all(rows.size());
+  std::iota(all.begin(), all.end(), 0);
+  model_.decoder().Forward(rows, all, output.hidden.data(), &state);
+  model_.decoder().FinalNorm(output.hidden.data(), num_rows, output.hidden.data());
+  ComputeLogits(input, &output);
+  return output;
+}
+
+void CpuRunner::ComputeLogits(const ForwardInput& input, ForwardOutput* output) {
+  const int64_t vocab = model_.config().vocab_size;
+  if (!model_.is_block()) {
+    const int64_t rows = input.batch * input.units;
+    output->logits.resize(static_cast<size_t>(rows * vocab));
+    return model_.head().ComputeLogits(output->hidden.data(), rows, output->logits.data());
+  }
+  const int64_t width = model_.config().decoder.hidden_size;
+  const int64_t predicted = input.units - 1;
+  std::vector<float> contexts;
+  std::vector<int32_t> ids;
+  std::vector<uint8_t> mask;
+  for (int64_t b = 0; b < input.batch; ++b) {
+    const auto hidden = output->hidden.begin() + b * input.units * width;
+    contexts.insert(contexts.end(), hidden, hidden + predicted * width);
+    const int64_t first = (b * input.units + 1) * unit_length_;  // the first block is not predicted
+    const int64_t end = (b + 1) * input.units * unit_length_;
+    ids.insert(ids.end(), input.ids.begin() + first, input.ids.begin() + end);
+    mask.insert(mask.end(), input.mask.begin() + first, input.mask.begin() + end);
+  }
+  const int64_t blocks = input.batch * predicted;
+  if (blocks == 0) return;
+  output->logits.resize(static_cast<size_t>(blocks * unit_length_ * vocab));
+  const float* hidden =
+      model_.token_decoder().Score(contexts.data(), blocks, ids.data(), mask.data(), &token_state_);
+  model_.head().ComputeLogits(hidden, blocks * unit_length_, output->logits.data());
+}
+
+}  // namespace blockformer

@@ -1,0 +1,47 @@
+#ifndef BLOCKFORMER_RUNNER_SCORE_H_
+#define BLOCKFORMER_RUNNER_SCORE_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace blockformer {
+
+// How a model rates a given token.
+struct TokenScore {
+  double log_likelihood = 0;  // in nats, over the whole vocabulary; NaN if a logit is not finite
+  bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
+};
+
+// A unit (a block, or a token of a vanilla model) that passes through the decoder.
+struct UnitRow {
+  const int32_t* pages = nullptr;  // where its sequence's keys and values lie, from unit 0 on
+  int64_t unit = 0;                // of its sequence; it sees units 0 to this one
+  // One byte a unit of the sequence, 0 on units that are all padding, which none sees and which see
+  // none; null if there are none.
+  const uint8_t* unit_mask = nullptr;
+};
+
+// A unit of which some tokens are scored, each given the units before it and its unit's tokens
+// before it.
+struct ScoredUnit {
+  int64_t row = 0;  // of the unit before it
+  int64_t first_slot = 0;
+  int64_t end_slot = 0;  // the tokens at slots [first_slot, end_slot) are scored
+};
+
+// Given tokens, many sequences at once, in a paged cache of their own that lives for this step.
+struct ScoreStep {
+  int64_t num_pages = 0;           // of the cache; pages are numbers below this
+  int64_t page_size = 0;           // units
+  int64_t max_units = 0;           // of the longest sequence
+  std::vector<UnitRow> rows;       // a unit that others share stands there once
+  std::vector<int32_t> ids;        // [rows, L]
+  std::vector<uint8_t> mask;       // [rows, L]; 0 on padding
+  std::vector<ScoredUnit> units;   // what is scored
+  std::vector<int32_t> unit_ids;   // [units, L]
+  std::vector<uint8_t> unit_mask;  // [units, L]; 0 on padding, which no token sees
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_RUNNER_SCORE_H_
