@@ -7,6 +7,9 @@
 #include <string>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include "base/error.h"
@@ -14,7 +17,8 @@
 namespace blockformer {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kVnni};
+constexpr Isa kAll[] = {Isa::kPortable, Isa::kDotProduct, Isa::kAvx2,
+                        Isa::kAvxVnni,  Isa::kAvx512,     Isa::kVnni};
 
 #if defined(__x86_64__)
 // Leaf 7, subleaf 1 of CPUID; compilers differ in whether they know the name. Where AVX2 can be
@@ -31,6 +35,8 @@ bool Supports(Isa isa) {
   switch (isa) {
     case Isa::kPortable:
       return true;
+    case Isa::kDotProduct:
+      return false;
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Isa::kAvxVnni:
@@ -42,6 +48,8 @@ bool Supports(Isa isa) {
     case Isa::kVnni:
       return Supports(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
   }
+#elif defined(__aarch64__)
+  if (isa == Isa::kDotProduct) return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
   return isa == Isa::kPortable;
 }
@@ -60,14 +68,14 @@ std::atomic<Isa>& Active() {
 
 // oneDNN reads its variable when it first runs.
 void LimitOneDnn(Isa isa) {
-  const char* limits[] = {"SSE41", "AVX2", "AVX2_VNNI", "AVX512_CORE", "ALL"};
+  const char* limits[] = {"SSE41", "ALL", "AVX2", "AVX2_VNNI", "AVX512_CORE", "ALL"};
   setenv("ONEDNN_MAX_CPU_ISA", limits[static_cast<int>(isa)], 1);
 }
 
 }  // namespace
 
 const char* IsaName(Isa isa) {
-  const char* names[] = {"portable", "avx2", "avxvnni", "avx512", "vnni"};
+  const char* names[] = {"portable", "dotprod", "avx2", "avxvnni", "avx512", "vnni"};
   return names[static_cast<int>(isa)];
 }
 
@@ -92,7 +100,8 @@ void ReadIsaLimit() {
     return LimitOneDnn(isa);
   }
   Fail(ErrorCode::kInvalidArgument,
-       "BLOCKFORMER_ISA: '{}' is not known; portable, avx2, avxvnni, avx512 and vnni are", wanted);
+       "BLOCKFORMER_ISA: '{}' is not known; portable, dotprod, avx2, avxvnni, avx512 and vnni are",
+       wanted);
 }
 
 Isa ActiveIsa() { return Active(); }

@@ -7,14 +7,15 @@ namespace blockformer {
 
 // The instruction sets that arithmetic is written for, in the order of preference.
 enum class Isa {
-  kPortable,  // whatever the compiler makes for the oldest processor of the architecture
-  kAvx2,      // with FMA
-  kAvxVnni,   // AVX2 with products of bytes
+  kPortable,    // the oldest processor of the architecture; on AArch64 it has NEON
+  kDotProduct,  // AArch64 with products of bytes
+  kAvx2,        // with FMA
+  kAvxVnni,     // AVX2 with products of bytes
   kAvx512,
   kVnni,  // AVX-512 with products of bytes
 };
 
-const char* IsaName(Isa isa);  // "portable", "avx2", "avxvnni", "avx512" or "vnni"
+const char* IsaName(Isa isa);  // as BLOCKFORMER_ISA has it, such as "avx2"
 
 // Those that this processor has and ReadIsaLimit() allowed.
 std::vector<Isa> SupportedIsas();

@@ -134,10 +134,11 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
     const SequenceStart& start = place->start;
     draws_.push_back({&start.sampling, start.stream, static_cast<uint64_t>(start.generated),
                       std::span(start.tokens).subspan(static_cast<size_t>(start.prompt_begin)),
-                      start.generated, start.excluded_ids});
+                      start.generated, start.excluded_ids,
+                      slot < place->given ? -1 : start.top_log_probabilities});
   }
-  model_.head().Choose(hidden, draws_, options_.sampled_ids, ids);
-  const int64_t width = model_.head().in();
+  rated_.resize(draws_.size());
+  model_.head().Choose(hidden, draws_, options_.sampled_ids, ids, rated_.data());
   for (size_t i = 0; i < places.size(); ++i) {
     SequenceStart& start = places[i]->start;
     const int64_t given = places[i]->given;
@@ -150,8 +151,7 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
       ids[i] = 0;  // any token, for the rest of the unit
     } else if (start.top_log_probabilities >= 0) {
       result->log_probabilities[i * static_cast<size_t>(unit_length_) + static_cast<size_t>(slot)] =
-          model_.head().Rate(hidden + static_cast<int64_t>(i) * width, ids[i],
-                             start.top_log_probabilities);
+          std::move(rated_[i]);
     }
     start.tokens.push_back(ids[i]);
     ++start.generated;

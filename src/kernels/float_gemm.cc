@@ -64,7 +64,7 @@ class FloatKernel : public LinearKernel {
   }
 
   void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {
-    const int64_t group = std::max<int64_t>(kSinkColumns / kernels_.columns, 1);
+    const int64_t group = StripPanels();
     Multiply(x, rows, group, [&](PartRange panels, PartRange blocks, const Inputs& inputs) {
       const PartRange range = inputs.RowsOf(blocks);
       const int64_t width = panels.size() * kernels_.columns;
@@ -76,15 +76,18 @@ class FloatKernel : public LinearKernel {
                       z + (panel - panels.begin) * kernels_.columns, width);
       }
       const int64_t first = panels.begin * kernels_.columns;
-      sink->Take(ThreadIndex(), range.begin, range.size(), first, std::min(width, out_ - first), z,
-                 width);
+      sink->Take(ThreadIndex(), {panels.begin / group, range.begin, range.size(), first,
+                                 std::min(width, out_ - first), z, width});
     });
   }
+
+  int64_t NumStrips() const override { return DivideUp(panels_, StripPanels()); }
 
  private:
   int64_t WeightBytes() const {
     return NumberBytes(is_bf16_ ? NumberType::kBf16 : NumberType::kF32);
   }
+  int64_t StripPanels() const { return std::max<int64_t>(kSinkColumns / kernels_.columns, 1); }
   int64_t PanelBytes() const { return padded_in_ * kernels_.columns * WeightBytes(); }
 
   void Pack(const float* weights, int64_t panel) {

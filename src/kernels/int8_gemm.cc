@@ -276,7 +276,7 @@ class Int8Kernel : public LinearKernel {
   }
 
   void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {
-    const int64_t group = std::max<int64_t>(kSinkColumns / (kernels_.vectors * kVectorColumns), 1);
+    const int64_t group = StripPanels();
     Multiply(x, rows, group, [&](PartRange panels, PartRange range, PanelProduct* product) {
       const int64_t first = FirstVector(panels.begin);
       const int64_t width = (FirstVector(panels.end) - first) * kVectorColumns;
@@ -289,12 +289,18 @@ class Int8Kernel : public LinearKernel {
         MultiplyRows(panel, product);
       }
       const int64_t column = first * kVectorColumns;
-      sink->Take(ThreadIndex(), range.begin, range.size(), column, std::min(width, out_ - column),
-                 tiles.As<float>(), width);
+      sink->Take(ThreadIndex(), {panels.begin / group, range.begin, range.size(), column,
+                                 std::min(width, out_ - column), tiles.As<float>(), width});
     });
   }
 
+  int64_t NumStrips() const override { return DivideUp(num_panels_, StripPanels()); }
+
  private:
+  int64_t StripPanels() const {
+    return std::max<int64_t>(kSinkColumns / (kernels_.vectors * kVectorColumns), 1);
+  }
+
   void SetFactors(const float* input_scales) {
     for (int64_t i = 0; i < in_; ++i) factors_.push_back(1 / input_scales[i]);
   }

@@ -11,6 +11,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace blockformer {
@@ -277,6 +279,113 @@ void MultiplyWide(const Int8Tile& tile, int32_t* sums) {
   kTiles[tile.num_rows - 1][tile.vectors - 1](tile, sums);
 }
 
+#elif defined(__aarch64__)
+
+// The tiles of NEON: 4 rows times 16 columns, four vectors of sums.
+constexpr int64_t kNeonRows = 4;
+constexpr int64_t kNeonVectors = 4;
+constexpr int64_t kNeonColumns = 4;  // of a vector
+
+// Four quads, whose bytes become signed. Of the rows that are not there it holds anything.
+template <int64_t kRows>
+int8x16_t LoadRows(const uint8_t* rows) {
+  uint8_t bytes[kNeonRows * 4] = {};
+  std::memcpy(bytes, rows, kRows * 4);
+  return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(bytes), vdupq_n_u8(kZeroPoint)));
+}
+
+template <int64_t kRows>
+void BeginNeon(const Int8Tile& tile, const int32_t* sums, int32x4_t (&tile_sums)[kRows][4]) {
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      tile_sums[r][v] =
+          tile.begins ? vdupq_n_s32(0) : vld1q_s32(sums + r * kMaxPanelColumns + v * kNeonColumns);
+    }
+  }
+}
+
+template <int64_t kRows>
+void StoreNeon(const int32x4_t (&tile_sums)[kRows][4], int32_t* sums) {
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      vst1q_s32(sums + r * kMaxPanelColumns + v * kNeonColumns, tile_sums[r][v]);
+    }
+  }
+}
+
+// sdot adds four products of signed bytes; the row's are a lane of a vector.
+template <int64_t kRows>
+__attribute__((target("arch=armv8.2-a+dotprod"))) void MultiplyDotProductRows(const Int8Tile& tile,
+                                                                              int64_t first_row,
+                                                                              int32_t* sums) {
+  sums += first_row * kMaxPanelColumns;
+  int32x4_t tile_sums[kRows][4];
+  BeginNeon(tile, sums, tile_sums);
+  const int8_t* weights = tile.weights;
+  const uint8_t* rows = tile.rows + first_row * 4;
+  for (int64_t quad = 0; quad < tile.quads; ++quad) {
+    const int8x16_t x = LoadRows<kRows>(rows);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      const int8x16_t columns = vld1q_s8(weights + v * 16);
+      tile_sums[0][v] = vdotq_laneq_s32(tile_sums[0][v], columns, x, 0);
+      if constexpr (kRows > 1) tile_sums[1][v] = vdotq_laneq_s32(tile_sums[1][v], columns, x, 1);
+      if constexpr (kRows > 2) tile_sums[2][v] = vdotq_laneq_s32(tile_sums[2][v], columns, x, 2);
+      if constexpr (kRows > 3) tile_sums[3][v] = vdotq_laneq_s32(tile_sums[3][v], columns, x, 3);
+    }
+    weights += kVectorBytes;
+    rows += tile.num_rows * 4;
+  }
+  StoreNeon(tile_sums, sums);
+}
+
+// Without it, products of 8 bits are added in pairs to sums of 32.
+template <int64_t kRows>
+void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, int32_t* sums) {
+  sums += first_row * kMaxPanelColumns;
+  int32x4_t tile_sums[kRows][4];
+  BeginNeon(tile, sums, tile_sums);
+  const int8_t* weights = tile.weights;
+  const uint8_t* rows = tile.rows + first_row * 4;
+  for (int64_t quad = 0; quad < tile.quads; ++quad) {
+    const int32x4_t x = vreinterpretq_s32_s8(LoadRows<kRows>(rows));
+    int32_t quads[kNeonRows];
+    vst1q_s32(quads, x);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      const int8x16_t columns = vld1q_s8(weights + v * 16);
+#pragma GCC unroll 4
+      for (int64_t r = 0; r < kRows; ++r) {
+        const int8x16_t row = vreinterpretq_s8_s32(vdupq_n_s32(quads[r]));
+        const int16x8_t low = vmull_s8(vget_low_s8(columns), vget_low_s8(row));
+        const int16x8_t high = vmull_high_s8(columns, row);
+        const int32x4_t pairs = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+        tile_sums[r][v] = vaddq_s32(tile_sums[r][v], pairs);
+      }
+    }
+    weights += kVectorBytes;
+    rows += tile.num_rows * 4;
+  }
+  StoreNeon(tile_sums, sums);
+}
+
+template <bool kDotProduct>
+void MultiplyNeon(const Int8Tile& tile, int32_t* sums) {
+  using Rows = void (*)(const Int8Tile&, int64_t, int32_t*);
+  static constexpr Rows kDot[] = {MultiplyDotProductRows<1>, MultiplyDotProductRows<2>,
+                                  MultiplyDotProductRows<3>, MultiplyDotProductRows<4>};
+  static constexpr Rows kPlain[] = {MultiplyNeonRows<1>, MultiplyNeonRows<2>, MultiplyNeonRows<3>,
+                                    MultiplyNeonRows<4>};
+  for (int64_t row = 0; row < tile.num_rows; row += kNeonRows) {
+    const int64_t count = std::min(kNeonRows, tile.num_rows - row);
+    (kDotProduct ? kDot : kPlain)[count - 1](tile, row, sums);
+  }
+}
+
 #endif
 
 }  // namespace
@@ -295,8 +404,13 @@ Int8Kernels ActiveInt8Kernels() {
       return {1, kNarrowQuads, MultiplyNarrow<NarrowForm::kPairs>,
               MultiplyNarrow<NarrowForm::kSigns>};
     case Isa::kPortable:
+    case Isa::kDotProduct:
       break;
   }
+#elif defined(__aarch64__)
+  const MultiplyTile multiply =
+      ActiveIsa() == Isa::kDotProduct ? MultiplyNeon<true> : MultiplyNeon<false>;
+  return {1, kAllQuads, multiply, multiply};
 #endif
   return {kMaxPanelVectors, kAllQuads, MultiplyPortable, MultiplyPortable};
 }

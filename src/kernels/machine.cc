@@ -9,6 +9,8 @@
 #include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "base/parallel.h"
@@ -215,6 +217,24 @@ __attribute__((target("avx2"))) double MultiplyAddAvx2(int64_t rounds, int* sink
   return kOperations * 32 * static_cast<double>(rounds);
 }
 
+#elif defined(__aarch64__)
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) double MultiplyAddDotProduct(int64_t rounds,
+                                                                               int* sink) {
+  const int8x16_t a = vdupq_n_s8(3);
+  const int8x16_t b = vdupq_n_s8(1);
+  int32x4_t sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = vdupq_n_s32(sink[c]);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = vdotq_s32(sums[c], a, b);
+  }
+  int32x4_t total = vdupq_n_s32(0);
+  for (const int32x4_t& sum : sums) total = vaddq_s32(total, sum);
+  sink[0] = vgetq_lane_s32(total, 0);
+  return 2.0 * 16 * kChains * static_cast<double>(rounds);
+}
+
 #endif
 
 }  // namespace
@@ -235,7 +255,12 @@ double MeasureInt8Gops() {
     case Isa::kAvx2:
       return BestRate([] { return RunChains<int>(MultiplyAddAvx2); });
     case Isa::kPortable:
+    case Isa::kDotProduct:
       break;
+  }
+#elif defined(__aarch64__)
+  if (ActiveIsa() == Isa::kDotProduct) {
+    return BestRate([] { return RunChains<int>(MultiplyAddDotProduct); });
   }
 #endif
   return BestRate([] { return RunChains<int>(HWY_DYNAMIC_DISPATCH(MultiplyAddI16)); });

@@ -21,6 +21,7 @@ struct Simd<kBody> {
   Result operator()(Arguments... arguments) const {
     switch (ActiveIsa()) {
       case Isa::kPortable:
+      case Isa::kDotProduct:
         break;
       case Isa::kAvx2:
       case Isa::kAvxVnni:

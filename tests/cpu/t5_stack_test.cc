@@ -116,24 +116,25 @@ Matrix RandomMatrix(int64_t size, uint64_t seed) {
 
 TEST(T5StackTest, MatchesItsDefinition) {
   constexpr int64_t kBlocks = 3;
-  constexpr int64_t kPositions = 11;
+  constexpr int64_t kBlockLength = 11;
   const ModelConfig model = TinyT5Config();
   const ReadWeights read = RandomWeights(model, 11);
-  const T5Stack stack(model.t5, kPositions, read);
-  const int64_t block_size = kPositions * model.t5.hidden_size;
+  const T5Stack stack(model.t5, kBlockLength, read);
+  const int64_t block_size = kBlockLength * model.t5.hidden_size;
   const Matrix vectors = RandomMatrix(kBlocks * block_size, 1);
   const Matrix inputs = RandomMatrix(kBlocks * block_size, 2);
 
-  T5State state(model.t5, kBlocks, PageSizeFor(kPositions));
+  T5State state(model.t5, kBlocks, PageSizeFor(kBlockLength));
   const std::vector<int32_t> pages = {0, 1, 2};
   stack.StoreVectors(vectors.data(), kBlocks, pages, &state);
   Matrix actual = inputs;
   std::vector<AttentionRow> rows;
-  for (int64_t i = 0; i < kBlocks * kPositions; ++i) {
-    rows.push_back({&pages[static_cast<size_t>(i / kPositions)], i % kPositions, 0, nullptr, false});
+  for (int64_t i = 0; i < kBlocks * kBlockLength; ++i) {
+    rows.push_back(
+        {&pages[static_cast<size_t>(i / kBlockLength)], i % kBlockLength, 0, nullptr, false});
   }
   stack.Forward(rows, actual.data(), &state);
-  stack.FinalNorm(actual.data(), kBlocks * kPositions, actual.data());
+  stack.FinalNorm(actual.data(), kBlocks * kBlockLength, actual.data());
 
   const PlainT5 plain(model.t5, read);
   for (int64_t block = 0; block < kBlocks; ++block) {
