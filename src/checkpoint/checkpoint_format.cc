@@ -49,6 +49,8 @@ const char* FormatName(CheckpointFormat format) {
       return "blockformer";
     case CheckpointFormat::kHfGptNeox:
       return "hf-gpt-neox";
+    case CheckpointFormat::kHf:
+      return "hf";
     case CheckpointFormat::kPublishedBlock:
       return "published-block";
   }

@@ -8,6 +8,7 @@ namespace blockformer {
 enum class CheckpointFormat {
   kBlockformer,     // our model directory
   kHfGptNeox,       // Hugging Face's directory of a GPTNeoXForCausalLM
+  kHf,              // Hugging Face's directory of any model; written, never recognised
   kPublishedBlock,  // model.safetensors and trainer YAML of the published implementation
 };
 

@@ -27,12 +27,16 @@ constexpr char kDescription[] =
 
 constexpr char kFooter[] =
     "Formats: blockformer, a model directory; hf-gpt-neox, a Hugging Face directory of a "
-    "GPTNeoXForCausalLM such as Pythia's; published-block, model.safetensors and the trainer YAML "
+    "GPTNeoXForCausalLM such as Pythia's; hf (of --to), a directory that Hugging Face's "
+    "transformers "
+    "load, a block model's with code of its own; published-block, model.safetensors and the "
+    "trainer YAML "
     "of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
     "  blockformer convert --dtype int8 models/block-300m models/block-300m-int8\n"
+    "  blockformer convert --to hf models/block-300m export/block-300m\n"
     "  blockformer convert --uptrain partition --block-length 4 models/pythia-70m models/block-70m";
 
 // The sanity check runs in a copy of the weights in F32. A larger one could end the process for
@@ -250,7 +254,9 @@ void AddConvertCommand(CLI::App& app) {
       ->required();
   AddChoice(command, "--from", options.from, formats, "Format of SOURCE; recognised if not given",
             "FORMAT");
-  AddChoice(command, "--to", options.to, formats, "Format of DEST; blockformer if not given",
+  Choices<CheckpointFormat> written = formats;
+  written.emplace("hf", CheckpointFormat::kHf);
+  AddChoice(command, "--to", options.to, written, "Format of DEST; blockformer if not given",
             "FORMAT");
   AddChoice(command, "--dtype", options.type, types,
             "Type of the weights, kept if not given; int8 makes a model to run, not to train",
