@@ -12,7 +12,6 @@ sequences, t positions, h heads, d numbers a head. Nothing here has dropout.
 import inspect
 import math
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +53,7 @@ class Stack:
     qk_norm: bool
     rotary_size: int  # dimensions of a head that are rotated, from the first on
     rotary_base: float
-    rotary_scaling: Optional[dict]
+    rotary_scaling: dict  # as Hugging Face's rope_scaling; empty: none
 
     @classmethod
     def read(cls, fields):
@@ -83,12 +82,12 @@ class Stack:
                 qk_norm=False,
                 rotary_size=int(width // heads * fields.get("rotary_pct", 0.25)),
                 rotary_base=fields.get("rope_theta", fields.get("rotary_emb_base", 10000)),
-                rotary_scaling=None,
+                rotary_scaling={},
             )
-        if architecture not in ("llama", "qwen2", "qwen3"):
+        if architecture not in ("llama", "mistral", "qwen2", "qwen3"):
             raise ValueError(
                 f'config.json: architecture "{architecture}" is not supported; '
-                "gpt_neox, llama, qwen2 and qwen3 are"
+                "gpt_neox, llama, mistral, qwen2 and qwen3 are"
             )
         head_size = fields.get("head_dim") or width // heads
         rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
@@ -150,27 +149,49 @@ def make_norm(stack):
 
 
 def rotary_frequencies(stack, device):
-    """Radians a position of each pair of rotated dimensions, [rotary_size / 2]."""
-    pairs = torch.arange(0, stack.rotary_size, 2, dtype=torch.float32, device=device)
-    frequencies = 1.0 / stack.rotary_base ** (pairs / stack.rotary_size)
-    scaling = stack.rotary_scaling or {}
+    """Radians a position of each pair of rotated dimensions, [rotary_size / 2], and what cosines
+    and sines are multiplied by."""
+    size, base, scaling = stack.rotary_size, stack.rotary_base, stack.rotary_scaling
+    pairs = torch.arange(0, size, 2, dtype=torch.float32, device=device)
+    frequencies = 1.0 / base ** (pairs / size)
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "default":
-        return frequencies
-    if kind != "llama3":
-        raise ValueError(f'config.json: rope_type "{kind}" is not supported; default, llama3 are')
-    # Llama 3.1: long waves are stretched by `factor`, short ones are not, and those between in part.
-    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
-    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-    share = ((turns - low) / (high - low)).clamp(0, 1)
-    return share * frequencies + (1 - share) * frequencies / scaling["factor"]
+        return frequencies, 1.0
+    factor = scaling["factor"]
+    if kind == "linear":
+        return frequencies / factor, 1.0
+    context = scaling["original_max_position_embeddings"]
+    if kind == "llama3":
+        # Llama 3.1: pairs that turn seldom in the original context are slowed, others in part.
+        turns = context * frequencies / (2 * math.pi)
+        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+        kept = ((turns - low) / (high - low)).clamp(0, 1)
+        return kept * frequencies + (1 - kept) * frequencies / factor, 1.0
+    if kind != "yarn":
+        raise ValueError(
+            f'config.json: rope_type "{kind}" is not supported; default, linear, llama3, yarn are'
+        )
+    # YaRN (arXiv 2309.00071): the same by bounds on the pair's number.
+    bounds = [
+        size * math.log(context / (turns * 2 * math.pi)) / (2 * math.log(base))
+        for turns in (scaling.get("beta_fast", 32), scaling.get("beta_slow", 1))
+    ]
+    if scaling.get("truncate", True):
+        bounds = [math.floor(bounds[0]), math.ceil(bounds[1])]
+    first, last = max(bounds[0], 0), min(bounds[1], size - 1)
+    if first == last:
+        last += 0.001
+    slowed = ((pairs / 2 - first) / (last - first)).clamp(0, 1)
+    magnitude = scaling.get("attention_factor", 0.1 * math.log(factor) + 1)
+    return frequencies / factor * slowed + frequencies * (1 - slowed), magnitude
 
 
 def rotary_tables(stack, positions):
     """Cosines and sines [t, rotary_size] for positions [t]."""
-    angles = positions.float()[:, None] * rotary_frequencies(stack, positions.device)
+    frequencies, magnitude = rotary_frequencies(stack, positions.device)
+    angles = positions.float()[:, None] * frequencies
     angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos(), angles.sin()
+    return angles.cos() * magnitude, angles.sin() * magnitude
 
 
 def rotate(x, tables):

@@ -144,12 +144,12 @@ class FullCache {
 
   void Fill(const KvShape& shape, int64_t context) {
     std::vector<AttentionRow> positions = rows_;
-    const std::vector<float> kv =
-        RandomValues(static_cast<int64_t>(rows_.size()) * 2 * shape.num_heads * shape.head_size, 1);
+    const HeadLayout layout = HeadLayout::KeysAndValues(shape.kv_heads, shape.head_size);
+    std::vector<float> kv = RandomValues(static_cast<int64_t>(rows_.size()) * layout.width, 1);
     for (int64_t position = 0; position < context; ++position) {
       for (AttentionRow& row : positions) row.position = position;
-      StoreKeysAndValues(layer(), positions.data(), static_cast<int64_t>(positions.size()),
-                         kv.data());
+      StoreKeysAndValues(layer(), layout, nullptr, positions.data(),
+                         static_cast<int64_t>(positions.size()), kv.data());
     }
   }
 
@@ -168,8 +168,8 @@ void RunAttention(const Width& width, NumberType type, int64_t context, const Ma
   const FullCache cache(shape, sequences, context);
   const std::vector<float> queries = RandomValues(sequences * width.hidden, 2);
   std::vector<float> out(queries.size());
-  AttentionRule rule = ScaledAttention(shape.head_size);
-  rule.query_stride = shape.head_size;  // queries alone, without keys and values between them
+  const AttentionRule rule =
+      ScaledAttention(HeadLayout::Queries(width.heads, shape.kv_heads, shape.head_size));
   const double positions = static_cast<double>(sequences * context);
   state->counters["sequences"] = static_cast<double>(sequences);
   Measure(

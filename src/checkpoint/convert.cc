@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "checkpoint/hf_config.h"
 #include "checkpoint/hf_export.h"
-#include "checkpoint/hf_gpt_neox.h"
 #include "checkpoint/int8_weights.h"
 #include "checkpoint/model_directory.h"
 #include "checkpoint/published_block.h"
@@ -60,8 +60,8 @@ Source ReadSource(const ConvertOptions& options) {
           "{}: is a file; as {} its directory is wanted", options.source,
           FormatName(source.format));
   const std::string path = options.source + "/" + kConfigFile;
-  source.config = source.format == CheckpointFormat::kHfGptNeox
-                      ? HfGptNeoxConfigFromJson(ReadJsonFile(path), path)
+  source.config = source.format == CheckpointFormat::kHuggingFace
+                      ? HfConfigFromJson(ReadJsonFile(path), path)
                       : ReadModelConfig(options.source);
   return source;
 }
@@ -155,10 +155,6 @@ class Converter {
   }
 
   void RequireExpressible() const {
-    const bool is_block = report_.config.kind == ModelKind::kBlock;
-    Require(!is_block || options_.to != CheckpointFormat::kHfGptNeox, ErrorCode::kUnsupported,
-            "hf-gpt-neox holds vanilla models only; for a block model, hf or published-block is "
-            "wanted");
     const bool int8 = options_.type == DataType::kI8;
     Require(!int8 || options_.to == CheckpointFormat::kBlockformer, ErrorCode::kUnsupported,
             "{} holds no int8 weights; --to {} does", FormatName(options_.to),
@@ -244,9 +240,7 @@ class Converter {
     switch (options_.to) {
       case CheckpointFormat::kBlockformer:
         return WriteModelConfig(directory, report_.config, type_);
-      case CheckpointFormat::kHfGptNeox:
-        return WriteHfGptNeoxConfig(directory, report_.config, type_);
-      case CheckpointFormat::kHf:
+      case CheckpointFormat::kHuggingFace:
         return WriteHfExport(directory, report_.config, type_, tokenizer_ ? &*tokenizer_ : nullptr);
       case CheckpointFormat::kPublishedBlock: {
         const char* precision = type_ == DataType::kF32    ? "fp32"
@@ -285,7 +279,10 @@ class Converter {
         "---\npipeline_tag: text-generation\n---\n\n# {}\n\nA {} of {} parameters{}, {} by "
         "blockformer from `{}` ({}). Checksum of the weights (FNV-1a of names and data): "
         "{:016x}\n",
-        Name(), is_block ? "Block Transformer (arXiv 2406.02657)" : "vanilla GPT-NeoX model",
+        Name(),
+        is_block
+            ? "Block Transformer (arXiv 2406.02657)"
+            : fmt::format("vanilla model ({})", NamesOf(report_.config.decoder.family).model_type),
         CountParameters(report_.config).used,
         type_ == DataType::kI8 ? " with linear layers in int8" : "",
         options_.uptrain ? "made for uptraining" : "converted", options_.source,

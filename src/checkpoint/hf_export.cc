@@ -1,7 +1,7 @@
 #include "checkpoint/hf_export.h"
 
 #include "base/file.h"
-#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/hf_config.h"
 #include "checkpoint/model_directory.h"
 #include "text/utf8.h"
 
@@ -66,7 +66,7 @@ void WriteHfExport(const std::string& directory, const ModelConfig& config, Data
   if (config.kind == ModelKind::kBlock) {
     WriteBlockConfig(directory, config, type);
   } else {
-    WriteHfGptNeoxConfig(directory, config, type);
+    WriteHfConfig(directory, config, type);
   }
   if (tokenizer == nullptr) return;
   SuppressMissingIds(directory, config, *tokenizer);

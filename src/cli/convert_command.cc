@@ -26,12 +26,10 @@ constexpr char kDescription[] =
     "model into a block model to be trained further.";
 
 constexpr char kFooter[] =
-    "Formats: blockformer, a model directory; hf-gpt-neox, a Hugging Face directory of a "
-    "GPTNeoXForCausalLM such as Pythia's; hf (of --to), a directory that Hugging Face's "
-    "transformers "
-    "load, a block model's with code of its own; published-block, model.safetensors and the "
-    "trainer YAML "
-    "of the published Block Transformers.\n\n"
+    "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
+    "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3, or, written only, of a "
+    "block model with the Python code that runs it; published-block, model.safetensors and the "
+    "trainer YAML of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
@@ -238,7 +236,8 @@ void AddConvertCommand(CLI::App& app) {
   command->footer(kFooter);
   const Choices<CheckpointFormat> formats = {
       {"blockformer", CheckpointFormat::kBlockformer},
-      {"hf-gpt-neox", CheckpointFormat::kHfGptNeox},
+      {"hf", CheckpointFormat::kHuggingFace},
+      {"hf-gpt-neox", CheckpointFormat::kHuggingFace},  // its name when there was one family
       {"published-block", CheckpointFormat::kPublishedBlock}};
   const Choices<DataType> types = {{"f32", DataType::kF32},
                                    {"bf16", DataType::kBF16},
@@ -254,9 +253,7 @@ void AddConvertCommand(CLI::App& app) {
       ->required();
   AddChoice(command, "--from", options.from, formats, "Format of SOURCE; recognised if not given",
             "FORMAT");
-  Choices<CheckpointFormat> written = formats;
-  written.emplace("hf", CheckpointFormat::kHf);
-  AddChoice(command, "--to", options.to, written, "Format of DEST; blockformer if not given",
+  AddChoice(command, "--to", options.to, formats, "Format of DEST; blockformer if not given",
             "FORMAT");
   AddChoice(command, "--dtype", options.type, types,
             "Type of the weights, kept if not given; int8 makes a model to run, not to train",

@@ -229,7 +229,7 @@ void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, int64_t count,
 }
 
 ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
-  const TransformerConfig& config = model_.config().decoder;
+  const StackConfig& config = model_.config().decoder;
   const int64_t num_rows = input.batch * input.units;
   ForwardOutput output;
   output.embeds.resize(static_cast<size_t>(num_rows * config.hidden_size));

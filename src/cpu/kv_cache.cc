@@ -12,7 +12,7 @@ constexpr int64_t kPageMultiple = 8;
 
 // A layer's pages, without memory.
 KvPages LayerOf(const KvShape& shape, int64_t page_size) {
-  return {nullptr, shape.type, page_size, shape.num_heads, shape.head_size};
+  return {nullptr, shape.type, page_size, shape.kv_heads, shape.head_size};
 }
 
 }  // namespace

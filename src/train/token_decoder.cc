@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "train/registration.h"
+
 namespace blockformer::train {
 namespace {
 
@@ -45,32 +47,27 @@ torch::Tensor TokenDecoder::Expand(const torch::Tensor& context) const {
   return expansion_layer_->Forward(context).unflatten(1, {num_vectors_, -1});
 }
 
-NeoxTokenDecoder::NeoxTokenDecoder(const ModelConfig& config, ComputeType compute)
+StackTokenDecoder::StackTokenDecoder(const ModelConfig& config, ComputeType compute)
     : TokenDecoder(config, compute),
       type_(config.token_decoder_type),
       block_length_(config.block_length),
-      begin_token_id_(config.begin_token_id) {
-  const int64_t width = config.token_decoder.hidden_size;
-  stack_ = register_module("gpt_neox", std::make_shared<NeoxStack>(config.token_decoder, compute));
-  embed_in_ = stack_->register_module("embed_in",
-                                      std::make_shared<EmbeddingTable>(config.vocab_size, width));
-  embed_out_ = register_module(
-      "embed_out", std::make_shared<LinearLayer>(width, config.vocab_size, /*bias=*/false,
-                                                 /*kernel=*/0, compute));
-}
+      begin_token_id_(config.begin_token_id),
+      stack_(RegisterAt(*this, StackNames(config.token_decoder, "").Body(),
+                        std::make_shared<TransformerStack>(config.token_decoder, compute))),
+      vocabulary_(*this, *stack_, config.token_decoder, config.vocab_size, compute) {}
 
-torch::Tensor NeoxTokenDecoder::Forward(const torch::Tensor& context, const torch::Tensor& ids,
-                                        const torch::Tensor& mask) const {
+torch::Tensor StackTokenDecoder::Forward(const torch::Tensor& context, const torch::Tensor& ids,
+                                         const torch::Tensor& mask) const {
   return type_ == TokenDecoderType::kPrefix ? ForwardPrefix(context, ids, mask)
                                             : ForwardSummation(context, ids, mask);
 }
 
-torch::Tensor NeoxTokenDecoder::ForwardPrefix(const torch::Tensor& context,
-                                              const torch::Tensor& ids,
-                                              const torch::Tensor& mask) const {
+torch::Tensor StackTokenDecoder::ForwardPrefix(const torch::Tensor& context,
+                                               const torch::Tensor& ids,
+                                               const torch::Tensor& mask) const {
   const torch::Tensor prefix = Expand(context);
   const int64_t length = prefix.size(1);
-  const torch::Tensor tokens = embed_in_->Forward(ids.narrow(1, 0, ids.size(1) - 1));
+  const torch::Tensor tokens = vocabulary_.Embed(ids.narrow(1, 0, ids.size(1) - 1));
   const torch::Tensor input = torch::cat({prefix, tokens}, 1);
   StackContext stack;
   stack.positions = torch::arange(input.size(1), PositionOptions(input));
@@ -81,11 +78,10 @@ torch::Tensor NeoxTokenDecoder::ForwardPrefix(const torch::Tensor& context,
   return stack_->Forward(input, stack);
 }
 
-torch::Tensor NeoxTokenDecoder::ForwardSummation(const torch::Tensor& context,
-                                                 const torch::Tensor& ids,
-                                                 const torch::Tensor& mask) const {
-  const torch::Tensor input =
-      embed_in_->Forward(ShiftedIds(ids, begin_token_id_)) + Expand(context);
+torch::Tensor StackTokenDecoder::ForwardSummation(const torch::Tensor& context,
+                                                  const torch::Tensor& ids,
+                                                  const torch::Tensor& mask) const {
+  const torch::Tensor input = vocabulary_.Embed(ShiftedIds(ids, begin_token_id_)) + Expand(context);
   StackContext stack;
   stack.positions = torch::arange(input.size(1), PositionOptions(input));
   stack.mask = ShiftedMask(mask, 1);
@@ -93,9 +89,9 @@ torch::Tensor NeoxTokenDecoder::ForwardSummation(const torch::Tensor& context,
   return stack_->Forward(input, stack);
 }
 
-class NeoxTokenDecoder::PrefixDecoding : public BlockDecoding {
+class StackTokenDecoder::PrefixDecoding : public BlockDecoding {
  public:
-  PrefixDecoding(const NeoxTokenDecoder& decoder, torch::Tensor prefix, bool published_positions)
+  PrefixDecoding(const StackTokenDecoder& decoder, torch::Tensor prefix, bool published_positions)
       : decoder_(decoder),
         prefix_(std::move(prefix)),
         cache_(decoder.stack_->MakeCache(
@@ -109,7 +105,7 @@ class NeoxTokenDecoder::PrefixDecoding : public BlockDecoding {
 
   torch::Tensor Next(const torch::Tensor& previous) override {
     const torch::Tensor input =
-        previous.defined() ? decoder_.embed_in_->Forward(previous).unsqueeze(1) : prefix_;
+        previous.defined() ? decoder_.vocabulary_.Embed(previous).unsqueeze(1) : prefix_;
     const torch::Tensor hidden = decoder_.stack_->Forward(input, context_).squeeze(1);
     context_.positions = context_.positions.slice(0, -1) + 1;
     context_.first_output = 0;
@@ -117,15 +113,15 @@ class NeoxTokenDecoder::PrefixDecoding : public BlockDecoding {
   }
 
  private:
-  const NeoxTokenDecoder& decoder_;
+  const StackTokenDecoder& decoder_;
   torch::Tensor prefix_;
   KvCache cache_;
   StackContext context_;
 };
 
-class NeoxTokenDecoder::SummationDecoding : public BlockDecoding {
+class StackTokenDecoder::SummationDecoding : public BlockDecoding {
  public:
-  SummationDecoding(const NeoxTokenDecoder& decoder, torch::Tensor vectors)
+  SummationDecoding(const StackTokenDecoder& decoder, torch::Tensor vectors)
       : decoder_(decoder),
         vectors_(std::move(vectors)),
         cache_(decoder.stack_->MakeCache(vectors_.size(0), vectors_.size(1), vectors_.device())) {}
@@ -137,18 +133,18 @@ class NeoxTokenDecoder::SummationDecoding : public BlockDecoding {
     StackContext context;
     context.positions = torch::full({1}, position, PositionOptions(vectors_));
     context.cache = &cache_;
-    const torch::Tensor input = decoder_.embed_in_->Forward(ids) + vectors_.select(1, position);
+    const torch::Tensor input = decoder_.vocabulary_.Embed(ids) + vectors_.select(1, position);
     return decoder_.stack_->Forward(input.unsqueeze(1), context).squeeze(1);
   }
 
  private:
-  const NeoxTokenDecoder& decoder_;
+  const StackTokenDecoder& decoder_;
   torch::Tensor vectors_;
   KvCache cache_;
 };
 
-std::unique_ptr<BlockDecoding> NeoxTokenDecoder::Begin(const torch::Tensor& context,
-                                                       bool published_positions) const {
+std::unique_ptr<BlockDecoding> StackTokenDecoder::Begin(const torch::Tensor& context,
+                                                        bool published_positions) const {
   if (type_ == TokenDecoderType::kPrefix) {
     return std::make_unique<PrefixDecoding>(*this, Expand(context), published_positions);
   }
@@ -204,7 +200,7 @@ std::shared_ptr<TokenDecoder> MakeTokenDecoder(const ModelConfig& config, Comput
   if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
     return std::make_shared<T5TokenDecoder>(config, compute);
   }
-  return std::make_shared<NeoxTokenDecoder>(config, compute);
+  return std::make_shared<StackTokenDecoder>(config, compute);
 }
 
 }  // namespace blockformer::train

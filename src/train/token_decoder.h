@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "train/layers.h"
-#include "train/neox_stack.h"
 #include "train/t5_decoder.h"
 #include "train/torch.h"
+#include "train/transformer_stack.h"
 
 namespace blockformer::train {
 
@@ -52,16 +52,16 @@ class TokenDecoder : public torch::nn::Module {
   std::shared_ptr<LinearLayer> expansion_layer_;  // null: the context embedding is repeated
 };
 
-// GPT-NeoX layers over the vectors and the tokens behind them, or over their sums.
-class NeoxTokenDecoder : public TokenDecoder {
+// A stack over the vectors and the tokens behind them, or over their sums.
+class StackTokenDecoder : public TokenDecoder {
  public:
-  NeoxTokenDecoder(const ModelConfig& config, ComputeType compute);
+  StackTokenDecoder(const ModelConfig& config, ComputeType compute);
 
   torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
                         const torch::Tensor& mask) const override;
   std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
                                        bool published_positions) const override;
-  const torch::Tensor& head() const override { return embed_out_->weight(); }
+  const torch::Tensor& head() const override { return vocabulary_.head(); }
 
  private:
   class PrefixDecoding;
@@ -75,9 +75,8 @@ class NeoxTokenDecoder : public TokenDecoder {
   TokenDecoderType type_;
   int64_t block_length_;
   int64_t begin_token_id_;
-  std::shared_ptr<NeoxStack> stack_;
-  std::shared_ptr<EmbeddingTable> embed_in_;
-  std::shared_ptr<LinearLayer> embed_out_;
+  std::shared_ptr<TransformerStack> stack_;
+  StackVocabulary vocabulary_;
 };
 
 // A T5 decoder, whose tokens attend to the vectors.

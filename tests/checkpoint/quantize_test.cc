@@ -243,6 +243,63 @@ TEST(ModelQuantizerTest, FollowsLinearLayersToTheirOutputs) {
   for (size_t j = 0; j < 24; ++j) EXPECT_NEAR(found[j] / expected[j], 1, 0.02) << j;
 }
 
+// Layers of Llama: no biases, RMS norms, two kv heads, a gate.
+ModelConfig QuantizedLlama() {
+  ModelConfig config = QuantizedVanilla();
+  StackConfig& stack = config.decoder;
+  stack.family = StackFamily::kLlama;
+  stack.num_heads = 4;
+  stack.num_kv_heads = 2;
+  stack.head_dim = 6;
+  stack.norm = Norm::kRmsNorm;
+  stack.mlp = Mlp::kSwiGlu;
+  stack.qkv_bias = stack.attention_out_bias = stack.mlp_bias = false;
+  return config;
+}
+
+TEST(ModelQuantizerTest, LayersThatReadOneNormShareInputScales) {
+  const Parameters parameters = RandomParameters(QuantizedLlama());
+  const ModelQuantizer quantizer = MakeQuantizer(QuantizedLlama(), parameters);
+  const std::string layer = "model.layers.0.";
+  const std::vector<float> scales = quantizer(layer + "self_attn.q_proj").input_scales;
+  EXPECT_THAT(scales, testing::Not(Each(1)));
+  EXPECT_EQ(quantizer(layer + "self_attn.k_proj").input_scales, scales);
+  EXPECT_EQ(quantizer(layer + "self_attn.v_proj").input_scales, scales);
+  EXPECT_EQ(quantizer(layer + "mlp.up_proj").input_scales,
+            quantizer(layer + "mlp.gate_proj").input_scales);
+  EXPECT_NE(quantizer(layer + "mlp.up_proj").input_scales, scales);
+}
+
+TEST(ModelQuantizerTest, OutliersOfLlamasLayersLeaveTheValues) {
+  const ModelConfig config = QuantizedLlama();
+  const Parameters plain = RandomParameters(config);
+  Parameters outliers = plain;
+  const auto scale = [&](const std::string& name, size_t begin, size_t end, float k) {
+    for (size_t i = begin; i < end; ++i) outliers.at(name + ".weight")[i] *= k;
+  };
+  const std::string layer = "model.layers.0.";
+  scale(layer + "input_layernorm", 3, 4, 30);
+  for (const char* reader : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}) {
+    DivideColumn(&outliers, layer + reader, 3, 16, 30);
+  }
+  scale(layer + "post_attention_layernorm", 5, 6, 100);
+  for (const char* reader : {"mlp.gate_proj", "mlp.up_proj"}) {
+    DivideColumn(&outliers, layer + reader, 5, 16, 100);
+  }
+  ExpectSameValues(config, plain, outliers,
+                   {layer + "self_attn.q_proj", layer + "self_attn.v_proj", layer + "mlp.gate_proj",
+                    layer + "mlp.up_proj"});
+  // Number 2 of the second value, which heads 2 and 3 read; output 7 of up.
+  outliers = plain;
+  scale(layer + "self_attn.v_proj", 8 * 16, 9 * 16, 50);
+  for (const size_t input : {size_t{2 * 6 + 2}, size_t{3 * 6 + 2}}) {
+    DivideColumn(&outliers, layer + "self_attn.o_proj", input, 24, 50);
+  }
+  scale(layer + "mlp.up_proj", 7 * 16, 8 * 16, 20);
+  DivideColumn(&outliers, layer + "mlp.down_proj", 7, 24, 20);
+  ExpectSameValues(config, plain, outliers, {layer + "self_attn.o_proj", layer + "mlp.down_proj"});
+}
+
 TEST(ModelQuantizerTest, QuantisesEveryLinearLayerAndScalesInputsOfNeoxAlone) {
   ModelConfig config = BlockToQuantize();
   config.embedder.type = EmbedderType::kRoberta;

@@ -9,10 +9,12 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/gemm.h"
+#include "kernels/isa.h"
 #include "kernels/layer_norm.h"
 #include "kernels/reference.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
+#include "kernels/swiglu.h"
 #include "tests/base/far_rotation.h"
 #include "tests/kernels/random_vector.h"
 
@@ -104,8 +106,54 @@ TEST(RmsNormTest, MatchesTheReference) {
   }
 }
 
+TEST(RmsNormTest, NormalisesQueriesAndKeysOfHeadsAlone) {
+  constexpr int64_t kRows = 3;
+  const std::vector<float> gains = RandomVector(2 * 5, 3);  // of queries, then of keys
+  for (const HeadLayout& layout :
+       {HeadLayout::Grouped(4, 2, 5), HeadLayout::Split(4, 2, 5), HeadLayout::Split(3, 1, 5)}) {
+    const std::vector<float> x = RandomVector(kRows * layout.width, 1);
+    std::vector<float> expected = x;
+    std::vector<float> actual = x;
+    for (int64_t row = 0; row < kRows; ++row) {
+      const auto norm = [&](int64_t offset, const float* gain) {
+        float* head = expected.data() + row * layout.width + offset;
+        reference::RmsNorm(head, 1, 5, gain, 1e-6F, head);
+      };
+      for (int64_t i = 0; i < layout.heads; ++i) norm(layout.Query(i), gains.data());
+      for (int64_t i = 0; i < layout.kv_heads; ++i) norm(layout.Key(i), gains.data() + 5);
+    }
+    RmsNormHeads(layout, gains.data(), gains.data() + 5, 1e-6F, kRows, actual.data());
+    EXPECT_LE(MaxDifference(actual, expected), 21 * kRoundoff);
+  }
+}
+
+TEST(SwiGluTest, MatchesTheFormulaOnEveryInstructionSet) {
+  for (const Isa isa : SupportedIsas()) {
+    const ScopedIsa scoped(isa);
+    for (const int64_t width : {1, 7, 16, 37}) {
+      std::vector<float> x = RandomVector(3 * 2 * width, 1);
+      for (float& value : x) value *= 20;
+      x[0] = -200;  // whose exponential overflows
+      std::vector<float> y(static_cast<size_t>(3 * width));
+      SwiGlu(x.data(), 3, width, y.data());
+      for (int64_t i = 0; i < 3 * width; ++i) {
+        const int64_t at = i / width * 2 * width + i % width;
+        const double gate = x[static_cast<size_t>(at)];
+        const double up = x[static_cast<size_t>(at + width)];
+        const double expected = gate / (1 + std::exp(-gate)) * up;
+        // exp errs by a few roundoffs, and so does what follows.
+        EXPECT_NEAR(y[static_cast<size_t>(i)], expected, 8 * kRoundoff * std::abs(expected) + 1e-30)
+            << IsaName(isa) << " width " << width << ": " << gate;
+      }
+      std::vector<float> alone(static_cast<size_t>(width));
+      SwiGlu(x.data() + 2 * width, 1, width, alone.data());
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), y.begin() + width));
+    }
+  }
+}
+
 TEST(RotaryTest, HoldsTheTrainersBitsFarOut) {
-  const RotaryTable table(kFarPosition + 1, kFarSize, kFarBase);
+  const RotaryTable table(kFarPosition + 1, {kFarSize, kFarBase});
   for (int64_t pair = 0; pair < kFarSize / 2; ++pair) {
     EXPECT_EQ(table.Cosines(kFarPosition)[pair], kFarRotations[pair].cosine) << pair;
     EXPECT_EQ(table.Sines(kFarPosition)[pair], kFarRotations[pair].sine) << pair;
@@ -113,7 +161,7 @@ TEST(RotaryTest, HoldsTheTrainersBitsFarOut) {
 }
 
 TEST(RotaryTest, TurnsPairsByTheirAngle) {
-  const RotaryTable table(10, 4, 10000);
+  const RotaryTable table(10, {4});
   std::vector<float> head = {1, 2, 3, 4, 5};  // the fifth dimension is not rotated
   Rotate(table, 7, head.data());
   const double angles[] = {7, 7.0 / 100};  // 10000^(-2/4) = 1/100
