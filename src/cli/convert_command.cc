@@ -27,12 +27,14 @@ constexpr char kDescription[] =
 
 constexpr char kFooter[] =
     "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
-    "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3; published-block, "
-    "model.safetensors and the trainer YAML of the published Block Transformers.\n\n"
+    "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3, or, written only, of a "
+    "block model with the Python code that runs it; published-block, model.safetensors and the "
+    "trainer YAML of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
     "  blockformer convert --dtype int8 models/block-300m models/block-300m-int8\n"
+    "  blockformer convert --to hf models/block-300m export/block-300m\n"
     "  blockformer convert --uptrain partition --block-length 4 models/pythia-70m models/block-70m";
 
 // The sanity check runs in a copy of the weights in F32. A larger one could end the process for
