@@ -28,7 +28,7 @@ FOLDERS = {
     "engine": ["base", "config", "text", "checkpoint", "data", "runner", "devices"],
     "eval": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
     "server": ["base", "config", "text", "runner", "devices", "engine", "eval"],
-    "train": ["base", "config", "text", "checkpoint", "data"],
+    "train": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
     "sweep": ["base", "config"],
     "bench": ["base", "config", "text", "checkpoint", "data", "runner", "kernels", "cpu", "devices",
               "engine", "eval"],
