@@ -29,7 +29,7 @@ Json CharacterJson() {
     vocabulary[ByteToken(static_cast<unsigned char>(byte))] = kFirstByte + byte;
   }
   int id = kMarkId;
-  for (const std::string token :
+  for (const std::string& token :
        {kMark, std::string("h"), std::string("e"), std::string("l"), std::string("o"), kMark + "h",
         std::string("el"), kMark + "hel", kMark + kMark}) {
     vocabulary[token] = id++;
