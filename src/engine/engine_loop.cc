@@ -26,11 +26,10 @@ std::vector<int64_t> EngineLoop::Submit(std::vector<LoopRequest> requests) {
   {
     const std::lock_guard lock(mutex_);
     RequireAccepting();
-    const int64_t most = engine_options_.max_sequences + options_.max_waiting;
-    Require(stats_.open + std::ssize(requests) <= most, ErrorCode::kExhausted,
+    Require(stats_.open + std::ssize(requests) <= capacity(), ErrorCode::kExhausted,
             "the queue is full: {} sequences run or wait, {} more were asked for, and there is "
             "room for {}",
-            stats_.open, requests.size(), most);
+            stats_.open, requests.size(), capacity());
     for (LoopRequest& request : requests) {
       ids.push_back(next_id_);
       submitted_.emplace_back(next_id_++, std::move(request));

@@ -76,6 +76,8 @@ class EngineLoop {
   // As of the last step.
   EngineLoopStats stats() const;
   const EngineOptions& engine_options() const { return engine_options_; }
+  // Requests that can be open at once.
+  int64_t capacity() const { return engine_options_.max_sequences + options_.max_waiting; }
 
  private:
   struct Open {

@@ -260,6 +260,8 @@ asio::awaitable<void> Connection::Answer(Exchange* exchange) {
   } catch (const boost::system::system_error&) {
     StopWatching();
     throw;
+  } catch (const Error& error) {
+    failure = ToApiError(error);
   } catch (const std::exception& error) {
     LogWarning("{} {}: {}", exchange->request().method, exchange->request().path, error.what());
     failure = ApiError(500, "the server failed; its log says more");

@@ -109,8 +109,12 @@ void ReadPrompts(RequestFields* fields, const ServedModel& model, CompletionRequ
     FailField("prompt", "is missing; a text, ids, or a list of such is wanted");
   const auto add_ids = [&](const Json& ids) {
     request->prompts.push_back(ReadIds(ids, "prompt", model.config.vocab_size));
-    request->prompt_texts.push_back(
-        ReplaceInvalidUtf8(model.tokenizer.Decode(request->prompts.back())));
+    try {
+      request->prompt_texts.push_back(
+          ReplaceInvalidUtf8(model.tokenizer.Decode(request->prompts.back())));
+    } catch (const Error& error) {  // ids of the model's that the tokenizer lacks
+      FailField("prompt", error.what());
+    }
   };
   const auto add_text = [&](const std::string& text) {
     request->prompts.push_back(model.Encode(text, "prompt"));

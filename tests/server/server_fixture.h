@@ -65,9 +65,14 @@ class ServerTest : public testing::Test {
     return std::stod(found[1]);
   }
 
-  // A stream that goes on for longer than any test.
+  // Sequences that run or wait.
+  double Open() const {
+    return Metric("vllm:num_requests_running") + Metric("vllm:num_requests_waiting");
+  }
+
+  // A stream that takes seconds, where max_length allows it.
   static Json LongRequest() {
-    return {{"prompt", "x"}, {"max_tokens", 1000}, {"ignore_eos", true}, {"stream", true}};
+    return {{"prompt", "x"}, {"max_tokens", 60'000}, {"ignore_eos", true}, {"stream", true}};
   }
 
   std::string directory_;
