@@ -7,19 +7,14 @@ namespace {
 
 constexpr double kOperations = 2;  // a multiply-add
 
-bool IsOutputHead(const ParameterSpec& spec) {
-  return spec.name.ends_with("embed_out.weight") || spec.name == kT5Table;
-}
-
 double UnitLength(const ModelConfig& config) {
   return config.kind == ModelKind::kBlock ? static_cast<double>(config.block_length) : 1;
 }
 
 // How often generating one unit reads a tensor as a whole.
 double ReadsPerUnit(const ModelConfig& config, const ParameterSpec& spec) {
-  if (spec.is_vocabulary_table && !IsOutputHead(spec)) return 0;
-  const bool once = spec.part != ModelPart::kTokenDecoder ||
-                    spec.name.find("expansion_layer") != std::string::npos;
+  if (spec.is_vocabulary_table && !spec.is_output_head) return 0;
+  const bool once = spec.part != ModelPart::kTokenDecoder || spec.name.starts_with(kExpansionLayer);
   return once ? 1 : UnitLength(config);
 }
 
@@ -54,8 +49,10 @@ double WeightBytes(const ModelConfig& config, NumberType type) {
   double bytes = 0;
   for (const ParameterSpec& spec : ListParameters(config)) {
     if (!spec.is_used) continue;
-    const bool is_looked_up = spec.is_vocabulary_table && !IsOutputHead(spec);
-    bytes += BytesOf(spec, is_looked_up ? NumberType::kF32 : type);
+    // A tied table is there twice: as it is looked up, and packed as the head.
+    const bool is_looked_up = spec.is_vocabulary_table && spec.role != Role::kHead;
+    if (is_looked_up) bytes += BytesOf(spec, NumberType::kF32);
+    if (!is_looked_up || spec.is_output_head) bytes += BytesOf(spec, type);
   }
   return bytes;
 }

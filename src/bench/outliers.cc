@@ -1,7 +1,5 @@
 #include "bench/outliers.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -35,45 +33,48 @@ void Apply(const Scaling& scaling, std::vector<float>* values) {
   }
 }
 
-void AddNorm(const std::string& norm, const std::string& reader, int64_t width, int64_t channels,
-             Scalings* scalings) {
-  // Each norm adds three entries, so that each draws channels of its own.
+// The norm `name`, and the layers that read it.
+void AddNorm(const std::string& name, const StackPart& norm,
+             const std::vector<std::string>& readers, int64_t channels, Scalings* scalings) {
+  // Each norm adds entries, so that each draws channels of its own.
+  const int64_t width = norm.out;
   std::vector<int64_t> columns = RandomPermutation(width, MixBits(kSeed + scalings->size()));
   columns.resize(static_cast<size_t>(channels));
-  (*scalings)[norm + ".weight"] = {columns, width, kOutlierFactor};
-  (*scalings)[norm + ".bias"] = {columns, width, kOutlierFactor};
-  (*scalings)[reader + ".weight"] = {columns, width, 1 / kOutlierFactor};
-}
-
-void AddStack(const TransformerConfig& config, const std::string& prefix, int64_t channels,
-              Scalings* scalings) {
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string layer = fmt::format("{}.layers.{}.", prefix, i);
-    AddNorm(layer + "input_layernorm", layer + "attention.query_key_value", config.hidden_size,
-            channels, scalings);
-    AddNorm(layer + "post_attention_layernorm", layer + "mlp.dense_h_to_4h", config.hidden_size,
-            channels, scalings);
+  (*scalings)[name + ".weight"] = {columns, width, kOutlierFactor};
+  if (norm.has_bias) (*scalings)[name + ".bias"] = {columns, width, kOutlierFactor};
+  for (const std::string& reader : readers) {
+    (*scalings)[reader + ".weight"] = {columns, width, 1 / kOutlierFactor};
   }
 }
 
-bool HasNeoxTokenDecoder(const ModelConfig& config) {
-  return config.kind == ModelKind::kBlock &&
-         config.token_decoder_type != TokenDecoderType::kCrossAttention;
+void AddStack(const StackConfig& config, const StackNames& names, int64_t channels,
+              Scalings* scalings) {
+  const std::vector<StackPart> parts = LayerParts(config);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    for (const StackPart& norm : parts) {
+      std::vector<std::string> readers;
+      for (const StackPart& part : parts) {
+        if (part.input == norm.role) readers.push_back(names.Layer(i, part.role));
+      }
+      if (!norm.is_norm || readers.empty()) continue;  // those of queries and keys
+      AddNorm(names.Layer(i, norm.role), norm, readers, channels, scalings);
+    }
+  }
 }
 
 }  // namespace
 
 int64_t MaxOutliers(const ModelConfig& config) {
   const int64_t width = config.decoder.hidden_size;
-  return HasNeoxTokenDecoder(config) ? std::min(width, config.token_decoder.hidden_size) : width;
+  return HasTokenDecoderStack(config) ? std::min(width, config.token_decoder.hidden_size) : width;
 }
 
 ModelQuantizer::ReadFloats WithOutliers(const ModelConfig& config, ModelQuantizer::ReadFloats read,
                                         int64_t channels) {
   const auto scalings = std::make_shared<Scalings>();
-  AddStack(config.decoder, DecoderPrefix(config), channels, scalings.get());
-  if (HasNeoxTokenDecoder(config)) {
-    AddStack(config.token_decoder, kTokenDecoderPrefix, channels, scalings.get());
+  AddStack(config.decoder, DecoderNames(config), channels, scalings.get());
+  if (HasTokenDecoderStack(config)) {
+    AddStack(config.token_decoder, TokenDecoderNames(config), channels, scalings.get());
   }
   return [read = std::move(read), scalings](const std::string& name) {
     std::vector<float> values = read(name);

@@ -38,7 +38,7 @@ CheckpointFormat FormatOfConfigFile(const std::string& path) {
   const Json json = ReadJsonFile(path);
   const std::string type = ObjectReader(json, path).String("model_type", "");
   const bool ours = type == "block_transformer" || json.contains("blockformer");
-  return ours ? CheckpointFormat::kBlockformer : CheckpointFormat::kHfGptNeox;
+  return ours ? CheckpointFormat::kBlockformer : CheckpointFormat::kHuggingFace;
 }
 
 }  // namespace
@@ -47,8 +47,8 @@ const char* FormatName(CheckpointFormat format) {
   switch (format) {
     case CheckpointFormat::kBlockformer:
       return "blockformer";
-    case CheckpointFormat::kHfGptNeox:
-      return "hf-gpt-neox";
+    case CheckpointFormat::kHuggingFace:
+      return "hf";
     case CheckpointFormat::kPublishedBlock:
       return "published-block";
   }

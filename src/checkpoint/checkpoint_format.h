@@ -7,7 +7,8 @@ namespace blockformer {
 
 enum class CheckpointFormat {
   kBlockformer,     // our model directory
-  kHfGptNeox,       // Hugging Face's directory of a GPTNeoXForCausalLM
+  kHuggingFace,     // Hugging Face's directory: of a vanilla model of any of our families, or,
+                    // written only, of a block model with the code that runs it
   kPublishedBlock,  // model.safetensors and trainer YAML of the published implementation
 };
 

@@ -4,7 +4,8 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/hf_config.h"
+#include "checkpoint/hf_export.h"
 #include "checkpoint/int8_weights.h"
 #include "checkpoint/model_directory.h"
 #include "checkpoint/published_block.h"
@@ -59,8 +60,8 @@ Source ReadSource(const ConvertOptions& options) {
           "{}: is a file; as {} its directory is wanted", options.source,
           FormatName(source.format));
   const std::string path = options.source + "/" + kConfigFile;
-  source.config = source.format == CheckpointFormat::kHfGptNeox
-                      ? HfGptNeoxConfigFromJson(ReadJsonFile(path), path)
+  source.config = source.format == CheckpointFormat::kHuggingFace
+                      ? HfConfigFromJson(ReadJsonFile(path), path)
                       : ReadModelConfig(options.source);
   return source;
 }
@@ -154,9 +155,6 @@ class Converter {
   }
 
   void RequireExpressible() const {
-    const bool is_block = report_.config.kind == ModelKind::kBlock;
-    Require(!is_block || options_.to != CheckpointFormat::kHfGptNeox, ErrorCode::kUnsupported,
-            "hf-gpt-neox holds vanilla models only; for a block model, published-block is wanted");
     const bool int8 = options_.type == DataType::kI8;
     Require(!int8 || options_.to == CheckpointFormat::kBlockformer, ErrorCode::kUnsupported,
             "{} holds no int8 weights; --to {} does", FormatName(options_.to),
@@ -186,13 +184,12 @@ class Converter {
     const bool there = std::ranges::any_of(
         kVocabularyFiles, [&](const char* name) { return FileExists(from + "/" + name); });
     if (options_.tokenizer.empty() && !there) return;
-    const Tokenizer tokenizer = IsDirectory(from)
-                                    ? Tokenizer::Load(from)
-                                    : Tokenizer::Parse(ReadFile(from, kMaxTokenizerBytes), from);
-    Require(tokenizer.VocabSize() <= report_.config.vocab_size, ErrorCode::kInvalidArgument,
+    tokenizer_ = IsDirectory(from) ? Tokenizer::Load(from)
+                                   : Tokenizer::Parse(ReadFile(from, kMaxTokenizerBytes), from);
+    Require(tokenizer_->VocabSize() <= report_.config.vocab_size, ErrorCode::kInvalidArgument,
             "{}: the tokenizer has {} ids and the model's vocabulary {}; name the model's own with "
             "--tokenizer",
-            from, tokenizer.VocabSize(), report_.config.vocab_size);
+            from, tokenizer_->VocabSize(), report_.config.vocab_size);
     report_.has_tokenizer = true;
   }
 
@@ -234,8 +231,8 @@ class Converter {
     report_.files = std::move(written.files);
     report_.bytes = written.bytes;
     report_.checksum = written.checksum;
-    WriteConfig(directory);
     CopyTokenizer(directory);
+    WriteConfig(directory);
     WriteFileAtomically(directory + "/" + kModelCardFile, ModelCard());
   }
 
@@ -243,8 +240,8 @@ class Converter {
     switch (options_.to) {
       case CheckpointFormat::kBlockformer:
         return WriteModelConfig(directory, report_.config, type_);
-      case CheckpointFormat::kHfGptNeox:
-        return WriteHfGptNeoxConfig(directory, report_.config, type_);
+      case CheckpointFormat::kHuggingFace:
+        return WriteHfExport(directory, report_.config, type_, tokenizer_ ? &*tokenizer_ : nullptr);
       case CheckpointFormat::kPublishedBlock: {
         const char* precision = type_ == DataType::kF32    ? "fp32"
                                 : type_ == DataType::kBF16 ? "bf16"
@@ -282,7 +279,9 @@ class Converter {
         "---\npipeline_tag: text-generation\n---\n\n# {}\n\nA {} of {} parameters{}, {} by "
         "blockformer from `{}` ({}). Checksum of the weights (FNV-1a of names and data): "
         "{:016x}\n",
-        Name(), is_block ? "Block Transformer (arXiv 2406.02657)" : "vanilla GPT-NeoX model",
+        Name(),
+        is_block ? "Block Transformer (arXiv 2406.02657)"
+                 : fmt::format("vanilla {} model", NamesOf(report_.config.decoder.family).title),
         CountParameters(report_.config).used,
         type_ == DataType::kI8 ? " with linear layers in int8" : "",
         options_.uptrain ? "made for uptraining" : "converted", options_.source,
@@ -292,6 +291,7 @@ class Converter {
   const ConvertOptions& options_;
   const ConvertCallbacks& callbacks_;
   ConvertReport report_;
+  std::optional<Tokenizer> tokenizer_;
   DataType type_ = DataType::kF32;  // of most of the weights written
 };
 

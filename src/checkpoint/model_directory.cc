@@ -16,12 +16,6 @@ constexpr size_t kNamesInMessage = 8;
 constexpr char kOwnKey[] = "blockformer";
 constexpr char kQuantizationKey[] = "quantization";
 
-// Buffers that Hugging Face's GPT-NeoX wrote beside the parameters in older versions.
-bool IsOldBuffer(const std::string& name) {
-  return name.ends_with(".attention.bias") || name.ends_with(".attention.masked_bias") ||
-         name.ends_with(".rotary_emb.inv_freq");
-}
-
 bool IsPickled(const std::string& name) {
   return name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth");
 }
@@ -344,7 +338,7 @@ void WriteModelConfig(const std::string& directory, const ModelConfig& config, D
   json["torch_dtype"] = TorchDataTypeName(type);
   if (type == DataType::kI8) json[kOwnKey][kQuantizationKey] = {{"weights", "int8"}};
   WriteFileAtomically(directory + "/" + kConfigFile, json.dump(2) + "\n");
-  const OrderedJson generation = {{"bos_token_id", config.eos_token_id},
+  const OrderedJson generation = {{"bos_token_id", config.BosTokenId()},
                                   {"eos_token_id", EosTokenIdsToJson(config)},
                                   {"pad_token_id", config.pad_token_id}};
   WriteFileAtomically(directory + "/" + kGenerationConfigFile, generation.dump(2) + "\n");

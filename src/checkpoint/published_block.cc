@@ -31,7 +31,7 @@ enum class Fill { kFromBase, kFromWidth };
 
 // A GPT-NeoX part and its vocabulary.
 struct NeoxPart {
-  TransformerConfig stack;
+  StackConfig stack;
   int64_t vocab_size = kPythiaVocabulary;
   int64_t max_positions = 2048;
   int64_t bos_token_id = 0;
@@ -39,7 +39,7 @@ struct NeoxPart {
   int64_t pad_token_id = 0;
 };
 
-TransformerConfig PythiaBase(const ObjectReader& part) {
+StackConfig PythiaBase(const ObjectReader& part) {
   const std::string path = part.String("model_name_or_path");
   std::string_view name = path;
   name.remove_prefix(name.rfind('/') + 1);  // 0 if there is none
@@ -81,9 +81,9 @@ void RequireSupported(const ObjectReader& config) {
   }
 }
 
-NeoxPart ReadNeoxConfig(const ObjectReader& config, const TransformerConfig& base, Fill fill) {
+NeoxPart ReadNeoxConfig(const ObjectReader& config, const StackConfig& base, Fill fill) {
   NeoxPart part;
-  TransformerConfig& stack = part.stack;
+  StackConfig& stack = part.stack;
   stack = base;
   const bool filled = fill == Fill::kFromWidth;
   stack.hidden_size = filled ? config.Int("hidden_size", 1, kMaxSize)
@@ -98,7 +98,7 @@ NeoxPart ReadNeoxConfig(const ObjectReader& config, const TransformerConfig& bas
   stack.rotary_pct = config.Number("rotary_pct", 0, 1, base.rotary_pct);
   stack.rotary_base = config.Number("rotary_emb_base", 1, 1e12, base.rotary_base);
   stack.parallel_residual = config.Bool("use_parallel_residual", base.parallel_residual);
-  stack.layer_norm_eps = config.Number("layer_norm_eps", 1e-12, 1, base.layer_norm_eps);
+  stack.norm_eps = config.Number("layer_norm_eps", 1e-12, 1, base.norm_eps);
   part.vocab_size = config.Int("vocab_size", 1, kMaxSize, part.vocab_size);
   part.max_positions = config.Int("max_position_embeddings", 1, kMaxSize, part.max_positions);
   part.eos_token_id = config.Int("eos_token_id", 0, kMaxSize, 0);
@@ -117,7 +117,7 @@ NeoxPart ReadNeoxConfig(const ObjectReader& config, const TransformerConfig& bas
 
 // A part without `config` is the base model as it is.
 NeoxPart ReadNeoxPart(const ObjectReader& part, const char* config_key, Fill fill) {
-  const TransformerConfig base = PythiaBase(part);
+  const StackConfig base = PythiaBase(part);
   if (part.Has(config_key)) return ReadNeoxConfig(part.Object(config_key), base, fill);
   NeoxPart result;
   result.stack = base;

@@ -14,7 +14,7 @@ OrderedJson Part(const char* type, OrderedJson base, OrderedJson config) {
           {"config", std::move(config)}};
 }
 
-OrderedJson NeoxPartYaml(const TransformerConfig& stack, const ModelConfig& model) {
+OrderedJson NeoxPartYaml(const StackConfig& stack, const ModelConfig& model) {
   return Part("gpt-neo-x", "EleutherAI/pythia-410m-deduped",
               {{"vocab_size", model.vocab_size},
                {"hidden_size", stack.hidden_size},
@@ -24,7 +24,7 @@ OrderedJson NeoxPartYaml(const TransformerConfig& stack, const ModelConfig& mode
                {"rotary_pct", stack.rotary_pct},
                {"rotary_emb_base", stack.rotary_base},
                {"use_parallel_residual", stack.parallel_residual},
-               {"layer_norm_eps", stack.layer_norm_eps},
+               {"layer_norm_eps", stack.norm_eps},
                {"bos_token_id", model.begin_token_id},
                {"eos_token_id", model.eos_token_id},
                {"pad_token_id", model.pad_token_id}});
@@ -127,7 +127,12 @@ void Emit(const OrderedJson& value, YAML::Emitter* out) {
 std::string PublishedYaml(const ModelConfig& config, const std::string& name,
                           const std::string& precision) {
   Require(config.kind == ModelKind::kBlock, ErrorCode::kUnsupported,
-          "published-block holds block models only; for a vanilla one, hf-gpt-neox is wanted");
+          "published-block holds block models only; for a vanilla one, hf is wanted");
+  for (const StackConfig* stack : {&config.decoder, &config.token_decoder}) {
+    Require(stack->family == StackFamily::kGptNeox, ErrorCode::kUnsupported,
+            "published-block holds GPT-NeoX layers only; for those of {}, blockformer is wanted",
+            NamesOf(stack->family).model_type);
+  }
   const OrderedJson yaml = {
       {"name", name},
       {"block_length", config.block_length},

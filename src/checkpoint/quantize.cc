@@ -29,7 +29,7 @@ void CheckWeights(const std::string& name, std::span<const float> weights) {
 }
 
 // max_o |W [o, j]| for each j.
-std::vector<double> ColumnMaxima(std::span<const float> weights, size_t in) {
+std::vector<double> MaximaOfColumns(std::span<const float> weights, size_t in) {
   std::vector<double> maxima(in);
   for (size_t begin = 0; begin < weights.size(); begin += in) {
     for (size_t j = 0; j < in; ++j) {
@@ -48,9 +48,10 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
-std::vector<float> InputScales(std::span<const float> weights, std::span<const double> input_rms) {
+std::vector<float> InputScales(std::vector<double> column_maxima,
+                               std::span<const double> input_rms) {
   const size_t in = input_rms.size();
-  std::vector<double> roots = ColumnMaxima(weights, in);
+  std::vector<double> roots = std::move(column_maxima);
   for (size_t j = 0; j < in; ++j) roots[j] = std::sqrt(input_rms[j] / roots[j]);
   // The median, unlike the mean, is the same with and without outliers.
   const double median = Median(roots);
@@ -67,15 +68,22 @@ std::vector<float> InputScales(std::span<const float> weights, std::span<const d
 
 // Returns the row's scale.
 float QuantizeRow(const float* weights, const std::vector<float>& input_scales, int8_t* values) {
+  const size_t in = input_scales.size();
   const auto scaled = [&](size_t j) { return double{weights[j]} * double{input_scales[j]}; };
   double largest = 0;
-  for (size_t j = 0; j < input_scales.size(); ++j) {
-    largest = std::max(largest, std::fabs(scaled(j)));
+  for (size_t j = 0; j < in; ++j) {
+    largest = std::max(largest, std::fabs(scaled(j)) / kLargestValue);
+    if (j % 2 == 0) continue;
+    const double sum = std::fabs(scaled(j - 1)) + std::fabs(scaled(j));
+    largest = std::max(largest, sum / kLargestPairSum);
   }
   // A row that is all but 0 becomes 0; its scale must be positive.
-  const float scale = std::max(static_cast<float>(largest / kLargestValue), FLT_MIN);
-  for (size_t j = 0; j < input_scales.size(); ++j) {
+  const float scale = std::max(static_cast<float>(largest), FLT_MIN);
+  for (size_t j = 0; j < in; ++j) {
     values[j] = static_cast<int8_t>(std::nearbyint(scaled(j) / double{scale}));
+    if (j % 2 == 0 || std::abs(values[j - 1]) + std::abs(values[j]) <= kLargestPairSum) continue;
+    // The scale was rounded down, and both values up from very nearly a half.
+    values[j] = static_cast<int8_t>(values[j] - (values[j] > 0 ? 1 : -1));
   }
   return scale;
 }
@@ -83,15 +91,17 @@ float QuantizeRow(const float* weights, const std::vector<float>& input_scales, 
 }  // namespace
 
 Int8Linear Quantize(const std::string& name, std::span<const float> weights, int64_t out,
-                    int64_t in, std::span<const double> input_rms) {
+                    int64_t in, std::span<const double> input_rms,
+                    std::vector<double> column_maxima) {
   CheckWeights(name, weights);
+  if (column_maxima.empty()) column_maxima = MaximaOfColumns(weights, static_cast<size_t>(in));
   Int8Linear linear;
   linear.out = out;
   linear.in = in;
   linear.values.resize(weights.size());
   linear.scales.resize(static_cast<size_t>(out));
   linear.input_scales = input_rms.empty() ? std::vector<float>(static_cast<size_t>(in), 1)
-                                          : InputScales(weights, input_rms);
+                                          : InputScales(std::move(column_maxima), input_rms);
   ParallelFor(out, kGrain / in, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
       linear.scales[static_cast<size_t>(o)] =
@@ -115,6 +125,14 @@ std::string LinearName(const std::string& weight) {
   return weight.substr(0, weight.size() - kWeightSuffix.size());
 }
 
+std::vector<double> NormOutputRms(std::span<const float> gain, std::span<const float> bias) {
+  std::vector<double> rms;
+  for (size_t j = 0; j < gain.size(); ++j) {
+    rms.push_back(std::hypot(double{gain[j]}, bias.empty() ? 0 : double{bias[j]}));
+  }
+  return rms;
+}
+
 ModelQuantizer::ModelQuantizer(const ModelConfig& config, ReadFloats read)
     : read_(std::move(read)) {
   for (const ParameterSpec& spec : ListParameters(config)) {
@@ -123,39 +141,63 @@ ModelQuantizer::ModelQuantizer(const ModelConfig& config, ReadFloats read)
     layer.out = spec.shape[0];
     layer.in = spec.shape[1];
   }
-  AddStack(config.decoder, DecoderPrefix(config));
-  if (config.kind == ModelKind::kVanilla) {
-    SetOrigin("embed_out", Origin::kNorm, "gpt_neox.final_layer_norm");
+  const StackNames decoder = DecoderNames(config);
+  AddStack(config.decoder, decoder);
+  if (config.kind == ModelKind::kVanilla) return;
+  if (config.expansion == Expansion::kLayer) {
+    SetNorm(kExpansionLayer, decoder.Outer(Role::kFinalNorm));
+    layers_.at(kExpansionLayer).has_bias = true;
+  }
+  if (HasTokenDecoderStack(config)) AddStack(config.token_decoder, TokenDecoderNames(config));
+}
+
+void ModelQuantizer::AddStack(const StackConfig& config, const StackNames& names) {
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    for (const StackPart& part : LayerParts(config)) AddPart(config, names, i, part);
+  }
+  const std::string final_norm = names.Outer(Role::kFinalNorm);
+  norms_[final_norm] = FinalNormPart(config).has_bias;
+  // A block decoder has no head, and a tied one is no linear layer.
+  if (const std::string head = names.Outer(Role::kHead); layers_.contains(head)) {
+    SetNorm(head, final_norm);
+  }
+}
+
+void ModelQuantizer::AddPart(const StackConfig& config, const StackNames& names, int64_t index,
+                             const StackPart& part) {
+  const std::string name = names.Layer(index, part.role);
+  if (part.is_norm) {
+    norms_[name] = part.has_bias;
     return;
   }
-  if (config.expansion == Expansion::kLayer) {
-    SetOrigin("token_decoder.expansion_layer", Origin::kNorm,
-              DecoderPrefix(config) + ".final_layer_norm");
-  }
-  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) return;
-  AddStack(config.token_decoder, kTokenDecoderPrefix);
-  SetOrigin("token_decoder.embed_out", Origin::kNorm,
-            std::string(kTokenDecoderPrefix) + ".final_layer_norm");
-}
-
-void ModelQuantizer::AddStack(const TransformerConfig& config, const std::string& prefix) {
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string layer = fmt::format("{}.layers.{}.", prefix, i);
-    const std::string qkv = layer + "attention.query_key_value";
-    const std::string up = layer + "mlp.dense_h_to_4h";
-    SetOrigin(qkv, Origin::kNorm, layer + "input_layernorm");
-    SetOrigin(layer + "attention.dense", Origin::kValuesOfHeads, qkv, config.HeadSize());
-    SetOrigin(up, Origin::kNorm, layer + "post_attention_layernorm");
-    SetOrigin(layer + "mlp.dense_4h_to_h", Origin::kLinear, up);
-  }
-}
-
-void ModelQuantizer::SetOrigin(const std::string& name, Origin origin, const std::string& before,
-                               int64_t head_size) {
   Layer& layer = layers_.at(name);
-  layer.origin = origin;
-  layer.before = before;
-  layer.head_size = head_size;
+  layer.has_bias = part.has_bias;
+  layer.before = names.Layer(index, part.input);
+  switch (part.role) {
+    case Role::kAttentionOut: {
+      const int64_t kv_heads = config.KvHeads();
+      layer.origin = Origin::kValuesOfHeads;
+      layer.heads = config.Heads();
+      if (part.input == Role::kValue) {  // which holds nothing else
+        layer.heads.value_offset = 0;
+        layer.heads.width = kv_heads * config.HeadSize();
+      }
+      return;
+    }
+    case Role::kDown:
+      layer.origin = config.mlp == Mlp::kSwiGlu ? Origin::kProduct : Origin::kLinear;
+      if (config.mlp == Mlp::kSwiGlu) layer.gate = names.Layer(index, Role::kGate);
+      return;
+    default:
+      SetNorm(name, layer.before);
+      layer.scaled_with = layer.before;
+  }
+}
+
+void ModelQuantizer::SetNorm(const std::string& name, const std::string& norm) {
+  Layer& layer = layers_.at(name);
+  layer.origin = Origin::kNorm;
+  layer.before = norm;
 }
 
 const ModelQuantizer::Layer& ModelQuantizer::Find(const std::string& name) const {
@@ -168,7 +210,25 @@ Int8Linear ModelQuantizer::operator()(const std::string& name) const {
   const Layer& layer = Find(name);
   const std::string parameter = name + std::string(kWeightSuffix);
   const std::vector<double> input_rms = InputRms(layer);
-  return Quantize(parameter, read_(parameter), layer.out, layer.in, input_rms);
+  return Quantize(parameter, read_(parameter), layer.out, layer.in, input_rms,
+                  layer.scaled_with.empty() ? std::vector<double>() : ColumnMaxima(name));
+}
+
+// Of all layers that read the same inputs; empty if there is no other.
+std::vector<double> ModelQuantizer::ColumnMaxima(const std::string& name) const {
+  const Layer& layer = Find(name);
+  std::vector<std::string> names;
+  for (const auto& [other, candidate] : layers_) {
+    if (candidate.scaled_with == layer.scaled_with) names.push_back(other);
+  }
+  if (names.size() == 1) return {};
+  std::vector<double> maxima(static_cast<size_t>(layer.in));
+  for (const std::string& other : names) {
+    const std::vector<double> columns =
+        MaximaOfColumns(read_(other + std::string(kWeightSuffix)), maxima.size());
+    for (size_t j = 0; j < columns.size(); ++j) maxima[j] = std::max(maxima[j], columns[j]);
+  }
+  return maxima;
 }
 
 bool ModelQuantizer::ScalesInputs(const std::string& name) const {
@@ -183,14 +243,20 @@ std::vector<double> ModelQuantizer::InputRms(const Layer& layer) const {
       return NormRms(layer.before);
     case Origin::kLinear:
       return OutputRms(layer.before);
+    case Origin::kProduct: {
+      std::vector<double> rms = OutputRms(layer.before);
+      const std::vector<double> gate = OutputRms(layer.gate);
+      for (size_t j = 0; j < rms.size(); ++j) rms[j] *= gate[j];
+      return rms;
+    }
     case Origin::kValuesOfHeads: {
-      // A head's rows are its query, key and value; attention averages values.
+      // Attention averages values.
       const std::vector<double> rms = OutputRms(layer.before);
-      const int64_t size = layer.head_size;
+      const HeadLayout& heads = layer.heads;
       std::vector<double> values;
-      for (int64_t head = 0; head < layer.in / size; ++head) {
-        const auto begin = rms.begin() + (3 * head + 2) * size;
-        values.insert(values.end(), begin, begin + size);
+      for (int64_t head = 0; head < heads.heads; ++head) {
+        const auto begin = rms.begin() + heads.Value(head / heads.GroupSize());
+        values.insert(values.end(), begin, begin + heads.head_size);
       }
       return values;
     }
@@ -199,19 +265,17 @@ std::vector<double> ModelQuantizer::InputRms(const Layer& layer) const {
 }
 
 std::vector<double> ModelQuantizer::NormRms(const std::string& name) const {
-  const std::vector<float> gain = read_(name + ".weight");
-  const std::vector<float> bias = read_(name + ".bias");
-  std::vector<double> rms;
-  for (size_t j = 0; j < gain.size(); ++j) {
-    rms.push_back(std::hypot(double{gain[j]}, double{bias[j]}));
-  }
-  return rms;
+  return NormOutputRms(read_(name + ".weight"),
+                       norms_.at(name) ? read_(name + ".bias") : std::vector<float>());
 }
 
 std::vector<double> ModelQuantizer::OutputRms(const std::string& name) const {
-  const std::vector<double> input_rms = InputRms(Find(name));
+  const Layer& layer = Find(name);
+  const std::vector<double> input_rms = InputRms(layer);
   const std::vector<float> weights = read_(name + ".weight");
-  const std::vector<float> bias = read_(name + ".bias");
+  const std::vector<float> bias = layer.has_bias
+                                      ? read_(name + ".bias")
+                                      : std::vector<float>(static_cast<size_t>(layer.out), 0.0F);
   std::vector<double> rms;
   const float* weight = weights.data();
   for (const float constant : bias) {

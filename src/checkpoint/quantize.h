@@ -13,6 +13,10 @@
 
 namespace blockformer {
 
+// Products of two such values with bytes fit into 16 bits when they are added: 128 * 255 < 2^15.
+// Processors without VNNI add them there, and take another, slower way for other weights.
+inline constexpr int kLargestPairSum = 128;
+
 // A linear layer's weights in int8, symmetric, with a scale for each output and a divisor for each
 // input: weight [o, i] = values [o, i] * scales [o] / input_scales [i]. Inputs are divided by
 // theirs before they are quantised.
@@ -24,8 +28,10 @@ struct Int8Linear {
   std::vector<float> input_scales;  // [in], positive
 };
 
-// Quantises weights [out, in], rounding to nearest even: with input scales s,
-// scales [o] = max_j |W [o, j]| s_j / 127, so that |W [o, j] - result| <= scales [o] / (2 s_j).
+// Quantises weights [out, in], rounding to nearest even: with input scales s and w_j = |W [o, j]|
+// s_j, scales [o] = max(max_j w_j / 127, max_j (w_2j + w_2j+1) / kLargestPairSum), so that |W [o,
+// j] - result| <= scales [o] / (2 s_j), and the absolute values of inputs 2 j and 2 j + 1 add up to
+// kLargestPairSum at most.
 //
 // With `input_rms`, the root mean square of each input, weights and inputs meet half way in the
 // manner of SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4 with alpha 1/2):
@@ -35,8 +41,11 @@ struct Int8Linear {
 //
 // The result is finite whatever `input_rms` holds. Throws Error(kInvalidArgument), opening with
 // `name`, for a weight that is not finite or exceeds 1e25.
+//
+// `column_maxima` are max_o |W [o, j]|, over other layers with the same inputs as well, or empty.
 Int8Linear Quantize(const std::string& name, std::span<const float> weights, int64_t out,
-                    int64_t in, std::span<const double> input_rms = {});
+                    int64_t in, std::span<const double> input_rms = {},
+                    std::vector<double> column_maxima = {});
 
 // The weights [out, in] that the values stand for.
 std::vector<float> Dequantize(const Int8Linear& linear);
@@ -44,12 +53,18 @@ std::vector<float> Dequantize(const Int8Linear& linear);
 // The linear layer that has this weight: the name without ".weight".
 std::string LinearName(const std::string& weight);
 
+// The root mean square of what a norm writes, of gain g and bias b (an RMS norm has none):
+// sqrt(g^2 + b^2), since what it normalises has unit variance, or a mean square of 1.
+std::vector<double> NormOutputRms(std::span<const float> gain, std::span<const float> bias);
+
 // Quantises the linear layers of a model. No data are needed: the root mean square of a layer's
-// inputs follows from the parameters before it. After a layer normalisation with gain g and bias b
-// it is sqrt(g^2 + b^2), since what it normalises has unit variance; after a linear layer
-// sqrt(sum_j (W [o, j] rms_j)^2 + b_o^2), as if its inputs were independent. Attention and GELU are
-// taken to keep it. Layers of T5 and RoBERTa are quantised without it, because the engine packs
-// several of them into one. Copies share nothing; safe to use from several threads if `read` is.
+// inputs follows from the parameters before it. After a norm it is NormOutputRms; after a linear
+// layer sqrt(sum_j (W [o, j] rms_j)^2 + b_o^2), as if its inputs were independent. Attention, GELU
+// and ReLU are taken to keep it; behind SwiGLU it is the product of the gate's and up's, up to a
+// factor, which changes nothing. Layers of a stack that read the same norm (query, key and value;
+// gate and up) get the same input scales, by the largest weights of all of them, because the engine
+// packs them into one. Layers of T5 and RoBERTa are quantised without scales for the same reason.
+// Copies share nothing; safe to use from several threads if `read` is.
 class ModelQuantizer {
  public:
   // The values of a parameter, by its name in ListParameters.
@@ -65,25 +80,31 @@ class ModelQuantizer {
 
  private:
   // What a layer's inputs are.
-  enum class Origin { kUnknown, kNorm, kLinear, kValuesOfHeads };
+  enum class Origin { kUnknown, kNorm, kLinear, kProduct, kValuesOfHeads };
   struct Layer {
     int64_t out = 0;
     int64_t in = 0;
+    bool has_bias = false;
     Origin origin = Origin::kUnknown;
-    std::string before;     // the norm or linear layer that they come from
-    int64_t head_size = 0;  // of kValuesOfHeads
+    std::string before;       // the norm or linear layer that they come from
+    std::string gate;         // of kProduct: the other one
+    HeadLayout heads;         // of kValuesOfHeads: where `before` writes values
+    std::string scaled_with;  // layers with the same inputs and scales have the same; empty: alone
   };
 
-  void AddStack(const TransformerConfig& config, const std::string& prefix);
-  void SetOrigin(const std::string& name, Origin origin, const std::string& before,
-                 int64_t head_size = 0);
+  void AddStack(const StackConfig& config, const StackNames& names);
+  void AddPart(const StackConfig& config, const StackNames& names, int64_t index,
+               const StackPart& part);
+  void SetNorm(const std::string& name, const std::string& norm);
   const Layer& Find(const std::string& name) const;
   std::vector<double> InputRms(const Layer& layer) const;
   std::vector<double> NormRms(const std::string& name) const;
   std::vector<double> OutputRms(const std::string& name) const;
+  std::vector<double> ColumnMaxima(const std::string& name) const;
 
   ReadFloats read_;
   std::map<std::string, Layer> layers_;
+  std::map<std::string, bool> norms_;  // whether each norm of a stack has a bias
 };
 
 }  // namespace blockformer

@@ -1,13 +1,12 @@
 #include "checkpoint/uptrain.h"
 
-#include <string_view>
+#include <functional>
+#include <string>
 
 #include "base/error.h"
 
 namespace blockformer {
 namespace {
-
-constexpr char kVanillaPrefix[] = "gpt_neox";
 
 int64_t BlockLayers(const ModelConfig& vanilla, const UptrainOptions& options) {
   const int64_t layers = vanilla.decoder.num_layers;
@@ -48,48 +47,34 @@ int64_t VanillaLayer(UptrainMethod method, int64_t index, int64_t first) {
 
 class Uptrainer {
  public:
-  Uptrainer(const ModelConfig& block, UptrainMethod method) : block_(block), method_(method) {}
+  Uptrainer(const ModelConfig& block, UptrainMethod method)
+      : block_(block), method_(method), vanilla_(block.token_decoder, "") {}
 
   // The name of the vanilla parameter that a parameter of the block model is a copy of; empty if it
   // is made.
-  std::string Origin(const std::string& name) const {
-    if (name == "embedder.embeddings.weight")
-      return std::string(kVanillaPrefix) + ".embed_in.weight";
-    if (name == "token_decoder.embed_out.weight") return "embed_out.weight";
-    if (const std::string rest = After(name, DecoderPrefix(block_)); !rest.empty()) {
-      return rest.starts_with(kLayers) ? LayerName(rest, 0) : "";
+  std::string Origin(const ParameterSpec& spec) const {
+    const std::string suffix = spec.name.substr(spec.name.rfind('.'));
+    if (spec.part == ModelPart::kEmbedder) {
+      return spec.is_vocabulary_table ? vanilla_.Outer(Role::kTable) + suffix : "";
     }
-    if (const std::string rest = After(name, kTokenDecoderPrefix); !rest.empty()) {
-      return rest.starts_with(kLayers) ? LayerName(rest, block_.decoder.num_layers)
-                                       : std::string(kVanillaPrefix) + rest;
+    if (spec.role == Role::kNone) return "";
+    const bool in_decoder = spec.part == ModelPart::kDecoder;
+    if (spec.layer >= 0) {
+      const int64_t first = in_decoder ? 0 : block_.decoder.num_layers;
+      return vanilla_.Layer(VanillaLayer(method_, spec.layer, first), spec.role) + suffix;
     }
-    return "";
+    return in_decoder ? "" : vanilla_.Outer(spec.role) + suffix;
   }
 
   // The value of a parameter that is no copy.
   std::function<float(int64_t)> Value(const ParameterSpec& spec) const {
-    if (spec.name == "embedder.projection_layer.weight") return MeanProjection();
-    if (spec.name == "token_decoder.expansion_layer.weight") return IdentityExpansion();
-    const bool is_gain = spec.name.ends_with("final_layer_norm.weight");
+    if (spec.name == std::string(kProjectionLayer) + ".weight") return MeanProjection();
+    if (spec.name == std::string(kExpansionLayer) + ".weight") return IdentityExpansion();
+    const bool is_gain = spec.role == Role::kFinalNorm && spec.name.ends_with(".weight");
     return [value = is_gain ? 1.0f : 0.0f](int64_t) { return value; };
   }
 
  private:
-  static constexpr std::string_view kLayers = ".layers.";
-
-  static std::string After(const std::string& name, const std::string& prefix) {
-    return name.starts_with(prefix) ? name.substr(prefix.size()) : "";
-  }
-
-  // `rest` is ".layers.INDEX.FIELD".
-  std::string LayerName(const std::string& rest, int64_t first) const {
-    const std::string digits_on = rest.substr(kLayers.size());
-    const size_t dot = digits_on.find('.');
-    const int64_t index = std::stoll(digits_on.substr(0, dot));
-    return fmt::format("{}{}{}{}", kVanillaPrefix, kLayers, VanillaLayer(method_, index, first),
-                       digits_on.substr(dot));
-  }
-
   // [width, width, block_length]: 1 / block_length where both widths' indices agree.
   std::function<float(int64_t)> MeanProjection() const {
     const int64_t length = block_.block_length;
@@ -111,6 +96,7 @@ class Uptrainer {
 
   const ModelConfig& block_;
   UptrainMethod method_;
+  StackNames vanilla_;
 };
 
 }  // namespace
@@ -125,6 +111,8 @@ ModelConfig UptrainedConfig(const ModelConfig& vanilla, const UptrainOptions& op
   block.embedder.projection = EmbedderProjection::kConv1d;
   block.embedder.hidden_size = vanilla.decoder.hidden_size;
   block.token_decoder = vanilla.decoder;
+  block.decoder.tied_head = false;  // it has none
+  block.bos_token_id = -1;
   block.decoder.num_layers = BlockLayers(vanilla, options);
   block.token_decoder.num_layers = options.method == UptrainMethod::kPartition
                                        ? vanilla.decoder.num_layers - block.decoder.num_layers
@@ -141,7 +129,7 @@ std::vector<WeightSource> UptrainedWeights(const ModelConfig& block, UptrainMeth
     weight.name = spec.name;
     weight.shape = spec.shape;
     weight.in_checksum = spec.is_used;
-    const std::string origin = uptrainer.Origin(spec.name);
+    const std::string origin = uptrainer.Origin(spec);
     if (origin.empty()) {
       weight.type = type;
       weight.value = uptrainer.Value(spec);

@@ -26,13 +26,15 @@ constexpr char kDescription[] =
     "model into a block model to be trained further.";
 
 constexpr char kFooter[] =
-    "Formats: blockformer, a model directory; hf-gpt-neox, a Hugging Face directory of a "
-    "GPTNeoXForCausalLM such as Pythia's; published-block, model.safetensors and the trainer YAML "
-    "of the published Block Transformers.\n\n"
+    "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
+    "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3, or, written only, of a "
+    "block model with the Python code that runs it; published-block, model.safetensors and the "
+    "trainer YAML of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
     "  blockformer convert --dtype int8 models/block-300m models/block-300m-int8\n"
+    "  blockformer convert --to hf models/block-300m export/block-300m\n"
     "  blockformer convert --uptrain partition --block-length 4 models/pythia-70m models/block-70m";
 
 // The sanity check runs in a copy of the weights in F32. A larger one could end the process for
@@ -234,7 +236,8 @@ void AddConvertCommand(CLI::App& app) {
   command->footer(kFooter);
   const Choices<CheckpointFormat> formats = {
       {"blockformer", CheckpointFormat::kBlockformer},
-      {"hf-gpt-neox", CheckpointFormat::kHfGptNeox},
+      {"hf", CheckpointFormat::kHuggingFace},
+      {"hf-gpt-neox", CheckpointFormat::kHuggingFace},  // its name when there was one family
       {"published-block", CheckpointFormat::kPublishedBlock}};
   const Choices<DataType> types = {{"f32", DataType::kF32},
                                    {"bf16", DataType::kBF16},

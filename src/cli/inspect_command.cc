@@ -77,13 +77,21 @@ std::string WithCommas(int64_t value) {
   return text;
 }
 
-void PrintStack(const char* name, const TransformerConfig& stack) {
+// What a family other than GPT-NeoX has of its own.
+std::string FamilyText(const StackConfig& stack) {
+  if (stack.family == StackFamily::kGptNeox) return "";
+  return fmt::format(", {} layers: RMS norm, SwiGLU{}{}", NamesOf(stack.family).model_type,
+                     stack.qk_norm ? ", QK norm" : "", stack.tied_head ? ", tied head" : "");
+}
+
+void PrintStack(const char* name, const StackConfig& stack) {
   fmt::print(
-      "{:<16}{} layers of width {}, {} heads of {}, feed-forward {}, rotary {} of {}, {} "
-      "residual\n",
+      "{:<16}{} layers of width {}, {} heads of {}{}, feed-forward {}, rotary {} of {}, {} "
+      "residual{}\n",
       name, stack.num_layers, stack.hidden_size, stack.num_heads, stack.HeadSize(),
+      stack.KvHeads() == stack.num_heads ? "" : fmt::format(", {} kv heads", stack.KvHeads()),
       stack.intermediate_size, stack.RotarySize(), stack.HeadSize(),
-      stack.parallel_residual ? "parallel" : "sequential");
+      stack.parallel_residual ? "parallel" : "sequential", FamilyText(stack));
 }
 
 void PrintCount(const char* name, int64_t count) {
@@ -153,7 +161,9 @@ void PrintStoredBytes(const BytesByType& stored) {
 
 void PrintText(const std::string& path, const ModelConfig& config, const BytesByType& stored) {
   const bool block = config.kind == ModelKind::kBlock;
-  fmt::print("{}: {}\n", path, block ? "Block Transformer" : "vanilla GPT-NeoX");
+  fmt::print("{}: {}\n", path,
+             block ? "Block Transformer"
+                   : fmt::format("vanilla {}", NamesOf(config.decoder.family).title));
   PrintRow("vocabulary",
            fmt::format("{} entries, context {} tokens", config.vocab_size, config.max_length));
   if (block) {

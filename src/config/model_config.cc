@@ -1,19 +1,18 @@
 #include "config/model_config.h"
 
 #include "base/error.h"
+#include "config/stack_json.h"
 
 namespace blockformer {
 namespace {
 
-constexpr int64_t kMaxWidth = 1 << 17;
-constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxVocabulary = 1 << 24;
-constexpr int64_t kMaxLength = 1 << 24;
 constexpr int64_t kMaxBlockLength = 64;
 constexpr int64_t kMaxPrefixLength = 64;
 constexpr int64_t kMaxClsTokens = 64;
 constexpr int64_t kMaxPositionBuckets = 1024;
 constexpr int64_t kT5BeginTokenId = 1;
+constexpr char kBlockModelType[] = "block_transformer";
 
 // Below 1: a layer that drops everything learns nothing.
 constexpr double kMaxDropout = 0.99;
@@ -40,53 +39,6 @@ const char* NameOf(Enum value, std::initializer_list<std::pair<const char*, Enum
     if (choice == value) return name;
   }
   Fail(ErrorCode::kInternal, "an enumeration has no name for {}", static_cast<int>(value));
-}
-
-// Whether a size that is missing has a default (in recipes) or is an error (in checkpoints).
-enum class Sizes { kRequired, kDefaulted };
-
-int64_t DefaultHeads(int64_t hidden_size) {
-  const int64_t head_size = hidden_size <= 256 ? 32 : hidden_size <= 1536 ? 64 : 128;
-  return std::max<int64_t>(1, hidden_size / head_size);
-}
-
-int64_t ReadHeads(const ObjectReader& reader, int64_t hidden_size, Sizes sizes) {
-  constexpr char kKey[] = "num_attention_heads";
-  return sizes == Sizes::kDefaulted ? reader.Int(kKey, 1, kMaxWidth, DefaultHeads(hidden_size))
-                                    : reader.Int(kKey, 1, kMaxWidth);
-}
-
-int64_t ReadIntermediateSize(const ObjectReader& reader, int64_t hidden_size, Sizes sizes) {
-  constexpr char kKey[] = "intermediate_size";
-  return sizes == Sizes::kDefaulted ? reader.Int(kKey, 1, 4 * kMaxWidth, 4 * hidden_size)
-                                    : reader.Int(kKey, 1, 4 * kMaxWidth);
-}
-
-TransformerConfig ReadTransformer(const ObjectReader& reader, Sizes sizes) {
-  TransformerConfig config;
-  config.hidden_size = reader.Int("hidden_size", 1, kMaxWidth);
-  config.num_layers = reader.Int("num_hidden_layers", 1, kMaxLayers);
-  config.num_heads = ReadHeads(reader, config.hidden_size, sizes);
-  config.intermediate_size = ReadIntermediateSize(reader, config.hidden_size, sizes);
-  config.rotary_pct = reader.Number("rotary_pct", 0, 1, config.rotary_pct);
-  // transformers renamed the field; both are in use.
-  config.rotary_base = reader.Has("rope_theta")
-                           ? reader.Number("rope_theta", 1, 1e12)
-                           : reader.Number("rotary_emb_base", 1, 1e12, config.rotary_base);
-  config.parallel_residual = reader.Bool("use_parallel_residual", config.parallel_residual);
-  config.layer_norm_eps = reader.Number("layer_norm_eps", 1e-12, 1, config.layer_norm_eps);
-  return config;
-}
-
-OrderedJson WriteTransformer(const TransformerConfig& config) {
-  return {{"hidden_size", config.hidden_size},
-          {"num_hidden_layers", config.num_layers},
-          {"num_attention_heads", config.num_heads},
-          {"intermediate_size", config.intermediate_size},
-          {"rotary_pct", config.rotary_pct},
-          {"rotary_emb_base", config.rotary_base},
-          {"use_parallel_residual", config.parallel_residual},
-          {"layer_norm_eps", config.layer_norm_eps}};
 }
 
 OrderedJson WriteEmbedder(const EmbedderConfig& config) {
@@ -133,7 +85,7 @@ OrderedJson WriteTokenDecoder(const ModelConfig& config) {
   json["expansion"] = NameOf(config.expansion, kExpansions);
   json.update(config.token_decoder_type == TokenDecoderType::kCrossAttention
                   ? WriteT5(config.t5)
-                  : WriteTransformer(config.token_decoder));
+                  : WriteStack(config.token_decoder));
   return json;
 }
 
@@ -152,6 +104,12 @@ void ReadCommon(const ObjectReader& reader, ModelConfig* config) {
   config->vocab_size = reader.Int("vocab_size", 1, kMaxVocabulary);
   ReadEosTokenIds(reader, config);
   config->pad_token_id = reader.Int("pad_token_id", 0, kMaxVocabulary, 0);
+}
+
+// GPT-NeoX has none of its own.
+void ReadBosTokenId(const ObjectReader& reader, ModelConfig* config) {
+  constexpr char kKey[] = "bos_token_id";
+  if (reader.Has(kKey)) config->bos_token_id = reader.Int(kKey, 0, kMaxVocabulary);
 }
 
 void ReadPadding(const ObjectReader& reader, PaddingConfig* padding) {
@@ -240,9 +198,16 @@ void ReadTokenDecoder(const ObjectReader& reader, Sizes sizes, ModelConfig* conf
   if (cross_attention) {
     config->t5 = ReadT5(reader, sizes);
   } else {
-    config->token_decoder = ReadTransformer(reader, sizes);
+    config->token_decoder = ReadStack(reader, sizes);
   }
   reader.RejectUnknown();
+}
+
+void ReadTiedHead(const ObjectReader& reader, StackConfig* stack) {
+  stack->tied_head = reader.Bool("tie_word_embeddings", false);
+  if (stack->tied_head && stack->family == StackFamily::kGptNeox) {
+    reader.FailField("tie_word_embeddings", "true is not supported; false is");
+  }
 }
 
 ModelConfig ReadBlock(const ObjectReader& reader, Sizes sizes) {
@@ -252,22 +217,16 @@ ModelConfig ReadBlock(const ObjectReader& reader, Sizes sizes) {
   config.max_length = reader.Int("max_length", 1, kMaxLength, config.max_length);
   config.block_length = reader.Int("block_length", 1, kMaxBlockLength);
   const ObjectReader block_decoder = reader.Object("block_decoder");
-  config.decoder = ReadTransformer(block_decoder, sizes);
+  config.decoder = ReadStack(block_decoder, sizes);
   block_decoder.RejectUnknown();
 
   config.embedder = ReadEmbedder(reader.Object("embedder"), config, sizes);
   ReadTokenDecoder(reader.Object("token_decoder"), sizes, &config);
+  if (config.token_decoder_type != TokenDecoderType::kCrossAttention) {
+    ReadTiedHead(reader, &config.token_decoder);
+  }
   ReadPadding(reader, &config.padding);
   return config;
-}
-
-void ValidateTransformer(const TransformerConfig& config, const std::string& where) {
-  Require(config.hidden_size % config.num_heads == 0, ErrorCode::kInvalidArgument,
-          "{}: hidden_size {} is not a multiple of num_attention_heads {}", where,
-          config.hidden_size, config.num_heads);
-  Require(config.RotarySize() % 2 == 0, ErrorCode::kInvalidArgument,
-          "{}: rotary_pct {} of a head of {} dimensions rotates {}, which must be an even number",
-          where, config.rotary_pct, config.HeadSize(), config.RotarySize());
 }
 
 void ValidateLookup(const ModelConfig& config, const std::string& source) {
@@ -320,7 +279,7 @@ void ValidateBlock(const ModelConfig& config, const std::string& source) {
   if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
     ValidateT5(config, source);
   } else {
-    ValidateTransformer(config.token_decoder, source + ": token_decoder");
+    ValidateStack(config.token_decoder, source + ": token_decoder");
   }
   Require(config.begin_token_id < config.vocab_size, ErrorCode::kInvalidArgument,
           "{}: token_decoder.bos_token_id {} is not below vocab_size {}", source,
@@ -333,6 +292,21 @@ void ValidateBlock(const ModelConfig& config, const std::string& source) {
   }
 }
 
+// `json` is complete.
+ModelConfig ReadHfModel(const Json& json, StackFamily family, const std::string& source) {
+  const ObjectReader reader(json, source);
+  ModelConfig config;
+  config.kind = ModelKind::kVanilla;
+  ReadCommon(reader, &config);
+  config.max_length = reader.Int("max_position_embeddings", 1, kMaxLength, config.max_length);
+  config.decoder = ReadHfStack(reader, family, config.max_length);
+  ReadTiedHead(reader, &config.decoder);
+  if (family == StackFamily::kGptNeox) return config;
+  ReadBosTokenId(reader, &config);
+  RejectUnknownHfFields(reader, json);
+  return config;
+}
+
 }  // namespace
 
 const char* KindName(const ModelConfig& config) {
@@ -341,9 +315,9 @@ const char* KindName(const ModelConfig& config) {
 
 void ValidateModelConfig(const ModelConfig& config, const std::string& source) {
   const bool block = config.kind == ModelKind::kBlock;
-  ValidateTransformer(config.decoder, block ? source + ": block_decoder" : source);
+  ValidateStack(config.decoder, block ? source + ": block_decoder" : source);
   std::vector<int64_t> ids = config.other_eos_token_ids;
-  ids.insert(ids.end(), {config.eos_token_id, config.pad_token_id});
+  ids.insert(ids.end(), {config.eos_token_id, config.pad_token_id, config.bos_token_id});
   for (const int64_t id : ids) {
     Require(id < config.vocab_size, ErrorCode::kInvalidArgument,
             "{}: the end-of-text or padding id {} is not below vocab_size {}", source, id,
@@ -354,31 +328,12 @@ void ValidateModelConfig(const ModelConfig& config, const std::string& source) {
 
 ModelConfig ModelConfigFromJson(const Json& json, const std::string& source) {
   const ObjectReader reader(json, source);
-  const ModelKind kind = reader.Choice<ModelKind>(
-      "model_type", {{"gpt_neox", ModelKind::kVanilla}, {"block_transformer", ModelKind::kBlock}});
   ModelConfig config;
-  if (kind == ModelKind::kBlock) {
+  if (const std::string type = reader.String("model_type"); type == kBlockModelType) {
     config = ReadBlock(reader, Sizes::kRequired);
   } else {
-    config.kind = kind;
-    ReadCommon(reader, &config);
-    config.max_length = reader.Int("max_position_embeddings", 1, kMaxLength, config.max_length);
-    config.decoder = ReadTransformer(reader, Sizes::kRequired);
-    for (const char* key : {"rope_scaling", "rope_parameters", "partial_rotary_factor"}) {
-      if (reader.Has(key)) {
-        reader.FailField(key, "is not supported; rotary_pct and rotary_emb_base are");
-      }
-    }
-    const std::string activation = reader.String("hidden_act", "gelu");
-    if (activation != "gelu") {
-      reader.FailField("hidden_act", fmt::format("\"{}\" is not supported; gelu is", activation));
-    }
-    if (reader.Bool("tie_word_embeddings", false)) {
-      reader.FailField("tie_word_embeddings", "true is not supported; false is");
-    }
-    if (!reader.Bool("attention_bias", true)) {
-      reader.FailField("attention_bias", "false is not supported; true is");
-    }
+    const StackFamily family = FamilyOf(reader, "model_type", {kBlockModelType});
+    config = ReadHfModel(WithClassDefaults(json, family), family, source);
   }
   ValidateModelConfig(config, source);
   return config;
@@ -395,8 +350,10 @@ ModelConfig ModelConfigFromRecipe(const ObjectReader& model) {
     ReadCommon(model, &config);
     config.max_length = model.Int("max_length", 1, kMaxLength, config.max_length);
     const ObjectReader decoder = model.Object("decoder");
-    config.decoder = ReadTransformer(decoder, Sizes::kDefaulted);
+    config.decoder = ReadStack(decoder, Sizes::kDefaulted);
     decoder.RejectUnknown();
+    ReadTiedHead(model, &config.decoder);
+    if (config.decoder.family != StackFamily::kGptNeox) ReadBosTokenId(model, &config);
   }
   model.RejectUnknown();
   ValidateModelConfig(config, model.source() + ": model");
@@ -412,43 +369,41 @@ OrderedJson EosTokenIdsToJson(const ModelConfig& config) {
 
 OrderedJson ModelConfigToJson(const ModelConfig& config) {
   if (config.kind == ModelKind::kVanilla) {
-    OrderedJson json = {{"architectures", {"GPTNeoXForCausalLM"}},
-                        {"model_type", "gpt_neox"},
-                        {"vocab_size", config.vocab_size},
-                        {"max_position_embeddings", config.max_length}};
-    json.update(WriteTransformer(config.decoder));
-    json.update(OrderedJson{{"hidden_act", "gelu"},
-                            {"attention_bias", true},
-                            {"tie_word_embeddings", false},
-                            {"initializer_range", 0.02},
-                            {"bos_token_id", config.eos_token_id},
+    OrderedJson json = WriteHfStack(config.decoder, config.vocab_size, config.max_length);
+    json.update(OrderedJson{{"bos_token_id", config.BosTokenId()},
                             {"eos_token_id", EosTokenIdsToJson(config)},
                             {"pad_token_id", config.pad_token_id},
                             {"torch_dtype", "float32"},
                             {"blockformer", {{"padding", WritePadding({false, false})}}}});
     return json;
   }
-  return {{"architectures", {"BlockTransformer"}},
-          {"model_type", "block_transformer"},
-          {"vocab_size", config.vocab_size},
-          {"max_length", config.max_length},
-          {"block_length", config.block_length},
-          {"eos_token_id", EosTokenIdsToJson(config)},
-          {"pad_token_id", config.pad_token_id},
-          {"embedder", WriteEmbedder(config.embedder)},
-          {"block_decoder", WriteTransformer(config.decoder)},
-          {"token_decoder", WriteTokenDecoder(config)},
-          {"padding", WritePadding(config.padding)}};
+  OrderedJson json = {
+      {"architectures", {"BlockTransformer"}}, {"model_type", kBlockModelType},
+      {"vocab_size", config.vocab_size},       {"max_length", config.max_length},
+      {"block_length", config.block_length},   {"eos_token_id", EosTokenIdsToJson(config)},
+      {"pad_token_id", config.pad_token_id}};
+  // Not of GPT-NeoX, whose heads are never tied.
+  const bool may_tie = config.token_decoder_type != TokenDecoderType::kCrossAttention &&
+                       config.token_decoder.family != StackFamily::kGptNeox;
+  if (may_tie) json["tie_word_embeddings"] = config.HasTiedHead();
+  json.update(OrderedJson{{"embedder", WriteEmbedder(config.embedder)},
+                          {"block_decoder", WriteStack(config.decoder)},
+                          {"token_decoder", WriteTokenDecoder(config)},
+                          {"padding", WritePadding(config.padding)}});
+  return json;
 }
 
 OrderedJson ModelConfigToRecipe(const ModelConfig& config) {
   if (config.kind == ModelKind::kVanilla) {
-    return {{"type", "vanilla"},
-            {"vocab_size", config.vocab_size},
-            {"max_length", config.max_length},
-            {"eos_token_id", EosTokenIdsToJson(config)},
-            {"pad_token_id", config.pad_token_id},
-            {"decoder", WriteTransformer(config.decoder)}};
+    OrderedJson model = {{"type", "vanilla"},
+                         {"vocab_size", config.vocab_size},
+                         {"max_length", config.max_length},
+                         {"eos_token_id", EosTokenIdsToJson(config)},
+                         {"pad_token_id", config.pad_token_id}};
+    if (config.decoder.tied_head) model["tie_word_embeddings"] = true;
+    if (config.bos_token_id >= 0) model["bos_token_id"] = config.bos_token_id;
+    model["decoder"] = WriteStack(config.decoder);
+    return model;
   }
   OrderedJson model = {{"type", "block"}};
   model.update(ModelConfigToJson(config));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/json.h"
+#include "config/stack.h"
 
 namespace blockformer {
 
@@ -29,8 +30,8 @@ enum class EmbedderProjection {
 
 // How the token decoder is told the context embedding, which is expanded to several vectors.
 enum class TokenDecoderType {
-  kPrefix,          // GPT-NeoX; the vectors stand before the tokens
-  kSummation,       // GPT-NeoX; L vectors are added to those of a begin token and the tokens
+  kPrefix,          // a stack; the vectors stand before the tokens
+  kSummation,       // a stack; L vectors are added to those of a begin token and the tokens
   kCrossAttention,  // T5 decoder; the tokens attend to L vectors
 };
 
@@ -38,24 +39,6 @@ enum class TokenDecoderType {
 enum class Expansion {
   kLayer,   // a linear layer that makes all of them ("expansion_layer")
   kRepeat,  // copies of the context embedding
-};
-
-// A stack of GPT-NeoX layers.
-struct TransformerConfig {
-  int64_t hidden_size = 0;
-  int64_t num_layers = 0;
-  int64_t num_heads = 0;
-  int64_t intermediate_size = 0;  // width of the feed-forward layer
-  double rotary_pct = 0.25;       // share of a head's dimensions that is rotated
-  double rotary_base = 10000;
-  bool parallel_residual = true;
-  double layer_norm_eps = 1e-5;
-
-  int64_t HeadSize() const { return hidden_size / num_heads; }
-  int64_t RotarySize() const {
-    return static_cast<int64_t>(static_cast<double>(HeadSize()) * rotary_pct);
-  }
-  bool operator==(const TransformerConfig&) const = default;
 };
 
 // The RoBERTa encoder of an embedder (Liu et al., 2019): bidirectional, post-norm.
@@ -113,16 +96,17 @@ struct ModelConfig {
   int64_t eos_token_id = 0;
   std::vector<int64_t> other_eos_token_ids;  // more ids at which generation stops
   int64_t pad_token_id = 0;
+  int64_t bos_token_id = -1;  // of a vanilla model; -1: it has none, and files name eos_token_id
 
   // The vanilla decoder, or the block decoder.
-  TransformerConfig decoder;
+  StackConfig decoder;
 
   // Block models only.
   int64_t block_length = 1;  // tokens a block, L
   EmbedderConfig embedder;
   TokenDecoderType token_decoder_type = TokenDecoderType::kPrefix;
-  TransformerConfig token_decoder;  // of kPrefix and kSummation
-  T5Config t5;                      // of kCrossAttention
+  StackConfig token_decoder;  // of kPrefix and kSummation
+  T5Config t5;                // of kCrossAttention
   // Vectors that a context embedding is expanded to ("expansion_ratio"): the prefix, or one a
   // token, so block_length, with the other token decoders.
   int64_t prefix_length = 1;
@@ -144,6 +128,13 @@ struct ModelConfig {
     return id == eos_token_id || std::find(other_eos_token_ids.begin(), other_eos_token_ids.end(),
                                            id) != other_eos_token_ids.end();
   }
+  // Whether the output head is the table of embeddings.
+  bool HasTiedHead() const {
+    return kind == ModelKind::kVanilla
+               ? decoder.tied_head
+               : token_decoder_type != TokenDecoderType::kCrossAttention && token_decoder.tied_head;
+  }
+  int64_t BosTokenId() const { return bos_token_id >= 0 ? bos_token_id : eos_token_id; }
   // The id that fills up the first block of a prompt.
   int64_t PromptPadId() const {
     return kind == ModelKind::kBlock && embedder.type != EmbedderType::kLookup
@@ -161,8 +152,10 @@ const char* KindName(const ModelConfig& config);
 // size is out of range.
 void ValidateModelConfig(const ModelConfig& config, const std::string& source);
 
-// config.json: for a vanilla model a Hugging Face GPTNeoXConfig, for a block model our own form
-// (docs/model-directory.md); what a reader does not know is ignored there. The result is valid.
+// config.json: for a vanilla model the Hugging Face configuration of its family, for a block model
+// our own form (docs/model-directory.md). Fields that neither reads are ignored, but those of a
+// vanilla model of another family than GPT-NeoX are obeyed, known not to matter, or refused. The
+// result is valid.
 ModelConfig ModelConfigFromJson(const Json& json, const std::string& source);
 // An id, or a list if several end a text.
 OrderedJson EosTokenIdsToJson(const ModelConfig& config);

@@ -8,6 +8,8 @@ namespace blockformer {
 namespace {
 
 constexpr double kInitStddev = 0.02;
+constexpr char kWeight[] = ".weight";
+constexpr char kBias[] = ".bias";
 
 class ParameterList {
  public:
@@ -32,46 +34,59 @@ class ParameterList {
     return spec;
   }
 
-  // An output head: a linear layer that is a vocabulary table as well.
-  void AddHead(const std::string& name, int64_t vocab_size, int64_t width) {
-    AddTable(name + ".weight", vocab_size, width).may_be_int8 = true;
-  }
-
   void AddLinear(const std::string& name, int64_t out, int64_t in) {
-    Add(name + ".weight", {out, in}, kInitStddev).may_be_int8 = true;
-    Add(name + ".bias", {out}, 0);
+    Add(name + kWeight, {out, in}, kInitStddev).may_be_int8 = true;
+    Add(name + kBias, {out}, 0);
   }
 
   void AddNorm(const std::string& name, int64_t width) {
-    Add(name + ".weight", {width}, 0, 1);
-    Add(name + ".bias", {width}, 0);
+    Add(name + kWeight, {width}, 0, 1);
+    Add(name + kBias, {width}, 0);
   }
 
   // A weight alone, as T5 has them.
   void AddMatrix(const std::string& name, int64_t out, int64_t in, double variance_divisor) {
-    Add(name + ".weight", {out, in}, 1 / std::sqrt(variance_divisor)).may_be_int8 = true;
+    Add(name + kWeight, {out, in}, 1 / std::sqrt(variance_divisor)).may_be_int8 = true;
   }
 
   void AddConv1d(const std::string& name, int64_t out, int64_t in, int64_t kernel,
                  bool may_be_int8) {
-    Add(name + ".weight", {out, in, kernel}, 1.0 / std::sqrt(static_cast<double>(in * kernel)))
+    Add(name + kWeight, {out, in, kernel}, 1.0 / std::sqrt(static_cast<double>(in * kernel)))
         .may_be_int8 = may_be_int8;
-    Add(name + ".bias", {out}, 0);
+    Add(name + kBias, {out}, 0);
   }
 
-  void AddLayers(const std::string& prefix, const TransformerConfig& config) {
-    const int64_t width = config.hidden_size;
+  // `names` are those of the stack `config`.
+  void AddStack(const StackConfig& config, const StackNames& names) {
     for (int64_t i = 0; i < config.num_layers; ++i) {
-      const std::string layer = fmt::format("{}.layers.{}.", prefix, i);
-      AddNorm(layer + "input_layernorm", width);
-      AddNorm(layer + "post_attention_layernorm", width);
-      AddLinear(layer + "attention.query_key_value", 3 * width, width);
-      AddLinear(layer + "attention.dense", width, width);
-      AddLinear(layer + "mlp.dense_h_to_4h", config.intermediate_size, width);
-      AddLinear(layer + "mlp.dense_4h_to_h", width, config.intermediate_size);
+      for (const StackPart& part : LayerParts(config)) AddPart(part, names.Layer(i, part.role), i);
     }
-    AddNorm(prefix + ".final_layer_norm", width);
+    AddPart(FinalNormPart(config), names.Outer(Role::kFinalNorm), -1);
   }
+
+  ParameterSpec& AddStackTable(const StackNames& names, int64_t vocab_size, int64_t width) {
+    ParameterSpec& spec = AddTable(names.Outer(Role::kTable) + kWeight, vocab_size, width);
+    spec.role = Role::kTable;
+    return spec;
+  }
+
+  // An output head: a linear layer that is a vocabulary table as well. A tied one is the table
+  // `tied`, an index in the list.
+  void AddHead(const StackConfig& config, const StackNames& names, int64_t vocab_size,
+               size_t tied) {
+    const std::string name = names.Outer(Role::kHead) + kWeight;
+    if (config.tied_head) {
+      specs_[tied].is_output_head = true;
+      specs_[tied].aliases = {name};
+      return;
+    }
+    ParameterSpec& spec = AddTable(name, vocab_size, config.hidden_size);
+    spec.role = Role::kHead;
+    spec.may_be_int8 = true;
+    spec.is_output_head = true;
+  }
+
+  size_t size() const { return specs_.size(); }
 
   void AddRoberta(const ModelConfig& config) {
     const EncoderConfig& encoder = config.embedder.encoder;
@@ -101,8 +116,9 @@ class ParameterList {
     const int64_t width = config.hidden_size;
     const int64_t inner = config.AttentionWidth();
     const auto width_divisor = static_cast<double>(width);
-    AddTable(kT5Table, vocab_size, width, 1).aliases = {"token_decoder.decoder.embed_tokens.weight",
-                                                        "token_decoder.lm_head.weight"};
+    ParameterSpec& table = AddTable(kT5Table, vocab_size, width, 1);
+    table.is_output_head = true;
+    table.aliases = {"token_decoder.decoder.embed_tokens.weight", "token_decoder.lm_head.weight"};
     for (int64_t i = 0; i < config.num_layers; ++i) {
       const std::string block = fmt::format("{}.block.{}.layer.", kT5Prefix, i);
       for (const char* attention : {"0.SelfAttention.", "1.EncDecAttention."}) {
@@ -126,6 +142,21 @@ class ParameterList {
     Add(std::string(kT5Prefix) + ".final_layer_norm.weight", {width}, 0, 1);
   }
 
+  void AddPart(const StackPart& part, const std::string& name, int64_t layer) {
+    const auto mark = [&](ParameterSpec& spec) {
+      spec.role = part.role;
+      spec.layer = layer;
+    };
+    if (part.is_norm) {
+      mark(Add(name + kWeight, {part.out}, 0, 1));
+    } else {
+      ParameterSpec& weight = Add(name + kWeight, {part.out, part.in}, kInitStddev);
+      weight.may_be_int8 = true;
+      mark(weight);
+    }
+    if (part.has_bias) mark(Add(name + kBias, {part.out}, 0));
+  }
+
   std::vector<ParameterSpec> Take() { return std::move(specs_); }
 
  private:
@@ -133,19 +164,22 @@ class ParameterList {
   std::vector<ParameterSpec> specs_;
 };
 
-double LayerWeights(const TransformerConfig& config) {
-  const double width = static_cast<double>(config.hidden_size);
-  return 4 * width * width + 2 * width * static_cast<double>(config.intermediate_size);
+double LayerWeights(const StackConfig& config) {
+  double weights = 0;
+  for (const StackPart& part : LayerParts(config)) {
+    weights += static_cast<double>(part.out) * static_cast<double>(part.in);  // norms have no `in`
+  }
+  return weights;
 }
 
 // Multiply-adds of one position that attends to `keys` positions.
-double PositionMultiplyAdds(const TransformerConfig& config, double keys) {
-  const double attention = 2 * static_cast<double>(config.hidden_size) * keys;
+double PositionMultiplyAdds(const StackConfig& config, double keys) {
+  const double attention = 2 * static_cast<double>(config.AttentionWidth()) * keys;
   return static_cast<double>(config.num_layers) * (LayerWeights(config) + attention);
 }
 
 // Multiply-adds for `positions` positions that attend causally among themselves.
-double StackMultiplyAdds(const TransformerConfig& config, double positions) {
+double StackMultiplyAdds(const StackConfig& config, double positions) {
   return positions * PositionMultiplyAdds(config, (positions + 1) / 2);
 }
 
@@ -214,45 +248,60 @@ int64_t ParameterSpec::NumElements() const {
   return count;
 }
 
-std::string DecoderPrefix(const ModelConfig& config) {
-  return config.kind == ModelKind::kVanilla ? "gpt_neox" : "block_decoder.gpt_neox";
+StackNames DecoderNames(const ModelConfig& config) {
+  return {config.decoder, config.kind == ModelKind::kVanilla ? "" : "block_decoder."};
+}
+
+StackNames TokenDecoderNames(const ModelConfig& config) {
+  return {config.token_decoder, "token_decoder."};
+}
+
+bool HasTokenDecoderStack(const ModelConfig& config) {
+  return config.kind == ModelKind::kBlock &&
+         config.token_decoder_type != TokenDecoderType::kCrossAttention;
 }
 
 std::vector<ParameterSpec> ListParameters(const ModelConfig& config) {
   ParameterList list;
   const int64_t width = config.decoder.hidden_size;
+  const StackNames decoder = DecoderNames(config);
   if (config.kind == ModelKind::kVanilla) {
-    list.AddTable("gpt_neox.embed_in.weight", config.vocab_size, width);
-    list.AddLayers("gpt_neox", config.decoder);
-    list.AddHead("embed_out", config.vocab_size, width);
+    list.AddStackTable(decoder, config.vocab_size, width);
+    list.AddStack(config.decoder, decoder);
+    list.AddHead(config.decoder, decoder, config.vocab_size, 0);
     return list.Take();
   }
   list.SetPart(ModelPart::kEmbedder);
   if (config.embedder.type == EmbedderType::kLookup) {
-    list.AddTable("embedder.embeddings.weight", config.vocab_size, config.embedder.hidden_size);
+    list.AddTable(std::string(kLookupTable) + kWeight, config.vocab_size,
+                  config.embedder.hidden_size);
   } else {
     list.AddRoberta(config);
   }
   if (config.embedder.projection == EmbedderProjection::kConv1d) {
-    list.AddConv1d("embedder.projection_layer", width, config.embedder.hidden_size,
-                   config.NumPooled(), /*may_be_int8=*/false);
+    list.AddConv1d(kProjectionLayer, width, config.embedder.hidden_size, config.NumPooled(),
+                   /*may_be_int8=*/false);
   }
   list.SetPart(ModelPart::kDecoder);
-  list.AddTable("block_decoder.gpt_neox.embed_in.weight", config.vocab_size, width).is_used = false;
-  list.AddLayers("block_decoder.gpt_neox", config.decoder);
+  if (HasUnusedTable(config.decoder.family)) {
+    list.AddStackTable(decoder, config.vocab_size, width).is_used = false;
+  }
+  list.AddStack(config.decoder, decoder);
   list.SetPart(ModelPart::kTokenDecoder);
   const int64_t token_width = config.TokenDecoderWidth();
   if (config.expansion == Expansion::kLayer) {
-    list.AddConv1d("token_decoder.expansion_layer", token_width * config.prefix_length, width, 1,
+    list.AddConv1d(kExpansionLayer, token_width * config.prefix_length, width, 1,
                    /*may_be_int8=*/true);
   }
-  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
+  if (!HasTokenDecoderStack(config)) {
     list.AddT5(config.t5, config.vocab_size);
     return list.Take();
   }
-  list.AddTable("token_decoder.gpt_neox.embed_in.weight", config.vocab_size, token_width);
-  list.AddLayers(kTokenDecoderPrefix, config.token_decoder);
-  list.AddHead("token_decoder.embed_out", config.vocab_size, token_width);
+  const StackNames token_decoder = TokenDecoderNames(config);
+  const size_t table = list.size();
+  list.AddStackTable(token_decoder, config.vocab_size, token_width);
+  list.AddStack(config.token_decoder, token_decoder);
+  list.AddHead(config.token_decoder, token_decoder, config.vocab_size, table);
   return list.Take();
 }
 
@@ -302,10 +351,11 @@ double DecodeMultiplyAddsPerToken(const ModelConfig& config, int64_t context) {
 }
 
 double KvBytesPerToken(const ModelConfig& config, NumberType type) {
-  const TransformerConfig& decoder = config.decoder;
-  double per_vector = static_cast<double>(decoder.hidden_size * NumberBytes(type));
+  const StackConfig& decoder = config.decoder;
+  double per_vector =
+      static_cast<double>(decoder.KvHeads() * decoder.HeadSize() * NumberBytes(type));
   if (type == NumberType::kInt8) {
-    per_vector += static_cast<double>(decoder.num_heads * NumberBytes(NumberType::kF32));
+    per_vector += static_cast<double>(decoder.KvHeads() * NumberBytes(NumberType::kF32));
   }
   const double per_unit = 2 * static_cast<double>(decoder.num_layers) * per_vector;
   return config.kind == ModelKind::kVanilla ? per_unit

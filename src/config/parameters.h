@@ -12,13 +12,17 @@ namespace blockformer {
 
 enum class ModelPart { kEmbedder, kDecoder, kTokenDecoder };
 
-// One tensor of a checkpoint. This list is the single place that knows the names and shapes; the
-// loaders, the trainer's modules, `inspect` and random weights follow it.
+// One tensor of a checkpoint. This list follows the table of stacks (config/stack.h) and is the
+// single place that knows the names and shapes of the rest; the loaders, the trainer's modules,
+// `inspect` and random weights follow it.
 struct ParameterSpec {
-  std::string name;            // as in the published implementation and in Hugging Face's GPT-NeoX
+  std::string name;            // as in the published implementation and in Hugging Face's classes
   std::vector<int64_t> shape;  // a linear layer is [out, in], a Conv1d [out, in, kernel]
   ModelPart part = ModelPart::kDecoder;
+  Role role = Role::kNone;           // in its part's stack
+  int64_t layer = -1;                // of that stack; -1: it belongs to none
   bool is_vocabulary_table = false;  // a table with one row a token: left out of "non-embedding"
+  bool is_output_head = false;       // all of it is read for every token; a tied table is both
   bool is_used = true;               // false: stands in published checkpoints, but nothing reads it
   // Weights of a linear layer, which are int8 in a directory of int8 weights. Tables, T5's output
   // head among them, and the embedder's Conv1d never are.
@@ -35,9 +39,14 @@ struct ParameterSpec {
 
 std::vector<ParameterSpec> ListParameters(const ModelConfig& config);
 
-// Names of the parts' tensors: "gpt_neox", "block_decoder.gpt_neox" or "token_decoder.gpt_neox".
-std::string DecoderPrefix(const ModelConfig& config);
-inline constexpr char kTokenDecoderPrefix[] = "token_decoder.gpt_neox";
+// Names of the tensors of the vanilla or block decoder, and of the token decoder's stack.
+StackNames DecoderNames(const ModelConfig& config);
+StackNames TokenDecoderNames(const ModelConfig& config);
+
+// Of tensors that belong to no stack, without ".weight" and ".bias".
+inline constexpr char kLookupTable[] = "embedder.embeddings";
+inline constexpr char kProjectionLayer[] = "embedder.projection_layer";
+inline constexpr char kExpansionLayer[] = "token_decoder.expansion_layer";
 inline constexpr char kT5Prefix[] = "token_decoder.decoder";
 inline constexpr char kT5Table[] = "token_decoder.shared.weight";  // embeddings and output head
 
@@ -53,6 +62,9 @@ struct ParameterCounts {
 };
 
 ParameterCounts CountParameters(const ModelConfig& config);
+
+// Whether a block model's token decoder is a stack, and no T5 decoder.
+bool HasTokenDecoderStack(const ModelConfig& config);
 
 // Multiply-adds of one forward pass for one token, averaged over a context of `context` tokens
 // (teacher forced, as in training; the last block's output, which predicts nothing, is not counted

@@ -17,22 +17,28 @@ PackedLinear PackT5Head(const ModelConfig& config, const ReadWeights& read) {
   std::vector<float> table = read(kT5Table);
   const float scale = 1 / std::sqrt(static_cast<float>(width));
   for (float& value : table) value *= scale;
-  if (read.type == NumberType::kInt8) {
-    return PackInt8(Quantize(kT5Table, table, config.vocab_size, width, {}), {});
+  return PackTiedHead(read, kT5Table, table, width, {});
+}
+
+PackedLinear PackStackHead(const StackConfig& config, const StackNames& names, int64_t vocab_size,
+                           const ReadWeights& read) {
+  if (!config.tied_head) {
+    return PackLinear(read, names.Outer(Role::kHead), vocab_size, config.hidden_size,
+                      Bias::kAbsent);
   }
-  return PackedLinear(table.data(), nullptr, config.vocab_size, width, read.type);
+  const std::string table = names.Outer(Role::kTable) + ".weight";
+  const NormWeights norm =
+      ReadNorm(read, names.Outer(Role::kFinalNorm), FinalNormPart(config).has_bias);
+  return PackTiedHead(read, table, read(table), config.hidden_size,
+                      NormOutputRms(norm.gain, norm.bias));
 }
 
 PackedLinear PackHead(const ModelConfig& config, const ReadWeights& read) {
   if (config.kind == ModelKind::kVanilla) {
-    return PackLinear(read, "embed_out", config.vocab_size, config.decoder.hidden_size,
-                      Bias::kAbsent);
+    return PackStackHead(config.decoder, DecoderNames(config), config.vocab_size, read);
   }
-  if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
-    return PackT5Head(config, read);
-  }
-  return PackLinear(read, "token_decoder.embed_out", config.vocab_size, config.TokenDecoderWidth(),
-                    Bias::kAbsent);
+  if (!HasTokenDecoderStack(config)) return PackT5Head(config, read);
+  return PackStackHead(config.token_decoder, TokenDecoderNames(config), config.vocab_size, read);
 }
 
 }  // namespace
@@ -41,14 +47,14 @@ CpuModel::CpuModel(const ModelConfig& config, const ReadWeights& read)
     : Model(config),
       weight_type_(read.type),
       embedder_(config, read),
-      decoder_(config.decoder, DecoderPrefix(config), read),
+      decoder_(config.decoder, DecoderNames(config), read),
       head_(PackHead(config, read)) {
   if (is_block()) token_decoder_.emplace(config, read);
 }
 
 int64_t CpuModel::BytesPerPage(NumberType kv_type, int64_t page_size) const {
-  const TransformerConfig& decoder = config().decoder;
-  return KvCache::BytesPerPage({decoder.num_layers, decoder.num_heads, decoder.HeadSize(), kv_type},
+  const StackConfig& decoder = config().decoder;
+  return KvCache::BytesPerPage({decoder.num_layers, decoder.KvHeads(), decoder.HeadSize(), kv_type},
                                page_size);
 }
 

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "cpu/embedder.h"
-#include "cpu/neox_stack.h"
 #include "cpu/output_head.h"
 #include "cpu/token_decoder.h"
+#include "cpu/transformer_stack.h"
 #include "runner/model.h"
 
 namespace blockformer {
@@ -25,7 +25,7 @@ class CpuModel : public Model {
   std::unique_ptr<Runner> MakeRunner(const RunnerOptions& options) const override;
 
   const Embedder& embedder() const { return embedder_; }
-  const NeoxStack& decoder() const { return decoder_; }
+  const TransformerStack& decoder() const { return decoder_; }
   // Of a block model.
   const TokenDecoder& token_decoder() const { return *token_decoder_; }
   // Reads what the token decoder writes, or in a vanilla model the normalised hidden state.
@@ -34,7 +34,7 @@ class CpuModel : public Model {
  private:
   NumberType weight_type_;
   Embedder embedder_;
-  NeoxStack decoder_;
+  TransformerStack decoder_;
   std::optional<TokenDecoder> token_decoder_;
   OutputHead head_;
 };

@@ -2,14 +2,16 @@
 
 #include <algorithm>
 
+#include "config/parameters.h"
+
 namespace blockformer {
 namespace {
 
 // A Conv1d whose stride is its kernel is a linear layer over the concatenated positions. Its
 // weights [out, in, kernel] become [out, kernel * in].
 PackedLinear PackConvolution(const ReadWeights& read, int64_t out, int64_t in, int64_t kernel) {
-  const std::vector<float> weights = read("embedder.projection_layer.weight");
-  const std::vector<float> bias = read("embedder.projection_layer.bias");
+  const std::vector<float> weights = read(std::string(kProjectionLayer) + ".weight");
+  const std::vector<float> bias = read(std::string(kProjectionLayer) + ".bias");
   std::vector<float> flat(weights.size());
   for (int64_t o = 0; o < out; ++o) {
     for (int64_t i = 0; i < in; ++i) {
@@ -29,14 +31,14 @@ Embedder::Embedder(const ModelConfig& config, const ReadWeights& read) {
     projection_ = EmbedderProjection::kConcat;
     unit_length_ = 1;
     width_ = config.decoder.hidden_size;
-    table_ = EmbeddingTable(read, "gpt_neox.embed_in.weight", width_);
+    table_ = EmbeddingTable(read, DecoderNames(config).Outer(Role::kTable) + ".weight", width_);
     return;
   }
   projection_ = config.embedder.projection;
   unit_length_ = config.block_length;
   width_ = config.embedder.hidden_size;
   if (config.embedder.type == EmbedderType::kLookup) {
-    table_ = EmbeddingTable(read, "embedder.embeddings.weight", width_);
+    table_ = EmbeddingTable(read, std::string(kLookupTable) + ".weight", width_);
   } else {
     encoder_.emplace(config, read);
   }

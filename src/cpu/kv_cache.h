@@ -13,7 +13,7 @@ namespace blockformer {
 // What the size of a cache depends on.
 struct KvShape {
   int64_t num_layers = 0;
-  int64_t num_heads = 0;
+  int64_t kv_heads = 0;
   int64_t head_size = 0;
   NumberType type = NumberType::kF32;
 };

@@ -137,14 +137,16 @@ int64_t RobertaEncoder::KeepClsRows(int64_t blocks, RobertaState* state) const {
 void RobertaEncoder::RunLayer(const Layer& layer, bool last, int64_t blocks,
                               RobertaState* state) const {
   const KvPages& cache = state->cache_->Layer(0);
+  const HeadLayout layout =
+      HeadLayout::Grouped(config_.num_heads, config_.num_heads, width_ / config_.num_heads);
   int64_t rows = blocks * positions_;
   float* x = state->x_.data();
   layer.qkv.Apply(x, rows, Epilogue::kStore, state->qkv_.data());
-  StoreKeysAndValues(cache, nullptr, state->store_rows_.data(), rows, state->qkv_.data());
+  StoreKeysAndValues(cache, layout, nullptr, state->store_rows_.data(), rows, state->qkv_.data());
   ZeroBlindQueries(blocks, state);
   if (last && config_.num_cls_tokens > 0) rows = KeepClsRows(blocks, state);
-  Attend(cache, ScaledAttention(width_ / config_.num_heads), state->query_rows_.data(), rows,
-         state->qkv_.data(), state->attention_.data());
+  Attend(cache, ScaledAttention(layout), state->query_rows_.data(), rows, state->qkv_.data(),
+         state->attention_.data());
   layer.dense.Apply(state->attention_.data(), rows, Epilogue::kAdd, x);
   Norm(layer.attention_norm, rows, x);
   layer.up.Apply(x, rows, Epilogue::kGelu, state->inner_.data());

@@ -91,8 +91,9 @@ void T5Stack::StoreVectors(const float* vectors, int64_t blocks, const std::vect
   state->heads.resize(static_cast<size_t>(count * 2 * config_.AttentionWidth()));
   for (size_t i = 0; i < layers_.size(); ++i) {
     layers_[i].key_value.Apply(vectors, count, Epilogue::kStore, state->heads.data());
-    StoreKeysAndValues(state->cross_cache.Layer(static_cast<int64_t>(i)), state->cross_rows.data(),
-                       count, state->heads.data());
+    StoreKeysAndValues(state->cross_cache.Layer(static_cast<int64_t>(i)),
+                       HeadLayout::KeysAndValues(config_.num_heads, config_.head_size), nullptr,
+                       state->cross_rows.data(), count, state->heads.data());
   }
 }
 
@@ -117,8 +118,11 @@ void T5Stack::RunLayer(size_t index, const std::vector<AttentionRow>& rows, floa
   const KvPages& self_cache = state->self_cache.Layer(static_cast<int64_t>(index));
   const KvPages& cross_cache = state->cross_cache.Layer(static_cast<int64_t>(index));
   // T5 leaves scores unscaled; its initial values of the queries make up for it.
-  const AttentionRule self = {3 * config_.head_size, 1, position_bias_.data(), length_};
-  const AttentionRule cross = {config_.head_size, 1, nullptr, 0};
+  const int64_t num_heads = config_.num_heads;
+  const AttentionRule self = {HeadLayout::Grouped(num_heads, num_heads, config_.head_size), 1,
+                              position_bias_.data(), length_};
+  const AttentionRule cross = {HeadLayout::Queries(num_heads, num_heads, config_.head_size), 1,
+                               nullptr, 0};
   float* normed = state->normed.data();
   float* heads = state->heads.data();
   float* attention = state->attention.data();
@@ -126,7 +130,7 @@ void T5Stack::RunLayer(size_t index, const std::vector<AttentionRow>& rows, floa
 
   Norm(layer.self_norm, x, count, normed);
   layer.qkv.Apply(normed, count, Epilogue::kStore, heads);
-  StoreKeysAndValues(self_cache, nullptr, rows.data(), count, heads);
+  StoreKeysAndValues(self_cache, self.layout, nullptr, rows.data(), count, heads);
   Attend(self_cache, self, rows.data(), count, heads, attention);
   layer.self_out.Apply(attention, count, Epilogue::kAdd, x);
 

@@ -19,12 +19,12 @@ bool HasT5(const ModelConfig& config) {
 
 std::optional<PackedLinear> PackExpansion(const ModelConfig& config, const ReadWeights& read) {
   if (config.expansion == Expansion::kRepeat) return std::nullopt;
-  return PackLinear(read, "token_decoder.expansion_layer",
-                    config.prefix_length * config.TokenDecoderWidth(), config.decoder.hidden_size);
+  return PackLinear(read, kExpansionLayer, config.prefix_length * config.TokenDecoderWidth(),
+                    config.decoder.hidden_size);
 }
 
 std::string TableName(const ModelConfig& config) {
-  return HasT5(config) ? kT5Table : std::string(kTokenDecoderPrefix) + ".embed_in.weight";
+  return HasT5(config) ? kT5Table : TokenDecoderNames(config).Outer(Role::kTable) + ".weight";
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
   if (HasT5(config)) {
     t5_.emplace(config.t5, config.block_length, read);
   } else {
-    neox_.emplace(config.token_decoder, kTokenDecoderPrefix, read);
+    stack_.emplace(config.token_decoder, TokenDecoderNames(config), read);
   }
 }
 
@@ -49,9 +49,9 @@ void TokenDecoder::Begin(const float* contexts, int64_t blocks, PositionRule rul
                          TokenDecoderState* state) const {
   state->vectors_.resize(static_cast<size_t>(blocks * config_.prefix_length * width_));
   Expand(contexts, blocks, state->vectors_.data());
-  if (neox_) {
-    if (!state->neox_ || state->neox_->blocks() < blocks) {
-      state->neox_.emplace(config_.token_decoder, blocks, num_positions());
+  if (stack_) {
+    if (!state->stack_ || state->stack_->blocks() < blocks) {
+      state->stack_.emplace(config_.token_decoder, blocks, num_positions());
     }
     state->rotary_positions_.clear();
     for (int64_t p = 0; p < num_positions(); ++p) {
@@ -91,10 +91,10 @@ void TokenDecoder::RunStack(int64_t blocks, int64_t first, int64_t count, int64_
                             bool is_masked, TokenDecoderState* state) const {
   float* x = state->x_.data();
   const uint8_t* key_mask = is_masked ? state->key_mask_.data() : nullptr;
-  if (neox_) {
-    neox_->Forward({blocks, first, count, wanted, state->rotary_positions_.data(), key_mask}, x,
-                   &*state->neox_);
-    return neox_->FinalNorm(x, blocks * wanted, x);
+  if (stack_) {
+    stack_->Forward({blocks, first, count, wanted, state->rotary_positions_.data(), key_mask}, x,
+                    &*state->stack_);
+    return stack_->FinalNorm(x, blocks * wanted, x);
   }
   state->t5_rows_.clear();
   for (int64_t i = 0; i < blocks * count; ++i) {

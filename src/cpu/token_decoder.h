@@ -8,8 +8,8 @@
 
 #include "config/model_config.h"
 #include "cpu/embedding_table.h"
-#include "cpu/neox_stack.h"
 #include "cpu/t5_stack.h"
+#include "cpu/transformer_stack.h"
 #include "cpu/weights.h"
 #include "runner/runner.h"
 
@@ -26,7 +26,7 @@ class TokenDecoderState {
   friend class TokenDecoder;
 
   // One of them, as the decoder's stack.
-  std::optional<LocalState> neox_;
+  std::optional<LocalState> stack_;
   std::optional<T5State> t5_;
   std::vector<int32_t> pages_;  // T5: page i belongs to block i
   std::vector<AttentionRow> t5_rows_;
@@ -79,7 +79,7 @@ class TokenDecoder {
   std::optional<PackedLinear> expansion_;  // [prefix_length * hidden, decoder hidden]
   EmbeddingTable table_;                   // [vocab, width]
   // One of them.
-  std::optional<NeoxStack> neox_;
+  std::optional<TransformerStack> stack_;
   std::optional<T5Stack> t5_;
 };
 

@@ -83,8 +83,62 @@ void CheckHeadSize(const std::string& part, int64_t head_size) {
           kMaxHeadSize);
 }
 
-NormWeights ReadNorm(const ReadWeights& read, const std::string& name) {
-  return {read(name + ".weight"), read(name + ".bias")};
+namespace {
+
+void Append(const std::vector<float>& values, std::vector<float>* all) {
+  all->insert(all->end(), values.begin(), values.end());
+}
+
+PackedLinear PackInt8Parts(const ReadWeights& read, const std::vector<NamedPart>& parts,
+                           int64_t out, int64_t in, const std::vector<float>& bias) {
+  Int8Linear packed = {out, in, {}, {}, {}};
+  for (const auto& [name, part] : parts) {
+    Int8Linear linear = read.int8(name);
+    packed.values.insert(packed.values.end(), linear.values.begin(), linear.values.end());
+    Append(linear.scales, &packed.scales);
+    if (packed.input_scales.empty()) packed.input_scales = std::move(linear.input_scales);
+    Require(&name == &parts[0].name || packed.input_scales == linear.input_scales,
+            ErrorCode::kUnsupported,
+            "{} and {} read the same inputs and have different input scales, which is not "
+            "supported; convert the f32 or bf16 model with --dtype int8",
+            parts[0].name, name);
+  }
+  return PackInt8(packed, bias);
+}
+
+}  // namespace
+
+PackedLinear PackParts(const ReadWeights& read, const std::vector<NamedPart>& parts) {
+  const int64_t in = parts[0].part.in;
+  int64_t out = 0;
+  std::vector<float> bias;
+  bool has_bias = false;
+  for (const auto& [name, part] : parts) {
+    out += part.out;
+    has_bias |= part.has_bias;
+    Append(part.has_bias ? read(name + ".bias")
+                         : std::vector<float>(static_cast<size_t>(part.out), 0.0F),
+           &bias);
+  }
+  if (!has_bias) bias.clear();
+  if (read.type == NumberType::kInt8) return PackInt8Parts(read, parts, out, in, bias);
+  std::vector<float> weights;
+  for (const auto& [name, part] : parts) Append(read(name + ".weight"), &weights);
+  return PackFloats(weights, bias, out, in, read.type);
+}
+
+NormWeights ReadNorm(const ReadWeights& read, const std::string& name, bool has_bias) {
+  return {read(name + ".weight"), has_bias ? read(name + ".bias") : std::vector<float>()};
+}
+
+PackedLinear PackTiedHead(const ReadWeights& read, const std::string& name,
+                          const std::vector<float>& table, int64_t width,
+                          std::span<const double> input_rms) {
+  const int64_t vocab = std::ssize(table) / width;
+  if (read.type == NumberType::kInt8) {
+    return PackInt8(Quantize(name, table, vocab, width, input_rms), {});
+  }
+  return PackFloats(table, {}, vocab, width, read.type);
 }
 
 }  // namespace blockformer

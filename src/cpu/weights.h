@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_CPU_WEIGHTS_H_
 #define BLOCKFORMER_CPU_WEIGHTS_H_
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,26 @@ PackedLinear PackHeads(const ReadWeights& read, const std::vector<std::string>& 
 // Throws Error(kUnsupported) that names `part` if the attention kernels do not take its heads.
 void CheckHeadSize(const std::string& part, int64_t head_size);
 
-// The gain and bias of a layer normalisation.
+// Packs several parts of a stack that read the same inputs as one linear layer, whose outputs lie
+// side by side. Throws Error(kUnsupported) if their int8 weights have different input scales.
+struct NamedPart {
+  std::string name;
+  StackPart part;
+};
+PackedLinear PackParts(const ReadWeights& read, const std::vector<NamedPart>& parts);
+
+// The gain of a norm, and the bias of a layer normalisation; an RMS norm has none.
 struct NormWeights {
   std::vector<float> gain;
   std::vector<float> bias;
 };
-NormWeights ReadNorm(const ReadWeights& read, const std::string& name);
+NormWeights ReadNorm(const ReadWeights& read, const std::string& name, bool has_bias = true);
+
+// An output head that is a table [vocab, width], whose inputs have these root mean squares, or
+// unknown ones if there are none: int8 weights are made of it.
+PackedLinear PackTiedHead(const ReadWeights& read, const std::string& name,
+                          const std::vector<float>& table, int64_t width,
+                          std::span<const double> input_rms);
 
 }  // namespace blockformer
 

@@ -30,17 +30,19 @@ inline constexpr int64_t kMaxGroup = 4;
 // Sums of a dot product that are built side by side, since each addition waits for the one before.
 inline constexpr int kChains = 4;
 
-// Rows of one sequence whose positions do not descend, and some of their heads.
+// Queries that share keys and values: of rows of one sequence whose positions do not descend, or of
+// one row's heads that read the same kv head; and that for some kv heads.
 struct QueryGroup {
-  const AttentionRow* rows;
-  int64_t size;  // 1 to kMaxGroup
-  int64_t first_head;
+  const AttentionRow* rows;  // of each query
+  int64_t size;              // 1 to kMaxGroup
+  int64_t first_head;        // of the kv heads
   int64_t num_heads;
-  const float* queries;  // of the first row and head
-  int64_t row_stride;    // to the next row's queries
-  int64_t head_stride;
-  float* out;  // of the first row and head
+  const float* queries;  // the first one's, for the first kv head
+  int64_t query_stride;  // to the next query
+  int64_t head_stride;   // to those of the next kv head
+  float* out;            // the first query's, for the first kv head
   int64_t out_stride;
+  int64_t out_head_stride;
   float scale;
   // Of the first head and distance 0; that of distance d lies d before it. Null for none.
   const float* bias;
@@ -109,6 +111,20 @@ hn::Vec<Tag> LoadNumbers(Tag tag, const std::byte* numbers, int64_t index) {
   }
 }
 
+#if HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_AVX2 || \
+    HWY_TARGET == HWY_SCALAR
+constexpr int kMaxSums = 12;  // of 16 registers
+#else
+constexpr int kMaxSums = 24;  // of 32
+#endif
+
+// How many of kChains are built in one pass over the dimensions: as many as the registers hold.
+template <int kSumsOfChain>
+constexpr int PassChains() {
+  return kSumsOfChain * 4 <= kMaxSums ? 4 : kSumsOfChain * 2 <= kMaxSums ? 2 : 1;
+}
+static_assert(kChains == 4);
+
 // scores[i] = scale * query . key i for kVectors vectors of positions of a page from `i` on.
 // Whatever kGroup and kVectors are, a query's sums are built in the same order.
 template <NumberType kType, int kGroup, int kVectors, class Tag>
@@ -117,33 +133,65 @@ void ScorePositions(Tag tag, const KvPages& cache, const HeadPage& page, const f
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   const int64_t whole = cache.head_size / kChains * kChains;
   const float* scales = reinterpret_cast<const float*>(page.data + cache.ScalesOffset());
-  hn::Vec<Tag> sums[kGroup][kVectors][kChains];
+  constexpr int kPass = PassChains<kGroup * kVectors>();
+  hn::Vec<Tag> total[kGroup][kVectors];  // of the passes so far
+  hn::Vec<Tag> halves[kGroup][kVectors];
 #pragma GCC unroll 4
-  for (int q = 0; q < kGroup; ++q) {
+  for (int pass = 0; pass < kChains; pass += kPass) {
+    hn::Vec<Tag> sums[kGroup][kVectors][kPass];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
+    for (int q = 0; q < kGroup; ++q) {
 #pragma GCC unroll 4
-      for (int c = 0; c < kChains; ++c) sums[q][v][c] = hn::Zero(tag);
+      for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 4
+        for (int c = 0; c < kPass; ++c) sums[q][v][c] = hn::Zero(tag);
+      }
     }
-  }
-  const auto add = [&](int64_t d, int c) HWY_ATTR {
+    const auto add = [&](int64_t d, int c) HWY_ATTR {
+      hn::Vec<Tag> keys[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t index = d * cache.page_size + i + v * lanes;
-      const auto keys = LoadNumbers<kType>(tag, page.data, index);
-      if (kGroup == 1) hwy::Prefetch(page.next + index * ElementBytes<kType>());
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t index = d * cache.page_size + i + v * lanes;
+        keys[v] = LoadNumbers<kType>(tag, page.data, index);
+        if (kGroup == 1) hwy::Prefetch(page.next + index * ElementBytes<kType>());
+      }
 #pragma GCC unroll 4
       for (int q = 0; q < kGroup; ++q) {
         const auto query = hn::Set(tag, queries[q * query_stride + d]);
-        sums[q][v][c] = hn::MulAdd(query, keys, sums[q][v][c]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          sums[q][v][c] = hn::MulAdd(query, keys[v], sums[q][v][c]);
+      }
+    };
+    for (int64_t d = pass; d < whole; d += kChains) {
+#pragma GCC unroll 4
+      for (int c = 0; c < kPass; ++c) add(d + c, c);
+    }
+    if (pass == 0) {
+      for (int64_t d = whole; d < cache.head_size; ++d) add(d, 0);
+    }
+    // (0 + 1) + (2 + 3), however many there are in a pass.
+#pragma GCC unroll 4
+    for (int q = 0; q < kGroup; ++q) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        if constexpr (kPass == 4) {
+          total[q][v] =
+              hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]), hn::Add(sums[q][v][2], sums[q][v][3]));
+        } else if constexpr (kPass == 2) {
+          const auto pair = hn::Add(sums[q][v][0], sums[q][v][1]);
+          total[q][v] = pass == 0 ? pair : hn::Add(total[q][v], pair);
+        } else {
+          if (pass == 0) total[q][v] = sums[q][v][0];
+          if (pass == 1) total[q][v] = hn::Add(total[q][v], sums[q][v][0]);
+          if (pass == 2) halves[q][v] = sums[q][v][0];
+          if (pass == 3) {
+            total[q][v] = hn::Add(total[q][v], hn::Add(halves[q][v], sums[q][v][0]));
+          }
+        }
       }
     }
-  };
-  for (int64_t d = 0; d < whole; d += kChains) {
-#pragma GCC unroll 4
-    for (int c = 0; c < kChains; ++c) add(d + c, c);
   }
-  for (int64_t d = whole; d < cache.head_size; ++d) add(d, 0);
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     auto factors = hn::Set(tag, scale);
@@ -152,9 +200,7 @@ void ScorePositions(Tag tag, const KvPages& cache, const HeadPage& page, const f
     }
 #pragma GCC unroll 4
     for (int q = 0; q < kGroup; ++q) {
-      const auto sum =
-          hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]), hn::Add(sums[q][v][2], sums[q][v][3]));
-      hn::StoreU(hn::Mul(sum, factors), tag, states[q].scores + i + v * lanes);
+      hn::StoreU(hn::Mul(total[q][v], factors), tag, states[q].scores + i + v * lanes);
     }
   }
 }
@@ -164,11 +210,8 @@ void ScorePage(Tag tag, const KvPages& cache, const HeadPage& page, const float*
                int64_t query_stride, float scale, QueryState* states) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   int64_t i = 0;
-  if (kGroup == 1) {  // the registers hold the sums of two vectors
-    for (; i + 2 * lanes <= cache.page_size; i += 2 * lanes) {
-      ScorePositions<kType, kGroup, kGroup == 1 ? 2 : 1>(tag, cache, page, queries, query_stride,
-                                                         scale, i, states);
-    }
+  for (; i + 2 * lanes <= cache.page_size; i += 2 * lanes) {
+    ScorePositions<kType, kGroup, 2>(tag, cache, page, queries, query_stride, scale, i, states);
   }
   for (; i < cache.page_size; i += lanes) {
     ScorePositions<kType, kGroup, 1>(tag, cache, page, queries, query_stride, scale, i, states);
@@ -265,8 +308,9 @@ void AddValues(Tag tag, const KvPages& cache, const HeadPage& page, int64_t coun
   }
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   int64_t d = 0;
-  for (; d + 4 * lanes <= cache.PaddedHeadSize(); d += 4 * lanes) {
-    AddDimensions<kType, kGroup, 4>(tag, cache, page, d, count, states);
+  constexpr int kVectors = kGroup * 4 <= kMaxSums ? 4 : 2;  // whose sums the registers hold
+  for (; d + kVectors * lanes <= cache.PaddedHeadSize(); d += kVectors * lanes) {
+    AddDimensions<kType, kGroup, kVectors>(tag, cache, page, d, count, states);
   }
   for (; d < cache.PaddedHeadSize(); d += lanes) {
     AddDimensions<kType, kGroup, 1>(tag, cache, page, d, count, states);
@@ -283,8 +327,8 @@ void AttendToPage(Tag tag, const KvPages& cache, const QueryGroup& group, int64_
   const float* bias = group.bias == nullptr ? nullptr : group.bias + head * group.bias_stride;
   states += skipped;
   ScorePage<kType, kGroup>(tag, cache, page,
-                           group.queries + skipped * group.row_stride + head * group.head_stride,
-                           group.row_stride, group.scale, states);
+                           group.queries + skipped * group.query_stride + head * group.head_stride,
+                           group.query_stride, group.scale, states);
   for (int q = 0; q < kGroup; ++q) {
     MaskPage(cache, rows[q], bias, first, states[q].scores);
     ExponentiatePage(tag, cache.page_size, &states[q]);
@@ -339,7 +383,7 @@ void AttendWith(Tag tag, const KvPages& cache, const QueryGroup& group, QuerySta
       const QueryState& state = states[head * kMaxGroup + q];
       // A row that sees no key at all gets zeros. The sum may be NaN.
       const float inverse = state.sum == 0 ? 0 : 1 / state.sum;
-      float* out = group.out + q * group.out_stride + head * cache.head_size;
+      float* out = group.out + q * group.out_stride + head * group.out_head_stride;
       for (int64_t d = 0; d < cache.head_size; ++d) out[d] = state.result[d] * inverse;
     }
   }
@@ -382,29 +426,41 @@ bool IsPadding(const AttentionRow& row) {
   return row.key_mask != nullptr && row.key_mask[row.position] == 0 && !row.attends_if_masked;
 }
 
-// Consecutive rows, and the keys seen in all groups before them.
+// Each query of a kv head that a row holds: several where heads share it.
+std::vector<AttentionRow> QueriesOf(const AttentionRow* rows, int64_t num_rows, int64_t per_row) {
+  std::vector<AttentionRow> queries;
+  queries.reserve(static_cast<size_t>(num_rows * per_row));
+  for (int64_t i = 0; i < num_rows; ++i) {
+    queries.insert(queries.end(), static_cast<size_t>(per_row), rows[i]);
+  }
+  return queries;
+}
+
+// Consecutive queries, and the keys seen in all groups before them.
 struct RowGroup {
   int64_t first;
   int64_t size;
   int64_t keys_before;
 };
 
-// Groups rows of the same sequence with ascending positions. Rows of padding stand in no group.
-std::vector<RowGroup> GroupRows(const AttentionRow* rows, int64_t num_rows, int64_t* total_keys) {
+// Groups queries of the same sequence with ascending positions; where rows hold several, queries of
+// one row. Rows of padding stand in no group.
+std::vector<RowGroup> GroupQueries(const AttentionRow* queries, int64_t count, int64_t per_row,
+                                   int64_t* total_keys) {
   std::vector<RowGroup> groups;
   int64_t keys = 0;
-  for (int64_t i = 0; i < num_rows; ++i) {
-    if (IsPadding(rows[i])) continue;
-    const bool joins = !groups.empty() && groups.back().size < kMaxGroup &&
-                       groups.back().first + groups.back().size == i &&
-                       rows[i].pages == rows[i - 1].pages &&
-                       rows[i].position >= rows[i - 1].position;
+  for (int64_t i = 0; i < count; ++i) {
+    if (IsPadding(queries[i])) continue;
+    const bool joins =
+        !groups.empty() && groups.back().size < kMaxGroup &&
+        groups.back().first + groups.back().size == i && (per_row == 1 || i % per_row != 0) &&
+        queries[i].pages == queries[i - 1].pages && queries[i].position >= queries[i - 1].position;
     if (joins) {
       ++groups.back().size;
     } else {
       groups.push_back({i, 1, keys});
     }
-    keys += rows[i].position + 1;
+    keys += queries[i].position + 1;
   }
   *total_keys = keys;
   return groups;
@@ -431,39 +487,47 @@ class Scratch {
 
 }  // namespace
 
-AttentionRule ScaledAttention(int64_t head_size) {
-  return {3 * head_size, 1.0f / std::sqrt(static_cast<float>(head_size)), nullptr, 0};
+AttentionRule ScaledAttention(const HeadLayout& layout) {
+  return {layout, 1.0f / std::sqrt(static_cast<float>(layout.head_size)), nullptr, 0};
 }
 
 void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
-            int64_t num_rows, const float* queries, float* out) {
+            int64_t num_rows, const float* rows_of_heads, float* out) {
   const auto attend_group = HWY_DYNAMIC_DISPATCH(AttendGroup);
-  const int64_t heads = cache.num_heads;
-  const int64_t width = heads * cache.head_size;
+  const HeadLayout& layout = rule.layout;
+  const int64_t heads = cache.kv_heads;
+  const int64_t per_row = layout.GroupSize();
+  const int64_t width = layout.OutputWidth();
   for (int64_t i = 0; i < num_rows; ++i) {
     if (IsPadding(rows[i])) std::fill_n(out + i * width, width, 0.0f);
   }
+  std::vector<AttentionRow> shared;
+  if (per_row > 1) shared = QueriesOf(rows, num_rows, per_row);
+  const AttentionRow* queries = per_row > 1 ? shared.data() : rows;
   int64_t total_keys = 0;
-  const std::vector<RowGroup> groups = GroupRows(rows, num_rows, &total_keys);
+  const std::vector<RowGroup> groups =
+      GroupQueries(queries, num_rows * per_row, per_row, &total_keys);
   const auto attend = [&](const RowGroup& group, int64_t first_head, int64_t num_heads) {
     thread_local Scratch scratch;
-    const int64_t row = group.first;
-    QueryGroup queries_of_heads = {};
-    queries_of_heads.rows = rows + row;
-    queries_of_heads.size = group.size;
-    queries_of_heads.first_head = first_head;
-    queries_of_heads.num_heads = num_heads;
-    queries_of_heads.queries = queries + (row * heads + first_head) * rule.query_stride;
-    queries_of_heads.row_stride = heads * rule.query_stride;
-    queries_of_heads.head_stride = rule.query_stride;
-    queries_of_heads.out = out + row * width + first_head * cache.head_size;
-    queries_of_heads.out_stride = width;
-    queries_of_heads.scale = rule.scale;
+    const int64_t row = group.first / per_row;
+    const int64_t first_query = first_head * per_row + group.first % per_row;
+    QueryGroup work = {};
+    work.rows = queries + group.first;
+    work.size = group.size;
+    work.first_head = first_head;
+    work.num_heads = num_heads;
+    work.queries = rows_of_heads + row * layout.width + layout.Query(first_query);
+    work.query_stride = per_row > 1 ? layout.head_size : layout.width;
+    work.head_stride = layout.group_stride;
+    work.out = out + row * width + first_query * layout.head_size;
+    work.out_stride = per_row > 1 ? layout.head_size : width;
+    work.out_head_stride = per_row * layout.head_size;
+    work.scale = rule.scale;
     if (rule.bias != nullptr) {
-      queries_of_heads.bias = rule.bias + (first_head + 1) * rule.bias_positions - 1;
-      queries_of_heads.bias_stride = rule.bias_positions;
+      work.bias = rule.bias + (first_head + 1) * rule.bias_positions - 1;
+      work.bias_stride = rule.bias_positions;
     }
-    attend_group(cache, queries_of_heads, scratch.Reserve(num_heads, cache.PaddedHeadSize()));
+    attend_group(cache, work, scratch.Reserve(num_heads, cache.PaddedHeadSize()));
   };
   // Sequences of different lengths are shared out by the keys that they see. A thread takes the
   // heads whose work begins in its range.

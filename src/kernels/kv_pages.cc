@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMinNumbersPerThread = 1 << 15;
 
-// Writes a key and the value behind it: numbers of type T, converted already.
+// Writes a key and a value: numbers of type T, converted already.
 template <typename T>
 void Scatter(const KvPages& cache, std::byte* head, int64_t slot, const T* key, const T* value) {
   T* keys = reinterpret_cast<T*>(head);
@@ -41,34 +41,36 @@ float ToBytes(const float* x, int64_t count, int8_t* out) {
   return 1 / inverse + poison;
 }
 
-void StoreHead(const KvPages& cache, const AttentionRow& row, int64_t head_index,
-               const float* key) {
+void StoreHead(const KvPages& cache, const AttentionRow& row, int64_t head_index, const float* key,
+               const float* value) {
   const int64_t slot = row.position % cache.page_size;
   std::byte* head = cache.Head(row.pages[row.position / cache.page_size], head_index);
   const int64_t size = cache.head_size;
-  if (cache.type == NumberType::kF32) return Scatter(cache, head, slot, key, key + size);
+  if (cache.type == NumberType::kF32) return Scatter(cache, head, slot, key, value);
   if (cache.type == NumberType::kF16) {
     uint16_t halves[2 * kMaxHeadSize];
-    ToHalves(key, 2 * size, halves);
+    ToHalves(key, size, halves);
+    ToHalves(value, size, halves + size);
     return Scatter(cache, head, slot, halves, halves + size);
   }
   int8_t bytes[2 * kMaxHeadSize];
   float* scales = reinterpret_cast<float*>(head + cache.ScalesOffset());
   scales[slot] = ToBytes(key, size, bytes);
-  scales[cache.page_size + slot] = ToBytes(key + size, size, bytes + size);
+  scales[cache.page_size + slot] = ToBytes(value, size, bytes + size);
   Scatter(cache, head, slot, bytes, bytes + size);
 }
 
-void StoreRow(const KvPages& cache, const RotaryTable* rotary, const AttentionRow& row,
-              float* qkv) {
-  for (int64_t head = 0; head < cache.num_heads; ++head) {
-    float* query = qkv + head * 3 * cache.head_size;
-    float* key = query + cache.head_size;
-    if (rotary != nullptr) {
-      Rotate(*rotary, row.rotary_position, query);
-      Rotate(*rotary, row.rotary_position, key);
+void StoreRow(const KvPages& cache, const HeadLayout& layout, const RotaryTable* rotary,
+              const AttentionRow& row, float* heads) {
+  if (rotary != nullptr) {
+    for (int64_t head = 0; head < layout.heads; ++head) {
+      Rotate(*rotary, row.rotary_position, heads + layout.Query(head));
     }
-    StoreHead(cache, row, head, key);
+  }
+  for (int64_t head = 0; head < cache.kv_heads; ++head) {
+    float* key = heads + layout.Key(head);
+    if (rotary != nullptr) Rotate(*rotary, row.rotary_position, key);
+    StoreHead(cache, row, head, key, heads + layout.Value(head));
   }
 }
 
@@ -95,22 +97,12 @@ void KvPages::Read(int64_t page, int64_t head, int64_t slot, float* key, float* 
   }
 }
 
-void StoreKeysAndValues(const KvPages& cache, const RotaryTable* rotary, const AttentionRow* rows,
-                        int64_t num_rows, float* qkv) {
-  const int64_t width = cache.num_heads * 3 * cache.head_size;
-  ParallelFor(num_rows, kMinNumbersPerThread / width + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) StoreRow(cache, rotary, rows[i], qkv + i * width);
-  });
-}
-
-void StoreKeysAndValues(const KvPages& cache, const AttentionRow* rows, int64_t num_rows,
-                        const float* kv) {
-  const int64_t width = cache.num_heads * 2 * cache.head_size;
+void StoreKeysAndValues(const KvPages& cache, const HeadLayout& layout, const RotaryTable* rotary,
+                        const AttentionRow* rows, int64_t num_rows, float* rows_of_heads) {
+  const int64_t width = layout.width;
   ParallelFor(num_rows, kMinNumbersPerThread / width + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      for (int64_t head = 0; head < cache.num_heads; ++head) {
-        StoreHead(cache, rows[i], head, kv + i * width + head * 2 * cache.head_size);
-      }
+      StoreRow(cache, layout, rotary, rows[i], rows_of_heads + i * width);
     }
   });
 }

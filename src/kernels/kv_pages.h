@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/head_layout.h"
 #include "base/number_type.h"
 #include "kernels/rotary.h"
 
@@ -18,10 +19,10 @@ inline constexpr int64_t kKvVector = 16;  // numbers of the widest vectors
 //   values  [page_size, padded_head_size], whose padding holds zeros,
 //   and for int8 a scale for each position's key, then one for each position's value, in f32.
 struct KvPages {
-  std::byte* memory = nullptr;         // [pages, num_heads, HeadBytes()]
+  std::byte* memory = nullptr;         // [pages, kv_heads, HeadBytes()]
   NumberType type = NumberType::kF32;  // kF32, kF16 or kInt8
   int64_t page_size = 0;
-  int64_t num_heads = 0;
+  int64_t kv_heads = 0;
   int64_t head_size = 0;
 
   // So that rows of values fill whole vectors.
@@ -39,10 +40,10 @@ struct KvPages {
     return (ScalesOffset() + scales * static_cast<int64_t>(sizeof(float)) + kLine - 1) / kLine *
            kLine;
   }
-  int64_t PageBytes() const { return num_heads * HeadBytes(); }
+  int64_t PageBytes() const { return kv_heads * HeadBytes(); }
 
   std::byte* Head(int64_t page, int64_t head) const {
-    return memory + (page * num_heads + head) * HeadBytes();
+    return memory + (page * kv_heads + head) * HeadBytes();
   }
 
   // Key and value [head_size] at one place, as f32; slow.
@@ -61,15 +62,11 @@ struct AttentionRow {
   bool attends_if_masked = false;
 };
 
-// Writes keys and values of `qkv` [rows, num_heads * 3 * head_size] (for each head query, key,
-// value) into the cache. Unless `rotary` is null, it first turns queries and keys by their rotary
+// Writes the keys and values of `rows_of_heads` [rows, layout.width] into the cache, whose heads
+// are the layout's. Unless `rotary` is null, it first turns queries and keys by their rotary
 // positions, in place.
-void StoreKeysAndValues(const KvPages& cache, const RotaryTable* rotary, const AttentionRow* rows,
-                        int64_t num_rows, float* qkv);
-
-// Writes `kv` [rows, num_heads * 2 * head_size] (for each head key, value) into the cache.
-void StoreKeysAndValues(const KvPages& cache, const AttentionRow* rows, int64_t num_rows,
-                        const float* kv);
+void StoreKeysAndValues(const KvPages& cache, const HeadLayout& layout, const RotaryTable* rotary,
+                        const AttentionRow* rows, int64_t num_rows, float* rows_of_heads);
 
 }  // namespace blockformer
 

@@ -111,47 +111,58 @@ void AverageValues(const float* values, int64_t stride, const float* weights, in
   }
 }
 
-// One head of one block.
-void AttendHead(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
-                int64_t block, int64_t head, const float* qkv, float* out) {
-  HWY_ALIGN float query[kMaxHeadSize];
+// One query of a kv head over `keys`, those of its block's positions up to `position`.
+void AttendQuery(const LocalCache& cache, const float* keys, const uint8_t* mask, int64_t position,
+                 const float* query, float* out) {
   HWY_ALIGN float scores[kMaxLocalPositions];
   HWY_ALIGN float result[kMaxHeadSize];
+  const int64_t padded = PaddedToVectors(cache.head_size);
+  const float scale = 1 / std::sqrt(static_cast<float>(cache.head_size));
+  for (int64_t i = 0; i <= position; ++i) {
+    const bool visible = mask == nullptr || mask[i] != 0;
+    scores[i] = visible ? scale * Dot(query, keys + i * 2 * padded, padded) : kHidden;
+  }
+  const int64_t padded_count = PaddedToVectors(position + 1);
+  std::fill(scores + position + 1, scores + padded_count, kHidden);
+  const float sum = Exponentiate(scores, padded_count);
+  AverageValues(keys + padded, 2 * padded, scores, position, sum == 0 ? 0 : 1 / sum, padded,
+                result);
+  std::copy_n(result, cache.head_size, out);
+}
+
+// One kv head of one block, and all heads that read it.
+void AttendHead(const LocalCache& cache, const HeadLayout& layout, const RotaryTable& rotary,
+                const LocalStep& step, int64_t block, int64_t kv_head, const float* qkv,
+                float* out) {
+  HWY_ALIGN float query[kMaxHeadSize];
   const int64_t size = cache.head_size;
   const int64_t padded = PaddedToVectors(size);
-  const int64_t width = cache.num_heads * size;
-  const float scale = 1 / std::sqrt(static_cast<float>(size));
+  const int64_t group = layout.GroupSize();
   const uint8_t* mask =
       step.key_mask == nullptr ? nullptr : step.key_mask + block * cache.positions;
-  float* keys = cache.memory + block * cache.BlockFloats() + head * cache.positions * 2 * padded;
+  float* keys = cache.memory + block * cache.BlockFloats() + kv_head * cache.positions * 2 * padded;
   for (int64_t row = 0; row < step.count; ++row) {
     const int64_t position = step.first + row;
-    const float* x = qkv + ((block * step.count + row) * cache.num_heads + head) * 3 * size;
+    const float* x = qkv + (block * step.count + row) * layout.width;
     float* key = keys + position * 2 * padded;
-    CopyRotated(x + size, size, rotary, step.rotary_positions[position], key);
-    std::copy_n(x + 2 * size, size, key + padded);
+    CopyRotated(x + layout.Key(kv_head), size, rotary, step.rotary_positions[position], key);
+    std::copy_n(x + layout.Value(kv_head), size, key + padded);
     std::fill(key + padded + size, key + 2 * padded, 0.0f);
     const int64_t wanted = row - (step.count - step.wanted);
     if (wanted < 0) continue;
-    CopyRotated(x, size, rotary, step.rotary_positions[position], query);
-    for (int64_t i = 0; i <= position; ++i) {
-      const bool visible = mask == nullptr || mask[i] != 0;
-      scores[i] = visible ? scale * Dot(query, keys + i * 2 * padded, padded) : kHidden;
+    float* out_row = out + (block * step.wanted + wanted) * layout.OutputWidth();
+    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      CopyRotated(x + layout.Query(head), size, rotary, step.rotary_positions[position], query);
+      AttendQuery(cache, keys, mask, position, query, out_row + head * size);
     }
-    const int64_t padded_count = PaddedToVectors(position + 1);
-    std::fill(scores + position + 1, scores + padded_count, kHidden);
-    const float sum = Exponentiate(scores, padded_count);
-    AverageValues(keys + padded, 2 * padded, scores, position, sum == 0 ? 0 : 1 / sum, padded,
-                  result);
-    std::copy_n(result, size, out + (block * step.wanted + wanted) * width + head * size);
   }
 }
 
-void AttendBlocks(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
-                  int64_t begin, int64_t end, const float* qkv, float* out) {
+void AttendBlocks(const LocalCache& cache, const HeadLayout& layout, const RotaryTable& rotary,
+                  const LocalStep& step, int64_t begin, int64_t end, const float* qkv, float* out) {
   for (int64_t block = begin; block < end; ++block) {
-    for (int64_t head = 0; head < cache.num_heads; ++head) {
-      AttendHead(cache, rotary, step, block, head, qkv, out);
+    for (int64_t kv_head = 0; kv_head < cache.kv_heads; ++kv_head) {
+      AttendHead(cache, layout, rotary, step, block, kv_head, qkv, out);
     }
   }
 }
@@ -170,16 +181,16 @@ constexpr int64_t kMinNumbersPerThread = 1 << 14;
 }  // namespace
 
 int64_t LocalCache::BlockFloats() const {
-  return num_heads * positions * 2 * PaddedToVectors(head_size);
+  return kv_heads * positions * 2 * PaddedToVectors(head_size);
 }
 
-void AttendLocally(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
-                   const float* qkv, float* out) {
+void AttendLocally(const LocalCache& cache, const HeadLayout& layout, const RotaryTable& rotary,
+                   const LocalStep& step, const float* qkv, float* out) {
   const auto attend_blocks = HWY_DYNAMIC_DISPATCH(AttendBlocks);
-  const int64_t block_numbers = cache.num_heads * cache.head_size * step.count;
+  const int64_t block_numbers = layout.OutputWidth() * step.count;
   ParallelFor(step.blocks, kMinNumbersPerThread / block_numbers + 1,
               [&](int64_t begin, int64_t end) {
-                attend_blocks(cache, rotary, step, begin, end, qkv, out);
+                attend_blocks(cache, layout, rotary, step, begin, end, qkv, out);
               });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/head_layout.h"
 #include "kernels/rotary.h"
 
 namespace blockformer {
@@ -12,8 +13,8 @@ inline constexpr int64_t kMaxLocalPositions = 256;
 
 // The keys and values of one layer over the few positions of many independent blocks, in f32.
 struct LocalCache {
-  float* memory = nullptr;  // [blocks, num_heads, positions, 2, padded head size]
-  int64_t num_heads = 0;
+  float* memory = nullptr;  // [blocks, kv_heads, positions, 2, padded head size]
+  int64_t kv_heads = 0;
   int64_t head_size = 0;
   int64_t positions = 0;  // of a block, at most kMaxLocalPositions
 
@@ -31,13 +32,13 @@ struct LocalStep {
   const uint8_t* key_mask = nullptr;
 };
 
-// Turns queries and keys of qkv [blocks, count, num_heads * 3 * head_size] (for each head query,
-// key, value) by their rotary positions, stores keys and values, and attends causally within each
-// block, scaled by the root of head_size: out [blocks, wanted, num_heads * head_size]. A block's
-// result depends on nothing but the block. Where a query, or a key or value that it sees, is
-// infinite or NaN, the output of that head holds what is not finite.
-void AttendLocally(const LocalCache& cache, const RotaryTable& rotary, const LocalStep& step,
-                   const float* qkv, float* out);
+// Turns queries and keys of qkv [blocks, count, layout.width] by their rotary positions, stores
+// keys and values, and attends causally within each block, scaled by the root of head_size: out
+// [blocks, wanted, heads * head_size]. A block's result depends on nothing but the block. Where a
+// query, or a key or value that it sees, is infinite or NaN, the output of that head holds what is
+// not finite.
+void AttendLocally(const LocalCache& cache, const HeadLayout& layout, const RotaryTable& rotary,
+                   const LocalStep& step, const float* qkv, float* out);
 
 }  // namespace blockformer
 

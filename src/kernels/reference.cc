@@ -97,7 +97,8 @@ void AttendHead(const KvPages& cache, const AttentionRule& rule, const Attention
   if (row.key_mask == nullptr || row.key_mask[row.position] != 0 || row.attends_if_masked) {
     for (int64_t j = 0; j <= row.position; ++j) {
       if (row.key_mask != nullptr && row.key_mask[j] == 0) continue;
-      cache.Read(row.pages[j / cache.page_size], head, j % cache.page_size, key, value);
+      cache.Read(row.pages[j / cache.page_size], head / rule.layout.GroupSize(),
+                 j % cache.page_size, key, value);
       double score = 0;
       for (int64_t d = 0; d < size; ++d) score += static_cast<double>(query[d]) * key[d];
       score *= rule.scale;
@@ -118,12 +119,12 @@ void AttendHead(const KvPages& cache, const AttentionRule& rule, const Attention
 }  // namespace
 
 void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
-            int64_t num_rows, const float* queries, float* out) {
+            int64_t num_rows, const float* rows_of_heads, float* out) {
+  const HeadLayout& layout = rule.layout;
   for (int64_t i = 0; i < num_rows; ++i) {
-    for (int64_t head = 0; head < cache.num_heads; ++head) {
-      const int64_t index = i * cache.num_heads + head;
-      AttendHead(cache, rule, rows[i], head, queries + index * rule.query_stride,
-                 out + index * cache.head_size);
+    for (int64_t head = 0; head < layout.heads; ++head) {
+      AttendHead(cache, rule, rows[i], head, rows_of_heads + i * layout.width + layout.Query(head),
+                 out + i * layout.OutputWidth() + head * cache.head_size);
     }
   }
 }

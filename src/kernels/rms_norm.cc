@@ -64,5 +64,24 @@ void RmsNorm(const float* x, int64_t rows, int64_t width, const float* gain, flo
   });
 }
 
+void RmsNormHeads(const HeadLayout& layout, const float* query_gain, const float* key_gain,
+                  float epsilon, int64_t rows, float* x) {
+  const auto row_function = HWY_DYNAMIC_DISPATCH(RmsNormRow);
+  const int64_t size = layout.head_size;
+  ParallelFor(rows, kMinElementsPerThread / layout.width + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* heads = x + row * layout.width;
+      for (int64_t head = 0; head < layout.heads; ++head) {
+        float* query = heads + layout.Query(head);
+        row_function(query, size, query_gain, epsilon, query);
+      }
+      for (int64_t head = 0; head < layout.kv_heads; ++head) {
+        float* key = heads + layout.Key(head);
+        row_function(key, size, key_gain, epsilon, key);
+      }
+    }
+  });
+}
+
 }  // namespace blockformer
 #endif  // HWY_ONCE

@@ -4,15 +4,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/rotary_angle.h"
+
 namespace blockformer {
 
 // Cosines and sines of the rotary position embedding (Su et al., arXiv 2104.09864) in the
-// half-split pairing of GPT-NeoX: dimension i turns with i + size / 2 by position * base^(-2 i /
-// size), by the rule of base/rotary_angle.h. Immutable; safe to use from several threads.
+// half-split pairing of GPT-NeoX, by the rule of base/rotary_angle.h. Immutable; safe to use from
+// several threads.
 class RotaryTable {
  public:
-  // `size` is the number of rotated dimensions of a head, even; positions are [0, num_positions).
-  RotaryTable(int64_t num_positions, int64_t size, double base);
+  // Positions are [0, num_positions).
+  RotaryTable(int64_t num_positions, const RotaryRule& rule);
 
   int64_t size() const { return size_; }
   int64_t num_positions() const { return num_positions_; }

@@ -18,7 +18,7 @@ constexpr int64_t kSmallDepth =
 constexpr float kHiddenScore = -1e30F;
 
 // Query, key and value of one head of one sequence, rotated and side by side in memory, and the
-// gradients of those.
+// gradients of those. Heads that share key and value take turns.
 struct HeadBuffers {
   HeadBuffers(int64_t rows, int64_t size)
       : query(rows * size),
@@ -43,8 +43,13 @@ struct HeadView {
   int64_t sequence;
   int64_t head;
 
-  int64_t Offset(int64_t row) const {
-    return ((sequence * problem.rows + row) * problem.heads + head) * problem.head_size;
+  int64_t KvHead() const { return head / problem.layout.GroupSize(); }
+  int64_t RowOffset(int64_t row) const {
+    return (sequence * problem.rows + row) * problem.layout.width;
+  }
+  int64_t OutputOffset(int64_t row) const {
+    return ((sequence * problem.rows + row) * problem.layout.heads + head) *
+           problem.layout.head_size;
   }
   const float* Cosines(int64_t row) const {
     return problem.cosines + sequence * problem.table_stride + row * problem.rotary_pairs;
@@ -53,7 +58,7 @@ struct HeadView {
     return problem.sines + sequence * problem.table_stride + row * problem.rotary_pairs;
   }
   float* LogSums() const {
-    return problem.log_sums + (sequence * problem.heads + head) * problem.rows;
+    return problem.log_sums + (sequence * problem.layout.heads + head) * problem.rows;
   }
   bool IsPadding(int64_t row) const {
     return problem.mask != nullptr && !problem.mask[sequence * problem.rows + row];
@@ -91,21 +96,31 @@ struct HeadView {
   for (int64_t i = 0; i < size; ++i) out[i] += scale * in[i];
 }
 
-BLOCKFORMER_SIMD_BODY void LoadHeadBody(const HeadView& view, HeadBuffers& buffers) {
+BLOCKFORMER_SIMD_BODY void LoadQueriesBody(const HeadView& view, HeadBuffers& buffers) {
   const AttentionProblem& problem = view.problem;
-  const int64_t size = problem.head_size;
+  const int64_t size = problem.layout.head_size;
   const float scale = 1.0F / std::sqrt(static_cast<float>(size));
+  const float* const queries = problem.projected + problem.layout.Query(view.head);
   for (int64_t row = 0; row < problem.rows; ++row) {
-    const float* in = problem.query_key_value + 3 * view.Offset(row);
-    float* const query = buffers.query.data() + row * size;
-    float* const key = buffers.key.data() + row * size;
-    Rotate(in, view.Cosines(row), view.Sines(row), 1, scale, problem.rotary_pairs, size, query);
-    Rotate(in + size, view.Cosines(row), view.Sines(row), 1, 1, problem.rotary_pairs, size, key);
-    std::copy_n(in + 2 * size, size, buffers.value.data() + row * size);
+    Rotate(queries + view.RowOffset(row), view.Cosines(row), view.Sines(row), 1, scale,
+           problem.rotary_pairs, size, buffers.query.data() + row * size);
+  }
+}
+constexpr Simd<LoadQueriesBody> LoadQueries;
+
+BLOCKFORMER_SIMD_BODY void LoadKeysBody(const HeadView& view, HeadBuffers& buffers) {
+  const AttentionProblem& problem = view.problem;
+  const int64_t size = problem.layout.head_size;
+  const float* const keys = problem.projected + problem.layout.Key(view.KvHead());
+  const float* const values = problem.projected + problem.layout.Value(view.KvHead());
+  for (int64_t row = 0; row < problem.rows; ++row) {
+    Rotate(keys + view.RowOffset(row), view.Cosines(row), view.Sines(row), 1, 1,
+           problem.rotary_pairs, size, buffers.key.data() + row * size);
+    std::copy_n(values + view.RowOffset(row), size, buffers.value.data() + row * size);
     buffers.bias[static_cast<size_t>(row)] = view.IsPadding(row) ? kHiddenScore : 0;
   }
 }
-constexpr Simd<LoadHeadBody> LoadHead;
+constexpr Simd<LoadKeysBody> LoadKeys;
 
 // Turns the scores of one query into probabilities and returns the logarithm of their sum.
 BLOCKFORMER_SIMD_BODY float SoftmaxRowBody(const float* bias, int64_t visible, float* row) {
@@ -147,7 +162,7 @@ constexpr Simd<SoftmaxRowGradientBody> SoftmaxRowGradient;
 // The scores of queries [begin, begin + count) with keys [0, begin + count).
 void TileScores(const AttentionProblem& problem, HeadBuffers& buffers, int64_t begin,
                 int64_t count) {
-  const int64_t size = problem.head_size;
+  const int64_t size = problem.layout.head_size;
   MatMulRows(count, begin + count, size, buffers.query.data() + begin * size, size, false,
              buffers.key.data(), size, true, buffers.scores.data(), problem.rows, false);
 }
@@ -162,18 +177,19 @@ void ForwardTile(const HeadView& view, HeadBuffers& buffers, int64_t begin, int6
     view.LogSums()[begin + i] = SoftmaxRow(buffers.bias.data(), visible, row);
     std::fill(row + (view.IsZeroed(begin + i) ? 0 : visible), row + keys, 0.0F);
   }
-  MatMulRows(count, problem.head_size, keys, buffers.scores.data(), problem.rows, false,
-             buffers.value.data(), problem.head_size, false, problem.output + view.Offset(begin),
-             problem.heads * problem.head_size, false);
+  MatMulRows(count, problem.layout.head_size, keys, buffers.scores.data(), problem.rows, false,
+             buffers.value.data(), problem.layout.head_size, false,
+             problem.output + view.OutputOffset(begin),
+             problem.layout.heads * problem.layout.head_size, false);
 }
 
 void BackwardTile(const HeadView& view, const float* output_gradient, HeadBuffers& buffers,
                   int64_t begin, int64_t count) {
   const AttentionProblem& problem = view.problem;
-  const int64_t size = problem.head_size;
-  const int64_t stride = problem.heads * size;
+  const int64_t size = problem.layout.head_size;
+  const int64_t stride = problem.layout.heads * size;
   const int64_t keys = begin + count;
-  const float* const gradient = output_gradient + view.Offset(begin);
+  const float* const gradient = output_gradient + view.OutputOffset(begin);
   float* const slopes = buffers.score_gradient.data();
   TileScores(problem, buffers, begin, count);
   MatMulRows(count, keys, size, gradient, stride, false, buffers.value.data(), size, true, slopes,
@@ -181,7 +197,8 @@ void BackwardTile(const HeadView& view, const float* output_gradient, HeadBuffer
   for (int64_t i = 0; i < count; ++i) {
     float* const row = buffers.scores.data() + i * problem.rows;
     const int64_t visible = view.IsZeroed(begin + i) ? 0 : begin + i + 1;
-    const float mean = Dot(gradient + i * stride, problem.output + view.Offset(begin + i), size);
+    const float mean =
+        Dot(gradient + i * stride, problem.output + view.OutputOffset(begin + i), size);
     ProbabilityRow(buffers.bias.data(), visible, view.LogSums()[begin + i], row);
     SoftmaxRowGradient(row, mean, visible, slopes + i * problem.rows);
     std::fill(row + visible, row + keys, 0.0F);
@@ -197,9 +214,9 @@ void BackwardTile(const HeadView& view, const float* output_gradient, HeadBuffer
 
 BLOCKFORMER_SIMD_BODY void ForwardShortBody(const HeadView& view, HeadBuffers& buffers) {
   const AttentionProblem& problem = view.problem;
-  const int64_t size = problem.head_size;
+  const int64_t size = problem.layout.head_size;
   for (int64_t i = 0; i < problem.rows; ++i) {
-    float* const output = problem.output + view.Offset(i);
+    float* const output = problem.output + view.OutputOffset(i);
     std::fill(output, output + size, 0.0F);
     if (view.IsZeroed(i)) continue;
     float* const row = buffers.scores.data();
@@ -217,13 +234,13 @@ constexpr Simd<ForwardShortBody> ForwardShort;
 BLOCKFORMER_SIMD_BODY void BackwardShortBody(const HeadView& view, const float* output_gradient,
                                              HeadBuffers& buffers) {
   const AttentionProblem& problem = view.problem;
-  const int64_t size = problem.head_size;
+  const int64_t size = problem.layout.head_size;
   for (int64_t i = 0; i < problem.rows; ++i) {
     if (view.IsZeroed(i)) continue;
-    const float* const gradient = output_gradient + view.Offset(i);
+    const float* const gradient = output_gradient + view.OutputOffset(i);
     const float* const query = buffers.query.data() + i * size;
     float* const row = buffers.scores.data();
-    const float mean = Dot(gradient, problem.output + view.Offset(i), size);
+    const float mean = Dot(gradient, problem.output + view.OutputOffset(i), size);
     for (int64_t j = 0; j <= i; ++j) row[j] = Dot(query, buffers.key.data() + j * size, size);
     ProbabilityRowBody(buffers.bias.data(), i + 1, view.LogSums()[i], row);
     for (int64_t j = 0; j <= i; ++j) {
@@ -237,31 +254,53 @@ BLOCKFORMER_SIMD_BODY void BackwardShortBody(const HeadView& view, const float* 
 }
 constexpr Simd<BackwardShortBody> BackwardShort;
 
-BLOCKFORMER_SIMD_BODY void StoreGradientsBody(const HeadView& view, const HeadBuffers& buffers,
-                                              float* input_gradient) {
+BLOCKFORMER_SIMD_BODY void StoreQueryGradientsBody(const HeadView& view, const HeadBuffers& buffers,
+                                                   float* input_gradient) {
   const AttentionProblem& problem = view.problem;
-  const int64_t size = problem.head_size;
+  const int64_t size = problem.layout.head_size;
   const float scale = 1.0F / std::sqrt(static_cast<float>(size));
+  float* const queries = input_gradient + problem.layout.Query(view.head);
   for (int64_t row = 0; row < problem.rows; ++row) {
-    float* const out = input_gradient + 3 * view.Offset(row);
     Rotate(buffers.query_gradient.data() + row * size, view.Cosines(row), view.Sines(row), -1,
-           scale, problem.rotary_pairs, size, out);
-    Rotate(buffers.key_gradient.data() + row * size, view.Cosines(row), view.Sines(row), -1, 1,
-           problem.rotary_pairs, size, out + size);
-    std::copy_n(buffers.value_gradient.data() + row * size, size, out + 2 * size);
+           scale, problem.rotary_pairs, size, queries + view.RowOffset(row));
   }
 }
-constexpr Simd<StoreGradientsBody> StoreGradients;
+constexpr Simd<StoreQueryGradientsBody> StoreQueryGradients;
 
-// Calls body(view, buffers) for every head of every sequence, on all threads.
-template <typename Body>
-void ForEachHead(const AttentionProblem& problem, Body&& body) {
-  ParallelFor(problem.batch * problem.heads, 1, [&](int64_t begin, int64_t end) {
-    HeadBuffers buffers(problem.rows, problem.head_size);
+BLOCKFORMER_SIMD_BODY void StoreKeyGradientsBody(const HeadView& view, const HeadBuffers& buffers,
+                                                 float* input_gradient) {
+  const AttentionProblem& problem = view.problem;
+  const int64_t size = problem.layout.head_size;
+  float* const keys = input_gradient + problem.layout.Key(view.KvHead());
+  float* const values = input_gradient + problem.layout.Value(view.KvHead());
+  for (int64_t row = 0; row < problem.rows; ++row) {
+    Rotate(buffers.key_gradient.data() + row * size, view.Cosines(row), view.Sines(row), -1, 1,
+           problem.rotary_pairs, size, keys + view.RowOffset(row));
+    std::copy_n(buffers.value_gradient.data() + row * size, size, values + view.RowOffset(row));
+  }
+}
+constexpr Simd<StoreKeyGradientsBody> StoreKeyGradients;
+
+// Calls begin(view, buffers) once for every kv head of every sequence, whose keys and values are
+// loaded, then body(view, buffers) for each head that reads it, then end(view, buffers); on all
+// threads.
+template <typename Begin, typename Body, typename End>
+void ForEachHead(const AttentionProblem& problem, Begin&& begin_group, Body&& body,
+                 End&& end_group) {
+  const int64_t kv_heads = problem.layout.kv_heads;
+  const int64_t group = problem.layout.GroupSize();
+  ParallelFor(problem.batch * kv_heads, 1, [&](int64_t begin, int64_t end) {
+    HeadBuffers buffers(problem.rows, problem.layout.head_size);
     for (int64_t i = begin; i < end; ++i) {
-      const HeadView view{problem, i / problem.heads, i % problem.heads};
-      LoadHead(view, buffers);
-      body(view, buffers);
+      HeadView view{problem, i / kv_heads, i % kv_heads * group};
+      LoadKeys(view, buffers);
+      begin_group(buffers);
+      for (int64_t member = 0; member < group; ++member, ++view.head) {
+        LoadQueries(view, buffers);
+        body(view, buffers);
+      }
+      --view.head;  // one of the group
+      end_group(view, buffers);
     }
   });
 }
@@ -269,7 +308,7 @@ void ForEachHead(const AttentionProblem& problem, Body&& body) {
 }  // namespace
 
 void AttentionForward(const AttentionProblem& problem) {
-  ForEachHead(problem, [&](const HeadView& view, HeadBuffers& buffers) {
+  const auto forward = [&](const HeadView& view, HeadBuffers& buffers) {
     if (problem.rows <= kSmallDepth) {
       ForwardShort(view, buffers);
       return;
@@ -277,16 +316,20 @@ void AttentionForward(const AttentionProblem& problem) {
     for (int64_t begin = 0; begin < problem.rows; begin += kTileRows) {
       ForwardTile(view, buffers, begin, std::min(kTileRows, problem.rows - begin));
     }
-  });
+  };
+  ForEachHead(
+      problem, [](HeadBuffers&) {}, forward, [](const HeadView&, HeadBuffers&) {});
 }
 
 void AttentionBackward(const AttentionProblem& problem, const float* output_gradient,
                        float* input_gradient) {
-  ForEachHead(problem, [&](const HeadView& view, HeadBuffers& buffers) {
+  const auto begin_group = [](HeadBuffers& buffers) {
     buffers.AllocateGradients();
-    std::fill(buffers.query_gradient.begin(), buffers.query_gradient.end(), 0.0F);
     std::fill(buffers.key_gradient.begin(), buffers.key_gradient.end(), 0.0F);
     std::fill(buffers.value_gradient.begin(), buffers.value_gradient.end(), 0.0F);
+  };
+  const auto backward = [&](const HeadView& view, HeadBuffers& buffers) {
+    std::fill(buffers.query_gradient.begin(), buffers.query_gradient.end(), 0.0F);
     if (problem.rows <= kSmallDepth) {
       BackwardShort(view, output_gradient, buffers);
     } else {
@@ -295,8 +338,12 @@ void AttentionBackward(const AttentionProblem& problem, const float* output_grad
                      std::min(kTileRows, problem.rows - begin));
       }
     }
-    StoreGradients(view, buffers, input_gradient);
-  });
+    StoreQueryGradients(view, buffers, input_gradient);
+  };
+  const auto end_group = [&](const HeadView& view, HeadBuffers& buffers) {
+    StoreKeyGradients(view, buffers, input_gradient);
+  };
+  ForEachHead(problem, begin_group, backward, end_group);
 }
 
 }  // namespace blockformer::train

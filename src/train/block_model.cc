@@ -1,8 +1,10 @@
 #include "train/block_model.h"
 
 #include "base/error.h"
+#include "config/parameters.h"
 #include "train/auxiliary_losses.h"
 #include "train/loss.h"
+#include "train/registration.h"
 
 namespace blockformer::train {
 
@@ -23,9 +25,8 @@ struct BlockModel::Targets {
 BlockModel::BlockModel(const ModelConfig& config, ComputeType compute)
     : LanguageModel(config), compute_(compute) {
   embedder_ = register_module("embedder", MakeEmbedder(config, compute));
-  block_decoder_ =
-      register_module("block_decoder", std::make_shared<torch::nn::Module>())
-          ->register_module("gpt_neox", std::make_shared<NeoxStack>(config.decoder, compute));
+  block_decoder_ = RegisterAt(*this, DecoderNames(config).Body(),
+                              std::make_shared<TransformerStack>(config.decoder, compute));
   token_decoder_ = register_module("token_decoder", MakeTokenDecoder(config, compute));
 }
 

@@ -5,9 +5,9 @@
 
 #include "train/embedder.h"
 #include "train/language_model.h"
-#include "train/neox_stack.h"
 #include "train/token_decoder.h"
 #include "train/torch.h"
+#include "train/transformer_stack.h"
 
 namespace blockformer::train {
 
@@ -23,7 +23,7 @@ class BlockModel : public LanguageModel {
   // The parts of the model, for generation, evaluation and tests.
   // ids i64 and mask bool [batch, N, L] give block embeddings f32 [batch, N, width].
   torch::Tensor EmbedBlocks(const torch::Tensor& ids, const torch::Tensor& mask) const;
-  const NeoxStack& block_decoder() const { return *block_decoder_; }
+  const TransformerStack& block_decoder() const { return *block_decoder_; }
   const TokenDecoder& token_decoder() const { return *token_decoder_; }
 
   // Context embeddings f32 [batch, N, width] of block embeddings of that shape. mask bool
@@ -47,7 +47,7 @@ class BlockModel : public LanguageModel {
 
   ComputeType compute_;
   std::shared_ptr<Embedder> embedder_;
-  std::shared_ptr<NeoxStack> block_decoder_;
+  std::shared_ptr<TransformerStack> block_decoder_;
   std::shared_ptr<TokenDecoder> token_decoder_;
 };
 

@@ -5,9 +5,8 @@
 
 namespace blockformer::train {
 
-// Each adds one command to blockformer-train; the command's flags live as long as the app, and its
+// Adds a command to blockformer-train; the command's flags live as long as the app, and its
 // callback does the work.
-void AddGenerateCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 
 }  // namespace blockformer::train

@@ -46,6 +46,10 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
   }
 };
 
+torch::Tensor RmsNormalise(const torch::Tensor& x, const torch::Tensor& gain, double epsilon) {
+  return x * torch::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon) * gain;
+}
+
 }  // namespace
 
 torch::Tensor Linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
@@ -85,7 +89,17 @@ RmsNorm::RmsNorm(int64_t width, double epsilon) : epsilon_(epsilon) {
 }
 
 torch::Tensor RmsNorm::Forward(const torch::Tensor& x) const {
-  return x * torch::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon_) * weight_;
+  return RmsNormalise(x, weight_, epsilon_);
+}
+
+StackNorm::StackNorm(Norm kind, int64_t width, double epsilon) : epsilon_(epsilon) {
+  weight_ = register_parameter("weight", torch::empty({width}));
+  if (kind == Norm::kLayerNorm) bias_ = register_parameter("bias", torch::empty({width}));
+}
+
+torch::Tensor StackNorm::Forward(const torch::Tensor& x) const {
+  return bias_.defined() ? torch::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_)
+                         : RmsNormalise(x, weight_, epsilon_);
 }
 
 EmbeddingTable::EmbeddingTable(int64_t entries, int64_t width, int64_t padding_row)

@@ -56,6 +56,19 @@ class RmsNorm : public torch::nn::Module {
   double epsilon_;
 };
 
+// The norm of a stack, of either kind.
+class StackNorm : public torch::nn::Module {
+ public:
+  StackNorm(Norm kind, int64_t width, double epsilon);
+
+  torch::Tensor Forward(const torch::Tensor& x) const;
+
+ private:
+  torch::Tensor weight_;
+  torch::Tensor bias_;  // undefined in an RMS norm
+  double epsilon_;
+};
+
 // A table of embeddings, [entries, width].
 class EmbeddingTable : public torch::nn::Module {
  public:

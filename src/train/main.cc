@@ -27,13 +27,12 @@ namespace {
 }
 
 int Run(int argc, char** argv) {
-  CLI::App app("Trains Block Transformers and vanilla GPT-NeoX models.", "blockformer-train");
+  CLI::App app("Trains Block Transformers and vanilla models.", "blockformer-train");
   app.set_version_flag("--version", std::string("blockformer-train ") + kVersion);
   app.require_subcommand(1);
   AddTrainCommand(app);
-  AddGenerateCommand(app);
   if (argc > 1 && argv[1][0] != '-') {
-    RequireCommand("blockformer-train", argv[1], {"train", "generate"});
+    RequireCommand("blockformer-train", argv[1], {"train"});
   }
   try {
     app.parse(argc, argv);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "train/registration.h"
+
 namespace blockformer::train {
 namespace {
 
@@ -17,10 +19,6 @@ torch::Tensor ShiftedMask(const torch::Tensor& mask, int64_t visible) {
   return torch::cat(
       {torch::ones({mask.size(0), visible}, mask.options()), mask.narrow(1, 0, mask.size(1) - 1)},
       1);
-}
-
-torch::Tensor BeginTokens(const torch::Tensor& context, int64_t begin_token_id) {
-  return torch::full({context.size(0)}, begin_token_id, context.options().dtype(torch::kInt64));
 }
 
 torch::TensorOptions PositionOptions(const torch::Tensor& x) {
@@ -45,32 +43,26 @@ torch::Tensor TokenDecoder::Expand(const torch::Tensor& context) const {
   return expansion_layer_->Forward(context).unflatten(1, {num_vectors_, -1});
 }
 
-NeoxTokenDecoder::NeoxTokenDecoder(const ModelConfig& config, ComputeType compute)
+StackTokenDecoder::StackTokenDecoder(const ModelConfig& config, ComputeType compute)
     : TokenDecoder(config, compute),
       type_(config.token_decoder_type),
-      block_length_(config.block_length),
-      begin_token_id_(config.begin_token_id) {
-  const int64_t width = config.token_decoder.hidden_size;
-  stack_ = register_module("gpt_neox", std::make_shared<NeoxStack>(config.token_decoder, compute));
-  embed_in_ = stack_->register_module("embed_in",
-                                      std::make_shared<EmbeddingTable>(config.vocab_size, width));
-  embed_out_ = register_module(
-      "embed_out", std::make_shared<LinearLayer>(width, config.vocab_size, /*bias=*/false,
-                                                 /*kernel=*/0, compute));
-}
+      begin_token_id_(config.begin_token_id),
+      stack_(RegisterAt(*this, StackNames(config.token_decoder, "").Body(),
+                        std::make_shared<TransformerStack>(config.token_decoder, compute))),
+      vocabulary_(*this, *stack_, config.token_decoder, config.vocab_size, compute) {}
 
-torch::Tensor NeoxTokenDecoder::Forward(const torch::Tensor& context, const torch::Tensor& ids,
-                                        const torch::Tensor& mask) const {
+torch::Tensor StackTokenDecoder::Forward(const torch::Tensor& context, const torch::Tensor& ids,
+                                         const torch::Tensor& mask) const {
   return type_ == TokenDecoderType::kPrefix ? ForwardPrefix(context, ids, mask)
                                             : ForwardSummation(context, ids, mask);
 }
 
-torch::Tensor NeoxTokenDecoder::ForwardPrefix(const torch::Tensor& context,
-                                              const torch::Tensor& ids,
-                                              const torch::Tensor& mask) const {
+torch::Tensor StackTokenDecoder::ForwardPrefix(const torch::Tensor& context,
+                                               const torch::Tensor& ids,
+                                               const torch::Tensor& mask) const {
   const torch::Tensor prefix = Expand(context);
   const int64_t length = prefix.size(1);
-  const torch::Tensor tokens = embed_in_->Forward(ids.narrow(1, 0, ids.size(1) - 1));
+  const torch::Tensor tokens = vocabulary_.Embed(ids.narrow(1, 0, ids.size(1) - 1));
   const torch::Tensor input = torch::cat({prefix, tokens}, 1);
   StackContext stack;
   stack.positions = torch::arange(input.size(1), PositionOptions(input));
@@ -81,11 +73,10 @@ torch::Tensor NeoxTokenDecoder::ForwardPrefix(const torch::Tensor& context,
   return stack_->Forward(input, stack);
 }
 
-torch::Tensor NeoxTokenDecoder::ForwardSummation(const torch::Tensor& context,
-                                                 const torch::Tensor& ids,
-                                                 const torch::Tensor& mask) const {
-  const torch::Tensor input =
-      embed_in_->Forward(ShiftedIds(ids, begin_token_id_)) + Expand(context);
+torch::Tensor StackTokenDecoder::ForwardSummation(const torch::Tensor& context,
+                                                  const torch::Tensor& ids,
+                                                  const torch::Tensor& mask) const {
+  const torch::Tensor input = vocabulary_.Embed(ShiftedIds(ids, begin_token_id_)) + Expand(context);
   StackContext stack;
   stack.positions = torch::arange(input.size(1), PositionOptions(input));
   stack.mask = ShiftedMask(mask, 1);
@@ -93,71 +84,8 @@ torch::Tensor NeoxTokenDecoder::ForwardSummation(const torch::Tensor& context,
   return stack_->Forward(input, stack);
 }
 
-class NeoxTokenDecoder::PrefixDecoding : public BlockDecoding {
- public:
-  PrefixDecoding(const NeoxTokenDecoder& decoder, torch::Tensor prefix, bool published_positions)
-      : decoder_(decoder),
-        prefix_(std::move(prefix)),
-        cache_(decoder.stack_->MakeCache(
-            prefix_.size(0), prefix_.size(1) + decoder.block_length_ - 1, prefix_.device())) {
-    const auto options = PositionOptions(prefix_);
-    context_.positions = published_positions ? torch::zeros({prefix_.size(1)}, options)
-                                             : torch::arange(prefix_.size(1), options);
-    context_.first_output = prefix_.size(1) - 1;
-    context_.cache = &cache_;
-  }
-
-  torch::Tensor Next(const torch::Tensor& previous) override {
-    const torch::Tensor input =
-        previous.defined() ? decoder_.embed_in_->Forward(previous).unsqueeze(1) : prefix_;
-    const torch::Tensor hidden = decoder_.stack_->Forward(input, context_).squeeze(1);
-    context_.positions = context_.positions.slice(0, -1) + 1;
-    context_.first_output = 0;
-    return hidden;
-  }
-
- private:
-  const NeoxTokenDecoder& decoder_;
-  torch::Tensor prefix_;
-  KvCache cache_;
-  StackContext context_;
-};
-
-class NeoxTokenDecoder::SummationDecoding : public BlockDecoding {
- public:
-  SummationDecoding(const NeoxTokenDecoder& decoder, torch::Tensor vectors)
-      : decoder_(decoder),
-        vectors_(std::move(vectors)),
-        cache_(decoder.stack_->MakeCache(vectors_.size(0), vectors_.size(1), vectors_.device())) {}
-
-  torch::Tensor Next(const torch::Tensor& previous) override {
-    const int64_t position = cache_.length();
-    const torch::Tensor ids =
-        previous.defined() ? previous : BeginTokens(vectors_, decoder_.begin_token_id_);
-    StackContext context;
-    context.positions = torch::full({1}, position, PositionOptions(vectors_));
-    context.cache = &cache_;
-    const torch::Tensor input = decoder_.embed_in_->Forward(ids) + vectors_.select(1, position);
-    return decoder_.stack_->Forward(input.unsqueeze(1), context).squeeze(1);
-  }
-
- private:
-  const NeoxTokenDecoder& decoder_;
-  torch::Tensor vectors_;
-  KvCache cache_;
-};
-
-std::unique_ptr<BlockDecoding> NeoxTokenDecoder::Begin(const torch::Tensor& context,
-                                                       bool published_positions) const {
-  if (type_ == TokenDecoderType::kPrefix) {
-    return std::make_unique<PrefixDecoding>(*this, Expand(context), published_positions);
-  }
-  return std::make_unique<SummationDecoding>(*this, Expand(context));
-}
-
 T5TokenDecoder::T5TokenDecoder(const ModelConfig& config, ComputeType compute)
     : TokenDecoder(config, compute),
-      block_length_(config.block_length),
       begin_token_id_(config.begin_token_id),
       head_scale_(1 / std::sqrt(static_cast<double>(config.t5.hidden_size))),
       shared_(register_module(
@@ -167,44 +95,15 @@ T5TokenDecoder::T5TokenDecoder(const ModelConfig& config, ComputeType compute)
 torch::Tensor T5TokenDecoder::Forward(const torch::Tensor& context, const torch::Tensor& ids,
                                       const torch::Tensor& mask) const {
   const torch::Tensor input = shared_->Forward(ShiftedIds(ids, begin_token_id_));
-  return decoder_->Forward(input, decoder_->MakeCrossKeys(Expand(context)), ShiftedMask(mask, 1),
-                           /*cache=*/nullptr) *
+  return decoder_->Forward(input, decoder_->MakeCrossKeys(Expand(context)), ShiftedMask(mask, 1)) *
          head_scale_;
-}
-
-class T5TokenDecoder::Decoding : public BlockDecoding {
- public:
-  Decoding(const T5TokenDecoder& decoder, const torch::Tensor& vectors)
-      : decoder_(decoder),
-        previous_(BeginTokens(vectors, decoder.begin_token_id_)),
-        cross_(decoder.decoder_->MakeCrossKeys(vectors)),
-        cache_(decoder.decoder_->MakeCache(vectors.size(0), decoder.block_length_,
-                                           vectors.device())) {}
-
-  torch::Tensor Next(const torch::Tensor& previous) override {
-    if (previous.defined()) previous_ = previous;
-    const torch::Tensor input = decoder_.shared_->Forward(previous_).unsqueeze(1);
-    return decoder_.decoder_->Forward(input, cross_, /*mask=*/{}, &cache_).squeeze(1) *
-           decoder_.head_scale_;
-  }
-
- private:
-  const T5TokenDecoder& decoder_;
-  torch::Tensor previous_;
-  T5Decoder::CrossKeys cross_;
-  KvCache cache_;
-};
-
-std::unique_ptr<BlockDecoding> T5TokenDecoder::Begin(const torch::Tensor& context,
-                                                     bool /*published_positions*/) const {
-  return std::make_unique<Decoding>(*this, Expand(context));
 }
 
 std::shared_ptr<TokenDecoder> MakeTokenDecoder(const ModelConfig& config, ComputeType compute) {
   if (config.token_decoder_type == TokenDecoderType::kCrossAttention) {
     return std::make_shared<T5TokenDecoder>(config, compute);
   }
-  return std::make_shared<NeoxTokenDecoder>(config, compute);
+  return std::make_shared<StackTokenDecoder>(config, compute);
 }
 
 }  // namespace blockformer::train

@@ -19,11 +19,11 @@
 #include "train/checkpoint.h"
 #include "train/checkpoint_store.h"
 #include "train/device.h"
-#include "train/generate.h"
 #include "train/language_model.h"
 #include "train/lr_schedule.h"
 #include "train/metrics_log.h"
 #include "train/optimizer.h"
+#include "train/text_sample.h"
 #include "train/training_data.h"
 #include "train/weights.h"
 
@@ -499,18 +499,14 @@ void Trainer::ReportValidation(const torch::Tensor& by_position) {
 // that fails, such as at a prompt too long for the model, is not worth ending a training for.
 std::string Trainer::MakeSample() const {
   if (data_.prompt.empty() || recipe_.validation.sample_tokens == 0) return "";
-  GenerateOptions options;
+  TextSampleOptions options;
   options.max_tokens = recipe_.validation.sample_tokens;
-  options.num_choices = data_.tokenizer->VocabSize();
-  options.excluded_ids = data_.tokenizer->MissingIds();
-  options.eos_ids = EosIds(recipe_.model);
   options.sampling.temperature = 0.7;
   options.sampling.top_p = 0.95;
   options.sampling.seed = recipe_.training.seed;
-  options.streams = {static_cast<uint64_t>(state_.step)};
+  options.stream = static_cast<uint64_t>(state_.step);
   try {
-    const auto continuation = GenerateTokens(*model_, {data_.prompt}, options);
-    return recipe_.validation.prompt + data_.tokenizer->Decode(continuation.front());
+    return recipe_.validation.prompt + SampleText(*model_, *data_.tokenizer, data_.prompt, options);
   } catch (const Error& error) {
     LogWarning("no sample of text: {}", error.what());
     return "";

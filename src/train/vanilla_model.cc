@@ -1,21 +1,19 @@
 #include "train/vanilla_model.h"
 
 #include "base/error.h"
+#include "config/parameters.h"
 #include "data/packing.h"
 #include "train/loss.h"
+#include "train/registration.h"
 
 namespace blockformer::train {
 
 VanillaModel::VanillaModel(const ModelConfig& config, ComputeType compute)
-    : LanguageModel(config), compute_(compute) {
-  const int64_t width = config.decoder.hidden_size;
-  stack_ = register_module("gpt_neox", std::make_shared<NeoxStack>(config.decoder, compute));
-  embed_in_ = stack_->register_module("embed_in",
-                                      std::make_shared<EmbeddingTable>(config.vocab_size, width));
-  embed_out_ = register_module(
-      "embed_out", std::make_shared<LinearLayer>(width, config.vocab_size, /*bias=*/false,
-                                                 /*kernel=*/0, compute));
-}
+    : LanguageModel(config),
+      compute_(compute),
+      stack_(RegisterAt(*this, DecoderNames(config).Body(),
+                        std::make_shared<TransformerStack>(config.decoder, compute))),
+      vocabulary_(*this, *stack_, config.decoder, config.vocab_size, compute) {}
 
 TokenLoss VanillaModel::Loss(const TokenBatch& batch) {
   Require(batch.ids.dim() == 2 && batch.ids.size(1) > 1, ErrorCode::kInvalidArgument,
@@ -27,7 +25,7 @@ TokenLoss VanillaModel::Loss(const TokenBatch& batch) {
   const int64_t predicted = batch.ids.size(1) - 1;  // the last token is only a target
   const torch::Tensor hidden = Forward(batch.ids, context).narrow(1, 0, predicted).flatten(0, 1);
   const torch::Tensor labels = batch.labels.narrow(1, 1, predicted).flatten();
-  const HeadLoss loss = SoftmaxHeadLoss(hidden, embed_out_->weight(), labels, compute_);
+  const HeadLoss loss = SoftmaxHeadLoss(hidden, vocabulary_.head(), labels, compute_);
   TokenLoss result;
   result.sum = loss.sum;
   result.count = (labels != kIgnoredLabel).sum();

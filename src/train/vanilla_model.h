@@ -5,12 +5,12 @@
 
 #include "train/language_model.h"
 #include "train/layers.h"
-#include "train/neox_stack.h"
 #include "train/torch.h"
+#include "train/transformer_stack.h"
 
 namespace blockformer::train {
 
-// A GPT-NeoX language model, as Hugging Face's GPTNeoXForCausalLM.
+// A language model of one stack, as Hugging Face's classes ...ForCausalLM.
 class VanillaModel : public LanguageModel {
  public:
   VanillaModel(const ModelConfig& config, ComputeType compute);
@@ -20,19 +20,17 @@ class VanillaModel : public LanguageModel {
 
   // Hidden states f32 [batch, rows, width] of ids i64 [batch, rows].
   torch::Tensor Forward(const torch::Tensor& ids, const StackContext& context) const {
-    return stack_->Forward(embed_in_->Forward(ids), context);
-  }
-  KvCache MakeCache(int64_t batch, int64_t capacity) const {
-    return stack_->MakeCache(batch, capacity, embed_out_->weight().device());
+    return stack_->Forward(vocabulary_.Embed(ids), context);
   }
   // f32 [..., vocab_size].
-  torch::Tensor Logits(const torch::Tensor& hidden) const { return embed_out_->Forward(hidden); }
+  torch::Tensor Logits(const torch::Tensor& hidden) const {
+    return Linear(hidden, vocabulary_.head(), {}, compute_);
+  }
 
  private:
   ComputeType compute_;
-  std::shared_ptr<NeoxStack> stack_;
-  std::shared_ptr<EmbeddingTable> embed_in_;
-  std::shared_ptr<LinearLayer> embed_out_;
+  std::shared_ptr<TransformerStack> stack_;
+  StackVocabulary vocabulary_;
 };
 
 }  // namespace blockformer::train

@@ -95,6 +95,7 @@ void LoadInitialWeights(const std::string& directory, LanguageModel& model) {
           directory);
   found.max_length = model.config().max_length;
   found.padding = model.config().padding;
+  found.bos_token_id = model.config().bos_token_id;
   const Json wanted_json = ModelConfigToJson(model.config());
   const Json found_json = ModelConfigToJson(found);
   for (const Json& difference : Json::diff(wanted_json, found_json)) {

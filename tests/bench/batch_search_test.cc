@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "devices/devices.h"
 #include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
@@ -50,7 +51,7 @@ TEST(BatchSearchTest, OneSlowMomentDoesNotEndIt) {
 
 TEST(BatchSearchTest, TheLargestBatchFillsTheMemory) {
   const ModelConfig config = TinyTextConfig();
-  const Contestant contestant = {"tiny", Model::Random(config, 1), NumberType::kF16};
+  const Contestant contestant = {"tiny", RandomModel(config, 1), NumberType::kF16};
   const ThroughputSetting setting = {1, 32, 32};
   const double weights = WeightBytes(config, NumberType::kF32);
   const double sequence = KvBytesPerSequence(config, NumberType::kF16, 64) +

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "devices/devices.h"
 #include "engine/engine.h"
 #include "tests/cpu/tiny_model_directory.h"
 
@@ -18,7 +19,7 @@ EngineRun RunEngine(const ModelConfig& config, const ThroughputSetting& setting)
   EngineOptions options;
   options.max_sequences = setting.batch;
   options.max_length = setting.length();
-  Engine engine(Model::Random(config, 1), options);
+  Engine engine(RandomModel(config, 1), options);
   EngineRun run;
   int64_t made = 0;
   std::vector<bool> started(static_cast<size_t>(setting.batch));
@@ -27,8 +28,8 @@ EngineRun RunEngine(const ModelConfig& config, const ThroughputSetting& setting)
     request.prompt.assign(static_cast<size_t>(setting.prompt), static_cast<int32_t>(i));
     request.max_tokens = setting.generate;
     request.stop_at_eos = false;
-    engine.Submit(std::move(request), [&, i](std::span<const int32_t> tokens, bool) {
-      made += static_cast<int64_t>(tokens.size());
+    engine.Submit(std::move(request), [&, i](const GeneratedTokens& tokens) {
+      made += std::ssize(tokens.ids);
       started[i] = true;
       return true;
     });

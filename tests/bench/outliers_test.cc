@@ -26,7 +26,7 @@ ModelQuantizer::ReadFloats WeightsWithBiases(const ModelConfig& config) {
 }
 
 std::vector<float> Logits(const ModelConfig& config, const ModelQuantizer::ReadFloats& floats) {
-  const Model model(config, {floats, NumberType::kF32});
+  const CpuModel model(config, {floats, NumberType::kF32});
   ForwardInput input;
   input.batch = 1;
   input.units = 5;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "bench/plot.h"
+#include "devices/devices.h"
 #include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
@@ -32,7 +33,7 @@ class ReportTest : public testing::Test {
     return MakeReport(contestants_, results, before_, after_);
   }
 
-  std::shared_ptr<const Model> model_ = Model::Random(TinyTextConfig(), 1);
+  std::shared_ptr<const Model> model_ = RandomModel(TinyTextConfig(), 1);
   std::vector<Contestant> contestants_ = {{"one", model_, NumberType::kF32},
                                           {"a \"b\", c", model_, NumberType::kInt8}};
   MachineSpeed before_ = {100, 400, 10};

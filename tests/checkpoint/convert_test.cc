@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/hf_config.h"
 #include "checkpoint/model_directory.h"
 
 namespace blockformer {
@@ -113,16 +113,84 @@ class ConvertTest : public testing::Test {
   std::string directory_;
 };
 
+ModelConfig ConfigOfFamily(StackFamily family) {
+  ModelConfig config = VanillaConfig();
+  StackConfig& stack = config.decoder;
+  stack.family = family;
+  stack.norm = Norm::kRmsNorm;
+  stack.mlp = Mlp::kSwiGlu;
+  stack.rotary_pct = 1;
+  stack.parallel_residual = false;
+  stack.num_kv_heads = 1;
+  stack.head_dim = 6;
+  stack.qkv_bias = family == StackFamily::kQwen2;
+  stack.attention_out_bias = false;
+  stack.mlp_bias = false;
+  stack.qk_norm = family == StackFamily::kQwen3;
+  stack.tied_head = family != StackFamily::kMistral;
+  if (family == StackFamily::kLlama) stack.rotary_scaling = {RotaryScalingType::kLlama3, 4, 16};
+  config.bos_token_id = 1;
+  return config;
+}
+
+constexpr StackFamily kOtherFamilies[] = {StackFamily::kLlama, StackFamily::kMistral,
+                                          StackFamily::kQwen2, StackFamily::kQwen3};
+
+TEST_F(ConvertTest, RoundTripsKeepEveryBitOfEveryFamily) {
+  for (const StackFamily family : kOtherFamilies) {
+    const ModelConfig config = ConfigOfFamily(family);
+    WriteModel("vanilla", config, DataType::kBF16);
+    ConvertOptions out = Options("vanilla", "hf");
+    out.to = CheckpointFormat::kHuggingFace;
+    out.max_shard_bytes = 2000;
+    const ConvertReport there = Convert(out);
+    EXPECT_GT(there.files.size(), 1u);
+    const ConvertReport back = Convert(Options("hf", "again"));
+    EXPECT_EQ(back.from, CheckpointFormat::kHuggingFace);
+    EXPECT_EQ(back.checksum, there.checksum);
+    EXPECT_EQ(back.config, config);
+    ExpectSameWeights("vanilla", "again", config);
+    std::filesystem::remove_all(directory_);
+  }
+}
+
+TEST_F(ConvertTest, UptrainsEveryFamily) {
+  for (const StackFamily family : kOtherFamilies) {
+    const ModelConfig config = ConfigOfFamily(family);
+    WriteModel("vanilla", config, DataType::kF32);
+    ConvertOptions options = Options("vanilla", "block");
+    options.uptrain = UptrainOptions{.method = UptrainMethod::kPartition, .block_length = 4};
+    const ModelConfig block = Convert(options).config;
+    EXPECT_EQ(block.HasTiedHead(), config.HasTiedHead());
+    EXPECT_EQ(block.token_decoder.KvHeads(), 1);
+    const ModelWeights from(Path("vanilla"), config);
+    const ModelWeights to(Path("block"), block);
+    const auto expect_copy = [&](const std::string& name, const std::string& source) {
+      EXPECT_TRUE(std::ranges::equal(to.Get(name).bytes, from.Get(source).bytes)) << name;
+    };
+    expect_copy("block_decoder.model.layers.1.mlp.gate_proj.weight",
+                "model.layers.1.mlp.gate_proj.weight");
+    expect_copy("token_decoder.model.layers.1.self_attn.k_proj.weight",
+                "model.layers.3.self_attn.k_proj.weight");
+    expect_copy("token_decoder.model.norm.weight", "model.norm.weight");
+    expect_copy("token_decoder.model.embed_tokens.weight", "model.embed_tokens.weight");
+    expect_copy("embedder.embeddings.weight", "model.embed_tokens.weight");
+    EXPECT_THAT(to.Floats("block_decoder.model.norm.weight"), testing::Each(1));
+    EXPECT_EQ(to.Contains("token_decoder.lm_head.weight"), !config.HasTiedHead());
+    std::filesystem::remove_all(directory_);
+  }
+}
+
 TEST_F(ConvertTest, RoundTripsKeepEveryBitOfEveryType) {
   for (const DataType type : {DataType::kF32, DataType::kBF16, DataType::kF16}) {
     WriteModel("vanilla", VanillaConfig(), type);
     ConvertOptions out = Options("vanilla", "hf");
-    out.to = CheckpointFormat::kHfGptNeox;
+    out.to = CheckpointFormat::kHuggingFace;
     const ConvertReport there = Convert(out);
     EXPECT_EQ(there.from, CheckpointFormat::kBlockformer);
     EXPECT_EQ(there.tensors_skipped.size(), 0u);
     const ConvertReport back = Convert(Options("hf", "again"));
-    EXPECT_EQ(back.from, CheckpointFormat::kHfGptNeox);
+    EXPECT_EQ(back.from, CheckpointFormat::kHuggingFace);
     EXPECT_EQ(back.checksum, there.checksum);
     EXPECT_EQ(back.config, VanillaConfig());
     ExpectSameWeights("vanilla", "again", VanillaConfig());
@@ -276,7 +344,7 @@ TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
   Convert(out);
   WriteModelConfig(Path("both"), BlockConfig());
   EXPECT_THAT(ErrorOf(Options("both", "x")), HasSubstr("--from"));
-  out.to = CheckpointFormat::kHfGptNeox;
+  out.to = CheckpointFormat::kHuggingFace;
   out.destination = Path("x");
   EXPECT_THAT(ErrorOf(out), HasSubstr("published-block is wanted"));
   for (const char* name : {"pytorch_model.bin", "model.pt", "model.pth"}) {
@@ -326,9 +394,9 @@ TEST_F(ConvertTest, ConfigurationsThatContradictTheirWeights) {
 }
 
 TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
-  const auto read = [](Json json) { return HfGptNeoxConfigFromJson(json, "config.json"); };
+  const auto read = [](Json json) { return HfConfigFromJson(json, "config.json"); };
   const ModelConfig largest = read({{"model_type", "gpt_neox"}});  // all defaults: GPT-NeoX-20B
-  EXPECT_EQ(largest.decoder, (TransformerConfig{6144, 44, 64, 24576}));
+  EXPECT_EQ(largest.decoder, (StackConfig{6144, 44, 64, 24576}));
   EXPECT_EQ(largest.eos_token_id, 2);
   Json json = {{"model_type", "gpt_neox"},
                {"rope_parameters",

@@ -222,7 +222,7 @@ TEST_F(Int8WeightsTest, NothingElseIsMadeOfThem) {
     EXPECT_THAT(ConvertError(Options("int8", "x", type)), HasSubstr("int8: has int8 weights"));
   }
   ConvertOptions options = Options("int8", "x", {});
-  options.to = CheckpointFormat::kHfGptNeox;
+  options.to = CheckpointFormat::kHuggingFace;
   EXPECT_THAT(ConvertError(options), HasSubstr("int8: has int8 weights"));
   options.to = CheckpointFormat::kBlockformer;
   options.uptrain = UptrainOptions{.block_length = 4};
@@ -237,8 +237,8 @@ TEST_F(Int8WeightsTest, NothingElseIsMadeOfThem) {
 TEST_F(Int8WeightsTest, OtherFormatsAndUptrainingDoNotTakeThem) {
   WriteModel("model", VanillaToQuantize());
   ConvertOptions options = Options("model", "x");
-  options.to = CheckpointFormat::kHfGptNeox;
-  EXPECT_THAT(ConvertError(options), HasSubstr("hf-gpt-neox holds no int8 weights"));
+  options.to = CheckpointFormat::kHuggingFace;
+  EXPECT_THAT(ConvertError(options), HasSubstr("hf holds no int8 weights"));
   options = Options("model", "x");
   options.uptrain = UptrainOptions{.block_length = 4};
   EXPECT_THAT(ConvertError(options), HasSubstr("--uptrain"));

@@ -63,8 +63,8 @@ Json Changed(const std::string& pointer, Json value) {
 
 TEST(PublishedBlock, FillsBlockModelsFromTheirWidths) {
   const ModelConfig config = Read(ParseYaml(kBlock, "block"));
-  EXPECT_EQ(config.decoder, (TransformerConfig{1024, 12, 16, 4096}));
-  EXPECT_EQ(config.token_decoder, (TransformerConfig{512, 6, 8, 2048}));
+  EXPECT_EQ(config.decoder, (StackConfig{1024, 12, 16, 4096}));
+  EXPECT_EQ(config.token_decoder, (StackConfig{512, 6, 8, 2048}));
   EXPECT_EQ(config.padding, PaddingConfig());
   Json wide = Changed("/block_decoder/config/hidden_size", 2048);
   wide["embedder"]["config"]["hidden_size"] = 512;
@@ -74,18 +74,18 @@ TEST(PublishedBlock, FillsBlockModelsFromTheirWidths) {
 TEST(PublishedBlock, TakesWhatVanillaModelsLeaveOutFromTheBaseModel) {
   const ModelConfig config = Read(ParseYaml(kVanilla, "vanilla"));
   EXPECT_EQ(config.kind, ModelKind::kVanilla);
-  EXPECT_EQ(config.decoder, (TransformerConfig{256, 6, 8, 4096}));  // not 1024
+  EXPECT_EQ(config.decoder, (StackConfig{256, 6, 8, 4096}));  // not 1024
   EXPECT_EQ(config.vocab_size, 50304);
   Json yaml = ParseYaml(kVanilla, "vanilla");
   yaml.erase("model_config");
-  EXPECT_EQ(Read(yaml).decoder, (TransformerConfig{1024, 24, 16, 4096}));
+  EXPECT_EQ(Read(yaml).decoder, (StackConfig{1024, 24, 16, 4096}));
   EXPECT_TRUE(IsPublishedConfig(yaml));
 }
 
 TEST(PublishedBlock, BlockPartsWithoutConfigAreTheBaseModel) {
   Json yaml = ParseYaml(kBlock, "block");
   yaml["block_decoder"].erase("config");
-  EXPECT_EQ(Read(yaml).decoder, (TransformerConfig{1024, 24, 16, 4096}));
+  EXPECT_EQ(Read(yaml).decoder, (StackConfig{1024, 24, 16, 4096}));
 }
 
 TEST(PublishedBlock, RobertaAndT5HaveTheirOwnDefaults) {

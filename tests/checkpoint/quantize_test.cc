@@ -45,11 +45,26 @@ void ExpectFinite(const Int8Linear& linear) {
 }
 
 TEST(QuantizeTest, UsesTheWholeRangeOfEachRowAndRoundsToEven) {
-  const std::vector<float> weights = {127, -2.5F, 3.5F, 0.5F, -254, 4, 6, 0};
+  const std::vector<float> weights = {127, -0.5F, -2.5F, 3.5F, -254, 1, 6, 0};
   const Int8Linear linear = Quantize("w", weights, 2, 4);
   EXPECT_THAT(linear.scales, testing::ElementsAre(1, 2));
   EXPECT_THAT(linear.input_scales, Each(1));
-  EXPECT_THAT(linear.values, testing::ElementsAre(127, -2, 4, 0, -127, 2, 3, 0));
+  EXPECT_THAT(linear.values, testing::ElementsAre(127, 0, -2, 4, -127, 0, 3, 0));
+}
+
+// Sums of two products of bytes then fit into 16 bits.
+TEST(QuantizeTest, PairsOfInputsKeepToTheirLargestSum) {
+  EXPECT_THAT(Quantize("w", std::vector<float>{96, -96, 3, 200}, 1, 4).values,
+              testing::ElementsAre(61, -61, 2, 126));
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const Int8Linear linear = Quantize("w", RandomFloats(size_t{9} * 7, seed), 9, 7);
+    for (size_t o = 0; o < 9; ++o) {
+      for (size_t j = 0; j + 1 < 7; j += 2) {
+        const int8_t* pair = &linear.values[o * 7 + j];
+        EXPECT_LE(std::abs(pair[0]) + std::abs(pair[1]), kLargestPairSum);
+      }
+    }
+  }
 }
 
 TEST(QuantizeTest, IsWithinHalfAStepOfEachWeight) {
@@ -241,6 +256,63 @@ TEST(ModelQuantizerTest, FollowsLinearLayersToTheirOutputs) {
   const std::vector<float> found = MakeQuantizer(QuantizedVanilla(), parameters)(down).input_scales;
   // A root mean square of so many has a standard error of half a percent; its root, of a quarter.
   for (size_t j = 0; j < 24; ++j) EXPECT_NEAR(found[j] / expected[j], 1, 0.02) << j;
+}
+
+// Layers of Llama: no biases, RMS norms, two kv heads, a gate.
+ModelConfig QuantizedLlama() {
+  ModelConfig config = QuantizedVanilla();
+  StackConfig& stack = config.decoder;
+  stack.family = StackFamily::kLlama;
+  stack.num_heads = 4;
+  stack.num_kv_heads = 2;
+  stack.head_dim = 6;
+  stack.norm = Norm::kRmsNorm;
+  stack.mlp = Mlp::kSwiGlu;
+  stack.qkv_bias = stack.attention_out_bias = stack.mlp_bias = false;
+  return config;
+}
+
+TEST(ModelQuantizerTest, LayersThatReadOneNormShareInputScales) {
+  const Parameters parameters = RandomParameters(QuantizedLlama());
+  const ModelQuantizer quantizer = MakeQuantizer(QuantizedLlama(), parameters);
+  const std::string layer = "model.layers.0.";
+  const std::vector<float> scales = quantizer(layer + "self_attn.q_proj").input_scales;
+  EXPECT_THAT(scales, testing::Not(Each(1)));
+  EXPECT_EQ(quantizer(layer + "self_attn.k_proj").input_scales, scales);
+  EXPECT_EQ(quantizer(layer + "self_attn.v_proj").input_scales, scales);
+  EXPECT_EQ(quantizer(layer + "mlp.up_proj").input_scales,
+            quantizer(layer + "mlp.gate_proj").input_scales);
+  EXPECT_NE(quantizer(layer + "mlp.up_proj").input_scales, scales);
+}
+
+TEST(ModelQuantizerTest, OutliersOfLlamasLayersLeaveTheValues) {
+  const ModelConfig config = QuantizedLlama();
+  const Parameters plain = RandomParameters(config);
+  Parameters outliers = plain;
+  const auto scale = [&](const std::string& name, size_t begin, size_t end, float k) {
+    for (size_t i = begin; i < end; ++i) outliers.at(name + ".weight")[i] *= k;
+  };
+  const std::string layer = "model.layers.0.";
+  scale(layer + "input_layernorm", 3, 4, 30);
+  for (const char* reader : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}) {
+    DivideColumn(&outliers, layer + reader, 3, 16, 30);
+  }
+  scale(layer + "post_attention_layernorm", 5, 6, 100);
+  for (const char* reader : {"mlp.gate_proj", "mlp.up_proj"}) {
+    DivideColumn(&outliers, layer + reader, 5, 16, 100);
+  }
+  ExpectSameValues(config, plain, outliers,
+                   {layer + "self_attn.q_proj", layer + "self_attn.v_proj", layer + "mlp.gate_proj",
+                    layer + "mlp.up_proj"});
+  // Number 2 of the second value, which heads 2 and 3 read; output 7 of up.
+  outliers = plain;
+  scale(layer + "self_attn.v_proj", 8 * 16, 9 * 16, 50);
+  for (const size_t input : {size_t{2 * 6 + 2}, size_t{3 * 6 + 2}}) {
+    DivideColumn(&outliers, layer + "self_attn.o_proj", input, 24, 50);
+  }
+  scale(layer + "mlp.up_proj", 7 * 16, 8 * 16, 20);
+  DivideColumn(&outliers, layer + "mlp.down_proj", 7, 24, 20);
+  ExpectSameValues(config, plain, outliers, {layer + "self_attn.o_proj", layer + "mlp.down_proj"});
 }
 
 TEST(ModelQuantizerTest, QuantisesEveryLinearLayerAndScalesInputsOfNeoxAlone) {

@@ -175,7 +175,7 @@ TEST(ModelConfigTest, ContradictionsAreErrors) {
   expect_error(
       VanillaConfig(), [](auto& j) { j["hidden_act"] = "relu"; }, "hidden_act");
   expect_error(
-      VanillaConfig(), [](auto& j) { j["model_type"] = "llama"; }, "model_type");
+      VanillaConfig(), [](auto& j) { j["model_type"] = "mamba"; }, "model_type");
 }
 
 TEST(ParametersTest, ListsTheShapesOfABlockModel) {
@@ -241,6 +241,22 @@ TEST(MultiplyAddsTest, AgreeWithACountByHand) {
   EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kF16), 16);
   // A key and a value, each of 4 numbers and a scale of its one head.
   EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kInt8), 2 * (4 + 4));
+}
+
+TEST(MultiplyAddsTest, CountSharedKeysAndSwiGluByHand) {
+  // Width 4, 4 heads of 3 that share 2 keys and values, feed-forward 8 with a gate.
+  ModelConfig config;
+  config.kind = ModelKind::kVanilla;
+  config.vocab_size = 10;
+  config.decoder = {4, 1, 4, 8};
+  config.decoder.family = StackFamily::kLlama;
+  config.decoder.num_kv_heads = 2;
+  config.decoder.head_dim = 3;
+  config.decoder.mlp = Mlp::kSwiGlu;
+  const double weights = 4 * (12 + 6 + 6) + 12 * 4 + 3 * 4 * 8;
+  EXPECT_DOUBLE_EQ(DecodeMultiplyAddsPerToken(config, 5), weights + 2 * 12 * 5 + 40);
+  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kF16), 2 * 2 * 6);
+  EXPECT_DOUBLE_EQ(KvBytesPerToken(config, NumberType::kInt8), 2 * (6 + 2 * 4));
 }
 
 }  // namespace

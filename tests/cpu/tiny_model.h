@@ -72,11 +72,80 @@ inline ModelConfig TinyVanillaConfig() {
   return config;
 }
 
+// Layers of today's models: RMS norms, SwiGLU, heads that share keys and values, no biases, QK
+// norms. Head sizes are apart from width / heads.
+inline StackConfig TinyModernStack(StackFamily family, int64_t heads, int64_t kv_heads) {
+  StackConfig stack;
+  stack.hidden_size = 24;
+  stack.num_layers = 2;
+  stack.num_heads = heads;
+  stack.intermediate_size = 36;
+  stack.rotary_pct = 1;
+  stack.parallel_residual = false;
+  stack.norm_eps = 1e-6;
+  stack.family = family;
+  stack.num_kv_heads = kv_heads;
+  stack.head_dim = 10;
+  stack.norm = Norm::kRmsNorm;
+  stack.mlp = Mlp::kSwiGlu;
+  stack.qkv_bias = false;
+  stack.attention_out_bias = false;
+  stack.mlp_bias = false;
+  stack.qk_norm = true;
+  return stack;
+}
+
+inline ModelConfig TinyModernVanillaConfig() {
+  ModelConfig config = TinyVanillaConfig();
+  config.decoder = TinyModernStack(StackFamily::kLlama, 4, 2);
+  config.decoder.tied_head = true;
+  config.decoder.rotary_scaling = {RotaryScalingType::kLlama3, 4, 32, 1, 4};
+  return config;
+}
+
+// The same values in layers that are named and laid out as GPT-NeoX's.
+inline ModelConfig TinyFusedVanillaConfig() {
+  ModelConfig config = TinyVanillaConfig();
+  config.decoder = TinyModernStack(StackFamily::kGptNeox, 6, 2);
+  config.decoder.parallel_residual = true;
+  config.decoder.rotary_scaling = {RotaryScalingType::kYarn, 4, 32};
+  config.decoder.rotary_scaling.attention_factor = 1.1;
+  return config;
+}
+
+// Two families, each with some of the values.
+inline ModelConfig TinyModernBlockConfig() {
+  ModelConfig config = TinyBlockConfig();
+  config.decoder = TinyModernStack(StackFamily::kQwen2, 6, 2);
+  config.decoder.qkv_bias = true;
+  config.decoder.qk_norm = false;
+  config.decoder.rotary_scaling = {RotaryScalingType::kLinear, 2};
+  config.token_decoder = TinyModernStack(StackFamily::kLlama, 3, 1);
+  config.token_decoder.tied_head = true;
+  return config;
+}
+
+inline ModelConfig TinyModernSummationConfig() {
+  ModelConfig config = TinySummationConfig();
+  config.decoder = TinyModernStack(StackFamily::kGptNeox, 4, 4);
+  config.decoder.mlp = Mlp::kRelu;
+  config.decoder.norm = Norm::kLayerNorm;
+  config.token_decoder = TinyModernStack(StackFamily::kQwen3, 4, 1);
+  return config;
+}
+
 // One of each kind, by the name of what is special about it.
 inline std::map<std::string, ModelConfig> TinyConfigs() {
-  return {{"Vanilla", TinyVanillaConfig()},     {"Prefix", TinyBlockConfig()},
-          {"Summation", TinySummationConfig()}, {"CrossAttention", TinyT5Config()},
-          {"Roberta", TinyRobertaConfig()},     {"RobertaCls", TinyRobertaClsConfig()}};
+  return {{"Vanilla", TinyVanillaConfig()},
+          {"Prefix", TinyBlockConfig()},
+          {"Summation", TinySummationConfig()},
+          {"CrossAttention", TinyT5Config()},
+          {"Roberta", TinyRobertaConfig()},
+          {"RobertaCls", TinyRobertaClsConfig()},
+          {"ModernVanilla", TinyModernVanillaConfig()},
+          {"FusedVanilla", TinyFusedVanillaConfig()},
+          {"ModernPrefix", TinyModernBlockConfig()},
+          {"ModernSummation", TinyModernSummationConfig()}};
 }
 
 // For INSTANTIATE_TEST_SUITE_P.

@@ -44,7 +44,7 @@ class NeedleTest : public testing::Test {
     ModelConfig config = TinyTextConfig();
     config.max_length = 512;
     WriteTinyModel(directory, config);
-    return EvalModel::Load(directory, std::nullopt);
+    return EvalModel::Load(directory, {});
   }
 
   std::string Path(const std::string& name) const { return directory_ + "/" + name; }

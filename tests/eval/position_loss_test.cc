@@ -72,7 +72,7 @@ class PositionLossTest : public testing::Test {
   PositionLoss Measure(const std::string& name, const PositionLossOptions& options,
                        const std::vector<std::string>& files,
                        ScoringPadding padding = ScoringPadding::kPadded) const {
-    const EvalModel model = EvalModel::Load(folder_ + "/" + name, std::nullopt);
+    const EvalModel model = EvalModel::Load(folder_ + "/" + name, {});
     Scorer scorer(model.model, {options.context, 50, padding});
     return MeasurePositionLoss(name, model, &scorer, files, options);
   }
@@ -94,7 +94,7 @@ class PositionLossTest : public testing::Test {
     const std::vector<std::string> texts = {RandomText(60, 1), RandomText(17, 2),
                                             RandomText(40, 3)};
     const PositionLoss loss = Measure(name, {kContext, kBins, {}}, {Corpus(texts)}, padding);
-    const auto model = Model::Load(folder_ + "/" + name);
+    const auto model = LoadModel(folder_ + "/" + name);
     const int64_t left = padding == ScoringPadding::kPadded ? model->unit_length() - 1 : 0;
     ASSERT_THAT(loss.windows, SizeIs(5));
     for (size_t i = 0; i < loss.windows.size(); ++i) {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "blockformer/error.h"
-#include "checkpoint/hf_gpt_neox.h"
+#include "checkpoint/hf_config.h"
 #include "checkpoint/published_block.h"
 
 namespace {
@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const blockformer::Error&) {
   }
   try {
-    blockformer::HfGptNeoxConfigFromJson(blockformer::ParseJson(text, "fuzz.json"), "fuzz.json");
+    blockformer::HfConfigFromJson(blockformer::ParseJson(text, "fuzz.json"), "fuzz.json");
   } catch (const blockformer::Error&) {
   }
   return 0;

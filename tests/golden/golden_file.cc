@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kMaxSize = 1 << 20;
 constexpr char kExtension[] = ".safetensors";
 
-TransformerConfig ReadGptNeox(const ObjectReader& reader) {
-  TransformerConfig config;
+StackConfig ReadGptNeox(const ObjectReader& reader) {
+  StackConfig config;
   config.hidden_size = reader.Int("hidden_size", 1, kMaxSize);
   config.num_layers = reader.Int("num_hidden_layers", 1, kMaxSize);
   config.num_heads = reader.Int("num_attention_heads", 1, kMaxSize);
@@ -23,7 +23,7 @@ TransformerConfig ReadGptNeox(const ObjectReader& reader) {
   config.rotary_pct = reader.Number("rotary_pct", 0, 1, config.rotary_pct);
   config.rotary_base = reader.Number("rotary_emb_base", 1, 1e12, config.rotary_base);
   config.parallel_residual = reader.Bool("use_parallel_residual", config.parallel_residual);
-  config.layer_norm_eps = reader.Number("layer_norm_eps", 0, 1, config.layer_norm_eps);
+  config.norm_eps = reader.Number("layer_norm_eps", 0, 1, config.norm_eps);
   return config;
 }
 

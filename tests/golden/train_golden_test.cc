@@ -15,7 +15,7 @@ constexpr double kHiddenTolerance = 1e-4;
 constexpr double kLossTolerance = 1e-5;
 constexpr double kGradientTolerance = 1e-4;  // of the tensor's largest entry
 
-torch::Tensor KeyBiasesWithoutRotation(const TransformerConfig& config) {
+torch::Tensor KeyBiasesWithoutRotation(const StackConfig& config) {
   torch::Tensor selected = torch::zeros({config.num_heads, 3, config.HeadSize()}, torch::kBool);
   selected.select(1, 1).slice(1, config.RotarySize()).fill_(true);
   return selected.flatten();
@@ -231,8 +231,7 @@ TEST_P(GoldenTrainingSteps, MatchLossesNormsAndWeights) {
     if (parameter.key().ends_with("query_key_value.bias")) {
       // The softmax does not see these: their gradient is noise around 0, which Adam normalises.
       const bool token = parameter.key().starts_with("token_decoder.");
-      const TransformerConfig& config =
-          token ? file_->config().token_decoder : file_->config().decoder;
+      const StackConfig& config = token ? file_->config().token_decoder : file_->config().decoder;
       difference = difference.masked_fill(KeyBiasesWithoutRotation(config), 0.0);
     }
     EXPECT_LE(difference.max().item<double>(), kLossTolerance) << parameter.key();

@@ -17,15 +17,18 @@ namespace {
 struct AttentionShape {
   int64_t page_size, num_heads, head_size, positions;
   NumberType type;
+  int64_t kv_heads = 0;  // 0: as many
 };
 
 class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionShape>> {
  protected:
   // Two sequences whose pages lie interleaved and out of order.
   void SetUp() override {
-    const auto [page_size, num_heads, head_size, positions, type] = shape();
+    const auto [page_size, num_heads, head_size, positions, type, kv_heads] = shape();
+    layout_ = kv_heads == 0 ? HeadLayout::Grouped(num_heads, num_heads, head_size)
+                            : HeadLayout::Split(num_heads, kv_heads, head_size);
     const int64_t pages = (positions + page_size - 1) / page_size;
-    cache_ = {nullptr, type, page_size, num_heads, head_size};
+    cache_ = {nullptr, type, page_size, layout_.kv_heads, head_size};
     memory_ = AlignedBuffer(2 * pages * cache_.PageBytes());
     cache_.memory = memory_.data();
     for (int64_t i = 0; i < pages; ++i) {
@@ -38,14 +41,14 @@ class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionSha
       rows_.push_back({pages_[0].data(), p, p, nullptr, false});
       rows_.push_back({pages_[1].data(), p, p + 1, mask_.data(), p % 2 == 1});
     }
-    qkv_ = RandomVector(static_cast<int64_t>(rows_.size()) * num_heads * 3 * head_size, 5);
+    qkv_ = RandomVector(static_cast<int64_t>(rows_.size()) * layout_.width, 5);
   }
 
   AttentionShape shape() const { return std::get<AttentionShape>(GetParam()); }
   int64_t NumRows() const { return static_cast<int64_t>(rows_.size()); }
 
   std::vector<float> Run(const AttentionRule& rule) {
-    std::vector<float> out(rows_.size() * static_cast<size_t>(cache_.num_heads * cache_.head_size));
+    std::vector<float> out(rows_.size() * static_cast<size_t>(layout_.OutputWidth()));
     Attend(cache_, rule, rows_.data(), NumRows(), qkv_.data(), out.data());
     return out;
   }
@@ -61,6 +64,7 @@ class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionSha
   }
 
   ScopedIsa isa_{std::get<Isa>(GetParam())};
+  HeadLayout layout_;
   KvPages cache_;
   AlignedBuffer memory_;
   std::vector<int32_t> pages_[2];
@@ -70,28 +74,29 @@ class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionSha
 };
 
 TEST_P(AttentionTest, MatchesTheReferenceWithMasksAndPages) {
-  const RotaryTable rotary(shape().positions + 1, cache_.head_size / 4 * 2, 10000);
-  StoreKeysAndValues(cache_, &rotary, rows_.data(), NumRows(), qkv_.data());
-  ExpectReference(ScaledAttention(cache_.head_size));
+  const RotaryTable rotary(shape().positions + 1, {cache_.head_size / 4 * 2});
+  StoreKeysAndValues(cache_, layout_, &rotary, rows_.data(), NumRows(), qkv_.data());
+  ExpectReference(ScaledAttention(layout_));
 }
 
 TEST_P(AttentionTest, MatchesTheReferenceWithPositionBiases) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  if (layout_.GroupSize() > 1) return;  // none where heads share keys and values
+  StoreKeysAndValues(cache_, layout_, nullptr, rows_.data(), NumRows(), qkv_.data());
   const int64_t distances = shape().positions;
-  const std::vector<float> bias = RandomVector(cache_.num_heads * distances, 6);
-  ExpectReference({3 * cache_.head_size, 1, bias.data(), distances});
+  const std::vector<float> bias = RandomVector(layout_.heads * distances, 6);
+  ExpectReference({layout_, 1, bias.data(), distances});
 }
 
 TEST_P(AttentionTest, MatchesTheReferenceInBothDirections) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  StoreKeysAndValues(cache_, layout_, nullptr, rows_.data(), NumRows(), qkv_.data());
   for (AttentionRow& row : rows_) row.position = shape().positions - 1;
-  ExpectReference(ScaledAttention(cache_.head_size));
+  ExpectReference(ScaledAttention(layout_));
 }
 
 TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
-  const std::vector<float> kv =
-      RandomVector(NumRows() * cache_.num_heads * 2 * cache_.head_size, 7);
-  StoreKeysAndValues(cache_, rows_.data(), NumRows(), kv.data());
+  const HeadLayout source = HeadLayout::KeysAndValues(cache_.kv_heads, cache_.head_size);
+  std::vector<float> kv = RandomVector(NumRows() * source.width, 7);
+  StoreKeysAndValues(cache_, source, nullptr, rows_.data(), NumRows(), kv.data());
   for (AttentionRow& row : rows_) row.position = shape().positions - 1;
   // Row 2 is the first sequence's position 1. Numbers up to 1 are off by half a unit in the last
   // place of f16, or by half of the 127th part of the largest.
@@ -100,20 +105,21 @@ TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
                                                          : 0.5 / 127 + kRoundoff;
   std::vector<float> key(static_cast<size_t>(cache_.head_size));
   std::vector<float> value(key.size());
-  for (int64_t head = 0; head < cache_.num_heads; ++head) {
+  for (int64_t head = 0; head < cache_.kv_heads; ++head) {
     cache_.Read(pages_[0][0], head, 1, key.data(), value.data());
-    const float* stored = kv.data() + (2 * cache_.num_heads + head) * 2 * cache_.head_size;
+    const float* stored = kv.data() + (2 * cache_.kv_heads + head) * 2 * cache_.head_size;
     for (size_t d = 0; d < key.size(); ++d) {
       EXPECT_NEAR(key[d], stored[d], error);
       EXPECT_NEAR(value[d], stored[key.size() + d], error);
     }
   }
-  ExpectReference({cache_.head_size, 1, nullptr, 0});
+  ExpectReference(
+      {HeadLayout::Queries(layout_.heads, layout_.kv_heads, layout_.head_size), 1, nullptr, 0});
 }
 
 TEST_P(AttentionTest, DoesNotDependOnTheNumberOfThreads) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
-  const AttentionRule rule = ScaledAttention(cache_.head_size);
+  StoreKeysAndValues(cache_, layout_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  const AttentionRule rule = ScaledAttention(layout_);
   const int threads = NumThreads();
   SetNumThreads(1);
   const std::vector<float> one = Run(rule);
@@ -125,18 +131,18 @@ TEST_P(AttentionTest, DoesNotDependOnTheNumberOfThreads) {
 
 // Decoding computes rows one at a time, prefill several: both have to give the same numbers.
 TEST_P(AttentionTest, RowsDependOnNothingButThemselves) {
-  StoreKeysAndValues(cache_, nullptr, rows_.data(), NumRows(), qkv_.data());
+  StoreKeysAndValues(cache_, layout_, nullptr, rows_.data(), NumRows(), qkv_.data());
   // Sequence by sequence, so that rows form groups.
   std::vector<AttentionRow> sorted;
   for (size_t i = 0; i < rows_.size(); i += 2) sorted.push_back(rows_[i]);
   for (size_t i = 1; i < rows_.size(); i += 2) sorted.push_back(rows_[i]);
-  const AttentionRule rule = ScaledAttention(cache_.head_size);
-  const int64_t width = cache_.num_heads * cache_.head_size;
+  const AttentionRule rule = ScaledAttention(layout_);
+  const int64_t width = layout_.OutputWidth();
   std::vector<float> together(static_cast<size_t>(NumRows() * width));
   Attend(cache_, rule, sorted.data(), NumRows(), qkv_.data(), together.data());
   std::vector<float> alone(static_cast<size_t>(width));
   for (int64_t i = 0; i < NumRows(); ++i) {
-    Attend(cache_, rule, &sorted[static_cast<size_t>(i)], 1, qkv_.data() + i * 3 * width,
+    Attend(cache_, rule, &sorted[static_cast<size_t>(i)], 1, qkv_.data() + i * layout_.width,
            alone.data());
     ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + i * width)) << i;
   }
@@ -155,12 +161,18 @@ INSTANTIATE_TEST_SUITE_P(
                                      AttentionShape{8, 1, 80, 20, NumberType::kF16},
                                      AttentionShape{16, 4, 32, 50, NumberType::kInt8},
                                      AttentionShape{16, 2, 13, 37, NumberType::kInt8},
-                                     AttentionShape{8, 1, 80, 20, NumberType::kInt8})),
+                                     AttentionShape{8, 1, 80, 20, NumberType::kInt8},
+                                     // Heads share keys and values by 2, 3, 4, 7.
+                                     AttentionShape{16, 4, 32, 50, NumberType::kF32, 2},
+                                     AttentionShape{8, 9, 12, 37, NumberType::kF16, 3},
+                                     AttentionShape{16, 4, 16, 21, NumberType::kInt8, 1},
+                                     AttentionShape{16, 14, 8, 33, NumberType::kF32, 2})),
     [](const auto& test) {
       const AttentionShape& shape = std::get<AttentionShape>(test.param);
-      return fmt::format("{}_{}_page{}_heads{}_size{}_positions{}",
+      return fmt::format("{}_{}_page{}_heads{}_kv{}_size{}_positions{}",
                          IsaName(std::get<Isa>(test.param)), NumberTypeName(shape.type),
-                         shape.page_size, shape.num_heads, shape.head_size, shape.positions);
+                         shape.page_size, shape.num_heads, shape.kv_heads, shape.head_size,
+                         shape.positions);
     });
 
 }  // namespace

@@ -21,14 +21,18 @@ constexpr int64_t kPageSize = 16;
 
 struct LocalShape {
   int64_t num_heads, head_size, rotary_size, positions;
+  int64_t kv_heads = 0;  // 0: as many
 };
 
 class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalShape>> {
  protected:
   LocalAttentionTest()
       : shape_(std::get<LocalShape>(GetParam())),
-        width_(shape_.num_heads * shape_.head_size),
-        rotary_(shape_.positions, shape_.rotary_size, 10000) {
+        layout_(shape_.kv_heads == 0
+                    ? HeadLayout::Grouped(shape_.num_heads, shape_.num_heads, shape_.head_size)
+                    : HeadLayout::Split(shape_.num_heads, shape_.kv_heads, shape_.head_size)),
+        width_(layout_.OutputWidth()),
+        rotary_(shape_.positions, {shape_.rotary_size}) {
     // As published models have it: the first two positions are the same.
     for (int64_t p = 0; p < shape_.positions; ++p) {
       rotary_positions_.push_back(static_cast<int32_t>(std::max<int64_t>(p - 1, 0)));
@@ -61,18 +65,19 @@ class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalSh
   }
 
   std::vector<float> QkvOf(const LocalStep& step) const {
-    return RandomVector(step.blocks * step.count * 3 * width_, static_cast<uint64_t>(step.first));
+    return RandomVector(step.blocks * step.count * layout_.width,
+                        static_cast<uint64_t>(step.first));
   }
 
   // The outputs of several steps, one after the other.
   std::vector<float> Run(const std::vector<LocalStep>& steps) const {
-    LocalCache cache = {nullptr, shape_.num_heads, shape_.head_size, shape_.positions};
+    LocalCache cache = {nullptr, layout_.kv_heads, shape_.head_size, shape_.positions};
     const AlignedBuffer memory = MakeMemory(cache);
     cache.memory = memory.As<float>();
     std::vector<float> all;
     for (const LocalStep& step : steps) {
       std::vector<float> out(static_cast<size_t>(step.blocks * step.wanted * width_), NAN);
-      AttendLocally(cache, rotary_, step, QkvOf(step).data(), out.data());
+      AttendLocally(cache, layout_, rotary_, step, QkvOf(step).data(), out.data());
       all.insert(all.end(), out.begin(), out.end());
     }
     return all;
@@ -88,7 +93,7 @@ class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalSh
 
   std::vector<float> Reference(const std::vector<LocalStep>& steps) const {
     const int64_t pages = (shape_.positions + kPageSize - 1) / kPageSize;
-    KvPages cache = {nullptr, NumberType::kF32, kPageSize, shape_.num_heads, shape_.head_size};
+    KvPages cache = {nullptr, NumberType::kF32, kPageSize, layout_.kv_heads, shape_.head_size};
     const AlignedBuffer memory(kBlocks * pages * cache.PageBytes());
     cache.memory = memory.data();
     std::vector<int32_t> page_lists(static_cast<size_t>(kBlocks * pages));
@@ -105,9 +110,9 @@ class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalSh
       }
       std::vector<float> qkv = QkvOf(step);
       const int64_t count = static_cast<int64_t>(rows.size());
-      StoreKeysAndValues(cache, &rotary_, rows.data(), count, qkv.data());
+      StoreKeysAndValues(cache, layout_, &rotary_, rows.data(), count, qkv.data());
       std::vector<float> out(static_cast<size_t>(count * width_));
-      reference::Attend(cache, ScaledAttention(shape_.head_size), rows.data(), count, qkv.data(),
+      reference::Attend(cache, ScaledAttention(layout_), rows.data(), count, qkv.data(),
                         out.data());
       for (int64_t block = 0; block < kBlocks; ++block) {
         const auto end = out.begin() + (block + 1) * step.count * width_;
@@ -125,6 +130,7 @@ class LocalAttentionTest : public testing::TestWithParam<std::tuple<Isa, LocalSh
 
   ScopedIsa isa_{std::get<Isa>(GetParam())};
   const LocalShape shape_;
+  const HeadLayout layout_;
   const int64_t width_;
   const RotaryTable rotary_;
   std::vector<int32_t> rotary_positions_;
@@ -148,7 +154,7 @@ TEST_P(LocalAttentionTest, StepsChangeNothing) {
   SetMask();
   const std::vector<float> qkv = QkvOf(Step(0, shape_.positions, 0));
   const auto run = [&](int64_t step_size, int64_t most_wanted) {
-    LocalCache cache = {nullptr, shape_.num_heads, shape_.head_size, shape_.positions};
+    LocalCache cache = {nullptr, layout_.kv_heads, shape_.head_size, shape_.positions};
     const AlignedBuffer memory = MakeMemory(cache);
     cache.memory = memory.As<float>();
     std::vector<float> result(static_cast<size_t>(kBlocks * shape_.positions * width_));
@@ -157,11 +163,11 @@ TEST_P(LocalAttentionTest, StepsChangeNothing) {
       const int64_t wanted = std::min(count, most_wanted);
       std::vector<float> part;
       for (int64_t block = 0; block < kBlocks; ++block) {
-        const auto rows = qkv.begin() + (block * shape_.positions + first) * 3 * width_;
-        part.insert(part.end(), rows, rows + count * 3 * width_);
+        const auto rows = qkv.begin() + (block * shape_.positions + first) * layout_.width;
+        part.insert(part.end(), rows, rows + count * layout_.width);
       }
       std::vector<float> out(static_cast<size_t>(kBlocks * wanted * width_));
-      AttendLocally(cache, rotary_, Step(first, count, wanted), part.data(), out.data());
+      AttendLocally(cache, layout_, rotary_, Step(first, count, wanted), part.data(), out.data());
       for (int64_t block = 0; block < kBlocks; ++block) {
         const int64_t position = block * shape_.positions + first + count - wanted;
         std::copy_n(out.begin() + block * wanted * width_, wanted * width_,
@@ -190,14 +196,15 @@ TEST_P(LocalAttentionTest, BlocksDependOnNothingButThemselves) {
   const std::vector<float> qkv = QkvOf(all);
   const int64_t rows = shape_.positions * width_;
   for (int64_t block = 0; block < kBlocks; ++block) {
-    LocalCache cache = {nullptr, shape_.num_heads, shape_.head_size, shape_.positions};
+    LocalCache cache = {nullptr, layout_.kv_heads, shape_.head_size, shape_.positions};
     const AlignedBuffer memory = MakeMemory(cache);
     cache.memory = memory.As<float>();
     LocalStep step = all;
     step.blocks = 1;
     step.key_mask += block * shape_.positions;
     std::vector<float> alone(static_cast<size_t>(rows));
-    AttendLocally(cache, rotary_, step, qkv.data() + block * 3 * rows, alone.data());
+    AttendLocally(cache, layout_, rotary_, step,
+                  qkv.data() + block * shape_.positions * layout_.width, alone.data());
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + block * rows)) << block;
   }
 }
@@ -219,11 +226,12 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::Values(LocalShape{4, 32, 16, 6}, LocalShape{3, 64, 16, 70},
                                      LocalShape{2, 80, 80, 17}, LocalShape{3, 7, 2, 9},
                                      LocalShape{2, 12, 12, 33}, LocalShape{1, 256, 64, 16},
-                                     LocalShape{1, 1, 0, 1})),
+                                     LocalShape{1, 1, 0, 1}, LocalShape{4, 16, 16, 9, 2},
+                                     LocalShape{9, 7, 6, 20, 3})),
     [](const auto& test) {
       const LocalShape& shape = std::get<LocalShape>(test.param);
-      return fmt::format("{}_heads{}_size{}_positions{}", IsaName(std::get<Isa>(test.param)),
-                         shape.num_heads, shape.head_size, shape.positions);
+      return fmt::format("{}_heads{}_kv{}_size{}_positions{}", IsaName(std::get<Isa>(test.param)),
+                         shape.num_heads, shape.kv_heads, shape.head_size, shape.positions);
     });
 
 // The most positions that there may be: exactly one weight is 1, whichever it is.
@@ -232,7 +240,7 @@ TEST(LocalAttentionTest, TakesTheMostPositions) {
   LocalCache cache = {nullptr, 1, kSize, kMaxLocalPositions};
   const AlignedBuffer memory(cache.BlockFloats() * static_cast<int64_t>(sizeof(float)));
   cache.memory = memory.As<float>();
-  const RotaryTable rotary(1, 0, 10000);
+  const RotaryTable rotary(1, RotaryRule());
   const std::vector<int32_t> positions(kMaxLocalPositions, 0);
   std::vector<float> qkv(static_cast<size_t>(kMaxLocalPositions * 3 * kSize));
   for (int64_t p = 0; p < kMaxLocalPositions; ++p) {
@@ -242,8 +250,8 @@ TEST(LocalAttentionTest, TakesTheMostPositions) {
     row[2 * kSize] = static_cast<float>(p);
   }
   std::vector<float> out(kSize);
-  AttendLocally(cache, rotary, {1, 0, kMaxLocalPositions, 1, positions.data(), nullptr}, qkv.data(),
-                out.data());
+  AttendLocally(cache, HeadLayout::Grouped(1, 1, kSize), rotary,
+                {1, 0, kMaxLocalPositions, 1, positions.data(), nullptr}, qkv.data(), out.data());
   EXPECT_EQ(out[0], static_cast<float>(kMaxLocalPositions - 2));
 }
 

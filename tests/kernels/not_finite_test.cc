@@ -16,6 +16,7 @@
 #include "kernels/layer_norm.h"
 #include "kernels/local_attention.h"
 #include "kernels/rms_norm.h"
+#include "kernels/swiglu.h"
 #include "tests/kernels/random_vector.h"
 
 namespace blockformer {
@@ -48,9 +49,10 @@ std::vector<float> Attention(NumberType type, int64_t page_size, std::vector<flo
   std::iota(list.begin(), list.end(), 0);
   std::vector<AttentionRow> rows;
   for (int64_t p = 0; p < positions; ++p) rows.push_back({list.data(), p, p, nullptr, false});
-  StoreKeysAndValues(cache, nullptr, rows.data(), positions, qkv.data());
+  const HeadLayout layout = HeadLayout::Grouped(kHeads, kHeads, kSize);
+  StoreKeysAndValues(cache, layout, nullptr, rows.data(), positions, qkv.data());
   std::vector<float> out(static_cast<size_t>(positions * kWidth));
-  Attend(cache, ScaledAttention(kSize), rows.data(), positions, qkv.data(), out.data());
+  Attend(cache, ScaledAttention(layout), rows.data(), positions, qkv.data(), out.data());
   return out;
 }
 
@@ -61,8 +63,8 @@ std::vector<float> LocalAttention(const std::vector<float>& qkv) {
   cache.memory = memory.As<float>();
   const std::vector<int32_t> turned(static_cast<size_t>(positions), 0);
   std::vector<float> out(static_cast<size_t>(positions * kWidth));
-  AttendLocally(cache, RotaryTable(1, 4, 10000), {1, 0, positions, positions, turned.data()},
-                qkv.data(), out.data());
+  AttendLocally(cache, HeadLayout::Grouped(kHeads, kHeads, kSize), RotaryTable(1, {4}),
+                {1, 0, positions, positions, turned.data()}, qkv.data(), out.data());
   return out;
 }
 
@@ -138,6 +140,18 @@ TEST_P(NotFiniteTest, PassesThroughNorms) {
   std::vector<float> x(kWidth);
   for (size_t i = 0; i < x.size(); ++i) x[i] = i % 2 == 0 ? 1e30F : -1e30F;
   expect_noticed(x);  // the squares overflow
+}
+
+TEST_P(NotFiniteTest, PassesThroughSwiGlu) {
+  for (const float bad : kBad) {
+    for (const size_t place : {size_t{0}, size_t{kWidth - 1}, size_t{kWidth}}) {
+      std::vector<float> x(2 * kWidth, 1);
+      x[place] = bad;
+      std::vector<float> y(kWidth);
+      SwiGlu(x.data(), 1, kWidth, y.data());
+      EXPECT_FALSE(AllFinite(y)) << bad << " at " << place;
+    }
+  }
 }
 
 TEST_P(NotFiniteTest, PassesThroughLayersOfEveryTypeAndEpilogue) {

@@ -11,6 +11,14 @@ constexpr double kTolerance = 2e-5;
 
 struct Case {
   int64_t batch, rows, heads, head_size, pairs;
+  int64_t kv_heads = 0;  // 0: as many, in GPT-NeoX's order
+  bool is_grouped = false;
+
+  HeadLayout Layout() const {
+    const int64_t kv = kv_heads == 0 ? heads : kv_heads;
+    return kv_heads == 0 || is_grouped ? HeadLayout::Grouped(heads, kv, head_size)
+                                       : HeadLayout::Split(heads, kv, head_size);
+  }
 };
 
 class AttentionTest : public ::testing::TestWithParam<Case> {
@@ -18,9 +26,9 @@ class AttentionTest : public ::testing::TestWithParam<Case> {
   void SetUp() override {
     torch::manual_seed(1);
     const Case& c = GetParam();
-    input_ = torch::randn({c.batch, c.rows, 3 * c.heads * c.head_size});
+    input_ = torch::randn({c.batch, c.rows, c.Layout().width});
     weights_ = torch::randn({c.batch, c.rows, c.heads * c.head_size});
-    rotary_ = MakeRotaryTable(torch::arange(c.rows, torch::kInt64), c.pairs, 10000);
+    rotary_ = MakeRotaryTable(torch::arange(c.rows, torch::kInt64), {2 * c.pairs});
     mask_ = torch::rand({c.batch, c.rows}) > 0.3;
   }
 
@@ -29,7 +37,7 @@ class AttentionTest : public ::testing::TestWithParam<Case> {
   std::pair<torch::Tensor, torch::Tensor> Run(Attention attention, const torch::Tensor& mask,
                                               PaddingQueries padding) const {
     torch::Tensor input = input_.clone().requires_grad_(true);
-    const torch::Tensor output = attention(input, GetParam().heads, rotary_, mask, padding);
+    const torch::Tensor output = attention(input, GetParam().Layout(), rotary_, mask, padding);
     (output * weights_).sum().backward();
     return {output.detach(), input.grad()};
   }
@@ -49,7 +57,7 @@ class AttentionTest : public ::testing::TestWithParam<Case> {
 TEST(RotaryTest, HoldsTheEnginesBitsFarOut) {
   const torch::Tensor positions = torch::tensor({int64_t{0}, kFarPosition}, torch::kInt64);
   for (const torch::Tensor& rows : {positions, positions.view({1, 2})}) {
-    const RotaryTable table = MakeRotaryTable(rows, kFarSize / 2, kFarBase);
+    const RotaryTable table = MakeRotaryTable(rows, {kFarSize, kFarBase});
     const torch::Tensor cosines = table.cosines.reshape({2, kFarSize / 2});
     const torch::Tensor sines = table.sines.reshape({2, kFarSize / 2});
     for (int64_t pair = 0; pair < kFarSize / 2; ++pair) {
@@ -74,7 +82,7 @@ TEST_P(AttentionTest, FusedEqualsGenericWithAttendingPadding) {
 TEST_P(AttentionTest, PaddingIsExactlyZero) {
   torch::NoGradGuard no_gradients;
   const torch::Tensor output =
-      FusedCausalAttention(input_, GetParam().heads, rotary_, mask_, PaddingQueries::kZero);
+      FusedCausalAttention(input_, GetParam().Layout(), rotary_, mask_, PaddingQueries::kZero);
   EXPECT_EQ(output.index({~mask_}).abs().sum().item<double>(), 0.0);
   EXPECT_GT(output.index({mask_}).abs().min().item<double>(), 0.0);
 }
@@ -89,7 +97,9 @@ TEST_P(AttentionTest, IsDeterministic) {
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                          ::testing::Values(Case{7, 5, 2, 32, 4}, Case{3, 9, 3, 20, 5},
                                            Case{2, 1, 1, 16, 8}, Case{2, 33, 2, 16, 0},
-                                           Case{2, 130, 3, 24, 12}));
+                                           Case{2, 130, 3, 24, 12}, Case{2, 7, 4, 16, 8, 2},
+                                           Case{2, 130, 6, 8, 4, 2},
+                                           Case{2, 41, 4, 12, 3, 1, true}));
 
 }  // namespace
 }  // namespace blockformer::train

@@ -89,8 +89,8 @@ void AddNeoxTokenDecoder(Expected* expected) {
   (*expected)["token_decoder.embed_out.weight"] = kSmall;
 }
 
-TransformerConfig Stack(int64_t width) {
-  TransformerConfig config;
+StackConfig Stack(int64_t width) {
+  StackConfig config;
   config.hidden_size = width;
   config.num_layers = 2;
   config.num_heads = 2;

@@ -8,13 +8,12 @@
 #include "base/error.h"
 #include "config/parameters.h"
 #include "train/block_model.h"
-#include "train/generate.h"
 
 namespace blockformer::train {
 namespace {
 
-TransformerConfig SmallStack() {
-  TransformerConfig config;
+StackConfig SmallStack() {
+  StackConfig config;
   config.hidden_size = 24;
   config.num_layers = 2;
   config.num_heads = 3;
@@ -166,98 +165,6 @@ TEST_P(LanguageModelTest, PaddingChangesNothing) {
       {torch::cat({ids, zeros}, 1), torch::cat({ones, zeros}, 1), torch::cat({ids, ignored}, 1)});
   EXPECT_EQ(padded.count.item<int64_t>(), plain.count.item<int64_t>());
   EXPECT_NEAR(padded.sum.item<double>(), plain.sum.item<double>(), 1e-3);
-}
-
-TEST_P(LanguageModelTest, CachedGenerationEqualsRecomputation) {
-  const auto model = MakeTestModel(config_, ComputeType::kFloat32);
-  std::vector<int32_t> sequence = {5, 17, 31};
-  GenerateOptions options;
-  options.max_tokens = 9;
-  const auto whole = GenerateTokens(*model, {sequence}, options).front();
-  // A block at a time, each from an empty cache.
-  options.max_tokens = config_.block_length;
-  std::vector<int32_t> pieces;
-  while (pieces.size() < whole.size()) {
-    const auto piece = GenerateTokens(*model, {sequence}, options).front();
-    pieces.insert(pieces.end(), piece.begin(), piece.end());
-    sequence.insert(sequence.end(), piece.begin(), piece.end());
-  }
-  EXPECT_EQ(pieces, whole);
-}
-
-TEST_P(LanguageModelTest, AnyOfSeveralIdsEndsAText) {
-  const auto model = MakeTestModel(config_, ComputeType::kFloat32);
-  GenerateOptions options;
-  options.max_tokens = 24;
-  options.sampling.temperature = 5;
-  const auto endless = GenerateTokens(*model, {{5}, {6}}, options);
-  options.eos_ids = {endless[0][9], endless[1][4]};
-  for (const bool first : {true, false}) {
-    const auto& row = endless[first ? 0 : 1];
-    const auto end =
-        std::find_first_of(row.begin(), row.end(), options.eos_ids.begin(), options.eos_ids.end());
-    EXPECT_EQ(GenerateTokens(*model, {{5}, {6}}, options)[first ? 0 : 1],
-              std::vector<int32_t>(row.begin(), end));
-  }
-}
-
-TEST_P(LanguageModelTest, ExcludedIdsAreNeverDrawn) {
-  const auto model = MakeTestModel(config_, ComputeType::kFloat32);
-  GenerateOptions options;
-  options.max_tokens = 40;
-  options.num_choices = 8;
-  options.excluded_ids = {0, 3, 4, 6};
-  for (const double temperature : {0.0, 50.0}) {
-    options.sampling.temperature = temperature;
-    const auto rows = GenerateTokens(*model, {{5}}, options);
-    for (const int32_t id : rows.front()) {
-      EXPECT_THAT(id, testing::AnyOf(1, 2, 5, 7));
-    }
-  }
-  options.excluded_ids = {8};
-  EXPECT_THROW(GenerateTokens(*model, {{5}}, options), Error);
-}
-
-TEST_P(LanguageModelTest, BatchMatesDoNotChangeASequence) {
-  const auto model = MakeTestModel(config_, ComputeType::kFloat32);
-  const std::vector<std::vector<int32_t>> prompts = {
-      {5}, {7, 8, 9, 10, 11, 12, 13, 14}, {1, 2, 3}, {20, 21}};
-  for (const double temperature : {0.0, 0.8}) {
-    GenerateOptions options;
-    options.max_tokens = 10;
-    options.sampling.temperature = temperature;
-    options.sampling.top_p = 0.9;
-    const auto together = GenerateTokens(*model, prompts, options);
-    for (size_t i = 0; i < prompts.size(); ++i) {
-      options.streams = {i};
-      EXPECT_EQ(GenerateTokens(*model, {prompts[i]}, options).front(), together[i]);
-    }
-  }
-}
-
-// Blocks of padding ids keep their positions.
-TEST(PublishedGenerationTest, TakesTheEncodersPaddingIdForPadding) {
-  const ModelConfig config =
-      WithRoberta(SmallModel(ModelKind::kBlock, EmbedderProjection::kConcat, Expansion::kLayer), 0);
-  const auto model = MakeTestModel(config, ComputeType::kFloat32);
-  const auto& block_model = dynamic_cast<const BlockModel&>(*model);
-  const std::vector<int32_t> prompt = {5, 6, 7, 1, 1, 1, 8, 1, 10};
-  GenerateOptions options;
-  options.max_tokens = 1;
-  options.published = true;
-  const auto generated = GenerateTokens(*model, {prompt}, options);
-
-  torch::NoGradGuard no_gradients;
-  const torch::Tensor ids = torch::tensor(prompt, torch::kInt64).view({1, 3, 3});
-  const auto predicted = [&](const torch::Tensor& mask) {
-    const torch::Tensor contexts =
-        block_model.DecodeBlocks(block_model.EmbedBlocks(ids, mask), mask);
-    const TokenDecoder& decoder = block_model.token_decoder();
-    const auto block = decoder.Begin(contexts.select(1, -1), /*published_positions=*/true);
-    return decoder.Logits(block->Next({})).argmax().item<int32_t>();
-  };
-  EXPECT_THAT(generated, testing::ElementsAre(testing::ElementsAre(predicted(ids != 1))));
-  EXPECT_NE(predicted(ids != 1), predicted(torch::ones_like(ids, torch::kBool)));
 }
 
 }  // namespace

@@ -1,0 +1,37 @@
+#include "train/text_sample.h"
+
+#include <utility>
+
+#include "devices/devices.h"
+#include "engine/engine.h"
+
+namespace blockformer::train {
+
+std::shared_ptr<const Model> EngineModel(const LanguageModel& model) {
+  const auto parameters = model.named_parameters();
+  ReadWeights read;
+  read.floats = [&parameters](const std::string& name) {
+    const torch::Tensor values =
+        parameters[name].detach().to(torch::kCPU, torch::kFloat32).contiguous();
+    const float* begin = values.data_ptr<float>();
+    return std::vector<float>(begin, begin + values.numel());
+  };
+  return MakeModel(model.config(), read);
+}
+
+std::string SampleText(const LanguageModel& model, const Tokenizer& tokenizer,
+                       const std::vector<int32_t>& prompt, const TextSampleOptions& options) {
+  EngineOptions engine_options;
+  engine_options.max_sequences = 1;
+  engine_options.num_sampled_ids = tokenizer.VocabSize();
+  engine_options.excluded_ids = tokenizer.MissingIds();
+  Engine engine(EngineModel(model), engine_options);
+  GenerationRequest request;
+  request.prompt = prompt;
+  request.max_tokens = options.max_tokens;
+  request.sampling = options.sampling;
+  request.stream = options.stream;
+  return tokenizer.DecodeContinuation(GenerateAll(&engine, {std::move(request)}).front());
+}
+
+}  // namespace blockformer::train
