@@ -60,7 +60,7 @@ Json CharacterJson() {
         {"unk_token", "<unk>"},
         {"byte_fallback", true},
         {"vocab", vocabulary},
-        {"merges", {{kMark, "h"}, {"e", "l"}, {kMark + "h", "el"}, {kMark, kMark}}}}}};
+        {"merges", {kMark + " h", "e l", kMark + "h el", kMark + " " + kMark}}}}};
 }
 
 Tokenizer Parse(const Json& json) { return Tokenizer::Parse(json.dump(), "characters"); }
