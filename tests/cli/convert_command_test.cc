@@ -82,8 +82,7 @@ TEST_F(ConvertCommand, QuantisesToAModelThatRuns) {
 
 TEST_F(ConvertCommand, BlockModelsGoToHuggingFaceWithTheirCode) {
   WriteTinyModel(Path("block"), TinyTextConfig());
-  const Json report =
-      ParseJson(Run({"--json", "--to", "hf", Path("block"), Path("hf")}), "report");
+  const Json report = ParseJson(Run({"--json", "--to", "hf", Path("block"), Path("hf")}), "report");
   EXPECT_EQ(report["to"], "hf");
   EXPECT_GT(report["check"]["tokens"].get<int>(), 20);  // the program runs it too
   const Json config = ReadJsonFile(Path("hf/config.json"));
