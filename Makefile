@@ -8,7 +8,8 @@ CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-te
 
 .DEFAULT_GOAL := help
 .PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \
-	fuzz soak cross-aarch64 check-lm-eval check-hf bench lint format install clean
+	fuzz soak cross-aarch64 check-lm-eval check-hf check-server bench lint format install \
+	clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
@@ -22,6 +23,7 @@ help:
 	@echo "make soak        the engine under random requests, for SECONDS=600"
 	@echo "make check-lm-eval  compares blockformer eval with EleutherAI's lm-evaluation-harness"
 	@echo "make check-hf       compares exported models in Hugging Face's transformers with the program"
+	@echo "make check-server  uses blockformer serve with openai's library, curl and the harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
 	@echo "make lint        format, naming, static analysis, include directions"
 	@echo "make format      formats the C++ sources"
@@ -53,7 +55,7 @@ test-isas: build
 test-asan test-asan-train: packages
 # FOLDERS="bench cli sweep" tests the others, which take longer to compile than all of these.
 test-asan: BUILD := build/asan
-test-asan: FOLDERS ?= base config text checkpoint data kernels cpu engine eval
+test-asan: FOLDERS ?= base config text checkpoint data kernels cpu engine eval server
 test-asan:
 	cmake --preset asan
 	$(NINJA) --target $(FOLDERS:%=%_test)
@@ -70,8 +72,8 @@ test-tsan: BUILD := build/tsan
 test-tsan:
 	@scripts/install_packages.sh build clang
 	cmake --preset tsan
-	$(NINJA) --target base_test cpu_test engine_test eval_test cli_test
-	$(CTEST) --tests-regex '^(base|cpu|engine|eval|cli)\.'
+	$(NINJA) --target base_test cpu_test engine_test eval_test server_test cli_test
+	$(CTEST) --tests-regex '^(base|cpu|engine|eval|server|cli)\.'
 
 fuzz: BUILD := build/fuzz
 fuzz: SECONDS ?= 60
@@ -101,6 +103,10 @@ check-lm-eval: $(BUILD)/build.ninja
 check-hf: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
 	BUILD=$(BUILD) scripts/check_hf.sh
+
+check-server: $(BUILD)/build.ninja
+	$(NINJA) --target blockformer
+	BUILD=$(BUILD) scripts/check_server.sh
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

@@ -24,19 +24,22 @@ endif()
 # blockformer_test_main(TARGET LIBRARY)
 # Gives a test program the main program that obeys BLOCKFORMER_ISA, if its library has arithmetic.
 function(blockformer_test_main target library)
-  if(library MATCHES "_(kernels|cpu|engine|eval|bench|cli)$")
+  if(library MATCHES "_(kernels|cpu|engine|eval|server|bench|cli)$")
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/kernels_main.cc)
   elseif(library MATCHES "_train$")
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/train_main.cc)
   endif()
 endfunction()
 
-# blockformer_test(FOLDER [BY_SUITE] [LABEL label] LIBRARIES target...)
-# Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case, or each suite
-# FOLDER.Suite where starting the program costs more than a case. They are listed when ctest runs, so
+# blockformer_test(FOLDER [BY_SUITE] [LABEL label] [PREFIX prefix] LIBRARIES target...)
+# Builds tests/FOLDER/*_test.cc into FOLDER_test and names each case FOLDER.Suite.Case, or with another
+# prefix than the folder's name, or each suite FOLDER.Suite where starting the program costs more than a case. They are listed when ctest runs, so
 # those made from files that lie in a directory are found there and then.
 function(blockformer_test folder)
-  cmake_parse_arguments(arg "BY_SUITE" "LABEL" "LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "BY_SUITE" "LABEL;PREFIX" "LIBRARIES" ${ARGN})
+  if(NOT arg_PREFIX)
+    set(arg_PREFIX ${folder})
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc)
   set(target ${folder}_test)
   add_executable(${target} ${sources})
@@ -49,14 +52,14 @@ function(blockformer_test folder)
     list(APPEND properties LABELS ${arg_LABEL})
   endif()
   if(NOT arg_BY_SUITE)
-    gtest_discover_tests(${target} TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
+    gtest_discover_tests(${target} TEST_PREFIX "${arg_PREFIX}." DISCOVERY_MODE PRE_TEST
                          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES ${properties})
     return()
   endif()
   set(script ${CMAKE_CURRENT_BINARY_DIR}/${target}_suites.cmake)
   file(GENERATE OUTPUT ${script} CONTENT "\
 set(program \"$<TARGET_FILE:${target}>\")
-set(prefix \"${folder}.\")
+set(prefix \"${arg_PREFIX}.\")
 set(directory \"${PROJECT_SOURCE_DIR}\")
 set(properties ${properties})
 include(\"${PROJECT_SOURCE_DIR}/cmake/AddSuites.cmake\")

@@ -24,6 +24,7 @@ FOLDERS = {
     "runner": ["base", "config"],
     "kernels": ["base"],
     "cpu": ["base", "config", "checkpoint", "runner", "kernels"],
+    "cuda": ["base", "config", "checkpoint", "runner"],
     "devices": ["base", "config", "checkpoint", "runner", "cpu"],
     "engine": ["base", "config", "text", "checkpoint", "data", "runner", "devices"],
     "eval": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
@@ -43,7 +44,8 @@ FORBIDDEN_HEADERS = {"kernels": ["base/log.h", "base/file.h", "base/progress.h"]
 # benchmarks of a folder may include what the folder may.
 LIBRARIES = [
     (r"(torch|ATen|c10|c10d|caffe2)/", r"train/"),
-    (r"(dnnl|oneapi/)", r"kernels/|train/gemm\.cc$"),
+    (r"(dnnl|oneapi/)", r"train/gemm\.cc$"),
+    (r"(cuda_|cublas|vector_types)[^/]*\.h$", r"cuda/"),
     (r"hwy/", r"kernels/"),
     (r".*intrin\.h|arm_neon\.h", r"kernels/"),
     (r"nlohmann/", r"config/|.*\.cc$"),
@@ -55,7 +57,7 @@ LIBRARIES = [
     (r"utf8proc", r"text/"),
     (r"zstd", r"data/"),
     (r"zlib\.h", r"data/"),
-    (r"httplib|prometheus/", r"server/"),
+    (r"(boost|openssl)/", r"server/"),
     (r"benchmark/", r"bench/"),
 ]
 
@@ -126,7 +128,7 @@ def check_file(path, text):
 
 
 def tracked_sources():
-    listing = subprocess.run(["git", "ls-files", "*.h", "*.cc"], check=True, capture_output=True,
+    listing = subprocess.run(["git", "ls-files", "*.h", "*.cc", "*.cu"], check=True, capture_output=True,
                              text=True)
     return listing.stdout.splitlines()
 

@@ -19,10 +19,12 @@ build_packages=(
   libpcre2-dev            # the tokenizer's patterns
   libutf8proc-dev         # Unicode NFC
   libzstd-dev zlib1g-dev  # compressed corpora
-  libdnnl-dev             # oneDNN: matrix products of the engine
   libhwy-dev              # Highway: SIMD kernels
+  libboost1.81-dev        # Asio and Beast: the server
+  libssl-dev              # its TLS
   libbenchmark-dev        # Google Benchmark: `blockformer bench kernels`
   libtorch-dev            # the trainer
+  libdnnl-dev             # oneDNN: its matrix products on a CPU
   libgloo-dev             # its processes' exchange
   libopenblas-openmp-dev  # its matrix products; this flavour shares OpenMP's threads
   gnuplot-nox             # plots of sweeps and benchmarks

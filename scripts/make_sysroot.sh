@@ -15,7 +15,7 @@ fail() {
 architecture=$1 folder=$2
 # What only the trainer needs is large.
 packages=$("$(dirname "$0")/install_packages.sh" --list | grep -e '-dev$' |
-  grep -v -e torch -e gloo -e openblas)
+  grep -v -e torch -e dnnl -e gloo -e openblas)
 contents="$architecture: ${packages//$'\n'/ }"
 stamp=$folder/contents
 if [[ -f $stamp && $(<"$stamp") == "$contents" ]]; then exit 0; fi

@@ -131,3 +131,6 @@ step race "$out/throughput.json" "$out/block/model.safetensors $out/vanilla/mode
 
 heading "Results" "Everything lies in $out/: models, tokenizer, token files, measurements."
 scripts/quickstart_report.py "$out"
+echo
+echo "To use the block model by OpenAI's interface, or in a browser at http://127.0.0.1:8000:"
+echo "  $blockformer serve $out/block"

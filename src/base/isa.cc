@@ -5,21 +5,42 @@
 #include <cstdlib>
 #include <iterator>
 #include <string>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "base/error.h"
 
 namespace blockformer {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kVnni};
+constexpr Isa kAll[] = {Isa::kPortable, Isa::kDotProduct, Isa::kAvx2,
+                        Isa::kAvxVnni,  Isa::kAvx512,     Isa::kVnni};
+
+#if defined(__x86_64__)
+// Leaf 7, subleaf 1 of CPUID; compilers differ in whether they know the name. Where AVX2 can be
+// used, so can it.
+bool HasAvxVnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || eax < 1) return false;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+#endif
 
 bool Supports(Isa isa) {
 #if defined(__x86_64__)
   switch (isa) {
     case Isa::kPortable:
       return true;
+    case Isa::kDotProduct:
+      return false;
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::kAvxVnni:
+      return Supports(Isa::kAvx2) && HasAvxVnni();
     case Isa::kAvx512:
       return Supports(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -27,6 +48,8 @@ bool Supports(Isa isa) {
     case Isa::kVnni:
       return Supports(Isa::kAvx512) && __builtin_cpu_supports("avx512vnni");
   }
+#elif defined(__aarch64__)
+  if (isa == Isa::kDotProduct) return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
   return isa == Isa::kPortable;
 }
@@ -45,14 +68,14 @@ std::atomic<Isa>& Active() {
 
 // oneDNN reads its variable when it first runs.
 void LimitOneDnn(Isa isa) {
-  const char* limits[] = {"SSE41", "AVX2", "AVX512_CORE", "ALL"};
+  const char* limits[] = {"SSE41", "ALL", "AVX2", "AVX2_VNNI", "AVX512_CORE", "ALL"};
   setenv("ONEDNN_MAX_CPU_ISA", limits[static_cast<int>(isa)], 1);
 }
 
 }  // namespace
 
 const char* IsaName(Isa isa) {
-  const char* names[] = {"portable", "avx2", "avx512", "vnni"};
+  const char* names[] = {"portable", "dotprod", "avx2", "avxvnni", "avx512", "vnni"};
   return names[static_cast<int>(isa)];
 }
 
@@ -77,7 +100,8 @@ void ReadIsaLimit() {
     return LimitOneDnn(isa);
   }
   Fail(ErrorCode::kInvalidArgument,
-       "BLOCKFORMER_ISA: '{}' is not known; portable, avx2, avx512 and vnni are", wanted);
+       "BLOCKFORMER_ISA: '{}' is not known; portable, dotprod, avx2, avxvnni, avx512 and vnni are",
+       wanted);
 }
 
 Isa ActiveIsa() { return Active(); }

@@ -2,20 +2,20 @@
 
 #include <algorithm>
 
+#include "base/integer.h"
+
 namespace blockformer {
 namespace {
-
-int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 
 // The engine's step, counted from 1, in which each sequence gets its first unit: prompts fill the
 // chunks one after the other.
 std::vector<int64_t> FirstSteps(const ThroughputSetting& setting, int64_t unit_length,
                                 int64_t max_prefill_tokens) {
-  const int64_t prompt_units = CeilDivide(setting.prompt, unit_length);
-  const int64_t chunk_units = CeilDivide(max_prefill_tokens, unit_length);
+  const int64_t prompt_units = DivideUp(setting.prompt, unit_length);
+  const int64_t chunk_units = DivideUp(max_prefill_tokens, unit_length);
   std::vector<int64_t> first;
   for (int64_t i = 1; i <= setting.batch; ++i) {
-    first.push_back(CeilDivide(i * prompt_units, chunk_units));
+    first.push_back(DivideUp(i * prompt_units, chunk_units));
   }
   return first;
 }
@@ -25,7 +25,7 @@ std::vector<int64_t> FirstSteps(const ThroughputSetting& setting, int64_t unit_l
 DecodePlan PlanDecoding(const ThroughputSetting& setting, int64_t unit_length,
                         int64_t max_prefill_tokens) {
   const std::vector<int64_t> first = FirstSteps(setting, unit_length, max_prefill_tokens);
-  const int64_t later_units = CeilDivide(setting.generate, unit_length) - 1;
+  const int64_t later_units = DivideUp(setting.generate, unit_length) - 1;
   std::vector<DecodeStep> steps(static_cast<size_t>(first.back() + later_units + 1));
   DecodePlan plan;
   for (const int64_t begin : first) {

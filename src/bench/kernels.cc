@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/integer.h"
 #include "base/random.h"
 #include "bench/build_info.h"
 #include "bench/machine_speed.h"
@@ -26,18 +27,26 @@ namespace {
 
 // Larger than the caches of most machines: what is read in turn from so much comes from memory.
 constexpr int64_t kColdBytes = int64_t{64} << 20;
-constexpr int64_t kVocabSize = 50304;
 constexpr int64_t kRows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
 constexpr int64_t kContexts[] = {128, 512, 2048, 8192};
 
-// The widths of the models in recipes/: those of their decoders and of their token decoders.
+// The widths of the models in recipes/: those of their decoders and of their token decoders; and a
+// model of Llama's layers, whose heads share keys and values and whose MLP has a gate.
 struct Width {
   const char* models;
   int64_t hidden;
   int64_t heads;
+  int64_t kv_heads;
+  int64_t intermediate;
+  bool is_gated = false;
+  int64_t vocab_size = 50304;
+
+  int64_t head_size() const { return hidden / heads; }
 };
 constexpr Width kWidths[] = {
-    {"5M", 256, 8}, {"19M", 512, 8}, {"85M", 768, 12}, {"302M", 1024, 16}, {"805M,1.2B", 2048, 16}};
+    {"5M", 256, 8, 8, 1024},           {"19M", 512, 8, 8, 2048},
+    {"85M", 768, 12, 12, 3072},        {"302M", 1024, 16, 16, 4096},
+    {"805M,1.2B", 2048, 16, 16, 8192}, {"SmolLM2-135M", 576, 9, 3, 1536, true, 49152}};
 
 struct GemmShape {
   const char* name;
@@ -45,10 +54,15 @@ struct GemmShape {
   int64_t in;
 };
 
-std::vector<GemmShape> ShapesOf(int64_t hidden) {
-  return {{"qkv", 3 * hidden, hidden},  {"dense", hidden, hidden},
-          {"up", 4 * hidden, hidden},   {"down", hidden, 4 * hidden},
-          {"head", kVocabSize, hidden}, {"expansion", 2 * hidden, hidden}};
+std::vector<GemmShape> ShapesOf(const Width& width) {
+  const int64_t hidden = width.hidden;
+  const int64_t inner = width.intermediate;
+  return {{"qkv", hidden + 2 * width.kv_heads * width.head_size(), hidden},
+          {"dense", hidden, hidden},
+          {"up", width.is_gated ? 2 * inner : inner, hidden},
+          {"down", hidden, inner},
+          {"head", width.vocab_size, hidden},
+          {"expansion", 2 * hidden, hidden}};
 }
 
 std::vector<float> RandomValues(int64_t count, uint64_t seed) {
@@ -65,7 +79,7 @@ PackedLinear MakeLinear(NumberType type, int64_t out, int64_t in, uint64_t seed)
 }
 
 // The number of things of `bytes` each that together fill cold memory.
-int64_t ColdCopies(int64_t bytes) { return (kColdBytes + bytes - 1) / bytes; }
+int64_t ColdCopies(int64_t bytes) { return DivideUp(kColdBytes, bytes); }
 
 // The layers of one shape, as many as make their weights cold. Kept from one number of rows to the
 // next, for packing takes longer than multiplying.
@@ -125,7 +139,7 @@ void RunGemm(const GemmShape& shape, NumberType type, int64_t rows, const Machin
 class FullCache {
  public:
   FullCache(const KvShape& shape, int64_t sequences, int64_t context)
-      : pages_per_sequence_((context + kPageSize - 1) / kPageSize),
+      : pages_per_sequence_(DivideUp(context, kPageSize)),
         cache_(shape, sequences * pages_per_sequence_, kPageSize),
         pages_(static_cast<size_t>(sequences * pages_per_sequence_)) {
     std::iota(pages_.begin(), pages_.end(), 0);
@@ -161,9 +175,11 @@ class FullCache {
 
 void RunAttention(const Width& width, NumberType type, int64_t context, const MachineSpeed& machine,
                   benchmark::State* state) {
-  const KvShape shape = {1, width.heads, width.hidden / width.heads, type};
-  int64_t position_bytes = 2 * width.hidden * NumberBytes(type);
-  if (type == NumberType::kInt8) position_bytes += 2 * width.heads * NumberBytes(NumberType::kF32);
+  const KvShape shape = {1, width.kv_heads, width.head_size(), type};
+  int64_t position_bytes = 2 * shape.kv_heads * shape.head_size * NumberBytes(type);
+  if (type == NumberType::kInt8) {
+    position_bytes += 2 * shape.kv_heads * NumberBytes(NumberType::kF32);
+  }
   const int64_t sequences = ColdCopies(context * position_bytes);
   const FullCache cache(shape, sequences, context);
   const std::vector<float> queries = RandomValues(sequences * width.hidden, 2);
@@ -188,7 +204,7 @@ struct NamedBenchmark {
 
 void AddGemms(const Width& width, NumberType type, const MachineSpeed& machine,
               const std::shared_ptr<ColdLinears>& cold, std::vector<NamedBenchmark>* list) {
-  for (const GemmShape& shape : ShapesOf(width.hidden)) {
+  for (const GemmShape& shape : ShapesOf(width)) {
     for (const int64_t rows : kRows) {
       list->push_back(
           {fmt::format("gemm/{}/{}/{}/M:{}", width.models, shape.name, NumberTypeName(type), rows),

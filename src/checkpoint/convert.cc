@@ -280,9 +280,8 @@ class Converter {
         "blockformer from `{}` ({}). Checksum of the weights (FNV-1a of names and data): "
         "{:016x}\n",
         Name(),
-        is_block
-            ? "Block Transformer (arXiv 2406.02657)"
-            : fmt::format("vanilla model ({})", NamesOf(report_.config.decoder.family).model_type),
+        is_block ? "Block Transformer (arXiv 2406.02657)"
+                 : fmt::format("vanilla {} model", NamesOf(report_.config.decoder.family).title),
         CountParameters(report_.config).used,
         type_ == DataType::kI8 ? " with linear layers in int8" : "",
         options_.uptrain ? "made for uptraining" : "converted", options_.source,

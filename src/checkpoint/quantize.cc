@@ -68,15 +68,22 @@ std::vector<float> InputScales(std::vector<double> column_maxima,
 
 // Returns the row's scale.
 float QuantizeRow(const float* weights, const std::vector<float>& input_scales, int8_t* values) {
+  const size_t in = input_scales.size();
   const auto scaled = [&](size_t j) { return double{weights[j]} * double{input_scales[j]}; };
   double largest = 0;
-  for (size_t j = 0; j < input_scales.size(); ++j) {
-    largest = std::max(largest, std::fabs(scaled(j)));
+  for (size_t j = 0; j < in; ++j) {
+    largest = std::max(largest, std::fabs(scaled(j)) / kLargestValue);
+    if (j % 2 == 0) continue;
+    const double sum = std::fabs(scaled(j - 1)) + std::fabs(scaled(j));
+    largest = std::max(largest, sum / kLargestPairSum);
   }
   // A row that is all but 0 becomes 0; its scale must be positive.
-  const float scale = std::max(static_cast<float>(largest / kLargestValue), FLT_MIN);
-  for (size_t j = 0; j < input_scales.size(); ++j) {
+  const float scale = std::max(static_cast<float>(largest), FLT_MIN);
+  for (size_t j = 0; j < in; ++j) {
     values[j] = static_cast<int8_t>(std::nearbyint(scaled(j) / double{scale}));
+    if (j % 2 == 0 || std::abs(values[j - 1]) + std::abs(values[j]) <= kLargestPairSum) continue;
+    // The scale was rounded down, and both values up from very nearly a half.
+    values[j] = static_cast<int8_t>(values[j] - (values[j] > 0 ? 1 : -1));
   }
   return scale;
 }

@@ -11,12 +11,25 @@
 
 namespace blockformer {
 
+namespace {
+
+// What the linear layers' weights are kept as: as in the files, and f32 for those of f16.
+NumberType TypeOf(const ModelWeights& weights, const ModelConfig& config) {
+  if (weights.is_int8()) return NumberType::kInt8;
+  for (const ParameterSpec& spec : ListParameters(config)) {
+    if (spec.may_be_int8 && weights.Get(spec.name).type != DataType::kBF16) return NumberType::kF32;
+  }
+  return NumberType::kBf16;
+}
+
+}  // namespace
+
 ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
                                  std::optional<NumberType> type) {
   const auto weights = std::make_shared<const ModelWeights>(directory, config);
   ReadWeights read;
   read.floats = [weights](const std::string& name) { return weights->Floats(name); };
-  read.type = type.value_or(weights->is_int8() ? NumberType::kInt8 : NumberType::kF32);
+  read.type = type.value_or(TypeOf(*weights, config));
   if (weights->is_int8()) {
     read.int8 = [weights](const std::string& name) { return weights->GetInt8(name); };
   } else {

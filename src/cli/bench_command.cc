@@ -23,6 +23,7 @@
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/model_argument.h"
+#include "cli/thread_flag.h"
 #include "data/token_file_info.h"
 #include "devices/devices.h"
 
@@ -161,7 +162,7 @@ void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
 
 void BenchThroughput(const ThroughputFlags& flags) {
   const RaceOptions options = CheckedOptions(flags);
-  if (flags.threads != 0) SetNumThreads(flags.threads);
+  UseThreads(flags.threads);
   const std::vector<Contestant> contestants = LoadModels(flags);
   const MachineSpeed before = MeasureMachine();
   const std::vector<RaceResult> results = RunRace(contestants, options);
@@ -180,7 +181,7 @@ void BenchKernels(KernelFlags flags) {
           ErrorCode::kInvalidArgument, "--min-time: {} is out of range; up to 3600 s are possible",
           flags.bench.min_seconds);
   CheckOutputs({{"--json", flags.bench.json}}, {}, flags.force);
-  if (flags.threads != 0) SetNumThreads(flags.threads);
+  UseThreads(flags.threads);
   RunKernelBench(flags.bench);
 }
 
@@ -191,7 +192,7 @@ void BenchPrecision(PrecisionFlags flags) {
   std::vector<std::string> inputs = TokenFilePaths(TokenFilePrefix(flags.data));
   inputs.push_back(flags.model);
   CheckOutputs({{"--json", flags.json}}, inputs, flags.force);
-  if (flags.threads != 0) SetNumThreads(flags.threads);
+  UseThreads(flags.threads);
   const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench);
   PrintTable(PrecisionTable(report), {flags.json});
   WriteJson(report, flags.json);

@@ -16,6 +16,7 @@ void AddGenerateCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);
 void AddPrepareCommand(CLI::App& app);
 void AddScoreCommand(CLI::App& app);
+void AddServeCommand(CLI::App& app);
 void AddTokenizerCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 

@@ -22,6 +22,7 @@
 #include "cli/flags.h"
 #include "cli/generate_batch.h"
 #include "cli/generate_published.h"
+#include "cli/thread_flag.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -181,7 +182,7 @@ void Generate(Flags flags, bool prompt_given) {
     Require(flags.compat == "published", ErrorCode::kInvalidArgument,
             "--compat: \"{}\" is not known; published is", flags.compat);
     RefuseFlagsOfSampling(flags);
-    if (flags.generator.threads != 0) SetNumThreads(flags.generator.threads);
+    UseThreads(flags.generator.threads);
     return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
   }

@@ -32,7 +32,8 @@ void GeneratePublishedText(const std::string& model_directory, const std::string
   if (!ignore_eos) batch.eos_id = static_cast<int32_t>(model->config().eos_token_id);
   const std::vector<int32_t> ids = GeneratePublished(model, batch)[0];
   const auto generated = std::span(ids).subspan(prompt_length);
-  const std::string text = ReplaceInvalidUtf8(tokenizer.Decode(generated, /*skip_special=*/true));
+  const std::string text =
+      ReplaceInvalidUtf8(tokenizer.DecodeContinuation(generated, /*skip_special=*/true));
   if (!json) return fmt::print("{}{}\n", prompt, text);
   const OrderedJson line = {{"prompt", prompt},
                             {"text", text},

@@ -161,7 +161,9 @@ void PrintStoredBytes(const BytesByType& stored) {
 
 void PrintText(const std::string& path, const ModelConfig& config, const BytesByType& stored) {
   const bool block = config.kind == ModelKind::kBlock;
-  fmt::print("{}: {}\n", path, block ? "Block Transformer" : "vanilla GPT-NeoX");
+  fmt::print("{}: {}\n", path,
+             block ? "Block Transformer"
+                   : fmt::format("vanilla {}", NamesOf(config.decoder.family).title));
   PrintRow("vocabulary",
            fmt::format("{} entries, context {} tokens", config.vocab_size, config.max_length));
   if (block) {

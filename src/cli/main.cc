@@ -40,6 +40,7 @@ int Main(int argc, char** argv) {
   AddTokenizerCommand(app);
   AddTrainCommand(app);
   AddGenerateCommand(app);
+  AddServeCommand(app);
   AddInspectCommand(app);
   AddConvertCommand(app);
   AddScoreCommand(app);

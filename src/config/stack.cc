@@ -43,7 +43,7 @@ FamilyRow LlamaRow(FamilyNames names) {
 
 const std::vector<FamilyRow>& Table() {
   static const std::vector<FamilyRow> table = {
-      {{StackFamily::kGptNeox, "gpt_neox", "GPTNeoXForCausalLM"},
+      {{StackFamily::kGptNeox, "GPT-NeoX", "gpt_neox", "GPTNeoXForCausalLM"},
        "gpt_neox",
        true,
        {{Role::kAttentionNorm, "input_layernorm"},
@@ -58,10 +58,10 @@ const std::vector<FamilyRow>& Table() {
         {Role::kFinalNorm, "final_layer_norm"},
         {Role::kTable, "embed_in"},
         {Role::kHead, "embed_out"}}},
-      LlamaRow({StackFamily::kLlama, "llama", "LlamaForCausalLM"}),
-      LlamaRow({StackFamily::kMistral, "mistral", "MistralForCausalLM"}),
-      LlamaRow({StackFamily::kQwen2, "qwen2", "Qwen2ForCausalLM"}),
-      LlamaRow({StackFamily::kQwen3, "qwen3", "Qwen3ForCausalLM"})};
+      LlamaRow({StackFamily::kLlama, "Llama", "llama", "LlamaForCausalLM"}),
+      LlamaRow({StackFamily::kMistral, "Mistral", "mistral", "MistralForCausalLM"}),
+      LlamaRow({StackFamily::kQwen2, "Qwen2", "qwen2", "Qwen2ForCausalLM"}),
+      LlamaRow({StackFamily::kQwen3, "Qwen3", "qwen3", "Qwen3ForCausalLM"})};
   return table;
 }
 

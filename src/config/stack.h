@@ -122,9 +122,10 @@ class StackNames {
   std::string owner_;
 };
 
-// What a family is called in configurations ("model_type", "architectures").
+// What a family is called, and that in configurations ("model_type", "architectures").
 struct FamilyNames {
   StackFamily family;
+  const char* title;         // "GPT-NeoX"
   const char* model_type;    // "gpt_neox"
   const char* architecture;  // "GPTNeoXForCausalLM"
 };

@@ -181,7 +181,13 @@ StackConfig ReadLlamaStack(const ObjectReader& reader, StackFamily family, int64
     config.attention_out_bias = config.qkv_bias;
   }
   if (family == StackFamily::kLlama) config.mlp_bias = reader.Bool("mlp_bias", false);
-  ReadRotary(reader, context, &config);
+  // The classes of the others take no notice of them.
+  for (const char* key : {"attention_bias", "mlp_bias"}) reader.Ignore(key);
+  if (const std::string activation = reader.String("hidden_act", "silu"); activation != "silu") {
+    reader.FailField("hidden_act", fmt::format("\"{}\" is not supported; silu is", activation),
+                     ErrorCode::kUnsupported);
+  }
+  ReadRotary(reader, reader.Int("max_position_embeddings", 1, kMaxLength, context), &config);
   return config;
 }
 
@@ -332,6 +338,8 @@ Json WithClassDefaults(const Json& json, StackFamily family) {
   }
   // A field that is null is there: transformers takes it as it is.
   for (const auto& [key, value] : json.items()) defaults[key] = value;
+  // Older files say so that there is none.
+  if (defaults.value("pad_token_id", Json()) == -1) defaults.erase("pad_token_id");
   return defaults;
 }
 
@@ -342,10 +350,6 @@ StackConfig ReadHfStack(const ObjectReader& reader, StackFamily family, int64_t 
     return config;
   }
   const StackConfig config = ReadLlamaStack(reader, family, context, Sizes::kRequired);
-  if (const std::string activation = reader.String("hidden_act", "silu"); activation != "silu") {
-    reader.FailField("hidden_act", fmt::format("\"{}\" is not supported; silu is", activation),
-                     ErrorCode::kUnsupported);
-  }
   if (reader.Bool("rope_interleaved", false)) {
     reader.FailField("rope_interleaved", "true is not supported", ErrorCode::kUnsupported);
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/integer.h"
 
 namespace blockformer {
 namespace {
@@ -133,10 +134,11 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
     const SequenceStart& start = place->start;
     draws_.push_back({&start.sampling, start.stream, static_cast<uint64_t>(start.generated),
                       std::span(start.tokens).subspan(static_cast<size_t>(start.prompt_begin)),
-                      start.generated, start.excluded_ids});
+                      start.generated, start.excluded_ids,
+                      slot < place->given ? -1 : start.top_log_probabilities});
   }
-  model_.head().Choose(hidden, draws_, options_.sampled_ids, ids);
-  const int64_t width = model_.head().in();
+  rated_.resize(draws_.size());
+  model_.head().Choose(hidden, draws_, options_.sampled_ids, ids, rated_.data());
   for (size_t i = 0; i < places.size(); ++i) {
     SequenceStart& start = places[i]->start;
     const int64_t given = places[i]->given;
@@ -149,8 +151,7 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
       ids[i] = 0;  // any token, for the rest of the unit
     } else if (start.top_log_probabilities >= 0) {
       result->log_probabilities[i * static_cast<size_t>(unit_length_) + static_cast<size_t>(slot)] =
-          model_.head().Rate(hidden + static_cast<int64_t>(i) * width, ids[i],
-                             start.top_log_probabilities);
+          std::move(rated_[i]);
     }
     start.tokens.push_back(ids[i]);
     ++start.generated;
@@ -225,7 +226,7 @@ void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, int64_t count,
   }
   const size_t done = scores->size();
   scores->resize(done + targets.size());
-  model_.head().Score(wanted.data(), targets, &(*scores)[done]);
+  model_.head().Score(wanted.data(), targets, &(*scores)[done], step.top);
 }
 
 ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
@@ -236,7 +237,7 @@ ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
   model_.embedder().Embed(input.ids.data(), input.mask.data(), num_rows, &embedder_state_,
                           output.embeds.data());
 
-  const int64_t pages = (input.units + kForwardPageSize - 1) / kForwardPageSize;
+  const int64_t pages = DivideUp(input.units, kForwardPageSize);
   int32_t last_position = static_cast<int32_t>(input.units - 1);
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
   PagedState state(config, NumberType::kF32, input.batch * pages, kForwardPageSize,

@@ -63,10 +63,11 @@ class CpuRunner : public Runner {
   int64_t score_units_ = 0;
   // Scratch of one step.
   std::vector<AttentionRow> rows_;
-  std::vector<int32_t> unit_ids_;   // [rows, L]
-  std::vector<uint8_t> unit_mask_;  // [rows, L]; 0 on padding
-  std::vector<float> contexts_;     // [rows, hidden], then of the wanted rows alone
-  std::vector<TokenDraw> draws_;    // of the generating sequences
+  std::vector<int32_t> unit_ids_;             // [rows, L]
+  std::vector<uint8_t> unit_mask_;            // [rows, L]; 0 on padding
+  std::vector<float> contexts_;               // [rows, hidden], then of the wanted rows alone
+  std::vector<TokenDraw> draws_;              // of the generating sequences
+  std::vector<TokenLogProbabilities> rated_;  // where they want it
 };
 
 }  // namespace blockformer

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/integer.h"
 
 namespace blockformer {
 namespace {
@@ -17,9 +18,7 @@ KvPages LayerOf(const KvShape& shape, int64_t page_size) {
 
 }  // namespace
 
-int64_t PageSizeFor(int64_t positions) {
-  return (positions + kPageMultiple - 1) / kPageMultiple * kPageMultiple;
-}
+int64_t PageSizeFor(int64_t positions) { return RoundUp(positions, kPageMultiple); }
 
 int64_t KvCache::BytesPerPage(const KvShape& shape, int64_t page_size) {
   return shape.num_layers * LayerOf(shape, page_size).PageBytes();

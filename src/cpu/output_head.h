@@ -13,9 +13,9 @@
 
 namespace blockformer {
 
-// The vocabulary layer, and the choice of the next token from it. Logits are never written to
-// memory as a whole: each thread keeps of its tiles what the choice needs. Immutable; safe to use
-// from several threads.
+// The vocabulary layer, and the choice of the next token from it. Logits of a row are written to
+// memory as a whole only where a filter or log-probabilities need all of them. What it says of a
+// row depends on the row alone, bit for bit. Immutable; safe to use from several threads.
 class OutputHead {
  public:
   explicit OutputHead(PackedLinear linear) : linear_(std::move(linear)) {}
@@ -23,18 +23,16 @@ class OutputHead {
   int64_t in() const { return linear_.in(); }  // width of what it reads
 
   // The next token of each row of hidden [draws, width], which is normalised: the one that
-  // SampleToken would choose from the row's logits. With int8 weights these depend on the row
-  // alone; in f32 the number of rows may change their last bits. A row with a logit that is not a
-  // finite number gets kNoToken, and changes nothing for the others.
+  // SampleToken would choose from the row's logits. A row with a logit that is not a finite number
+  // gets kNoToken, and changes nothing for the others. `rated` [draws] is filled for those that
+  // want log-probabilities and get a token; it may be null if none does.
   void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
-              int32_t* chosen) const;
+              int32_t* chosen, TokenLogProbabilities* rated = nullptr) const;
 
-  // How the model rates one given token a row of hidden [targets, width]. Rows as above.
-  void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores) const;
-
-  // How likely the model finds one given token of a row hidden [width], and its `top` likeliest
-  // ones; NaN if a logit is not finite.
-  TokenLogProbabilities Rate(const float* hidden, int32_t token, int64_t top) const;
+  // How the model rates one given token a row of hidden [targets, width], and the `top` likeliest
+  // ones. Rows as above.
+  void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores,
+             int64_t top = 0) const;
 
   // logits [rows, vocab].
   void ComputeLogits(const float* hidden, int64_t rows, float* logits) const {
@@ -42,11 +40,6 @@ class OutputHead {
   }
 
  private:
-  // Computes all logits of the rows in `rows` and draws from them.
-  void ChooseFromAll(const float* hidden, const std::vector<int64_t>& rows,
-                     std::span<const TokenDraw> draws, const SampledIds& ids,
-                     int32_t* chosen) const;
-
   PackedLinear linear_;
 };
 

@@ -1,9 +1,9 @@
 #include "cpu/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -14,37 +14,107 @@ namespace {
 // Below this the softmax is as good as the largest logit, and f32 soon cannot hold the quotients.
 constexpr double kMinTemperature = 1e-6;
 
-double Weight(const TokenDraw& draw, float logit, float largest) {
-  return std::exp((static_cast<double>(logit) - largest) / draw.options->temperature);
-}
+// The tokens that a row's filters may keep, by rank: bucket by bucket, each sorted when it is
+// looked into. Reused from row to row by one thread.
+class RankedRow {
+ public:
+  // The first tokens by rank that some conditions keep.
+  struct Prefix {
+    int bucket = 0;     // all buckets before this one
+    int64_t count = 0;  // and so many tokens of it
+    double mass = 0;    // their weights
+  };
 
-// How many of the ranked tokens, with these weights, make up top_p of `sum`.
-size_t NucleusSize(const std::vector<double>& weights, double wanted) {
-  size_t kept = 0;
-  double sum = 0;
-  while (kept < weights.size() && sum < wanted) sum += weights[kept++];
-  return std::max<size_t>(kept, 1);
-}
-
-// Draws from the ranked tokens that are kept by their weights.
-int32_t Draw(const TokenDraw& draw, std::span<const RankedToken> candidates,
-             const std::vector<double>& weights) {
-  double total = 0;
-  for (const double weight : weights) total += weight;
-  double remaining = KeyedUniform(draw.options->seed, draw.stream, draw.position) * total;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    remaining -= weights[i];
-    if (remaining < 0) return candidates[i].id;
+  void Set(const TokenDraw& draw, std::span<const float> logits) {
+    draw_ = &draw;
+    logits_ = logits;
+    sorted_bucket_ = -1;
+    largest_ = FindLargest(logits.data(), std::ssize(logits), 0).score;
+    FillWeightBuckets(logits.data(), std::ssize(logits), largest_,
+                      InverseTemperature(*draw.options), &buckets_);
   }
-  return candidates[weights.size() - 1].id;
-}
+
+  // The tokens before which there are fewer than `count`, of less than `mass` in all, and that
+  // weigh at least `weight`; one at least.
+  Prefix Take(int64_t count, double mass, double weight) {
+    Prefix prefix;
+    int64_t taken = 0;
+    for (; prefix.bucket < kUsedBuckets; ++prefix.bucket) {
+      const int bucket = prefix.bucket;
+      const int64_t size = buckets_.counts[bucket];
+      const double sum = buckets_.sums[bucket];
+      const double least = std::exp(-(bucket + 1.0) / kBucketsPerNat) * (1 - kRoundoff);
+      if (taken + size <= count && prefix.mass + sum < mass && least >= weight) {
+        taken += size;
+        prefix.mass += sum;
+        continue;
+      }
+      for (const RankedToken& token : Sorted(bucket)) {
+        const double own = WeightOf(token);
+        const bool keeps = taken < count && prefix.mass < mass && own >= weight;
+        if (taken > 0 && !keeps) return prefix;
+        ++taken;
+        ++prefix.count;
+        prefix.mass += own;
+      }
+      prefix.count = 0;  // all of the bucket
+    }
+    return prefix;
+  }
+
+  // The token that holds `place`, in [0, mass), of a prefix's weights in their order.
+  int32_t At(const Prefix& prefix, double place) {
+    int last = 0;  // the last bucket with a token of the prefix
+    for (int bucket = 0; bucket < prefix.bucket; ++bucket) {
+      if (buckets_.counts[bucket] == 0) continue;
+      if (place < buckets_.sums[bucket]) return At(Sorted(bucket), place);
+      place -= buckets_.sums[bucket];
+      last = bucket;
+    }
+    if (prefix.count == 0) return Sorted(last).back().id;  // by a roundoff
+    return At(Sorted(prefix.bucket).first(static_cast<size_t>(prefix.count)), place);
+  }
+
+ private:
+  static constexpr int kUsedBuckets = kWeightBuckets - 1;
+  static constexpr double kRoundoff = 1e-4;  // what an exponent in f32 may be off by, and more
+
+  double WeightOf(const RankedToken& token) const {
+    return std::exp((static_cast<double>(token.score) - largest_) / draw_->options->temperature);
+  }
+
+  std::span<const RankedToken> Sorted(int bucket) {
+    if (bucket == sorted_bucket_) return sorted_;
+    sorted_bucket_ = bucket;
+    sorted_.resize(static_cast<size_t>(buckets_.counts[bucket]));
+    CollectBucket(logits_.data(), std::ssize(logits_), largest_,
+                  InverseTemperature(*draw_->options), bucket, sorted_.data());
+    std::ranges::sort(sorted_, [](const auto& a, const auto& b) { return a.Before(b); });
+    return sorted_;
+  }
+
+  int32_t At(std::span<const RankedToken> tokens, double place) const {
+    for (const RankedToken& token : tokens) {
+      place -= WeightOf(token);
+      if (place < 0) return token.id;
+    }
+    return tokens.back().id;  // by a roundoff
+  }
+
+  const TokenDraw* draw_ = nullptr;
+  std::span<const float> logits_;
+  float largest_ = 0;
+  WeightBuckets buckets_;
+  int sorted_bucket_ = -1;
+  std::vector<RankedToken> sorted_;
+};
 
 }  // namespace
 
 DrawMethod MethodOf(const SamplingOptions& options) {
   if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
   const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
-  return filters ? DrawMethod::kCandidates : DrawMethod::kWithNoise;
+  return filters ? DrawMethod::kFiltered : DrawMethod::kWithNoise;
 }
 
 uint64_t NoiseKey(const TokenDraw& draw) {
@@ -55,39 +125,66 @@ float InverseTemperature(const SamplingOptions& options) {
   return static_cast<float>(1 / options.temperature);
 }
 
-LogitChanges::LogitChanges(const TokenDraw& draw)
-    : repetition_penalty_(draw.options->repetition_penalty),
-      frequency_penalty_(draw.options->frequency_penalty),
-      presence_penalty_(draw.options->presence_penalty),
-      excluded_(draw.excluded) {
+namespace {
+
+// A set of ids, which gives them back in ascending order. Reused by one thread.
+class IdSet {
+ public:
+  void Add(int32_t id) {
+    const size_t word = static_cast<size_t>(id) / 64;
+    if (word >= words_.size()) words_.resize(word + 1);
+    words_[word] |= uint64_t{1} << (id % 64);
+  }
+  // Calls take(id) for each, and empties the set.
+  template <class Take>
+  void Drain(const Take& take) {
+    for (size_t word = 0; word < words_.size(); ++word) {
+      for (uint64_t bits = words_[word]; bits != 0; bits &= bits - 1) {
+        take(static_cast<int32_t>(word * 64) + std::countr_zero(bits));
+      }
+      words_[word] = 0;
+    }
+  }
+
+ private:
+  std::vector<uint64_t> words_;
+};
+
+}  // namespace
+
+void LogitChanges::Set(const TokenDraw& draw) {
   const SamplingOptions& options = *draw.options;
+  repetition_penalty_ = options.repetition_penalty;
+  frequency_penalty_ = options.frequency_penalty;
+  presence_penalty_ = options.presence_penalty;
+  excluded_ = draw.excluded;
+  changes_.clear();
   may_raise_ = repetition_penalty_ < 1 || frequency_penalty_ < 0 || presence_penalty_ < 0;
+  const bool punishes_seen = repetition_penalty_ != 1;
+  const bool punishes_made = frequency_penalty_ != 0 || presence_penalty_ != 0;
+  const auto made = draw.history.last(punishes_made ? static_cast<size_t>(draw.generated) : 0);
+  thread_local IdSet ids;
+  for (const auto& [id, bias] : options.logit_bias) ids.Add(id);
+  if (punishes_seen) {
+    for (const int32_t id : draw.history) ids.Add(id);
+  }
+  for (const int32_t id : made) ids.Add(id);
+  ids.Drain([&](int32_t id) { changes_.push_back({id}); });
   for (const auto& [id, bias] : options.logit_bias) {
     may_raise_ |= bias > 0;
-    changes_.push_back({id, bias});
+    Find(id)->bias = bias;
   }
-  if (repetition_penalty_ != 1) {
-    for (const int32_t id : draw.history) changes_.push_back({id, 0, /*is_seen=*/true});
+  for (const int32_t id : made) ++Find(id)->made;
+  if (!punishes_seen) return;
+  if (options.logit_bias.empty() && !punishes_made) {
+    for (Change& change : changes_) change.is_seen = true;
+  } else {
+    for (const int32_t id : draw.history) Find(id)->is_seen = true;
   }
-  if (frequency_penalty_ != 0 || presence_penalty_ != 0) {
-    for (const int32_t id : draw.history.last(static_cast<size_t>(draw.generated))) {
-      changes_.push_back({id, 0, /*is_seen=*/false, /*made=*/1});
-    }
-  }
-  std::ranges::sort(changes_, {}, &Change::id);
-  size_t kept = 0;
-  for (size_t i = 0; i < changes_.size(); ++i) {
-    const Change change = changes_[i];
-    if (i == 0 || changes_[kept - 1].id != change.id) {
-      changes_[kept++] = change;
-      continue;
-    }
-    Change& same = changes_[kept - 1];
-    same.bias += change.bias;
-    same.is_seen |= change.is_seen;
-    same.made += change.made;
-  }
-  changes_.resize(kept);
+}
+
+LogitChanges::Change* LogitChanges::Find(int32_t id) {
+  return &*std::ranges::lower_bound(changes_, id, {}, &Change::id);
 }
 
 float LogitChanges::Changed(const Change& change, double logit) const {
@@ -121,62 +218,63 @@ void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<f
   }
 }
 
-std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
-                                       std::span<const RankedToken> candidates, bool all_tokens,
-                                       double sum) {
+int32_t SampleFiltered(const TokenDraw& draw, std::span<const float> logits) {
+  constexpr double kAll = std::numeric_limits<double>::infinity();
   const SamplingOptions& options = *draw.options;
-  size_t kept = candidates.size();
-  if (options.top_k > 0) {
-    kept = std::min(kept, static_cast<size_t>(options.top_k));
-    if (kept < static_cast<size_t>(options.top_k) && !all_tokens) return std::nullopt;
+  thread_local RankedRow row;
+  row.Set(draw, logits);
+  const int64_t count = options.top_k > 0 ? options.top_k : std::ssize(logits);
+  double mass = kAll;
+  if (options.top_p < 1) mass = options.top_p * row.Take(count, kAll, 0).mass;
+  const RankedRow::Prefix kept = row.Take(count, mass, options.min_p);
+  return row.At(kept, KeyedUniform(options.seed, draw.stream, draw.position) * kept.mass);
+}
+
+TokenLogProbabilities RateToken(std::span<const float> logits, int32_t token, int64_t top) {
+  constexpr int64_t kPiece = 256;
+  const auto before = [](const RankedToken& a, const RankedToken& b) { return a.Before(b); };
+  const int64_t count = std::ssize(logits);
+  const int64_t wanted = std::clamp<int64_t>(top, 1, count);
+  std::vector<RankedToken> first;
+  float threshold = -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < count; i += kPiece) {
+    const size_t held = first.size();
+    first.resize(held + static_cast<size_t>(kPiece));
+    const int64_t added = CollectAbove(&logits[static_cast<size_t>(i)], std::min(kPiece, count - i),
+                                       static_cast<int32_t>(i), threshold, &first[held]);
+    first.resize(held + static_cast<size_t>(added));
+    if (added == 0 || std::ssize(first) < wanted) continue;
+    // Of equal logits the earlier ones, whose ids are lower, are held already.
+    std::ranges::partial_sort(first, first.begin() + wanted, before);
+    first.resize(static_cast<size_t>(wanted));
+    threshold = first.back().score;
   }
-  std::vector<double> weights;
-  for (const RankedToken& token : candidates.first(kept)) {
-    weights.push_back(Weight(draw, token.score, candidates[0].score));
+  const double largest = first[0].score;
+  const double norm =
+      largest + std::log(SumOfExponentials(logits.data(), count, first[0].score, 1));
+  TokenLogProbabilities result;
+  result.chosen = logits[static_cast<size_t>(token)] - norm;
+  for (const RankedToken& likely : first) {
+    if (std::ssize(result.top) < top) result.top.push_back({likely.id, likely.score - norm});
   }
-  if (options.top_p < 1 && options.top_k > 0) {
-    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-    weights.resize(NucleusSize(weights, options.top_p * total));
-  } else if (options.top_p < 1) {
-    const double error = all_tokens ? 0 : kSumError;
-    const size_t size = NucleusSize(weights, options.top_p * sum * (1 + error));
-    const double held = std::accumulate(weights.begin(), weights.end(), 0.0);
-    if (!all_tokens && (held < options.top_p * sum * (1 + error) ||
-                        size != NucleusSize(weights, options.top_p * sum * (1 - error)))) {
-      return std::nullopt;
-    }
-    weights.resize(size);
-  } else if (options.top_k == 0 && !all_tokens && weights.back() >= options.min_p) {
-    return std::nullopt;
-  }
-  // The likeliest token's weight is 1.
-  while (weights.back() == 0 || weights.back() < options.min_p) weights.pop_back();
-  return Draw(draw, candidates, weights);
+  return result;
 }
 
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
-  const SamplingOptions& options = *draw.options;
   const int64_t count = static_cast<int64_t>(logits.size());
   if (!ScanLogits(logits.data(), count, 0).all_finite) return kNoToken;
   LogitChanges(draw).Apply(0, logits);
-  switch (MethodOf(options)) {
+  switch (MethodOf(*draw.options)) {
     case DrawMethod::kLargest:
       return FindLargest(logits.data(), count, 0).id;
     case DrawMethod::kWithNoise:
-      return FindLargestWithNoise(logits.data(), count, 0, InverseTemperature(options),
+      return FindLargestWithNoise(logits.data(), count, 0, InverseTemperature(*draw.options),
                                   NoiseKey(draw))
           .id;
-    case DrawMethod::kCandidates:
+    case DrawMethod::kFiltered:
       break;
   }
-  std::vector<RankedToken> tokens;
-  tokens.reserve(logits.size());
-  for (int32_t id = 0; id < count; ++id) tokens.push_back({logits[static_cast<size_t>(id)], id});
-  std::sort(tokens.begin(), tokens.end(),
-            [](const RankedToken& a, const RankedToken& b) { return a.Before(b); });
-  double sum = 0;
-  for (const RankedToken& token : tokens) sum += Weight(draw, token.score, tokens[0].score);
-  return *SampleCandidate(draw, tokens, /*all_tokens=*/true, sum);
+  return SampleFiltered(draw, logits);
 }
 
 }  // namespace blockformer

@@ -21,13 +21,14 @@ struct TokenDraw {
   std::span<const int32_t> history = {};   // the sequence so far, for the penalties
   int64_t generated = 0;                   // the last so many of them are no prompt
   std::span<const int32_t> excluded = {};  // never chosen; ascending
+  int64_t top_log_probabilities = -1;      // wanted of the likeliest tokens; -1: no token's
 };
 
 // How a draw is carried out.
 enum class DrawMethod {
-  kLargest,     // the largest logit
-  kWithNoise,   // the largest of the logits with Gumbel noise: the softmax, unfiltered
-  kCandidates,  // among the most likely tokens, which the filters keep
+  kLargest,    // the largest logit
+  kWithNoise,  // the largest of the logits with Gumbel noise: the softmax, unfiltered
+  kFiltered,   // from the most likely tokens, which the filters keep
 };
 DrawMethod MethodOf(const SamplingOptions& options);
 
@@ -41,20 +42,22 @@ inline constexpr int32_t kNoToken = -1;
 // Chooses one of `logits`' ids, or kNoToken. Changes the logits.
 int32_t SampleToken(const TokenDraw& draw, std::span<float> logits);
 
-// For kCandidates, the same from the most likely tokens alone: ranked by logit, all tokens that are
-// not among them come behind. `sum` is that of exp((logit - the largest logit) / temperature) over
-// all tokens, to a relative error of kSumError; it counts only if top_p filters without top_k.
-// Returns nothing if a token that is not there could be chosen, or the error of the sum could
-// matter.
-inline constexpr double kSumError = 1e-5;
-std::optional<int32_t> SampleCandidate(const TokenDraw& draw,
-                                       std::span<const RankedToken> candidates, bool all_tokens,
-                                       double sum);
+// For kFiltered, the same from logits that are finite and changed already. The filters keep the
+// most likely tokens, of equal logits those of lower ids: the first top_k; of these as many as it
+// takes to hold top_p of their probability; and none that is less likely than min_p, or e^-31, of
+// the likeliest. Looks at each logit a few times and sorts few of them, however many are kept.
+int32_t SampleFiltered(const TokenDraw& draw, std::span<const float> logits);
+
+// How likely `token` is by finite `logits`, and the `top` likeliest ones.
+TokenLogProbabilities RateToken(std::span<const float> logits, int32_t token, int64_t top);
 
 // What a draw's options and exclusions change of the logits, before any filter.
 class LogitChanges {
  public:
-  explicit LogitChanges(const TokenDraw& draw);
+  LogitChanges() = default;  // changes nothing
+  explicit LogitChanges(const TokenDraw& draw) { Set(draw); }
+  // Takes another draw's place; keeps its memory.
+  void Set(const TokenDraw& draw);
 
   // Whether a logit may become larger than it was.
   bool may_raise() const { return may_raise_; }
@@ -70,10 +73,12 @@ class LogitChanges {
   };
   float Changed(const Change& change, double logit) const;
 
-  double repetition_penalty_;
-  double frequency_penalty_;
-  double presence_penalty_;
+  double repetition_penalty_ = 1;
+  double frequency_penalty_ = 0;
+  double presence_penalty_ = 0;
   bool may_raise_ = false;
+  Change* Find(int32_t id);
+
   std::vector<Change> changes_;  // by ascending id
   std::span<const int32_t> excluded_;
 };

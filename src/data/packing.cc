@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/integer.h"
 
 namespace blockformer {
 namespace {
@@ -78,8 +79,7 @@ PackedSamples::PackedSamples(const TokenFile& tokens, const PackingOptions& opti
     position += LeftPad(document) + tokens_.DocumentLength(document) + 1;
     // A document starts where a block does, so rounding up its end is padding its last block.
     if (options_.pad_to_block_boundary) {
-      position =
-          (position + options_.block_length - 1) / options_.block_length * options_.block_length;
+      position = RoundUp(position, options_.block_length);
     }
   }
   starts_.push_back(position);

@@ -140,7 +140,8 @@ EncodedDocument EncodeRecord(const Tokenizer& tokenizer, const CorpusOptions& op
     text = ReplaceInvalidUtf8(*text);
   }
   try {
-    EncodedDocument document = {tokenizer.Encode(*text), static_cast<int64_t>(text->size())};
+    EncodedDocument document = {tokenizer.EncodeWithPrefix(*text),
+                                static_cast<int64_t>(text->size())};
     document.special_tokens = tokenizer.CountSpecialTokens(*text);
     return document;
   } catch (const Error& error) {

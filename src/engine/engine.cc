@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/integer.h"
 #include "base/log.h"
 
 namespace blockformer {
@@ -15,10 +16,8 @@ constexpr int64_t kPageSize = 16;
 constexpr int64_t kMemoryPercent = 80;
 constexpr int64_t kMaxSequences = 1 << 16;
 
-int64_t CeilDivide(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
-
 int64_t UnitsOfLength(const Model& model, int64_t tokens) {
-  return CeilDivide(tokens, model.unit_length()) + 1;  // one more for an unaligned prompt
+  return DivideUp(tokens, model.unit_length()) + 1;  // one more for an unaligned prompt
 }
 
 // Returns the budget of the KV cache, whole pages. Refuses one that is too small or not there.
@@ -29,7 +28,7 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
           "memory_bytes: {} is out of range; {} bytes are available, and 0 leaves the choice",
           options.memory_bytes, available);
   const int64_t page_bytes = model.BytesPerPage(options.kv_type, kPageSize);
-  const int64_t sequence_pages = CeilDivide(UnitsOfLength(model, options.max_length), kPageSize);
+  const int64_t sequence_pages = DivideUp(UnitsOfLength(model, options.max_length), kPageSize);
   const int64_t pages = options.memory_bytes > 0
                             ? options.memory_bytes / page_bytes
                             : std::min(options.max_sequences * sequence_pages,
@@ -64,7 +63,7 @@ EngineOptions Complete(const Model& model, EngineOptions options) {
 SchedulerLimits LimitsOf(const Model& model, const EngineOptions& options) {
   SchedulerLimits limits;
   limits.max_sequences = options.max_sequences;
-  limits.max_units_per_step = CeilDivide(options.max_prefill_tokens, model.unit_length());
+  limits.max_units_per_step = DivideUp(options.max_prefill_tokens, model.unit_length());
   limits.page_size = kPageSize;
   limits.num_pages = options.memory_bytes / model.BytesPerPage(options.kv_type, kPageSize);
   return limits;
@@ -162,7 +161,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
   sequence->on_failure = std::move(on_failure);
   SequenceSize size;
   size.prompt_units = sequence->prompt_end / length;
-  size.total_units = CeilDivide(sequence->prompt_end + sequence->request.max_tokens, length);
+  size.total_units = DivideUp(sequence->prompt_end + sequence->request.max_tokens, length);
   size.given_units = options_.synthetic_prompts ? size.prompt_units - 1 : 0;
   const int64_t id = scheduler_.Submit(size, sequence->request.priority);
   sequences_.emplace(id, std::move(sequence));
@@ -172,7 +171,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
 std::unique_ptr<Engine::Sequence> Engine::MakeSequence(GenerationRequest request) const {
   const int64_t length = model_->unit_length();
   const int64_t prompt_length = std::ssize(request.prompt);
-  const int64_t whole = CeilDivide(prompt_length, length) * length - prompt_length;
+  const int64_t whole = RoundUp(prompt_length, length) - prompt_length;
   auto sequence = std::make_unique<Sequence>();
   sequence->prompt_begin = request.left_padding.value_or(whole);
   if (sequence->prompt_begin + prompt_length < length) sequence->prompt_begin = whole;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/integer.h"
 #include "engine/engine.h"
 
 namespace blockformer {
@@ -45,10 +46,8 @@ void FillBehindEnd(const PublishedBatch& batch, int64_t block_length,
 // The published generate() makes whole blocks until the padded prompt and they reach max_length,
 // one at least; only the one that reaches max_length tokens without the padding is cut.
 int64_t NewTokens(int64_t prompt_length, int64_t block_length, int64_t max_length) {
-  const auto round_up = [&](int64_t value) {
-    return (value + block_length - 1) / block_length * block_length;
-  };
-  const int64_t blocks_end = round_up(max_length - round_up(prompt_length));
+  const int64_t padded = RoundUp(prompt_length, block_length);
+  const int64_t blocks_end = RoundUp(std::max<int64_t>(0, max_length - padded), block_length);
   return std::min(max_length - prompt_length, std::max(block_length, blocks_end));
 }
 

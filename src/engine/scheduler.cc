@@ -107,6 +107,8 @@ EngineStats Scheduler::stats() const {
   stats.pages = pool_.num_pages();
   stats.pages_in_use = pool_.num_pages() - pool_.num_available();
   stats.pages_cached = pool_.num_cached();
+  stats.running = static_cast<int64_t>(running_.size());
+  stats.waiting = static_cast<int64_t>(waiting_.size());
   return stats;
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integer.h"
 #include "engine/page_pool.h"
 #include "runner/runner.h"
 
@@ -56,6 +57,8 @@ struct EngineStats {
   int64_t pages = 0;
   int64_t pages_in_use = 0;
   int64_t pages_cached = 0;  // not in use, kept for prompts that begin with what they hold
+  int64_t running = 0;       // sequences that take part in steps
+  int64_t waiting = 0;       // sequences that do not yet, or no longer for want of pages
 };
 
 // Decides which sequences take part in each step, and on which pages of the KV cache: those of
@@ -124,9 +127,7 @@ class Scheduler {
   using Rank = std::pair<int64_t, int64_t>;
   using Queue = std::map<Rank, Sequence>;
 
-  int64_t PagesFor(int64_t units) const {
-    return (units + limits_.page_size - 1) / limits_.page_size;
-  }
+  int64_t PagesFor(int64_t units) const { return DivideUp(units, limits_.page_size); }
   // Returns false if sequences would have to stop first, and may not.
   bool Admit(bool may_stop);
   bool HasRoom() const;

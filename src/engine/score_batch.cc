@@ -87,6 +87,7 @@ void ScoreBatch::Clear() {
 
 ScoreStep ScoreBatch::MakeStep() const {
   ScoreStep step;
+  for (const Item& item : items_) step.top = std::max(step.top, item.request.top);
   step.num_pages = num_pages_;
   step.page_size = kPageSize;
   step.ids = ids_;

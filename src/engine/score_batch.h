@@ -25,6 +25,7 @@ enum class ScoringPadding {
 struct ScoreRequest {
   std::vector<int32_t> tokens;
   int64_t scored = 0;  // the last so many, at least 1 and fewer than all
+  int64_t top = 0;     // the least of the likeliest tokens to tell of beside each scored one
 };
 
 // Requests that are computed together, as rows of units without any padding between requests. The

@@ -9,8 +9,7 @@
 #include "base/parallel.h"
 #include "devices/devices.h"
 #include "engine/engine.h"
-#include "engine/stop_matcher.h"
-#include "text/stream_decoder.h"
+#include "engine/text_stream.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
@@ -74,9 +73,7 @@ struct TextGenerator::Impl {
   // A text that is being generated. However it ends, the engine then holds no callback to it.
   struct Job {
     Job(Impl* impl, const TextOptions& options)
-        : engine(&impl->engine),
-          decoder(impl->tokenizer, /*skip_special=*/true),
-          stops(options.stop) {}
+        : engine(&impl->engine), stream(impl->tokenizer, options.stop, options.max_tokens) {}
     Job(const Job&) = delete;
     Job& operator=(const Job&) = delete;
     ~Job() {
@@ -86,27 +83,21 @@ struct TextGenerator::Impl {
     // Ends the text with what it has.
     void Fail(const Error& error) {
       failure = error;
-      result.text += stops.Push(decoder.Flush()) + stops.Flush();
+      result.text += stream.Flush();
       result.reason = FinishReason::kError;
       result.error = error.what();
       ended = true;
     }
 
     // Takes new tokens. Returns false if the text has ended.
-    bool Take(std::span<const int32_t> tokens, bool finished, const TextOptions& options) {
-      std::string piece;
-      for (const int32_t token : tokens) {
-        result.tokens.push_back(token);
-        piece += stops.Push(decoder.Push(token));
-        if (stops.stopped()) break;
-      }
-      if (finished && !stops.stopped()) piece += stops.Push(decoder.Flush()) + stops.Flush();
+    bool Take(std::span<const int32_t> tokens, bool finished) {
+      const int64_t before = stream.num_tokens();
+      const std::string piece = stream.Take(tokens, finished);
+      const auto taken = tokens.first(static_cast<size_t>(stream.num_tokens() - before));
+      result.tokens.insert(result.tokens.end(), taken.begin(), taken.end());
       result.text += piece;
-      const bool full = static_cast<int64_t>(result.tokens.size()) >= options.max_tokens;
-      result.reason = stops.stopped() ? FinishReason::kStop
-                      : full          ? FinishReason::kLength
-                                      : FinishReason::kEndOfText;
-      ended = finished || stops.stopped();
+      result.reason = stream.reason();
+      ended = stream.ended();
       if (!piece.empty() && on_text && !on_text(piece)) {
         ended = true;
         result.reason = FinishReason::kCancelled;
@@ -116,8 +107,7 @@ struct TextGenerator::Impl {
 
     Engine* engine;
     std::optional<int64_t> id;  // of the engine, when submitted
-    StreamDecoder decoder;
-    StopMatcher stops;
+    TextStream stream;
     OnText on_text;
     std::optional<Error> failure;
     GeneratedText result;
@@ -151,7 +141,7 @@ struct TextGenerator::Impl {
 
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
-    request.prompt = tokenizer.Encode(prompt);
+    request.prompt = tokenizer.EncodeWithPrefix(prompt);
     if (!FitPrompt(options, &request.prompt, &job->result)) {
       job->ended = true;
       return;
@@ -163,9 +153,7 @@ struct TextGenerator::Impl {
     job->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
     job->id = engine.Submit(
         std::move(request),
-        [job, &options](const GeneratedTokens& tokens) {
-          return job->Take(tokens.ids, tokens.finished, options);
-        },
+        [job](const GeneratedTokens& tokens) { return job->Take(tokens.ids, tokens.finished); },
         [job](const Error& error) { job->Fail(error); });
   }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 namespace blockformer {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "data/compression.h"
 #include "data/corpus.h"
-#include "eval/python_text.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace blockformer {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/gnuplot.h"
+#include "base/integer.h"
 
 namespace blockformer {
 namespace {
@@ -89,7 +90,7 @@ LossTotal WholeWindow(const WindowLoss& window) {
 
 // The first position of a bin: the smallest p with p * bins / context = bin.
 int64_t FirstPosition(int64_t bin, int64_t bins, int64_t context) {
-  return (bin * context + bins - 1) / bins;
+  return DivideUp(bin * context, bins);
 }
 
 OrderedJson BinEntries(const PositionLoss& loss, const PositionLoss* first) {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "eval/python_text.h"
+#include "text/python_text.h"
 #include "text/utf8.h"
 
 namespace blockformer {

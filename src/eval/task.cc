@@ -10,11 +10,25 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "eval/builtin_tasks.h"
+#include "eval/wikitext.h"
 
 namespace blockformer {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = 1 << 20;
+
+// The filter wikitext_detokenize: see wikitext.h.
+Json DetokenizeCall(const Json& value, const std::vector<Json>&) {
+  return DetokenizeWikitext(StringIn(value, "the value before it"));
+}
+constexpr TemplateFunction kTaskFilters[] = {{"wikitext_detokenize", 0, 0, DetokenizeCall}};
+
+// Of the templates of tasks.
+TemplateDialect TaskDialect() {
+  TemplateDialect dialect;
+  dialect.filters = kTaskFilters;
+  return dialect;
+}
 
 struct MetricInfo {
   Metric metric;
@@ -207,7 +221,7 @@ class TaskReader {
   }
 
   Template ParseTemplate(const std::string& key, const std::string& text) const {
-    return Template::Parse(text, At(key).source() + ": " + key);
+    return Template::Parse(text, At(key).source() + ": " + key, TaskDialect());
   }
 
   void ReadMetrics(Task* task) const {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "config/json.h"
-#include "eval/template.h"
+#include "text/template.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {

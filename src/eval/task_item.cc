@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "data/corpus.h"
 #include "data/json_record.h"
-#include "eval/python_text.h"
+#include "text/python_text.h"
 #include "eval/task.h"
 
 namespace blockformer {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "eval/python_text.h"
+#include "text/python_text.h"
 
 namespace blockformer {
 namespace {

@@ -111,6 +111,20 @@ hn::Vec<Tag> LoadNumbers(Tag tag, const std::byte* numbers, int64_t index) {
   }
 }
 
+#if HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_AVX2 || \
+    HWY_TARGET == HWY_SCALAR
+constexpr int kMaxSums = 12;  // of 16 registers
+#else
+constexpr int kMaxSums = 24;  // of 32
+#endif
+
+// How many of kChains are built in one pass over the dimensions: as many as the registers hold.
+template <int kSumsOfChain>
+constexpr int PassChains() {
+  return kSumsOfChain * 4 <= kMaxSums ? 4 : kSumsOfChain * 2 <= kMaxSums ? 2 : 1;
+}
+static_assert(kChains == 4);
+
 // scores[i] = scale * query . key i for kVectors vectors of positions of a page from `i` on.
 // Whatever kGroup and kVectors are, a query's sums are built in the same order.
 template <NumberType kType, int kGroup, int kVectors, class Tag>
@@ -119,33 +133,65 @@ void ScorePositions(Tag tag, const KvPages& cache, const HeadPage& page, const f
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   const int64_t whole = cache.head_size / kChains * kChains;
   const float* scales = reinterpret_cast<const float*>(page.data + cache.ScalesOffset());
-  hn::Vec<Tag> sums[kGroup][kVectors][kChains];
+  constexpr int kPass = PassChains<kGroup * kVectors>();
+  hn::Vec<Tag> total[kGroup][kVectors];  // of the passes so far
+  hn::Vec<Tag> halves[kGroup][kVectors];
 #pragma GCC unroll 4
-  for (int q = 0; q < kGroup; ++q) {
+  for (int pass = 0; pass < kChains; pass += kPass) {
+    hn::Vec<Tag> sums[kGroup][kVectors][kPass];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
+    for (int q = 0; q < kGroup; ++q) {
 #pragma GCC unroll 4
-      for (int c = 0; c < kChains; ++c) sums[q][v][c] = hn::Zero(tag);
+      for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 4
+        for (int c = 0; c < kPass; ++c) sums[q][v][c] = hn::Zero(tag);
+      }
     }
-  }
-  const auto add = [&](int64_t d, int c) HWY_ATTR {
+    const auto add = [&](int64_t d, int c) HWY_ATTR {
+      hn::Vec<Tag> keys[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t index = d * cache.page_size + i + v * lanes;
-      const auto keys = LoadNumbers<kType>(tag, page.data, index);
-      if (kGroup == 1) hwy::Prefetch(page.next + index * ElementBytes<kType>());
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t index = d * cache.page_size + i + v * lanes;
+        keys[v] = LoadNumbers<kType>(tag, page.data, index);
+        if (kGroup == 1) hwy::Prefetch(page.next + index * ElementBytes<kType>());
+      }
 #pragma GCC unroll 4
       for (int q = 0; q < kGroup; ++q) {
         const auto query = hn::Set(tag, queries[q * query_stride + d]);
-        sums[q][v][c] = hn::MulAdd(query, keys, sums[q][v][c]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          sums[q][v][c] = hn::MulAdd(query, keys[v], sums[q][v][c]);
+      }
+    };
+    for (int64_t d = pass; d < whole; d += kChains) {
+#pragma GCC unroll 4
+      for (int c = 0; c < kPass; ++c) add(d + c, c);
+    }
+    if (pass == 0) {
+      for (int64_t d = whole; d < cache.head_size; ++d) add(d, 0);
+    }
+    // (0 + 1) + (2 + 3), however many there are in a pass.
+#pragma GCC unroll 4
+    for (int q = 0; q < kGroup; ++q) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        if constexpr (kPass == 4) {
+          total[q][v] =
+              hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]), hn::Add(sums[q][v][2], sums[q][v][3]));
+        } else if constexpr (kPass == 2) {
+          const auto pair = hn::Add(sums[q][v][0], sums[q][v][1]);
+          total[q][v] = pass == 0 ? pair : hn::Add(total[q][v], pair);
+        } else {
+          if (pass == 0) total[q][v] = sums[q][v][0];
+          if (pass == 1) total[q][v] = hn::Add(total[q][v], sums[q][v][0]);
+          if (pass == 2) halves[q][v] = sums[q][v][0];
+          if (pass == 3) {
+            total[q][v] = hn::Add(total[q][v], hn::Add(halves[q][v], sums[q][v][0]));
+          }
+        }
       }
     }
-  };
-  for (int64_t d = 0; d < whole; d += kChains) {
-#pragma GCC unroll 4
-    for (int c = 0; c < kChains; ++c) add(d + c, c);
   }
-  for (int64_t d = whole; d < cache.head_size; ++d) add(d, 0);
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     auto factors = hn::Set(tag, scale);
@@ -154,9 +200,7 @@ void ScorePositions(Tag tag, const KvPages& cache, const HeadPage& page, const f
     }
 #pragma GCC unroll 4
     for (int q = 0; q < kGroup; ++q) {
-      const auto sum =
-          hn::Add(hn::Add(sums[q][v][0], sums[q][v][1]), hn::Add(sums[q][v][2], sums[q][v][3]));
-      hn::StoreU(hn::Mul(sum, factors), tag, states[q].scores + i + v * lanes);
+      hn::StoreU(hn::Mul(total[q][v], factors), tag, states[q].scores + i + v * lanes);
     }
   }
 }
@@ -166,11 +210,8 @@ void ScorePage(Tag tag, const KvPages& cache, const HeadPage& page, const float*
                int64_t query_stride, float scale, QueryState* states) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   int64_t i = 0;
-  if (kGroup == 1) {  // the registers hold the sums of two vectors
-    for (; i + 2 * lanes <= cache.page_size; i += 2 * lanes) {
-      ScorePositions<kType, kGroup, kGroup == 1 ? 2 : 1>(tag, cache, page, queries, query_stride,
-                                                         scale, i, states);
-    }
+  for (; i + 2 * lanes <= cache.page_size; i += 2 * lanes) {
+    ScorePositions<kType, kGroup, 2>(tag, cache, page, queries, query_stride, scale, i, states);
   }
   for (; i < cache.page_size; i += lanes) {
     ScorePositions<kType, kGroup, 1>(tag, cache, page, queries, query_stride, scale, i, states);
@@ -267,8 +308,9 @@ void AddValues(Tag tag, const KvPages& cache, const HeadPage& page, int64_t coun
   }
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   int64_t d = 0;
-  for (; d + 4 * lanes <= cache.PaddedHeadSize(); d += 4 * lanes) {
-    AddDimensions<kType, kGroup, 4>(tag, cache, page, d, count, states);
+  constexpr int kVectors = kGroup * 4 <= kMaxSums ? 4 : 2;  // whose sums the registers hold
+  for (; d + kVectors * lanes <= cache.PaddedHeadSize(); d += kVectors * lanes) {
+    AddDimensions<kType, kGroup, kVectors>(tag, cache, page, d, count, states);
   }
   for (; d < cache.PaddedHeadSize(); d += lanes) {
     AddDimensions<kType, kGroup, 1>(tag, cache, page, d, count, states);

@@ -146,6 +146,62 @@ float SumOfExponentialsImpl(const float* logits, int64_t count, float reference,
   return static_cast<float>(total);
 }
 
+// The exponent, which is 0 or less, and the bucket that it belongs to.
+Floats ExponentOf(Floats logits, float largest, float inverse_temperature) {
+  const F32 tag;
+  return hn::Mul(hn::Sub(logits, hn::Set(tag, largest)), hn::Set(tag, inverse_temperature));
+}
+hn::Vec<I32> BucketOf(Floats exponent) {
+  const F32 tag;
+  const auto place = hn::Mul(exponent, hn::Set(tag, -1.0f * kBucketsPerNat));
+  return hn::ConvertTo(I32(), hn::Min(place, hn::Set(tag, kWeightBuckets - 1.0f)));
+}
+
+void FillWeightBucketsImpl(const float* logits, int64_t count, float largest,
+                           float inverse_temperature, WeightBuckets* buckets) {
+  // One sum would wait for the one before where many tokens share a bucket.
+  constexpr int kBanks = 4;
+  const F32 tag;
+  double sums[kWeightBuckets][kBanks] = {};
+  int32_t counts[kWeightBuckets] = {};
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  ForVectors(logits, count, kNothing, [&](Floats v, int64_t i) {
+    const auto exponent = ExponentOf(v, largest, inverse_temperature);
+    HWY_ALIGN float weights[16];
+    HWY_ALIGN int32_t places[16];
+    // Exp is exact enough down to where it underflows to 0.
+    hn::StoreU(hn::Exp(tag, hn::Max(exponent, hn::Set(tag, -100.0f))), tag, weights);
+    hn::StoreU(BucketOf(exponent), I32(), places);
+    const int64_t end = std::min(lanes, count - i);
+    for (int64_t lane = 0; lane < end; ++lane) {
+      sums[places[lane]][lane % kBanks] += weights[lane];
+      ++counts[places[lane]];
+    }
+  });
+  for (int b = 0; b < kWeightBuckets; ++b) {
+    buckets->sums[b] = (sums[b][0] + sums[b][1]) + (sums[b][2] + sums[b][3]);
+    buckets->counts[b] = counts[b];
+  }
+}
+
+int64_t CollectBucketImpl(const float* logits, int64_t count, float largest,
+                          float inverse_temperature, int bucket, RankedToken* out) {
+  const I32 integers;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(integers));
+  const auto wanted = hn::Set(integers, bucket);
+  int64_t collected = 0;
+  ForVectors(logits, count, kNothing, [&](Floats v, int64_t i) {
+    const auto places = BucketOf(ExponentOf(v, largest, inverse_temperature));
+    if (hn::AllFalse(integers, hn::Eq(places, wanted))) return;
+    HWY_ALIGN int32_t stored[16] = {};
+    hn::StoreU(places, integers, stored);
+    for (int64_t j = i; j < std::min(i + lanes, count); ++j) {
+      if (stored[j - i] == bucket) out[collected++] = {logits[j], static_cast<int32_t>(j)};
+    }
+  });
+  return collected;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace blockformer
 HWY_AFTER_NAMESPACE();
@@ -158,6 +214,8 @@ HWY_EXPORT(FindLargestImpl);
 HWY_EXPORT(FindLargestWithNoiseImpl);
 HWY_EXPORT(CollectAboveImpl);
 HWY_EXPORT(SumOfExponentialsImpl);
+HWY_EXPORT(FillWeightBucketsImpl);
+HWY_EXPORT(CollectBucketImpl);
 
 void ScanRows(const float* logits, int64_t rows, int64_t count, int64_t stride,
               const float* thresholds, LogitScan* scans) {
@@ -188,6 +246,17 @@ int64_t CollectAbove(const float* logits, int64_t count, int32_t first_id, float
 float SumOfExponentials(const float* logits, int64_t count, float reference,
                         float inverse_temperature) {
   return HWY_DYNAMIC_DISPATCH(SumOfExponentialsImpl)(logits, count, reference, inverse_temperature);
+}
+
+void FillWeightBuckets(const float* logits, int64_t count, float largest, float inverse_temperature,
+                       WeightBuckets* buckets) {
+  HWY_DYNAMIC_DISPATCH(FillWeightBucketsImpl)(logits, count, largest, inverse_temperature, buckets);
+}
+
+int64_t CollectBucket(const float* logits, int64_t count, float largest, float inverse_temperature,
+                      int bucket, RankedToken* out) {
+  return HWY_DYNAMIC_DISPATCH(CollectBucketImpl)(logits, count, largest, inverse_temperature,
+                                                 bucket, out);
 }
 
 }  // namespace blockformer

@@ -49,6 +49,22 @@ int64_t CollectAbove(const float* logits, int64_t count, int32_t first_id, float
 float SumOfExponentials(const float* logits, int64_t count, float reference,
                         float inverse_temperature);
 
+// A row's tokens by their weight exp((logit - largest) * inverse_temperature): bucket b holds those
+// whose exponent is from -b / kBucketsPerNat down to -(b + 1) / kBucketsPerNat, the last one all
+// that are lighter.
+inline constexpr int kWeightBuckets = 1024;
+inline constexpr int kBucketsPerNat = 32;
+struct WeightBuckets {
+  double sums[kWeightBuckets];     // of weights, each to a relative error of 1e-6
+  int32_t counts[kWeightBuckets];  // of tokens
+};
+void FillWeightBuckets(const float* logits, int64_t count, float largest, float inverse_temperature,
+                       WeightBuckets* buckets);
+
+// Writes the tokens of one bucket, by ascending id, and returns their number.
+int64_t CollectBucket(const float* logits, int64_t count, float largest, float inverse_temperature,
+                      int bucket, RankedToken* out);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_KERNELS_CHOICE_H_

@@ -34,6 +34,29 @@ V FastGelu(Tag tag, V x) {
   return gelu_hn::Mul(x, gelu_hn::MulAdd(t, sum, gelu_hn::Set(tag, 0.5f)));
 }
 
+// The same to 3e-7 (1 + |x|): the normal distribution function as 1/2 plus an odd rational function
+// of degrees 11 and 10 in x, clamped to [-5.7, 5.7], whose coefficients minimise the largest error
+// of the product (Lawson's iteration).
+template <class Tag, class V>
+V ExactGelu(Tag tag, V x) {
+  constexpr float kClamp = 5.7f;
+  constexpr float kNumerator[] = {6.6712205e-06f, 1.9818013e-04f, 4.8539019e-03f, 3.6607422e-02f,
+                                  3.9894179e-01f};
+  constexpr float kDenominator[] = {8.3726954e-05f, 2.0483423e-03f, 3.0244272e-02f, 2.5842294e-01f,
+                                    1.0f};
+  const auto t =
+      gelu_hn::Min(gelu_hn::Max(x, gelu_hn::Set(tag, -kClamp)), gelu_hn::Set(tag, kClamp));
+  const auto square = gelu_hn::Mul(t, t);
+  auto numerator = gelu_hn::Set(tag, 2.1265182e-08f);
+  auto denominator = gelu_hn::Set(tag, 1.1781699e-06f);
+  for (int i = 0; i < 5; ++i) {
+    numerator = gelu_hn::MulAdd(numerator, square, gelu_hn::Set(tag, kNumerator[i]));
+    denominator = gelu_hn::MulAdd(denominator, square, gelu_hn::Set(tag, kDenominator[i]));
+  }
+  const auto share = gelu_hn::Div(gelu_hn::Mul(t, numerator), denominator);
+  return gelu_hn::Mul(x, gelu_hn::Add(share, gelu_hn::Set(tag, 0.5f)));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace blockformer
 HWY_AFTER_NAMESPACE();

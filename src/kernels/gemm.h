@@ -16,16 +16,25 @@ enum class Epilogue {
   kAdd,    // y += z
 };
 
-// Takes z = x W^T + b piece by piece, so that it never lies in memory as a whole. Several threads
+// Some rows and columns of z = x W^T + b.
+struct Tile {
+  int64_t strip;  // of columns, in [0, PackedLinear::num_strips())
+  int64_t first_row;
+  int64_t rows;
+  int64_t first_column;
+  int64_t columns;
+  float* z;  // rows lie `stride` apart; may be changed
+  int64_t stride;
+};
+
+// Takes z = x W^T + b tile by tile, so that it never lies in memory as a whole. Several threads
 // take tiles at once, in any order. It must not multiply itself: what the product at hand reads is
 // scratch memory of its threads.
 class TileSink {
  public:
   virtual ~TileSink() = default;
-  // `z` holds `rows` rows of `columns` numbers, `stride` apart, and may be changed. `thread` is in
-  // [0, NumThreads()).
-  virtual void Take(int thread, int64_t first_row, int64_t rows, int64_t first_column,
-                    int64_t columns, float* z, int64_t stride) = 0;
+  // `thread` is in [0, NumThreads()).
+  virtual void Take(int thread, const Tile& tile) = 0;
 };
 
 // What carries out a linear layer's product, for one type of weights; `rows` is 1 or more, the rest
@@ -35,6 +44,7 @@ class LinearKernel {
   virtual ~LinearKernel() = default;
   virtual void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const = 0;
   virtual void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const = 0;
+  virtual int64_t NumStrips() const = 0;
 };
 
 // The weights of a linear layer, packed once into the layout that its kernel reads best. Immutable
@@ -43,7 +53,8 @@ class PackedLinear {
  public:
   // Copies weights [out, in] and, unless it is null, bias [out]. `type` is kF32 or kBf16; both
   // multiply and add in f32, kBf16 rounds weights (and inputs, where the processor has bf16
-  // products) to bf16.
+  // products) to bf16. The order of a row's sums depends on the layer and the instruction set
+  // alone, so a row's result depends on nothing but the row, bit for bit.
   PackedLinear(const float* weights, const float* bias, int64_t out, int64_t in,
                NumberType type = NumberType::kF32);
   // Copies int8 weights: [o, i] stands for values [o, i] * scales [o] / input_scales [i], with
@@ -56,10 +67,13 @@ class PackedLinear {
   void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const {
     if (rows > 0) kernel_->Apply(x, rows, epilogue, y);
   }
-  // Hands x W^T + b to `sink`.
+  // Hands x W^T + b to `sink`, cut into strips of columns, and each of these into some tiles. Where
+  // strips begin and end depends on the layer and the instruction set alone.
   void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const {
     if (rows > 0) kernel_->ApplyTiles(x, rows, sink);
   }
+
+  int64_t num_strips() const { return kernel_->NumStrips(); }
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }

@@ -11,6 +11,7 @@
 #include "base/aligned_buffer.h"
 #include "base/parallel.h"
 #include "kernels/int8_tile.h"
+#include "kernels/product_plan.h"
 
 // foreach_target.h compiles this file once for every instruction set; it must come first.
 // clang-format off
@@ -18,7 +19,7 @@
 #define HWY_TARGET_INCLUDE "kernels/int8_gemm.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-#include "kernels/gelu-inl.h"
+#include "kernels/epilogue-inl.h"
 // clang-format on
 
 #ifndef BLOCKFORMER_KERNELS_INT8_GEMM_TYPES_
@@ -28,22 +29,21 @@ namespace blockformer {
 inline constexpr float kLargestByte = 127;
 inline constexpr int64_t kPieceInputs = 256;  // of a row, quantised at a time
 
-// The product of all rows with one panel.
+// The product of some rows with one panel.
 struct PanelProduct {
   MultiplyTile multiply;
-  Int8Tile tile;        // of the first block of rows
+  int64_t max_quads;    // over which it goes at once
+  Int8Tile tile;        // of all inputs and no rows yet
   const float* scales;  // of the panel's columns
   const float* bias;
-  int64_t first_column;
-  int64_t columns;  // without padding
+  int64_t columns;      // without padding
+  const uint8_t* rows;  // blocks of [quads, rows of the block, 4]
   const float* row_scales;
   int64_t num_rows;
-  // Where the result goes: a matrix of rows `stride` apart, or a sink.
   Epilogue epilogue;
-  float* y;
+  float* y;  // the results' rows lie `stride` apart
   int64_t stride;
-  TileSink* sink;
-  int thread;
+  int32_t* sums;  // scratch memory: a block's, or those of all rows if the tiles take parts of them
 };
 
 }  // namespace blockformer
@@ -57,89 +57,46 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::CappedTag<float, kVectorColumns>;
 using I32 = hn::RebindToSigned<F32>;
 
-template <Epilogue kEpilogue, class V>
-V Finish(F32 tag, V z, const float* before) {
-  if constexpr (kEpilogue == Epilogue::kGelu) return FastGelu(tag, z);
-  // Max would lose a NaN.
-  if constexpr (kEpilogue == Epilogue::kRelu)
-    return hn::IfThenZeroElse(hn::Lt(z, hn::Zero(tag)), z);
-  if constexpr (kEpilogue == Epilogue::kAdd) return hn::Add(z, hn::LoadU(tag, before));
-  return z;
-}
-
-// Turns a tile's sums into numbers, passes them through the epilogue and writes the panel's columns
-// of each row to y.
-template <Epilogue kEpilogue>
+// Turns a tile's sums into numbers and passes them through the epilogue into the panel's columns of
+// each row of y.
 void StoreTile(const PanelProduct& product, const int32_t* sums, const float* row_scales,
                int64_t num_rows, float* y, int64_t stride) {
-  const F32 tag;
-  const I32 integers;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
-  const int64_t whole = product.columns / lanes * lanes;
-  for (int64_t c = 0; c < product.columns; c += lanes) {
-    const auto scales = hn::LoadU(tag, product.scales + c);
-    const auto bias = hn::LoadU(tag, product.bias + c);
-    for (int64_t r = 0; r < num_rows; ++r) {
-      const auto sum = hn::ConvertTo(tag, hn::LoadU(integers, sums + r * kPanelColumns + c));
-      const auto z = hn::MulAdd(sum, hn::Mul(hn::Set(tag, row_scales[r]), scales), bias);
-      float* target = y + r * stride + c;
-      if (c < whole) {
-        hn::StoreU(Finish<kEpilogue>(tag, z, target), tag, target);
-        continue;
-      }
-      // The last columns do not fill a vector, and behind them lies another row.
-      const size_t bytes = static_cast<size_t>(product.columns - c) * sizeof(float);
-      HWY_ALIGN float rest[kVectorColumns] = {};
-      std::memcpy(rest, target, bytes);
-      hn::StoreU(Finish<kEpilogue>(tag, z, rest), tag, rest);
-      std::memcpy(target, rest, bytes);
-    }
-  }
+  const auto vector_z = [&](int64_t r, int64_t c) {
+    const F32 tag;
+    const auto sum = hn::ConvertTo(tag, hn::LoadU(I32(), sums + r * kMaxPanelColumns + c));
+    const auto scale = hn::Mul(hn::Set(tag, row_scales[r]), hn::LoadU(tag, product.scales + c));
+    return hn::MulAdd(sum, scale, hn::LoadU(tag, product.bias + c));
+  };
+  FinishTile<GeluForm::kFast>(product.epilogue, num_rows, product.columns, vector_z, y, stride);
 }
 
-using StoreTileFunction = void (*)(const PanelProduct& product, const int32_t* sums,
-                                   const float* row_scales, int64_t num_rows, float* y,
-                                   int64_t stride);
-
-StoreTileFunction ChooseStoreTile(Epilogue epilogue) {
-  switch (epilogue) {
-    case Epilogue::kGelu:
-      return StoreTile<Epilogue::kGelu>;
-    case Epilogue::kRelu:
-      return StoreTile<Epilogue::kRelu>;
-    case Epilogue::kAdd:
-      return StoreTile<Epilogue::kAdd>;
-    case Epilogue::kStore:
-      break;
-  }
-  return StoreTile<Epilogue::kStore>;
-}
-
-// All rows times one panel. Spread over the tiles, it brings the next panel into the cache.
+// The rows times one panel, a slice of the inputs after the other. Spread over the tiles, it brings
+// the next slice or panel into the cache.
 void MultiplyPanel(const PanelProduct& product) {
-  HWY_ALIGN int32_t sums[kBlockRows * kPanelColumns];
-  HWY_ALIGN float values[kBlockRows * kPanelColumns];
-  const int64_t blocks = (product.num_rows + kBlockRows - 1) / kBlockRows;
-  const StoreTileFunction store = ChooseStoreTile(product.epilogue);
-  Int8Tile tile = product.tile;
-  tile.prefetch = tile.weights + tile.vectors * kVectorBytes * tile.quads;
-  // With one block, the processor's own prefetching follows the weights best.
-  tile.prefetch_step = blocks == 1 ? 0 : tile.vectors * kVectorBytes / blocks;
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t first_row = block * kBlockRows;
-    tile.num_rows = std::min(kBlockRows, product.num_rows - first_row);
-    product.multiply(tile, sums);
-    tile.rows += kBlockRows * tile.quads * 4;
-    tile.prefetch += tile.prefetch_step * tile.quads;
-    const float* row_scales = product.row_scales + first_row;
-    if (product.sink == nullptr) {
-      store(product, sums, row_scales, tile.num_rows, product.y + first_row * product.stride,
-            product.stride);
-      continue;
+  const int64_t quads = product.tile.quads;
+  const int64_t slices = DivideUp(quads, product.max_quads);
+  const int64_t blocks = DivideUp(product.num_rows, kBlockRows);
+  const int64_t quad_bytes = product.tile.vectors * kVectorBytes;
+  for (int64_t slice = 0; slice < slices; ++slice) {
+    const PartRange range = PartOf(quads, slices, slice);
+    Int8Tile tile = product.tile;
+    tile.weights += range.begin * quad_bytes;
+    tile.quads = range.size();
+    tile.begins = slice == 0;
+    tile.prefetch = tile.weights + quad_bytes * tile.quads;
+    // With one block, the processor's own prefetching follows the weights best.
+    tile.prefetch_step = blocks == 1 ? 0 : quad_bytes / blocks;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t row = block * kBlockRows;
+      tile.num_rows = std::min(kBlockRows, product.num_rows - row);
+      tile.rows = product.rows + row * quads * 4 + range.begin * tile.num_rows * 4;
+      int32_t* sums = product.sums + (slices == 1 ? 0 : row * kMaxPanelColumns);
+      product.multiply(tile, sums);
+      tile.prefetch += tile.prefetch_step * tile.quads;
+      if (slice + 1 < slices) continue;
+      StoreTile(product, sums, product.row_scales + row, tile.num_rows,
+                product.y + row * product.stride, product.stride);
     }
-    store(product, sums, row_scales, tile.num_rows, values, kPanelColumns);
-    product.sink->Take(product.thread, first_row, tile.num_rows, product.first_column,
-                       product.columns, values, kPanelColumns);
   }
 }
 
@@ -255,20 +212,46 @@ HWY_EXPORT(MultiplyPanel);
 constexpr int64_t kMinInputsPerThread = 1 << 14;    // to quantise
 constexpr int64_t kMinProductsPerThread = 1 << 16;  // or bytes of weights, for few rows
 
+// Of a chunk's rows, which are read again for every panel.
+constexpr int64_t kChunkBytes = 512 << 10;
+// Of a group of panels, which a sink takes together.
+constexpr int64_t kSinkColumns = 96;
+
 // Rows as they enter a product. One thread's scratch memory.
 struct QuantizedRows {
   AlignedBuffer bytes;  // blocks of [quads, rows of the block, 4]
   std::vector<float> scales;
 };
 
+struct ProductScratch {
+  AlignedBuffer sums;
+  AlignedBuffer tiles;  // for a sink
+};
+
+ProductScratch& ThreadScratch() {
+  thread_local ProductScratch scratch;
+  return scratch;
+}
+
+bool KeepsToPairSum(const int8_t* weights, int64_t count) {
+  for (int64_t i = 0; i < count; i += 2) {
+    if (std::abs(weights[i]) + std::abs(weights[i + 1]) > kMaxPairSum) return false;
+  }
+  return true;
+}
+
 class Int8Kernel : public LinearKernel {
  public:
   Int8Kernel(const int8_t* values, const float* scales, const float* input_scales,
              const float* bias, int64_t out, int64_t in)
-      : out_(out), in_(in), quads_((in + 3) / 4), vectors_((out + 15) / kVectorColumns) {
+      : out_(out),
+        in_(in),
+        quads_((in + 3) / 4),
+        vectors_(DivideUp(out, kVectorColumns)),
+        kernels_(ActiveInt8Kernels()) {
     SetFactors(input_scales);
     // An even number of panels of nearly equal width: two threads share them well.
-    num_panels_ = (vectors_ + kPanelVectors - 1) / kPanelVectors;
+    num_panels_ = DivideUp(vectors_, kernels_.vectors);
     if (num_panels_ < vectors_) num_panels_ += num_panels_ % 2;
     const size_t padded = static_cast<size_t>(vectors_ * kVectorColumns);
     scales_.assign(scales, scales + out);
@@ -276,44 +259,76 @@ class Int8Kernel : public LinearKernel {
     if (bias != nullptr) bias_.assign(bias, bias + out);
     bias_.resize(padded, 0);
     offsets_.resize(padded, 0);
+    multiply_.resize(static_cast<size_t>(num_panels_));
     weights_ = AlignedBuffer(vectors_ * quads_ * kVectorBytes);
-    for (int64_t o = 0; o < out; ++o) PackColumn(values + o * in, o);
+    // By those threads that read them.
+    ParallelForEach(num_panels_, 1, [&](int64_t panel) { PackPanel(values, panel); });
   }
 
   void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const override {
-    Multiply(x, rows, epilogue, y, nullptr);
-  }
-  void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {
-    Multiply(x, rows, Epilogue::kStore, nullptr, sink);
+    Multiply(x, rows, 1, [&](PartRange panels, PartRange range, PanelProduct* product) {
+      const int64_t panel = panels.begin;
+      product->epilogue = epilogue;
+      product->y = y + range.begin * out_ + FirstVector(panel) * kVectorColumns;
+      product->stride = out_;
+      MultiplyRows(panel, product);
+    });
   }
 
+  void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const override {
+    const int64_t group = StripPanels();
+    Multiply(x, rows, group, [&](PartRange panels, PartRange range, PanelProduct* product) {
+      const int64_t first = FirstVector(panels.begin);
+      const int64_t width = (FirstVector(panels.end) - first) * kVectorColumns;
+      AlignedBuffer& tiles = ThreadScratch().tiles;
+      tiles.Reserve(range.size() * width * static_cast<int64_t>(sizeof(float)));
+      product->epilogue = Epilogue::kStore;
+      product->stride = width;
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+        product->y = tiles.As<float>() + (FirstVector(panel) - first) * kVectorColumns;
+        MultiplyRows(panel, product);
+      }
+      const int64_t column = first * kVectorColumns;
+      sink->Take(ThreadIndex(), {panels.begin / group, range.begin, range.size(), column,
+                                 std::min(width, out_ - column), tiles.As<float>(), width});
+    });
+  }
+
+  int64_t NumStrips() const override { return DivideUp(num_panels_, StripPanels()); }
+
  private:
+  int64_t StripPanels() const {
+    return std::max<int64_t>(kSinkColumns / (kernels_.vectors * kVectorColumns), 1);
+  }
+
   void SetFactors(const float* input_scales) {
     for (int64_t i = 0; i < in_; ++i) factors_.push_back(1 / input_scales[i]);
   }
 
   int64_t FirstVector(int64_t panel) const { return panel * vectors_ / num_panels_; }
 
-  void PackColumn(const int8_t* values, int64_t column) {
-    const int64_t vector = column / kVectorColumns;
-    int64_t panel = vector * num_panels_ / vectors_;
-    while (FirstVector(panel + 1) <= vector) ++panel;
-    const int64_t first = FirstVector(panel);
-    const int64_t panel_columns = (FirstVector(panel + 1) - first) * kVectorColumns;
-    int8_t* target = weights_.As<int8_t>() + first * quads_ * kVectorBytes +
-                     (column - first * kVectorColumns) * 4;
-    int32_t sum = 0;
-    for (int64_t i = 0; i < in_; ++i) {
-      target[i / 4 * panel_columns * 4 + i % 4] = values[i];
-      sum += values[i];
+  void PackPanel(const int8_t* values, int64_t panel) {
+    const int64_t vector = FirstVector(panel);
+    const int64_t first = vector * kVectorColumns;
+    const int64_t width = FirstVector(panel + 1) * kVectorColumns - first;
+    int8_t* target = weights_.As<int8_t>() + vector * quads_ * kVectorBytes;
+    for (int64_t c = 0; c < std::min(width, out_ - first); ++c) {
+      const int8_t* row = values + (first + c) * in_;
+      int32_t sum = 0;
+      for (int64_t i = 0; i < in_; ++i) {
+        target[(i / 4 * width + c) * 4 + i % 4] = row[i];
+        sum += row[i];
+      }
+      offsets_[static_cast<size_t>(first + c)] = -kZeroPoint * sum;
     }
-    offsets_[static_cast<size_t>(column)] = -kZeroPoint * sum;
+    multiply_[static_cast<size_t>(panel)] =
+        KeepsToPairSum(target, width * 4 * quads_) ? kernels_.multiply : kernels_.multiply_any;
   }
 
   void Quantize(const float* x, int64_t rows, QuantizedRows* quantized) const {
     const auto quantize_block = HWY_DYNAMIC_DISPATCH(QuantizeBlock);
     const int64_t row_bytes = quads_ * 4;
-    const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+    const int64_t blocks = DivideUp(rows, kBlockRows);
     quantized->bytes.Reserve(blocks * kBlockRows * row_bytes);
     quantized->scales.resize(static_cast<size_t>(rows));
     uint8_t* bytes = quantized->bytes.As<uint8_t>();
@@ -328,48 +343,60 @@ class Int8Kernel : public LinearKernel {
                 });
   }
 
-  PanelProduct Describe(int64_t panel) const {
-    const int64_t first = FirstVector(panel);
-    const int64_t column = first * kVectorColumns;
-    PanelProduct product = {};
-    product.multiply = ChooseMultiplyTile();
-    product.tile.weights = weights_.As<int8_t>() + first * quads_ * kVectorBytes;
-    product.tile.offsets = offsets_.data() + column;
-    product.tile.vectors = FirstVector(panel + 1) - first;
-    product.tile.quads = quads_;
-    product.scales = scales_.data() + column;
-    product.bias = bias_.data() + column;
-    product.first_column = column;
-    product.columns = std::min(product.tile.vectors * kVectorColumns, out_ - column);
-    return product;
-  }
-
-  void Multiply(const float* x, int64_t rows, Epilogue epilogue, float* y, TileSink* sink) const {
+  // Calls body(panels, rows, product) for every item of the product, whose rows are set. Groups
+  // hold `group` panels, the last one maybe fewer.
+  template <class Body>
+  void Multiply(const float* x, int64_t rows, int64_t group, const Body& body) const {
     thread_local QuantizedRows quantized;
     Quantize(x, rows, &quantized);
     const QuantizedRows& inputs = quantized;  // of this thread, for all
-    const auto multiply_panel = HWY_DYNAMIC_DISPATCH(MultiplyPanel);
-    const int64_t products = rows * in_ * kPanelColumns;
-    ParallelForEach(num_panels_, kMinProductsPerThread / products + 1, [&](int64_t panel) {
-      PanelProduct product = Describe(panel);
-      product.tile.rows = inputs.bytes.As<uint8_t>();
-      product.row_scales = inputs.scales.data();
-      product.num_rows = rows;
-      product.epilogue = epilogue;
-      product.y = sink == nullptr ? y + product.first_column : nullptr;
-      product.stride = out_;
-      product.sink = sink;
-      product.thread = ThreadIndex();
-      multiply_panel(product);
+    const int64_t row_bytes = quads_ * 4;
+    const int64_t blocks = DivideUp(rows, kBlockRows);
+    const ProductPlan plan =
+        PlanProduct(blocks, std::max<int64_t>(kChunkBytes / row_bytes / kBlockRows, 1),
+                    DivideUp(num_panels_, group), NumThreads());
+    const int64_t products = rows * in_ * out_ / plan.items();
+    ParallelForEach(plan.items(), kMinProductsPerThread / (products + 1) + 1, [&](int64_t item) {
+      const int64_t panel = item % plan.groups * group;
+      const PartRange chunk = PartOf(blocks, plan.chunks, item / plan.groups);
+      const PartRange range = {chunk.begin * kBlockRows, std::min(chunk.end * kBlockRows, rows)};
+      PanelProduct product = {};
+      product.rows = inputs.bytes.As<uint8_t>() + range.begin * row_bytes;
+      product.row_scales = inputs.scales.data() + range.begin;
+      product.num_rows = range.size();
+      body(PartRange{panel, std::min(panel + group, num_panels_)}, range, &product);
     });
+  }
+
+  // Sets what belongs to the panel, and multiplies.
+  void MultiplyRows(int64_t panel, PanelProduct* product) const {
+    const int64_t first = FirstVector(panel);
+    const int64_t column = first * kVectorColumns;
+    Int8Tile& tile = product->tile;
+    tile.weights = weights_.As<int8_t>() + first * quads_ * kVectorBytes;
+    tile.offsets = offsets_.data() + column;
+    tile.vectors = FirstVector(panel + 1) - first;
+    tile.quads = quads_;
+    product->multiply = multiply_[static_cast<size_t>(panel)];
+    product->max_quads = kernels_.quads;
+    product->scales = scales_.data() + column;
+    product->bias = bias_.data() + column;
+    product->columns = std::min(tile.vectors * kVectorColumns, out_ - column);
+    AlignedBuffer& sums = ThreadScratch().sums;
+    sums.Reserve(DivideUp(product->num_rows, kBlockRows) * kBlockRows * kMaxPanelColumns *
+                 static_cast<int64_t>(sizeof(int32_t)));
+    product->sums = sums.As<int32_t>();
+    HWY_DYNAMIC_DISPATCH(MultiplyPanel)(*product);
   }
 
   int64_t out_;
   int64_t in_;
   int64_t quads_;    // of inputs
   int64_t vectors_;  // of outputs
+  Int8Kernels kernels_;
   int64_t num_panels_;
   AlignedBuffer weights_;
+  std::vector<MultiplyTile> multiply_;  // by panel
   // Of the padded outputs.
   std::vector<float> scales_;
   std::vector<float> bias_;

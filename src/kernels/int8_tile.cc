@@ -1,4 +1,7 @@
 // The innermost loops of int8 products. Raw intrinsics, since Highway 1.0 has no products of bytes.
+// Most multiply a row's unsigned bytes with signed weights; what the 128 in each of a row's bytes
+// contributes is known beforehand, and the sums start at its negative. The loops over rows and
+// vectors unroll, so that all sums stay in registers.
 #include "kernels/int8_tile.h"
 
 #include <algorithm>
@@ -8,15 +11,19 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace blockformer {
 namespace {
 
+constexpr int64_t kAllQuads = int64_t{1} << 32;
+
 void MultiplyPortable(const Int8Tile& tile, int32_t* sums) {
   const int64_t columns = tile.vectors * kVectorColumns;
-  for (int64_t r = 0; r < tile.num_rows; ++r, sums += kPanelColumns) {
-    std::fill_n(sums, columns, 0);
+  for (int64_t r = 0; r < tile.num_rows; ++r, sums += kMaxPanelColumns) {
+    if (tile.begins) std::fill_n(sums, columns, 0);
     const int8_t* weights = tile.weights;
     for (int64_t quad = 0; quad < tile.quads; ++quad, weights += columns * 4) {
       int x[4];
@@ -37,46 +44,109 @@ int32_t LoadQuad(const uint8_t* bytes) {
   return quad;
 }
 
-// vpmaddubsw adds pairs of products in 16 bits and would saturate at 2 * 255 * 127. With the row's
-// signs moved over to the weights they are at most 2 * 127 * 127, which fits.
-template <int64_t kRows>
-__attribute__((target("avx2"))) void MultiplyAvx2Rows(const Int8Tile& tile, int64_t first_row,
-                                                      int32_t* sums) {
+// The 256-bit tiles: 4 rows times 16 columns.
+constexpr int64_t kNarrowRows = 4;
+constexpr int64_t kNarrowVectors = 2;
+constexpr int64_t kNarrowColumns = 8;  // of a vector
+// With four rows' inputs, weights of so many quads fit into a first cache of 32 KiB.
+constexpr int64_t kNarrowQuads = 256;
+
+// How four products are added to each sum.
+enum class NarrowForm {
+  kPairs,  // maddubs, madd and an addition, for weights that keep to kMaxPairSum
+  kSigns,  // the same of |w| and of x with the sign of w, which fits for any weights
+  kVnni,
+};
+
+// In assembler, since the compiler would keep sums in memory, and would want a function of its own
+// for each instruction set.
+__attribute__((target("avx2"), always_inline)) inline void AddPairs(__m256i a, __m256i b,
+                                                                    __m256i ones, __m256i* sums) {
+  __m256i pairs;
+  asm volatile(
+      "vpmaddubsw %[b], %[a], %[pairs]\n\t"
+      "vpmaddwd %[ones], %[pairs], %[pairs]\n\t"
+      "vpaddd %[pairs], %[sums], %[sums]"
+      : [sums] "+x"(*sums), [pairs] "=&x"(pairs)
+      : [a] "x"(a), [b] "x"(b), [ones] "x"(ones));
+}
+__attribute__((target("avx2"), always_inline)) inline void AddVnni(__m256i row, __m256i weights,
+                                                                   __m256i* sums) {
+  asm("%{vex%} vpdpbusd %[weights], %[row], %[sums]"
+      : [sums] "+x"(*sums)
+      : [row] "x"(row), [weights] "x"(weights));
+}
+
+template <NarrowForm kForm, int64_t kRows>
+__attribute__((target("avx2"))) void MultiplyNarrowRows(const Int8Tile& tile, int64_t first_row,
+                                                        int32_t* sums) {
   const __m256i ones = _mm256_set1_epi16(1);
   const __m256i zero_points = _mm256_set1_epi8(static_cast<char>(kZeroPoint));
-  const int64_t quad_bytes = tile.vectors * kVectorBytes;
-  for (int64_t column = 0; column < tile.vectors * kVectorColumns; column += 8) {
-    const int8_t* weights = tile.weights + column * 4;
-    const uint8_t* rows = tile.rows + first_row * 4;
-    __m256i row_sums[kRows];
-    for (__m256i& sum : row_sums) sum = _mm256_setzero_si256();
-    for (int64_t quad = 0; quad < tile.quads; ++quad) {
-      const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+  sums += first_row * kMaxPanelColumns;
+  __m256i row_sums[kRows][kNarrowVectors];
 #pragma GCC unroll 4
-      for (int64_t r = 0; r < kRows; ++r) {
-        const __m256i x = _mm256_xor_si256(_mm256_set1_epi32(LoadQuad(rows + r * 4)), zero_points);
-        const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
-        row_sums[r] = _mm256_add_epi32(row_sums[r], _mm256_madd_epi16(pairs, ones));
-      }
-      weights += quad_bytes;
-      rows += tile.num_rows * 4;
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int64_t v = 0; v < kNarrowVectors; ++v) {
+      const int32_t* from = tile.begins ? tile.offsets : sums + r * kMaxPanelColumns;
+      row_sums[r][v] =
+          kForm == NarrowForm::kSigns && tile.begins
+              ? _mm256_setzero_si256()
+              : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + v * kNarrowColumns));
     }
+  }
+  const int8_t* weights = tile.weights;
+  const uint8_t* rows = tile.rows + first_row * 4;
+  const int64_t row_bytes = tile.num_rows * 4;
+  for (int64_t quad = 0; quad < tile.quads; ++quad, weights += kVectorBytes, rows += row_bytes) {
+    __m256i columns[kNarrowVectors];
+    __m256i sizes[kNarrowVectors];
+#pragma GCC unroll 2
+    for (int64_t v = 0; v < kNarrowVectors; ++v) {
+      columns[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights) + v);
+      if constexpr (kForm == NarrowForm::kSigns) sizes[v] = _mm256_abs_epi8(columns[v]);
+    }
+#pragma GCC unroll 4
     for (int64_t r = 0; r < kRows; ++r) {
-      int32_t* target = sums + (first_row + r) * kPanelColumns + column;
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), row_sums[r]);
+      __m256i row = _mm256_set1_epi32(LoadQuad(rows + r * 4));
+      if constexpr (kForm == NarrowForm::kSigns) row = _mm256_xor_si256(row, zero_points);
+#pragma GCC unroll 2
+      for (int64_t v = 0; v < kNarrowVectors; ++v) {
+        if constexpr (kForm == NarrowForm::kVnni) {
+          AddVnni(row, columns[v], &row_sums[r][v]);
+        } else if constexpr (kForm == NarrowForm::kPairs) {
+          AddPairs(row, columns[v], ones, &row_sums[r][v]);
+        } else {
+          AddPairs(sizes[v], _mm256_sign_epi8(row, columns[v]), ones, &row_sums[r][v]);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int64_t v = 0; v < kNarrowVectors; ++v) {
+      int32_t* to = sums + r * kMaxPanelColumns + v * kNarrowColumns;
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), row_sums[r][v]);
     }
   }
 }
 
-void MultiplyAvx2(const Int8Tile& tile, int32_t* sums) {
-  int64_t row = 0;
-  for (; row + 4 <= tile.num_rows; row += 4) MultiplyAvx2Rows<4>(tile, row, sums);
-  for (; row < tile.num_rows; ++row) MultiplyAvx2Rows<1>(tile, row, sums);
+template <NarrowForm kForm>
+void MultiplyNarrow(const Int8Tile& tile, int32_t* sums) {
+  for (int64_t byte = 0; byte < tile.prefetch_step * tile.quads; byte += kVectorBytes) {
+    _mm_prefetch(tile.prefetch + byte, _MM_HINT_T1);
+  }
+  static constexpr void (*kTiles[])(const Int8Tile&, int64_t, int32_t*) = {
+      MultiplyNarrowRows<kForm, 1>, MultiplyNarrowRows<kForm, 2>, MultiplyNarrowRows<kForm, 3>,
+      MultiplyNarrowRows<kForm, 4>};
+  // 5 rows are 3 and 2: 4 and 1 would take longer.
+  const int64_t first = tile.num_rows <= kNarrowRows ? tile.num_rows : (tile.num_rows + 1) / 2;
+  kTiles[first - 1](tile, 0, sums);
+  if (first < tile.num_rows) kTiles[tile.num_rows - first - 1](tile, first, sums);
 }
 
-// VNNI multiplies unsigned with signed bytes and adds four products exactly. What the 128 in each
-// of a row's bytes contributes is known beforehand, and the sums start at its negative. The loops
-// over rows and vectors unroll, so that all sums stay in registers.
+// VNNI multiplies unsigned with signed bytes and adds four products exactly.
 template <int64_t kRows, int64_t kVectors>
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(const Int8Tile& tile,
                                                                              int32_t* sums) {
@@ -113,13 +183,13 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(con
   for (int64_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int64_t v = 0; v < kVectors; ++v) {
-      _mm512_storeu_si512(sums + r * kPanelColumns + v * kVectorColumns, tile_sums[r][v]);
+      _mm512_storeu_si512(sums + r * kMaxPanelColumns + v * kVectorColumns, tile_sums[r][v]);
     }
   }
 }
 
 void MultiplyVnni(const Int8Tile& tile, int32_t* sums) {
-  static constexpr MultiplyTile kTiles[kBlockRows][kPanelVectors] = {
+  static constexpr MultiplyTile kTiles[kBlockRows][kMaxPanelVectors] = {
       {MultiplyVnniTile<1, 1>, MultiplyVnniTile<1, 2>, MultiplyVnniTile<1, 3>},
       {MultiplyVnniTile<2, 1>, MultiplyVnniTile<2, 2>, MultiplyVnniTile<2, 3>},
       {MultiplyVnniTile<3, 1>, MultiplyVnniTile<3, 2>, MultiplyVnniTile<3, 3>},
@@ -131,23 +201,218 @@ void MultiplyVnni(const Int8Tile& tile, int32_t* sums) {
   kTiles[tile.num_rows - 1][tile.vectors - 1](tile, sums);
 }
 
+// The same without dpbusd: maddubs, madd and an addition. `kAnySum` says that weights need not keep
+// to kMaxPairSum; then |w| is multiplied with x, negated where w is negative.
+template <bool kAnySum, int64_t kRows, int64_t kVectors>
+__attribute__((target("avx512f,avx512bw"))) void MultiplyWideTile(const Int8Tile& tile,
+                                                                  int32_t* sums) {
+  const __m512i ones = _mm512_set1_epi16(1);
+  const __m512i zero_points = _mm512_set1_epi8(static_cast<char>(kZeroPoint));
+  __m512i tile_sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int64_t v = 0; v < kVectors; ++v) {
+    const __m512i offsets =
+        kAnySum ? _mm512_setzero_si512() : _mm512_loadu_si512(tile.offsets + v * kVectorColumns);
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < kRows; ++r) tile_sums[r][v] = offsets;
+  }
+  const int8_t* weights = tile.weights;
+  const uint8_t* rows = tile.rows;
+  for (int64_t quad = 0; quad < tile.quads; ++quad) {
+    __m512i columns[kVectors];
+    __mmask64 negative[kVectors];
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < kVectors; ++v) {
+      columns[v] = _mm512_loadu_si512(weights + v * kVectorBytes);
+      if constexpr (!kAnySum) continue;
+      negative[v] = _mm512_movepi8_mask(columns[v]);
+      columns[v] = _mm512_abs_epi8(columns[v]);
+    }
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < kRows; ++r) {
+      __m512i row = _mm512_set1_epi32(LoadQuad(rows + r * 4));
+      if constexpr (kAnySum) row = _mm512_xor_si512(row, zero_points);
+#pragma GCC unroll 8
+      for (int64_t v = 0; v < kVectors; ++v) {
+        __m512i pairs;
+        if constexpr (kAnySum) {
+          const __m512i signs = _mm512_mask_sub_epi8(row, negative[v], _mm512_setzero_si512(), row);
+          pairs = _mm512_maddubs_epi16(columns[v], signs);
+        } else {
+          pairs = _mm512_maddubs_epi16(row, columns[v]);
+        }
+        tile_sums[r][v] = _mm512_add_epi32(tile_sums[r][v], _mm512_madd_epi16(pairs, ones));
+      }
+    }
+    _mm_prefetch(tile.prefetch + quad * tile.prefetch_step, _MM_HINT_T1);
+    weights += kVectors * kVectorBytes;
+    rows += kRows * 4;
+  }
+#pragma GCC unroll 8
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < kVectors; ++v) {
+      _mm512_storeu_si512(sums + r * kMaxPanelColumns + v * kVectorColumns, tile_sums[r][v]);
+    }
+  }
+}
+
+template <bool kAnySum>
+void MultiplyWide(const Int8Tile& tile, int32_t* sums) {
+  static constexpr MultiplyTile kTiles[kBlockRows][kMaxPanelVectors] = {
+      {MultiplyWideTile<kAnySum, 1, 1>, MultiplyWideTile<kAnySum, 1, 2>,
+       MultiplyWideTile<kAnySum, 1, 3>},
+      {MultiplyWideTile<kAnySum, 2, 1>, MultiplyWideTile<kAnySum, 2, 2>,
+       MultiplyWideTile<kAnySum, 2, 3>},
+      {MultiplyWideTile<kAnySum, 3, 1>, MultiplyWideTile<kAnySum, 3, 2>,
+       MultiplyWideTile<kAnySum, 3, 3>},
+      {MultiplyWideTile<kAnySum, 4, 1>, MultiplyWideTile<kAnySum, 4, 2>,
+       MultiplyWideTile<kAnySum, 4, 3>},
+      {MultiplyWideTile<kAnySum, 5, 1>, MultiplyWideTile<kAnySum, 5, 2>,
+       MultiplyWideTile<kAnySum, 5, 3>},
+      {MultiplyWideTile<kAnySum, 6, 1>, MultiplyWideTile<kAnySum, 6, 2>,
+       MultiplyWideTile<kAnySum, 6, 3>},
+      {MultiplyWideTile<kAnySum, 7, 1>, MultiplyWideTile<kAnySum, 7, 2>,
+       MultiplyWideTile<kAnySum, 7, 3>},
+      {MultiplyWideTile<kAnySum, 8, 1>, MultiplyWideTile<kAnySum, 8, 2>,
+       MultiplyWideTile<kAnySum, 8, 3>}};
+  kTiles[tile.num_rows - 1][tile.vectors - 1](tile, sums);
+}
+
+#elif defined(__aarch64__)
+
+// The tiles of NEON: 4 rows times 16 columns, four vectors of sums.
+constexpr int64_t kNeonRows = 4;
+constexpr int64_t kNeonVectors = 4;
+constexpr int64_t kNeonColumns = 4;  // of a vector
+
+// Four quads, whose bytes become signed. Of the rows that are not there it holds anything.
+template <int64_t kRows>
+int8x16_t LoadRows(const uint8_t* rows) {
+  uint8_t bytes[kNeonRows * 4] = {};
+  std::memcpy(bytes, rows, kRows * 4);
+  return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(bytes), vdupq_n_u8(kZeroPoint)));
+}
+
+template <int64_t kRows>
+void BeginNeon(const Int8Tile& tile, const int32_t* sums, int32x4_t (&tile_sums)[kRows][4]) {
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      tile_sums[r][v] =
+          tile.begins ? vdupq_n_s32(0) : vld1q_s32(sums + r * kMaxPanelColumns + v * kNeonColumns);
+    }
+  }
+}
+
+template <int64_t kRows>
+void StoreNeon(const int32x4_t (&tile_sums)[kRows][4], int32_t* sums) {
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      vst1q_s32(sums + r * kMaxPanelColumns + v * kNeonColumns, tile_sums[r][v]);
+    }
+  }
+}
+
+// sdot adds four products of signed bytes; the row's are a lane of a vector.
+template <int64_t kRows>
+__attribute__((target("arch=armv8.2-a+dotprod"))) void MultiplyDotProductRows(const Int8Tile& tile,
+                                                                              int64_t first_row,
+                                                                              int32_t* sums) {
+  sums += first_row * kMaxPanelColumns;
+  int32x4_t tile_sums[kRows][4];
+  BeginNeon(tile, sums, tile_sums);
+  const int8_t* weights = tile.weights;
+  const uint8_t* rows = tile.rows + first_row * 4;
+  for (int64_t quad = 0; quad < tile.quads; ++quad) {
+    const int8x16_t x = LoadRows<kRows>(rows);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      const int8x16_t columns = vld1q_s8(weights + v * 16);
+      tile_sums[0][v] = vdotq_laneq_s32(tile_sums[0][v], columns, x, 0);
+      if constexpr (kRows > 1) tile_sums[1][v] = vdotq_laneq_s32(tile_sums[1][v], columns, x, 1);
+      if constexpr (kRows > 2) tile_sums[2][v] = vdotq_laneq_s32(tile_sums[2][v], columns, x, 2);
+      if constexpr (kRows > 3) tile_sums[3][v] = vdotq_laneq_s32(tile_sums[3][v], columns, x, 3);
+    }
+    weights += kVectorBytes;
+    rows += tile.num_rows * 4;
+  }
+  StoreNeon(tile_sums, sums);
+}
+
+// Without it, products of 8 bits are added in pairs to sums of 32.
+template <int64_t kRows>
+void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, int32_t* sums) {
+  sums += first_row * kMaxPanelColumns;
+  int32x4_t tile_sums[kRows][4];
+  BeginNeon(tile, sums, tile_sums);
+  const int8_t* weights = tile.weights;
+  const uint8_t* rows = tile.rows + first_row * 4;
+  for (int64_t quad = 0; quad < tile.quads; ++quad) {
+    const int32x4_t x = vreinterpretq_s32_s8(LoadRows<kRows>(rows));
+    int32_t quads[kNeonRows];
+    vst1q_s32(quads, x);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kNeonVectors; ++v) {
+      const int8x16_t columns = vld1q_s8(weights + v * 16);
+#pragma GCC unroll 4
+      for (int64_t r = 0; r < kRows; ++r) {
+        const int8x16_t row = vreinterpretq_s8_s32(vdupq_n_s32(quads[r]));
+        const int16x8_t low = vmull_s8(vget_low_s8(columns), vget_low_s8(row));
+        const int16x8_t high = vmull_high_s8(columns, row);
+        const int32x4_t pairs = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+        tile_sums[r][v] = vaddq_s32(tile_sums[r][v], pairs);
+      }
+    }
+    weights += kVectorBytes;
+    rows += tile.num_rows * 4;
+  }
+  StoreNeon(tile_sums, sums);
+}
+
+template <bool kDotProduct>
+void MultiplyNeon(const Int8Tile& tile, int32_t* sums) {
+  using Rows = void (*)(const Int8Tile&, int64_t, int32_t*);
+  static constexpr Rows kDot[] = {MultiplyDotProductRows<1>, MultiplyDotProductRows<2>,
+                                  MultiplyDotProductRows<3>, MultiplyDotProductRows<4>};
+  static constexpr Rows kPlain[] = {MultiplyNeonRows<1>, MultiplyNeonRows<2>, MultiplyNeonRows<3>,
+                                    MultiplyNeonRows<4>};
+  for (int64_t row = 0; row < tile.num_rows; row += kNeonRows) {
+    const int64_t count = std::min(kNeonRows, tile.num_rows - row);
+    (kDotProduct ? kDot : kPlain)[count - 1](tile, row, sums);
+  }
+}
+
 #endif
 
 }  // namespace
 
-MultiplyTile ChooseMultiplyTile() {
+Int8Kernels ActiveInt8Kernels() {
 #if defined(__x86_64__)
   switch (ActiveIsa()) {
     case Isa::kVnni:
-      return MultiplyVnni;
+      return {kMaxPanelVectors, kAllQuads, MultiplyVnni, MultiplyVnni};
     case Isa::kAvx512:
+      return {kMaxPanelVectors, kAllQuads, MultiplyWide<false>, MultiplyWide<true>};
+    case Isa::kAvxVnni:
+      return {1, kNarrowQuads, MultiplyNarrow<NarrowForm::kVnni>,
+              MultiplyNarrow<NarrowForm::kVnni>};
     case Isa::kAvx2:
-      return MultiplyAvx2;
+      return {1, kNarrowQuads, MultiplyNarrow<NarrowForm::kPairs>,
+              MultiplyNarrow<NarrowForm::kSigns>};
     case Isa::kPortable:
+    case Isa::kDotProduct:
       break;
   }
+#elif defined(__aarch64__)
+  const MultiplyTile multiply =
+      ActiveIsa() == Isa::kDotProduct ? MultiplyNeon<true> : MultiplyNeon<false>;
+  return {1, kAllQuads, multiply, multiply};
 #endif
-  return MultiplyPortable;
+  return {kMaxPanelVectors, kAllQuads, MultiplyPortable, MultiplyPortable};
 }
 
 }  // namespace blockformer

@@ -6,34 +6,48 @@
 namespace blockformer {
 
 inline constexpr int64_t kBlockRows = 8;
-inline constexpr int64_t kVectorColumns = 16;  // sums of one 512-bit vector
-inline constexpr int64_t kVectorBytes = 64;    // of weights: four inputs of each column
-inline constexpr int64_t kPanelVectors = 3;    // 8 x 3 sums leave registers for the operands
-inline constexpr int64_t kPanelColumns = kPanelVectors * kVectorColumns;
+inline constexpr int64_t kVectorColumns = 16;   // sums of one 512-bit vector
+inline constexpr int64_t kVectorBytes = 64;     // of weights: four inputs of each column
+inline constexpr int64_t kMaxPanelVectors = 3;  // 8 x 3 sums leave registers for the operands
+inline constexpr int64_t kMaxPanelColumns = kMaxPanelVectors * kVectorColumns;
 inline constexpr int kZeroPoint = 128;
 
-// The product of up to 8 rows with a panel of up to 48 columns of int8 weights. Its sums stay in
-// registers over all inputs.
+// Products of unsigned by signed bytes are added in pairs, in 16 bits, where there is no dpbusd.
+// They stay exact if the weights of a pair, the first and second or the third and fourth of a quad,
+// have absolute values that add up to this at most: 128 * 255 < 2^15.
+inline constexpr int kMaxPairSum = 128;
+
+// The product of up to 8 rows with a panel of columns of int8 weights, over some of the inputs,
+// whose sums stay in registers meanwhile.
 struct Int8Tile {
   // [quads, vectors * 16 columns, 4]: four inputs of a column side by side. In [-127, 127].
   const int8_t* weights;
   const int32_t* offsets;  // [vectors * 16]: -128 times the sum of each column's weights
-  int64_t vectors;         // 1 to kPanelVectors
+  int64_t vectors;         // 1 to Int8Kernels::vectors
   int64_t quads;           // groups of four inputs
   // [quads, num_rows, 4]; a byte stands for itself less kZeroPoint, in [-127, 127].
   const uint8_t* rows;
   int64_t num_rows;  // 1 to kBlockRows
+  bool begins;       // the sums begin at the offsets; else at what they hold
   // Memory that the product is to bring into the cache, and its bytes for each quad. It need not be
   // mapped.
   const int8_t* prefetch;
   int64_t prefetch_step;
 };
 
-// Writes the exact sums, rows kPanelColumns apart.
+// Writes the exact sums, rows kMaxPanelColumns apart.
 using MultiplyTile = void (*)(const Int8Tile& tile, int32_t* sums);
 
-// The one for ActiveIsa().
-MultiplyTile ChooseMultiplyTile();
+// The innermost loops for one instruction set.
+struct Int8Kernels {
+  int64_t vectors;            // of a panel, of 16 columns each; at most kMaxPanelVectors
+  int64_t quads;              // at most, over which a tile should go at once
+  MultiplyTile multiply;      // for weights that keep to kMaxPairSum
+  MultiplyTile multiply_any;  // for any; the same where the sum does not matter
+};
+
+// Those for ActiveIsa().
+Int8Kernels ActiveInt8Kernels();
 
 }  // namespace blockformer
 

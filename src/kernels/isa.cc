@@ -9,7 +9,7 @@ namespace {
 int64_t TooGood([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kPortable) return HWY_AVX3_DL | HWY_AVX3 | HWY_AVX2;
-  if (isa == Isa::kAvx2) return HWY_AVX3_DL | HWY_AVX3;
+  if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) return HWY_AVX3_DL | HWY_AVX3;
 #endif
   return 0;
 }

@@ -5,12 +5,12 @@
 
 namespace blockformer {
 
-// Limits kernels, Highway's among them, and oneDNN to what BLOCKFORMER_ISA names. Throws as
+// Limits kernels, Highway's among them, to what BLOCKFORMER_ISA names. Throws as
 // ReadIsaLimit() does. Programs call it first; without it the best is used.
 void ChooseIsa();
 
-// What kernels use from now on, for tests and benchmarks; oneDNN stays as it is. Not while kernels
-// run.
+// What kernels use from now on, for tests and benchmarks; layers that are packed stay as they are.
+// Not while kernels run.
 void SetIsa(Isa isa);
 
 // Uses another instruction set while it lives. Not while kernels run.

@@ -3,16 +3,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <dnnl.hpp>
 #include <functional>
 #include <numeric>
 #include <string>
 #include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "base/parallel.h"
+#include "kernels/isa.h"
 
 // foreach_target.h compiles this file once for every instruction set; it must come first.
 // clang-format off
@@ -67,6 +69,33 @@ double MultiplyAddF32(int64_t rounds, float* sink) {
   return 2.0 * kChains * static_cast<double>(hn::Lanes(tag)) * static_cast<double>(rounds);
 }
 
+// The same with products of 16-bit numbers, pairs of which are added to each of the sums.
+double MultiplyAddI16(int64_t rounds, int* sink) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < rounds; ++i) {
+    for (int c = 0; c < kChains; ++c) sink[c] += static_cast<int16_t>(sink[c]) * 3;
+  }
+  return 2.0 * kChains * static_cast<double>(rounds);
+#else
+  const hn::ScalableTag<int32_t> tag;
+  const hn::Repartition<int16_t, decltype(tag)> halves;
+  const auto factor = hn::Set(halves, 3);
+  hn::Vec<decltype(tag)> sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = hn::Set(tag, sink[c]);
+  auto rest = hn::Zero(tag);
+  for (int64_t i = 0; i < rounds; ++i) {
+    for (int c = 0; c < kChains; ++c) {
+      const auto value = hn::BitCast(halves, sums[c]);
+      sums[c] = hn::ReorderWidenMulAccumulate(tag, value, factor, sums[c], rest);
+    }
+  }
+  auto total = rest;
+  for (const auto& sum : sums) total = hn::Add(total, sum);
+  sink[0] = hn::GetLane(total);
+  return 2.0 * 2 * kChains * static_cast<double>(hn::Lanes(tag)) * static_cast<double>(rounds);
+#endif
+}
+
 const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE
@@ -78,6 +107,7 @@ namespace blockformer {
 namespace {
 
 HWY_EXPORT(MultiplyAddF32);
+HWY_EXPORT(MultiplyAddI16);
 HWY_EXPORT(TargetName);
 constexpr int64_t kRounds = 4'000'000;
 constexpr int kRepetitions = 5;
@@ -115,8 +145,11 @@ double RunChains(double (*chains)(int64_t rounds, Number* sink)) {
 }
 
 #if defined(__x86_64__)
+
+constexpr double kOperations = 2 * kChains;  // of a round, for each byte of a vector
+
 // The same with dpbusd, which adds four products to each of sixteen lanes.
-__attribute__((target("avx512f,avx512vnni"))) double MultiplyAddInt8(int64_t rounds, int* sink) {
+__attribute__((target("avx512f,avx512vnni"))) double MultiplyAddVnni(int64_t rounds, int* sink) {
   const __m512i a = _mm512_set1_epi8(3);
   const __m512i b = _mm512_set1_epi8(1);
   __m512i sums[kChains];
@@ -127,37 +160,82 @@ __attribute__((target("avx512f,avx512vnni"))) double MultiplyAddInt8(int64_t rou
   }
   __m512i total = _mm512_setzero_si512();
   for (const __m512i& sum : sums) total = _mm512_add_epi32(total, sum);
-  alignas(64) int lanes[16];
-  _mm512_store_si512(lanes, total);
-  sink[0] = lanes[0];
-  return 2.0 * 64 * kChains * static_cast<double>(rounds);
+  sink[0] = _mm512_cvtsi512_si32(total);
+  return kOperations * 64 * static_cast<double>(rounds);
 }
-#endif
 
-// Products of bytes by oneDNN, on the calling thread alone. Returns their number of operations.
-double MultiplyInt8Matrices() {
-  constexpr int64_t kSize = 1024;
-  constexpr int kProducts = 4;  // or making the primitive would count
-  using Type = dnnl::memory::data_type;
-  using Tag = dnnl::memory::format_tag;
-  const SerialLibraries serial;
-  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  const dnnl::matmul::primitive_desc description(
-      dnnl::matmul::desc({{kSize, kSize}, Type::u8, Tag::ab}, {{kSize, kSize}, Type::s8, Tag::any},
-                         {{kSize, kSize}, Type::s32, Tag::ab}),
-      engine);
-  dnnl::memory source(description.src_desc(), engine);
-  dnnl::memory weights(description.weights_desc(), engine);
-  dnnl::memory result(description.dst_desc(), engine);
-  const dnnl::matmul product(description);
-  dnnl::stream stream(engine);
-  for (int i = 0; i < kProducts; ++i) {
-    product.execute(stream,
-                    {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, result}});
-    stream.wait();
+__attribute__((target("avx2,avxvnni"))) double MultiplyAddAvxVnni(int64_t rounds, int* sink) {
+  const __m256i a = _mm256_set1_epi8(3);
+  const __m256i b = _mm256_set1_epi8(1);
+  __m256i sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm256_set1_epi32(sink[c]);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm256_dpbusd_avx_epi32(sums[c], a, b);
   }
-  return 2.0 * kProducts * kSize * kSize * kSize;
+  __m256i total = _mm256_setzero_si256();
+  for (const __m256i& sum : sums) total = _mm256_add_epi32(total, sum);
+  sink[0] = _mm256_cvtsi256_si32(total);
+  return kOperations * 32 * static_cast<double>(rounds);
 }
+
+// Without dpbusd it takes two multiplications and an addition. Each begins with what the one before
+// left, or the compiler would multiply once for all.
+__attribute__((target("avx512f,avx512bw"))) double MultiplyAddAvx512(int64_t rounds, int* sink) {
+  const __m512i ones = _mm512_set1_epi16(1);
+  const __m512i b = _mm512_set1_epi8(1);
+  __m512i sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_epi32(sink[c]);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      const __m512i pairs = _mm512_maddubs_epi16(sums[c], b);
+      sums[c] = _mm512_add_epi32(sums[c], _mm512_madd_epi16(pairs, ones));
+    }
+  }
+  __m512i total = _mm512_setzero_si512();
+  for (const __m512i& sum : sums) total = _mm512_add_epi32(total, sum);
+  sink[0] = _mm512_cvtsi512_si32(total);
+  return kOperations * 64 * static_cast<double>(rounds);
+}
+
+__attribute__((target("avx2"))) double MultiplyAddAvx2(int64_t rounds, int* sink) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const __m256i b = _mm256_set1_epi8(1);
+  __m256i sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm256_set1_epi32(sink[c]);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      const __m256i pairs = _mm256_maddubs_epi16(sums[c], b);
+      sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(pairs, ones));
+    }
+  }
+  __m256i total = _mm256_setzero_si256();
+  for (const __m256i& sum : sums) total = _mm256_add_epi32(total, sum);
+  sink[0] = _mm256_cvtsi256_si32(total);
+  return kOperations * 32 * static_cast<double>(rounds);
+}
+
+#elif defined(__aarch64__)
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) double MultiplyAddDotProduct(int64_t rounds,
+                                                                               int* sink) {
+  const int8x16_t a = vdupq_n_s8(3);
+  const int8x16_t b = vdupq_n_s8(1);
+  int32x4_t sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = vdupq_n_s32(sink[c]);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = vdotq_s32(sums[c], a, b);
+  }
+  int32x4_t total = vdupq_n_s32(0);
+  for (const int32x4_t& sum : sums) total = vaddq_s32(total, sum);
+  sink[0] = vgetq_lane_s32(total, 0);
+  return 2.0 * 16 * kChains * static_cast<double>(rounds);
+}
+
+#endif
 
 }  // namespace
 
@@ -167,11 +245,25 @@ double MeasureF32Gflops() {
 
 double MeasureInt8Gops() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512vnni")) {
-    return BestRate([] { return RunChains<int>(MultiplyAddInt8); });
+  switch (ActiveIsa()) {
+    case Isa::kVnni:
+      return BestRate([] { return RunChains<int>(MultiplyAddVnni); });
+    case Isa::kAvx512:
+      return BestRate([] { return RunChains<int>(MultiplyAddAvx512); });
+    case Isa::kAvxVnni:
+      return BestRate([] { return RunChains<int>(MultiplyAddAvxVnni); });
+    case Isa::kAvx2:
+      return BestRate([] { return RunChains<int>(MultiplyAddAvx2); });
+    case Isa::kPortable:
+    case Isa::kDotProduct:
+      break;
+  }
+#elif defined(__aarch64__)
+  if (ActiveIsa() == Isa::kDotProduct) {
+    return BestRate([] { return RunChains<int>(MultiplyAddDotProduct); });
   }
 #endif
-  return BestRate(MultiplyInt8Matrices);
+  return BestRate([] { return RunChains<int>(HWY_DYNAMIC_DISPATCH(MultiplyAddI16)); });
 }
 
 double MeasureMemoryGbps() {
@@ -194,35 +286,6 @@ double MeasureMemoryGbps() {
 std::string HighwayTarget() { return HWY_DYNAMIC_DISPATCH(TargetName)(); }
 
 std::string HighwayVersion() { return std::to_string(HWY_MAJOR) + "." + std::to_string(HWY_MINOR); }
-
-std::string OneDnnVersion() {
-  const dnnl_version_t* version = dnnl_version();
-  return std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-         std::to_string(version->patch);
-}
-
-std::string OneDnnIsa() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41:
-      return "sse41";
-    case dnnl::cpu_isa::avx:
-      return "avx";
-    case dnnl::cpu_isa::avx2:
-      return "avx2";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "avx2_vnni";
-    case dnnl::cpu_isa::avx512_core:
-      return "avx512_core";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "avx512_core_bf16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "avx512_core_amx";
-    default:
-      return "other";
-  }
-}
 
 }  // namespace blockformer
 #endif  // HWY_ONCE

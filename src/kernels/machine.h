@@ -11,17 +11,16 @@ namespace blockformer {
 // f32 multiply-adds on registers alone, in 10^9 operations a second (a multiply-add counts two).
 double MeasureF32Gflops();
 
-// u8 x s8 multiply-adds, counted alike: on registers with VNNI, else a large oneDNN product.
+// Multiply-adds of bytes into sums of 32 bits, counted alike: on registers, with the instructions
+// that int8 products of ActiveIsa() are made of.
 double MeasureInt8Gops();
 
 // Reading memory far larger than the caches, in 10^9 bytes a second.
 double MeasureMemoryGbps();
 
-// What the libraries chose for this processor.
+// What Highway chose for this processor.
 std::string HighwayTarget();   // such as "AVX3_DL"
 std::string HighwayVersion();  // such as "1.0"
-std::string OneDnnVersion();   // such as "2.6.0"
-std::string OneDnnIsa();       // such as "avx512_core_bf16"
 
 }  // namespace blockformer
 

@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "runner/sampling.h"
+
 namespace blockformer {
 
 // How a model rates a given token.
 struct TokenScore {
   double log_likelihood = 0;  // in nats, over the whole vocabulary; NaN if a logit is not finite
   bool is_largest = false;    // no token is likelier; of equal ones, none with a lower id
+  std::vector<TokenLogProbabilities::Entry> top = {};  // ScoreStep::top, the likeliest first
 };
 
 // A unit (a block, or a token of a vanilla model) that passes through the decoder.
@@ -40,6 +43,7 @@ struct ScoreStep {
   std::vector<ScoredUnit> units;   // what is scored
   std::vector<int32_t> unit_ids;   // [units, L]
   std::vector<uint8_t> unit_mask;  // [units, L]; 0 on padding, which no token sees
+  int64_t top = 0;                 // of the likeliest tokens to tell beside each scored one
 };
 
 }  // namespace blockformer

@@ -109,17 +109,24 @@ int32_t Bpe::ByteId(char byte) const {
 
 void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
   if (word.size() <= kMaxShortWord) {
-    EncodeShort(word, ids);
-  } else {
-    EncodeLong(word, ids);
+    int32_t tokens[kMaxShortWord];
+    for (size_t i = 0; i < word.size(); ++i) tokens[i] = ByteId(word[i]);
+    return MergeShort(tokens, word.size(), ids);
   }
+  std::vector<int32_t> tokens;
+  for (const char byte : word) tokens.push_back(ByteId(byte));
+  MergeLong(tokens, ids);
 }
 
-void Bpe::EncodeShort(std::string_view word, std::vector<int32_t>* ids) const {
+void Bpe::MergeTokens(std::span<const int32_t> word, std::vector<int32_t>* ids) const {
+  if (word.size() > kMaxShortWord) return MergeLong(word, ids);
   int32_t tokens[kMaxShortWord];
+  std::copy(word.begin(), word.end(), tokens);
+  MergeShort(tokens, word.size(), ids);
+}
+
+void Bpe::MergeShort(int32_t* tokens, size_t count, std::vector<int32_t>* ids) const {
   const Slot* merges[kMaxShortWord];  // merges[i] is that of tokens[i] and tokens[i + 1]
-  size_t count = word.size();
-  for (size_t i = 0; i < count; ++i) tokens[i] = ByteId(word[i]);
   for (size_t i = 0; i + 1 < count; ++i) merges[i] = &Find(tokens[i], tokens[i + 1]);
   while (count > 1) {
     const auto best = static_cast<size_t>(
@@ -137,14 +144,14 @@ void Bpe::EncodeShort(std::string_view word, std::vector<int32_t>* ids) const {
   ids->insert(ids->end(), tokens, tokens + count);
 }
 
-void Bpe::EncodeLong(std::string_view word, std::vector<int32_t>* ids) const {
+void Bpe::MergeLong(std::span<const int32_t> word, std::vector<int32_t>* ids) const {
   LinkedWord list(word.size());
   PairQueue queue;
   const auto push = [&](uint32_t position) {
     const Slot& merge = Find(list.tokens[position], list.tokens[list.next[position]]);
     if (merge.rank != kNoRank) queue.Push(merge.rank, position);
   };
-  for (size_t i = 0; i < word.size(); ++i) list.tokens[i] = ByteId(word[i]);
+  std::copy(word.begin(), word.end(), list.tokens.begin());
   for (uint32_t i = 0; i + 1 < word.size(); ++i) push(i);
   while (!queue.Empty()) {
     uint32_t position = 0;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +32,8 @@ class Bpe {
   // for merges in the order in which training finds them. Throws Error(kUnsupported) for a byte
   // without an id.
   void Encode(std::string_view word, std::vector<int32_t>* ids) const;
+  // The same starting from ids, such as those of a word's characters.
+  void MergeTokens(std::span<const int32_t> word, std::vector<int32_t>* ids) const;
 
  private:
   static constexpr int32_t kNoRank = INT32_MAX;
@@ -43,8 +46,8 @@ class Bpe {
 
   uint64_t SlotOf(uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> shift_; }
   const Slot& Find(int32_t left, int32_t right) const;
-  void EncodeShort(std::string_view word, std::vector<int32_t>* ids) const;
-  void EncodeLong(std::string_view word, std::vector<int32_t>* ids) const;
+  void MergeShort(int32_t* tokens, size_t count, std::vector<int32_t>* ids) const;
+  void MergeLong(std::span<const int32_t> word, std::vector<int32_t>* ids) const;
   int32_t ByteId(char byte) const;
 
   std::array<int32_t, 256> byte_ids_;

@@ -21,7 +21,7 @@ size_t IncompleteLength(std::string_view text) {
 }  // namespace
 
 std::string StreamDecoder::Push(int32_t id) {
-  held_back_ += tokenizer_.Decode(std::span(&id, 1), skip_special_);
+  held_back_ += tokenizer_.DecodeContinuation(std::span(&id, 1), skip_special_);
   const size_t complete = held_back_.size() - IncompleteLength(held_back_);
   std::string text = ReplaceInvalidUtf8(std::string_view(held_back_).substr(0, complete));
   held_back_.erase(0, complete);

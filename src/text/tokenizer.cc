@@ -10,6 +10,7 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/byte_alphabet.h"
+#include "text/metaspace.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/split_pattern.h"
@@ -42,7 +43,9 @@ std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
   for (const AddedToken& token : description.added_tokens) largest = std::max(largest, token.id);
   std::vector<TokenEntry> entries(static_cast<size_t>(largest + 1));
   for (const auto& [token, id] : description.vocabulary) {
-    entries[static_cast<size_t>(id)] = {FromByteAlphabet(token).value_or(token), true, false};
+    const std::string bytes =
+        description.characters ? FromMetaspace(token) : FromByteAlphabet(token).value_or(token);
+    entries[static_cast<size_t>(id)] = {bytes, true, false};
   }
   for (const AddedToken& token : description.added_tokens) {
     TokenEntry& entry = entries[static_cast<size_t>(token.id)];
@@ -56,7 +59,9 @@ std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
 std::array<int32_t, 256> ByteIds(const TokenizerDescription& description) {
   std::array<int32_t, 256> ids;
   for (int byte = 0; byte < 256; ++byte) {
-    const std::string token = ToByteAlphabet(std::string(1, static_cast<char>(byte)));
+    const std::string token = description.characters
+                                  ? ByteToken(static_cast<unsigned char>(byte))
+                                  : ToByteAlphabet(std::string(1, static_cast<char>(byte)));
     const auto found = description.vocabulary.find(token);
     ids[static_cast<size_t>(byte)] =
         found == description.vocabulary.end() ? kNoTokenId : found->second;
@@ -93,6 +98,18 @@ std::vector<SplitPattern> MakeSplits(const TokenizerDescription& description,
   return splits;
 }
 
+// Tokens of one character each.
+std::unordered_map<std::string, int32_t> CharacterIds(const TokenizerDescription& description) {
+  std::unordered_map<std::string, int32_t> ids;
+  if (!description.characters) return ids;
+  for (const auto& [token, id] : description.vocabulary) {
+    size_t end = 0;
+    if (!token.empty()) NextCodePoint(token, &end);
+    if (end == token.size() && end > 0) ids.emplace(token, id);
+  }
+  return ids;
+}
+
 uint32_t NextCacheKey() {
   static std::atomic<uint32_t> last{0};
   return ++last;
@@ -106,11 +123,16 @@ struct Tokenizer::Impl {
         add_prefix_space(description.add_prefix_space),
         gpt2_pattern(description.gpt2_pattern),
         ignore_merges(description.ignore_merges),
+        characters(description.characters),
+        strip_first_space(description.strip_first_space),
+        text_prefix(description.text_prefix),
         raw_added_tokens(MakeMatcher(description, false, special)),
         normalized_added_tokens(MakeMatcher(description, true, special)),
         special_tokens(MakeSpecialMatcher(description)),
         splits(MakeSplits(description, source)),
-        bpe(ByteIds(description), description.merges),
+        byte_ids(ByteIds(description)),
+        character_ids(CharacterIds(description)),
+        bpe(byte_ids, description.merges),
         entries(MakeEntries(description)) {
     for (size_t id = 0; id < entries.size(); ++id) {
       if (entries[id].exists) ids.emplace(entries[id].bytes, static_cast<int32_t>(id));
@@ -120,6 +142,8 @@ struct Tokenizer::Impl {
   // The stages of Encode, each handing its pieces to the next.
   void EncodeText(std::string_view text, std::vector<int32_t>* out) const;
   void EncodeNormalized(std::string_view text, std::vector<int32_t>* out) const;
+  void EncodeCharacters(std::string_view text, bool is_first, std::vector<int32_t>* out) const;
+  void EncodeCharacterWord(std::string_view word, std::vector<int32_t>* out) const;
   void EncodeSplit(std::string_view text, size_t split, std::vector<int32_t>* out) const;
   void EncodeByteLevel(std::string_view text, std::vector<int32_t>* out) const;
   void EncodeWord(std::string_view word, std::vector<int32_t>* out) const;
@@ -129,10 +153,15 @@ struct Tokenizer::Impl {
   bool add_prefix_space;
   bool gpt2_pattern;
   bool ignore_merges;
+  std::optional<Metaspace> characters;
+  bool strip_first_space;
+  std::vector<int32_t> text_prefix;
   AddedTokenMatcher raw_added_tokens;
   AddedTokenMatcher normalized_added_tokens;
   AddedTokenMatcher special_tokens;  // to be counted
   std::vector<SplitPattern> splits;
+  std::array<int32_t, 256> byte_ids;
+  std::unordered_map<std::string, int32_t> character_ids;
   Bpe bpe;
   std::vector<TokenEntry> entries;                    // by id
   std::unordered_map<std::string_view, int32_t> ids;  // of entries' bytes
@@ -159,6 +188,7 @@ void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text,
 void Tokenizer::Impl::EncodeText(std::string_view text, std::vector<int32_t>* out) const {
   std::string storage;
   EncodeAround(raw_added_tokens, text, out, [&](std::string_view gap) {
+    if (characters) return EncodeCharacters(gap, gap.data() == text.data(), out);
     EncodeNormalized(nfc ? NormalizeNfc(gap, &storage) : gap, out);
   });
 }
@@ -166,6 +196,34 @@ void Tokenizer::Impl::EncodeText(std::string_view text, std::vector<int32_t>* ou
 void Tokenizer::Impl::EncodeNormalized(std::string_view text, std::vector<int32_t>* out) const {
   EncodeAround(normalized_added_tokens, text, out,
                [&](std::string_view gap) { EncodeSplit(gap, 0, out); });
+}
+
+void Tokenizer::Impl::EncodeCharacters(std::string_view text, bool is_first,
+                                       std::vector<int32_t>* out) const {
+  const std::string marked = ToMetaspace(text, *characters, is_first);
+  std::string_view rest = marked;
+  while (!rest.empty()) {
+    const size_t next = characters->splits ? rest.find(kMetaspace, 1) : std::string_view::npos;
+    const size_t length = std::min(next, rest.size());
+    EncodeWord(rest.substr(0, length), out);
+    rest.remove_prefix(length);
+  }
+}
+
+void Tokenizer::Impl::EncodeCharacterWord(std::string_view word, std::vector<int32_t>* out) const {
+  std::vector<int32_t> tokens;
+  for (size_t begin = 0; begin < word.size();) {
+    size_t end = begin;
+    NextCodePoint(word, &end);
+    const std::string character(word.substr(begin, end - begin));
+    if (const auto found = character_ids.find(character); found != character_ids.end()) {
+      tokens.push_back(found->second);
+    } else {
+      for (const char byte : character) tokens.push_back(byte_ids[static_cast<uint8_t>(byte)]);
+    }
+    begin = end;
+  }
+  bpe.MergeTokens(tokens, out);
 }
 
 void Tokenizer::Impl::EncodeSplit(std::string_view text, size_t split,
@@ -207,12 +265,13 @@ void Tokenizer::Impl::EncodeWord(std::string_view word, std::vector<int32_t>* ou
 
 void Tokenizer::Impl::EncodeUncached(std::string_view word, std::vector<int32_t>* out) const {
   if (ignore_merges) {
-    const auto found = ids.find(word);
+    const auto found = characters ? ids.find(FromMetaspace(word)) : ids.find(word);
     // What is left here of a special token's text is no token.
     const bool is_token =
         found != ids.end() && !entries[static_cast<size_t>(found->second)].special;
     if (is_token) return out->push_back(found->second);
   }
+  if (characters) return EncodeCharacterWord(word, out);
   bpe.Encode(word, out);
 }
 
@@ -247,11 +306,24 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy
   return ids;
 }
 
+std::vector<int32_t> Tokenizer::EncodeWithPrefix(std::string_view text) const {
+  std::vector<int32_t> ids = impl_->text_prefix;
+  const std::vector<int32_t> encoded = Encode(text);
+  ids.insert(ids.end(), encoded.begin(), encoded.end());
+  return ids;
+}
+
 int64_t Tokenizer::CountSpecialTokens(std::string_view text) const {
   return static_cast<int64_t>(impl_->special_tokens.Find(text).size());
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string text = DecodeContinuation(ids, skip_special);
+  if (impl_->strip_first_space && text.starts_with(' ')) text.erase(0, 1);
+  return text;
+}
+
+std::string Tokenizer::DecodeContinuation(std::span<const int32_t> ids, bool skip_special) const {
   std::string text;
   for (const int32_t id : ids) {
     const bool exists =

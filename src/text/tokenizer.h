@@ -24,8 +24,9 @@ enum class SpecialTokens {
   kPlainText,  // text like any other
 };
 
-// A byte-level BPE tokenizer, as Hugging Face's tokenizer.json describes it (GPT-NeoX, Pythia), or
-// as GPT-2's vocab.json and merges.txt do. Immutable; safe to use from several threads.
+// A BPE tokenizer of bytes, as Hugging Face's tokenizer.json describes it (GPT-NeoX, Llama 3, Qwen,
+// SmolLM2) or GPT-2's vocab.json and merges.txt, or of characters with bytes for those it lacks
+// (Llama 2, Mistral). Immutable; safe to use from several threads.
 class Tokenizer {
  public:
   // `path`: a tokenizer.json, a directory that holds one (or vocab.json + merges.txt, or
@@ -44,12 +45,20 @@ class Tokenizer {
   std::vector<int32_t> Encode(std::string_view text,
                               InvalidUtf8 policy = InvalidUtf8::kError) const;
 
+  // The same behind the ids that the tokenizer's template puts before a text, such as that of
+  // "<s>": what a model continues, and what it is trained with. Most tokenizers put none.
+  std::vector<int32_t> EncodeWithPrefix(std::string_view text) const;
+
   // How often the texts of special tokens stand in the text (valid UTF-8), whatever they are there.
   int64_t CountSpecialTokens(std::string_view text) const;
 
   // Ids that do not exist throw Error(kInvalidArgument). The bytes may be invalid UTF-8 where the
-  // ids end inside a character; StreamDecoder holds such bytes back.
+  // ids end inside a character; StreamDecoder holds such bytes back. A tokenizer that puts a space
+  // before every text drops it from the first token.
   std::string Decode(std::span<const int32_t> ids, bool skip_special = false) const;
+
+  // The same for ids that stand behind others, with all spaces.
+  std::string DecodeContinuation(std::span<const int32_t> ids, bool skip_special = false) const;
 
   // The bytes of one id; empty view if the id does not exist.
   std::string_view TokenBytes(int32_t id) const;

@@ -91,17 +91,26 @@ void ReadModel(const ObjectReader& model, TokenizerDescription* description) {
   if (model.Has("dropout") && model.Number("dropout", 0, 1) > 0) {
     FailUnsupported(model, "dropout", model.Raw("dropout").dump(), "null or 0 is");
   }
+  const bool characters = model.Bool("byte_fallback", false);
+  if (characters) description->characters.emplace();
   for (const char* field : {"unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
+    // With tokens for all bytes nothing is unknown.
+    if (characters && field == std::string_view("unk_token")) continue;
     if (!model.String(field, "").empty()) {
       FailUnsupported(model, field, model.Raw(field).dump(), "null is, as byte-level BPE has it");
     }
   }
-  if (model.Bool("byte_fallback", false)) {
-    FailUnsupported(model, "byte_fallback", "true", "false is, as byte-level BPE has it");
-  }
   description->ignore_merges = model.Bool("ignore_merges", false);
   description->vocabulary = ReadVocabulary(model.Raw("vocab"), model.source(), "model.vocab");
   description->merges = ReadMerges(model, description->vocabulary);
+  if (!characters) return;
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string token = ByteToken(static_cast<unsigned char>(byte));
+    if (!description->vocabulary.contains(token)) {
+      FailUnsupported(model, "byte_fallback", fmt::format("true without a token {}", token),
+                      "a token for each byte is wanted");
+    }
+  }
 }
 
 // The steps of an optional "normalizer" or "pre_tokenizer": one object, or several in a Sequence.
@@ -127,8 +136,24 @@ std::vector<ObjectReader> ReadSteps(const ObjectReader& top, const std::string& 
   return steps;
 }
 
+// A step that makes U+2581 of spaces.
+void ReadCharacterNormalizer(const ObjectReader& step, Metaspace* rule) {
+  const std::string type = step.String("type");
+  if (type == "Prepend" && step.String("prepend") == kMetaspace) {
+    rule->prepend = PrependSpace::kAlways;
+    rule->prepends_twice = true;
+  } else if (type != "Replace" || step.Object("pattern").String("String", "") != " " ||
+             step.String("content") != kMetaspace) {
+    FailUnsupported(step, "type", type, "Prepend and Replace with U+2581 for spaces are");
+  }
+}
+
 void ReadNormalizer(const ObjectReader& top, TokenizerDescription* description) {
   for (const ObjectReader& step : ReadSteps(top, "normalizer", "normalizers")) {
+    if (description->characters) {
+      ReadCharacterNormalizer(step, &*description->characters);
+      continue;
+    }
     const std::string type = step.String("type");
     if (type != "NFC") FailUnsupported(step, "type", type, "NFC or none is");
     description->nfc = true;
@@ -143,8 +168,36 @@ void ReadSplit(const ObjectReader& split, TokenizerDescription* description) {
   description->split_patterns.push_back(pattern.String("Regex"));
 }
 
+// Digits are cut out one by one, or run by run.
+void ReadDigits(const ObjectReader& digits, TokenizerDescription* description) {
+  const bool single = digits.Bool("individual_digits", false);
+  description->split_patterns.emplace_back(single ? "\\p{N}" : "\\p{N}+");
+}
+
+void ReadMetaspace(const ObjectReader& step, Metaspace* rule) {
+  if (const std::string type = step.String("type"); type != "Metaspace") {
+    FailUnsupported(step, "type", type, "Metaspace or none is, in a tokenizer with byte_fallback");
+  }
+  if (step.String("replacement", std::string(kMetaspace)) != kMetaspace) {
+    FailUnsupported(step, "replacement", step.Raw("replacement").dump(), "U+2581 is");
+  }
+  const bool older = step.Bool("add_prefix_space", true);  // before there were schemes
+  rule->prepend =
+      step.Has("prepend_scheme")
+          ? step.Choice<PrependSpace>("prepend_scheme", {{"first", PrependSpace::kFirst},
+                                                         {"always", PrependSpace::kAlways},
+                                                         {"never", PrependSpace::kNever}})
+      : older ? PrependSpace::kAlways
+              : PrependSpace::kNever;
+  rule->splits = step.Bool("split", true);
+}
+
 void ReadPreTokenizer(const ObjectReader& top, TokenizerDescription* description) {
   const std::vector<ObjectReader> steps = ReadSteps(top, "pre_tokenizer", "pretokenizers");
+  if (description->characters) {
+    for (const ObjectReader& step : steps) ReadMetaspace(step, &*description->characters);
+    return;
+  }
   if (steps.empty()) {
     FailUnsupported(top, "pre_tokenizer", "none", "ByteLevel, or a Sequence that ends in it, is");
   }
@@ -153,31 +206,84 @@ void ReadPreTokenizer(const ObjectReader& top, TokenizerDescription* description
     const bool is_last = i + 1 == steps.size();
     if (type == "Split" && !is_last) {
       ReadSplit(steps[i], description);
+    } else if (type == "Digits" && !is_last) {
+      ReadDigits(steps[i], description);
     } else if (type != "ByteLevel" || !is_last) {
-      FailUnsupported(steps[i], "type", type, "ByteLevel, or Splits and then ByteLevel, is");
+      FailUnsupported(steps[i], "type", type,
+                      "ByteLevel, or Splits and Digits and then ByteLevel, is");
     }
   }
   description->add_prefix_space = steps.back().Bool("add_prefix_space", true);
   description->gpt2_pattern = steps.back().Bool("use_regex", true);
 }
 
-// Post-processors may add tokens around a text; those that models here come with add none.
-void CheckPostProcessor(const ObjectReader& top) {
+// The ids of a piece of a template that is no text.
+std::vector<int32_t> ReadTemplateToken(const ObjectReader& step, const Json& piece) {
+  const Json::json_pointer name("/SpecialToken/id");
+  if (!piece.contains(name) || !piece.at(name).is_string()) {
+    FailUnsupported(step, "single", piece.dump(), "Sequence and SpecialToken are");
+  }
+  const auto token = piece.at(name).get<std::string>();
+  const ObjectReader entry = step.Object("special_tokens").Object(token);
+  std::vector<int32_t> ids;
+  for (const int64_t id : entry.Ints("ids", 0, kMaxTokenId)) {
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
+bool HasId(const TokenizerDescription& description, int32_t id) {
+  const auto is_id = [id](const auto& entry) { return entry.second == id; };
+  return std::ranges::any_of(description.vocabulary, is_id) ||
+         std::ranges::find(description.added_tokens, id, &AddedToken::id) !=
+             description.added_tokens.end();
+}
+
+void ReadTemplate(const ObjectReader& step, TokenizerDescription* description) {
+  const Json& pieces = step.Raw("single");
+  if (!pieces.is_array()) step.FailField("single", "a list is wanted");
+  int texts = 0;
+  for (const Json& piece : pieces) {
+    if (piece.is_object() && piece.contains("Sequence")) {
+      ++texts;
+      continue;
+    }
+    for (const int32_t id : ReadTemplateToken(step, piece)) {
+      if (!HasId(*description, id))
+        step.FailField("special_tokens", fmt::format("{} is no id", id));
+      if (texts == 0) description->text_prefix.push_back(id);
+    }
+  }
+  if (texts != 1) step.FailField("single", "one Sequence is wanted");
+}
+
+void ReadPostProcessor(const ObjectReader& top, TokenizerDescription* description) {
   for (const ObjectReader& step : ReadSteps(top, "post_processor", "processors")) {
     const std::string type = step.String("type");
     if (type == "ByteLevel") continue;
     if (type != "TemplateProcessing") {
-      FailUnsupported(step, "type", type, "ByteLevel, an empty template or none is");
+      FailUnsupported(step, "type", type, "ByteLevel, TemplateProcessing or none is");
     }
-    for (const Json& piece : step.Raw("single")) {
-      if (!piece.is_object() || !piece.contains("Sequence")) {
-        FailUnsupported(step, "single", "a template that adds tokens", "one that adds none is");
-      }
+    ReadTemplate(step, description);
+  }
+}
+
+// Decoders of characters, of which only stripping the first space changes what tokens stand for.
+void ReadCharacterDecoder(const ObjectReader& top, TokenizerDescription* description) {
+  for (const ObjectReader& step : ReadSteps(top, "decoder", "decoders")) {
+    const std::string type = step.String("type");
+    if (type == "Strip") {
+      description->strip_first_space |= step.Int("start", 0, 1, 0) == 1;
+    } else if (type == "Metaspace") {
+      description->strip_first_space |= step.String("prepend_scheme", "always") != "never";
+    } else if (type != "Replace" && type != "ByteFallback" && type != "Fuse") {
+      FailUnsupported(step, "type", type, "Replace, ByteFallback, Fuse, Strip and Metaspace are");
     }
   }
 }
 
-void CheckDecoder(const ObjectReader& top) {
+void ReadDecoder(const ObjectReader& top, TokenizerDescription* description) {
+  if (description->characters) return ReadCharacterDecoder(top, description);
   const std::string type = top.Has("decoder") ? top.Object("decoder").String("type") : "none";
   if (type != "ByteLevel") FailUnsupported(top, "decoder", type, "ByteLevel is");
 }
@@ -215,6 +321,10 @@ void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description)
     if (!is_new && found->second != token.content) {
       reader.FailField("id", fmt::format("{} is that of \"{}\" already", token.id, found->second));
     }
+    // Its content would have to be normalised like the text, with a space before it.
+    if (description->characters && token.normalized) {
+      FailUnsupported(reader, "normalized", "true", "false is, in a tokenizer with byte_fallback");
+    }
     description->added_tokens.push_back(token);
   }
 }
@@ -229,8 +339,8 @@ TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string
   ReadAddedTokens(top, &description);
   ReadNormalizer(top, &description);
   ReadPreTokenizer(top, &description);
-  CheckPostProcessor(top);
-  CheckDecoder(top);
+  ReadPostProcessor(top, &description);
+  ReadDecoder(top, &description);
   return description;
 }
 

@@ -2,6 +2,7 @@
 #define BLOCKFORMER_TEXT_TOKENIZER_FILE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -9,6 +10,7 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/metaspace.h"
 
 namespace blockformer {
 
@@ -24,6 +26,14 @@ struct TokenizerDescription {
   bool gpt2_pattern = true;                 // cut the text with the pattern of GPT-2
   std::vector<std::string> split_patterns;  // regular expressions to cut it with before that
   bool ignore_merges = false;  // a word of the vocabulary is one token, whatever the merges
+  // A tokenizer of characters, as SentencePiece's BPE is (Llama 2, Mistral): the vocabulary holds
+  // text with U+2581 for spaces, and characters that it lacks are tokens <0xXX> of their bytes.
+  // Nothing of the byte alphabet, of patterns and of normalisation above is there then.
+  std::optional<Metaspace> characters;
+  bool strip_first_space = false;  // decoding drops the space that encoding put before a text
+  // What the file's template puts before a text. What it puts behind one is left out: the end of
+  // text goes where texts are put together.
+  std::vector<int32_t> text_prefix;
 };
 
 constexpr int32_t kMaxTokenId = (1 << 21) - 1;

@@ -27,7 +27,7 @@ namespace {
 }
 
 int Run(int argc, char** argv) {
-  CLI::App app("Trains Block Transformers and vanilla GPT-NeoX models.", "blockformer-train");
+  CLI::App app("Trains Block Transformers and vanilla models.", "blockformer-train");
   app.set_version_flag("--version", std::string("blockformer-train ") + kVersion);
   app.require_subcommand(1);
   AddTrainCommand(app);

@@ -12,7 +12,9 @@ std::string Loss(const std::optional<double>& loss) {
 }
 
 std::string Architecture(const ModelConfig& model) {
-  if (model.kind == ModelKind::kVanilla) return "a vanilla GPT-NeoX model";
+  if (model.kind == ModelKind::kVanilla) {
+    return fmt::format("a vanilla {} model", NamesOf(model.decoder.family).title);
+  }
   return fmt::format("a Block Transformer (arXiv 2406.02657) with blocks of {} tokens",
                      model.block_length);
 }

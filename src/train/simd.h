@@ -21,8 +21,10 @@ struct Simd<kBody> {
   Result operator()(Arguments... arguments) const {
     switch (ActiveIsa()) {
       case Isa::kPortable:
+      case Isa::kDotProduct:
         break;
       case Isa::kAvx2:
+      case Isa::kAvxVnni:
         return OnAvx2(arguments...);
       case Isa::kAvx512:
       case Isa::kVnni:

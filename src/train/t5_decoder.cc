@@ -103,10 +103,9 @@ class T5Decoder::Layer : public torch::nn::Module {
   const T5Attention& cross_attention() const { return *cross_attention_; }
 
   torch::Tensor Forward(const torch::Tensor& x, int64_t layer, const CrossKeys& cross,
-                        const AttentionRules& rules, KvCache* cache) const {
+                        const AttentionRules& rules) const {
     const torch::Tensor normed = norms_[0]->Forward(x);
-    auto keys = self_attention_->KeysAndValues(normed);
-    if (cache != nullptr) keys = cache->Append(layer, keys.first, keys.second);
+    const auto keys = self_attention_->KeysAndValues(normed);
     torch::Tensor hidden = x + dropout_->Forward(self_attention_->Forward(normed, keys, rules));
     AttentionRules cross_rules;
     cross_rules.dropout = rules.dropout;
@@ -147,33 +146,26 @@ T5Decoder::CrossKeys T5Decoder::MakeCrossKeys(const torch::Tensor& vectors) cons
   return keys;
 }
 
-KvCache T5Decoder::MakeCache(int64_t batch, int64_t capacity, torch::Device device) const {
-  return KvCache({config_.num_layers, batch, capacity, config_.num_heads, config_.head_size},
-                 device);
-}
-
-// f32 [heads, rows, keys]; the queries are the last of the positions.
-torch::Tensor T5Decoder::PositionBias(int64_t rows, int64_t keys) const {
+// f32 [heads, rows, rows].
+torch::Tensor T5Decoder::PositionBias(int64_t rows) const {
   const auto i64 =
       torch::TensorOptions(torch::kInt64).device(relative_attention_bias_->weight().device());
-  const torch::Tensor distances =
-      torch::arange(keys - rows, keys, i64).unsqueeze(1) - torch::arange(keys, i64);
+  const torch::Tensor positions = torch::arange(rows, i64);
+  const torch::Tensor distances = positions.unsqueeze(1) - positions;
   return relative_attention_bias_->Forward(PositionBuckets(distances, config_)).permute({2, 0, 1});
 }
 
 torch::Tensor T5Decoder::Forward(const torch::Tensor& x, const CrossKeys& cross,
-                                 const torch::Tensor& mask, KvCache* cache) const {
-  const int64_t rows = x.size(1);
+                                 const torch::Tensor& mask) const {
   AttentionRules rules;  // without scale: the initial values of the queries have it
-  rules.position = PositionBias(rows, rows + (cache != nullptr ? cache->length() : 0));
+  rules.position = PositionBias(x.size(1));
   rules.mask = mask;
   rules.causal = true;
   rules.dropout = dropout_->ActiveRate();
   torch::Tensor hidden = dropout_->Forward(x);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    hidden = layers_[i]->Forward(hidden, static_cast<int64_t>(i), cross, rules, cache);
+    hidden = layers_[i]->Forward(hidden, static_cast<int64_t>(i), cross, rules);
   }
-  if (cache != nullptr) cache->Advance(rows);
   return dropout_->Forward(final_layer_norm_->Forward(hidden));
 }
 

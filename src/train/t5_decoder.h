@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "train/dropout.h"
-#include "train/kv_cache.h"
 #include "train/language_model.h"
 #include "train/layers.h"
 #include "train/torch.h"
@@ -30,19 +29,15 @@ class T5Decoder : public torch::nn::Module {
   // What the tokens attend to, from f32 [batch, vectors, hidden_size].
   CrossKeys MakeCrossKeys(const torch::Tensor& vectors) const;
 
-  // Room for `capacity` positions of `batch` sequences.
-  KvCache MakeCache(int64_t batch, int64_t capacity, torch::Device device) const;
-
-  // x f32 [batch, rows, hidden_size] gives the same shape. `mask` bool [batch, cached + rows] is
-  // false on padding; undefined: no padding. With a cache, decodes after what it holds, and appends
-  // to it.
-  torch::Tensor Forward(const torch::Tensor& x, const CrossKeys& cross, const torch::Tensor& mask,
-                        KvCache* cache) const;
+  // x f32 [batch, rows, hidden_size] gives the same shape. `mask` bool [batch, rows] is false on
+  // padding; undefined: no padding.
+  torch::Tensor Forward(const torch::Tensor& x, const CrossKeys& cross,
+                        const torch::Tensor& mask) const;
 
  private:
   class Layer;
 
-  torch::Tensor PositionBias(int64_t rows, int64_t keys) const;
+  torch::Tensor PositionBias(int64_t rows) const;
 
   T5Config config_;
   std::vector<std::shared_ptr<Layer>> layers_;

@@ -31,7 +31,7 @@ std::string SampleText(const LanguageModel& model, const Tokenizer& tokenizer,
   request.max_tokens = options.max_tokens;
   request.sampling = options.sampling;
   request.stream = options.stream;
-  return tokenizer.Decode(GenerateAll(&engine, {std::move(request)}).front());
+  return tokenizer.DecodeContinuation(GenerateAll(&engine, {std::move(request)}).front());
 }
 
 }  // namespace blockformer::train

@@ -10,16 +10,6 @@
 
 namespace blockformer::train {
 
-// Where a block stands that is decoded token by token. Begin() of a TokenDecoder makes it.
-class BlockDecoding {
- public:
-  virtual ~BlockDecoding() = default;
-
-  // The hidden states f32 [blocks, width] that predict the next token of each block. `previous`,
-  // i64 [blocks], are the tokens before it; undefined for the first.
-  virtual torch::Tensor Next(const torch::Tensor& previous) = 0;
-};
-
 // The local decoder of a block: from a context embedding, which is expanded to several vectors, and
 // the tokens of the block so far to the next token (section 2.4 of the paper).
 class TokenDecoder : public torch::nn::Module {
@@ -28,11 +18,6 @@ class TokenDecoder : public torch::nn::Module {
   // Returns the hidden states [blocks, L, width] that predict the L tokens.
   virtual torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
                                 const torch::Tensor& mask) const = 0;
-
-  // Token by token. `published_positions`: those that the published generate() gives prefix
-  // vectors, all of them 0. The decoder must outlive the result.
-  virtual std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
-                                               bool published_positions) const = 0;
 
   // The output head, [vocab_size, width].
   virtual const torch::Tensor& head() const = 0;
@@ -59,21 +44,15 @@ class StackTokenDecoder : public TokenDecoder {
 
   torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
                         const torch::Tensor& mask) const override;
-  std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
-                                       bool published_positions) const override;
   const torch::Tensor& head() const override { return vocabulary_.head(); }
 
  private:
-  class PrefixDecoding;
-  class SummationDecoding;
-
   torch::Tensor ForwardPrefix(const torch::Tensor& context, const torch::Tensor& ids,
                               const torch::Tensor& mask) const;
   torch::Tensor ForwardSummation(const torch::Tensor& context, const torch::Tensor& ids,
                                  const torch::Tensor& mask) const;
 
   TokenDecoderType type_;
-  int64_t block_length_;
   int64_t begin_token_id_;
   std::shared_ptr<TransformerStack> stack_;
   StackVocabulary vocabulary_;
@@ -86,14 +65,9 @@ class T5TokenDecoder : public TokenDecoder {
 
   torch::Tensor Forward(const torch::Tensor& context, const torch::Tensor& ids,
                         const torch::Tensor& mask) const override;
-  std::unique_ptr<BlockDecoding> Begin(const torch::Tensor& context,
-                                       bool published_positions) const override;
   const torch::Tensor& head() const override { return shared_->weight(); }
 
  private:
-  class Decoding;
-
-  int64_t block_length_;
   int64_t begin_token_id_;
   double head_scale_;  // of hidden states: the table serves as embeddings and as head
   std::shared_ptr<EmbeddingTable> shared_;

@@ -76,7 +76,7 @@ TrainingData::TrainingData(const TrainRecipe& recipe)
       tokenizer(LoadTokenizer(recipe)),
       tokenizer_files(ReadTokenizerFiles(recipe.data.tokenizer)) {
   CheckVocabulary(train.tokens(), recipe, tokenizer);
-  if (tokenizer) prompt = tokenizer->Encode(recipe.validation.prompt);
+  if (tokenizer) prompt = tokenizer->EncodeWithPrefix(recipe.validation.prompt);
   if (recipe.data.validation.empty()) return;
   validation.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
   CheckVocabulary(validation->tokens(), recipe, tokenizer);

@@ -35,10 +35,10 @@ class TransformerStack::Layer {
   }
 
   // Only the rows from `first_output` on are wanted; the others serve as keys and values.
-  torch::Tensor Forward(const torch::Tensor& x, int64_t layer, const RotaryTable& rotary,
+  torch::Tensor Forward(const torch::Tensor& x, const RotaryTable& rotary,
                         const StackContext& context, int64_t first_output) const {
     const torch::Tensor attention =
-        Attend(Apply(Role::kAttentionNorm, x), layer, rotary, context, first_output);
+        Attend(Apply(Role::kAttentionNorm, x), rotary, context, first_output);
     const torch::Tensor input = first_output > 0 ? x.slice(1, first_output) : x;
     const torch::Tensor residual = input + attention;
     return residual +
@@ -65,24 +65,12 @@ class TransformerStack::Layer {
                       -1);
   }
 
-  torch::Tensor Attend(const torch::Tensor& x, int64_t layer, const RotaryTable& rotary,
+  torch::Tensor Attend(const torch::Tensor& x, const RotaryTable& rotary,
                        const StackContext& context, int64_t first_output) const {
-    const torch::Tensor projected = Project(x);
-    torch::Tensor mixed = context.cache == nullptr
-                              ? FusedCausalAttention(projected, layout_, rotary, context.mask,
-                                                     context.padding_queries)
-                              : AttendCached(projected, layer, rotary, context);
+    torch::Tensor mixed =
+        FusedCausalAttention(Project(x), layout_, rotary, context.mask, context.padding_queries);
     if (first_output > 0) mixed = mixed.slice(1, first_output);
     return Apply(Role::kAttentionOut, mixed);
-  }
-
-  torch::Tensor AttendCached(const torch::Tensor& projected, int64_t layer,
-                             const RotaryTable& rotary, const StackContext& context) const {
-    const ProjectedHeads heads = SplitHeads(projected, layout_);
-    const auto [keys, values] =
-        context.cache->Append(layer, RotateHeads(heads.key, rotary), heads.value);
-    return CausalAttention(RotateHeads(heads.query, rotary), keys, values, context.mask,
-                           context.padding_queries);
   }
 
   torch::Tensor FeedForward(const torch::Tensor& x) const {
@@ -114,20 +102,13 @@ TransformerStack::TransformerStack(const StackConfig& config, ComputeType comput
                  std::make_shared<StackNorm>(config.norm, config.hidden_size, config.norm_eps));
 }
 
-KvCache TransformerStack::MakeCache(int64_t batch, int64_t capacity, torch::Device device) const {
-  return KvCache({config_.num_layers, batch, capacity, config_.KvHeads(), config_.HeadSize()},
-                 device);
-}
-
 torch::Tensor TransformerStack::Forward(const torch::Tensor& x, const StackContext& context) const {
   const RotaryTable rotary = MakeRotaryTable(context.positions, config_.Rotary());
   torch::Tensor hidden = x;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const bool last = i + 1 == layers_.size();
-    hidden = layers_[i]->Forward(hidden, static_cast<int64_t>(i), rotary, context,
-                                 last ? context.first_output : 0);
+  for (const auto& layer : layers_) {
+    const bool last = layer == layers_.back();
+    hidden = layer->Forward(hidden, rotary, context, last ? context.first_output : 0);
   }
-  if (context.cache != nullptr) context.cache->Advance(x.size(1));
   return final_norm_->Forward(hidden);
 }
 

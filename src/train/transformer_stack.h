@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "train/attention.h"
-#include "train/kv_cache.h"
 #include "train/language_model.h"
 #include "train/layers.h"
 #include "train/torch.h"
@@ -16,9 +15,8 @@ namespace blockformer::train {
 // What a pass through a stack needs beside its input of [batch, rows, hidden_size].
 struct StackContext {
   torch::Tensor positions;  // rotary positions, i64 [rows] or [batch, rows]
-  torch::Tensor mask;       // bool [batch, cached + rows], false on padding; undefined: no padding
+  torch::Tensor mask;       // bool [batch, rows], false on padding; undefined: no padding
   PaddingQueries padding_queries = PaddingQueries::kZero;
-  KvCache* cache = nullptr;  // decodes after what it holds, and appends to it
   int64_t first_output = 0;  // the first row whose output is wanted
 };
 
@@ -28,9 +26,6 @@ struct StackContext {
 class TransformerStack : public torch::nn::Module {
  public:
   TransformerStack(const StackConfig& config, ComputeType compute);
-
-  // Room for `capacity` positions of `batch` sequences.
-  KvCache MakeCache(int64_t batch, int64_t capacity, torch::Device device) const;
 
   // Returns f32 [batch, rows - first_output, hidden_size].
   torch::Tensor Forward(const torch::Tensor& x, const StackContext& context) const;

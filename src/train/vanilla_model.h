@@ -22,9 +22,6 @@ class VanillaModel : public LanguageModel {
   torch::Tensor Forward(const torch::Tensor& ids, const StackContext& context) const {
     return stack_->Forward(vocabulary_.Embed(ids), context);
   }
-  KvCache MakeCache(int64_t batch, int64_t capacity) const {
-    return stack_->MakeCache(batch, capacity, vocabulary_.head().device());
-  }
   // f32 [..., vocab_size].
   torch::Tensor Logits(const torch::Tensor& hidden) const {
     return Linear(hidden, vocabulary_.head(), {}, compute_);

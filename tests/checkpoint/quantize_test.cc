@@ -45,11 +45,26 @@ void ExpectFinite(const Int8Linear& linear) {
 }
 
 TEST(QuantizeTest, UsesTheWholeRangeOfEachRowAndRoundsToEven) {
-  const std::vector<float> weights = {127, -2.5F, 3.5F, 0.5F, -254, 4, 6, 0};
+  const std::vector<float> weights = {127, -0.5F, -2.5F, 3.5F, -254, 1, 6, 0};
   const Int8Linear linear = Quantize("w", weights, 2, 4);
   EXPECT_THAT(linear.scales, testing::ElementsAre(1, 2));
   EXPECT_THAT(linear.input_scales, Each(1));
-  EXPECT_THAT(linear.values, testing::ElementsAre(127, -2, 4, 0, -127, 2, 3, 0));
+  EXPECT_THAT(linear.values, testing::ElementsAre(127, 0, -2, 4, -127, 0, 3, 0));
+}
+
+// Sums of two products of bytes then fit into 16 bits.
+TEST(QuantizeTest, PairsOfInputsKeepToTheirLargestSum) {
+  EXPECT_THAT(Quantize("w", std::vector<float>{96, -96, 3, 200}, 1, 4).values,
+              testing::ElementsAre(61, -61, 2, 126));
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const Int8Linear linear = Quantize("w", RandomFloats(size_t{9} * 7, seed), 9, 7);
+    for (size_t o = 0; o < 9; ++o) {
+      for (size_t j = 0; j + 1 < 7; j += 2) {
+        const int8_t* pair = &linear.values[o * 7 + j];
+        EXPECT_LE(std::abs(pair[0]) + std::abs(pair[1]), kLargestPairSum);
+      }
+    }
+  }
 }
 
 TEST(QuantizeTest, IsWithinHalfAStepOfEachWeight) {

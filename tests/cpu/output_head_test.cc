@@ -147,8 +147,6 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
   }
 }
 
-// Of equal logits, each thread keeps those of its lowest ids: more than these have to be drawn
-// from.
 TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
   const std::vector<float> logits(static_cast<size_t>(vocab_), 1.0F);
   const OutputHead head = MakeHead({logits}, type_);
@@ -164,6 +162,39 @@ TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
     for (size_t i = 0; i < chosen.size(); ++i) {
       std::vector<float> row = logits;
       EXPECT_EQ(chosen[i], SampleToken(batch.draws[i], row)) << "top_k " << top_k;
+    }
+  }
+}
+
+// Beside others, on any number of threads, and whatever is drawn.
+TEST_P(OutputHeadTest, RatesWhatItChoosesByItsLogitsAlone) {
+  const std::vector<std::vector<float>> shapes = LogitShapes(vocab_);
+  const OutputHead head = MakeHead(shapes, type_);
+  std::vector<SamplingOptions> options = AllOptions();
+  for (SamplingOptions& each : options) each.logit_bias = {{5, 3.0}};
+  for (const int threads : {1, 3}) {
+    SetNumThreads(threads);
+    Batch batch(130, vocab_, shapes.size(), options, 11);  // more than are kept at once
+    std::vector<int32_t> expected(batch.draws.size());
+    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, expected.data());
+    for (size_t i = 0; i < batch.draws.size(); ++i) {
+      batch.draws[i].top_log_probabilities = static_cast<int64_t>(i % 4) - 1;
+    }
+    std::vector<int32_t> chosen(batch.draws.size());
+    std::vector<TokenLogProbabilities> rated(batch.draws.size());
+    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data(), rated.data());
+    EXPECT_EQ(chosen, expected);
+    for (size_t i = 0; i < batch.draws.size(); ++i) {
+      const int64_t top = batch.draws[i].top_log_probabilities;
+      if (top < 0) continue;
+      std::vector<float> logits(static_cast<size_t>(vocab_));
+      head.ComputeLogits(&batch.hidden[i * shapes.size()], 1, logits.data());
+      const TokenLogProbabilities alone = RateToken(logits, chosen[i], top);
+      EXPECT_EQ(rated[i].chosen, alone.chosen) << i;
+      ASSERT_EQ(rated[i].top.size(), alone.top.size());
+      for (size_t j = 0; j < alone.top.size(); ++j) {
+        EXPECT_EQ(rated[i].top[j].id, alone.top[j].id) << i;
+      }
     }
   }
 }
@@ -227,6 +258,9 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
     std::vector<TokenScore> scores(targets.size());
     head.Score(hidden.data(), targets, scores.data());
     for (size_t i = 0; i < scores.size(); ++i) {
+      TokenScore alone;
+      head.Score(&hidden[i * width], {&targets[i], 1}, &alone);
+      EXPECT_EQ(scores[i].log_likelihood, alone.log_likelihood) << i << ", " << threads;
       // Sums of exponentials are exact to 1e-6.
       EXPECT_NEAR(scores[i].log_likelihood, expected[i].log_likelihood, 3e-6) << i;
       EXPECT_EQ(scores[i].is_largest, expected[i].is_largest) << i;
@@ -238,7 +272,7 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
   EXPECT_TRUE(std::isnan(scores[0].log_likelihood));
 }
 
-// Less than a panel, several of them, and more than oneDNN computes at once.
+// Less than a panel, several of them, and many.
 INSTANTIATE_TEST_SUITE_P(Sizes, OutputHeadTest,
                          testing::Combine(testing::Values(NumberType::kF32, NumberType::kInt8),
                                           testing::Values(61, 1000, 5000)),

@@ -1,11 +1,17 @@
 #include "cpu/sampler.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <tuple>
+#include <vector>
 
 #include "base/error.h"
+#include "base/random.h"
 
 namespace blockformer {
 namespace {
@@ -99,6 +105,90 @@ TEST(SamplerTest, FiltersKeepWhatTheySay) {
   options.top_p = 1;
   options.min_p = 0.4;  // a quarter is half as likely as the likeliest, an eighth a quarter
   EXPECT_EQ(Frequencies(options, kLogits).size(), 2U);
+}
+
+// Against all tokens in order: a draw's place among the weights of those that are kept must lie in
+// the chosen token's share, to the errors of sums in f32.
+TEST(SamplerTest, FiltersAgreeWithSortingAllTokens) {
+  constexpr double kError = 1e-5;
+  constexpr size_t kVocab = 3000;
+  Random random(4);
+  std::vector<std::vector<float>> rows(4, std::vector<float>(kVocab));
+  for (float& logit : rows[0]) logit = static_cast<float>(random.Normal());
+  for (float& logit : rows[1]) logit = static_cast<float>(random.Normal() * 8);
+  for (float& logit : rows[2]) logit = std::round(static_cast<float>(random.Normal() * 3));  // ties
+  for (float& logit : rows[3]) logit = static_cast<float>(random.Uniform() * 1e-3);
+  for (const std::vector<float>& logits : rows) {
+    std::vector<int32_t> order(kVocab);
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
+      return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+    });
+    for (const auto& [top_k, top_p, min_p] :
+         std::vector<std::tuple<int64_t, double, double>>{{0, 0.95, 0},
+                                                          {0, 0.1, 0},
+                                                          {0, 1 - 1e-9, 0},
+                                                          {40, 1, 0},
+                                                          {1, 1, 0},
+                                                          {2000, 1, 0},
+                                                          {100, 0.5, 0},
+                                                          {0, 1, 0.05},
+                                                          {0, 1, 1},
+                                                          {0, 0.99, 0.01},
+                                                          {300, 0.9, 0.001}}) {
+      for (const double temperature : {0.3, 1.0, 7.0}) {
+        SamplingOptions options;
+        options.temperature = temperature;
+        options.top_k = top_k;
+        options.top_p = top_p;
+        options.min_p = min_p;
+        const auto weight = [&](size_t rank) {
+          return std::exp((logits[static_cast<size_t>(order[rank])] -
+                           double{logits[static_cast<size_t>(order[0])]}) /
+                          temperature);
+        };
+        const size_t count = top_k > 0 ? static_cast<size_t>(top_k) : kVocab;
+        double all = 0;
+        for (size_t rank = 0; rank < count; ++rank) all += weight(rank);
+        double kept = 0;
+        for (size_t rank = 0; rank < count; ++rank) {
+          if (rank > 0 && ((top_p < 1 && kept >= top_p * all) || weight(rank) < min_p)) break;
+          kept += weight(rank);
+        }
+        for (uint64_t position = 0; position < 20; ++position) {
+          const double place = KeyedUniform(options.seed, 3, position) * kept;
+          std::vector<float> copy = logits;
+          const int32_t id = SampleToken({&options, 3, position}, copy);
+          double before = 0;
+          size_t rank = 0;
+          while (order[rank] != id) before += weight(rank++);
+          ASSERT_LE(before - kError * kept, place) << top_k << " " << top_p << " " << min_p;
+          ASSERT_GE(before + weight(rank) + kError * kept, place)
+              << top_k << " " << top_p << " " << min_p;
+        }
+      }
+    }
+  }
+}
+
+TEST(SamplerTest, RatesTokens) {
+  const TokenLogProbabilities rated = RateToken(kLogits, 3, 3);
+  EXPECT_NEAR(rated.chosen, std::log(0.125), 1e-6);
+  ASSERT_EQ(rated.top.size(), 3U);
+  EXPECT_EQ(rated.top[0].id, 0);
+  EXPECT_NEAR(rated.top[0].log_probability, std::log(0.5), 1e-6);
+  EXPECT_EQ(rated.top[1].id, 1);
+  EXPECT_EQ(rated.top[2].id, 2);  // as likely as 3
+  EXPECT_TRUE(RateToken(kLogits, 1, 0).top.empty());
+  std::vector<float> rising(2000);
+  for (size_t i = 0; i < rising.size(); ++i) rising[i] = static_cast<float>(i % 1000) * 0.01F;
+  const TokenLogProbabilities likely = RateToken(rising, 0, 5);
+  EXPECT_THAT(likely.top,
+              testing::ElementsAre(testing::Field(&TokenLogProbabilities::Entry::id, 999),
+                                   testing::Field(&TokenLogProbabilities::Entry::id, 1999),
+                                   testing::Field(&TokenLogProbabilities::Entry::id, 998),
+                                   testing::Field(&TokenLogProbabilities::Entry::id, 1998),
+                                   testing::Field(&TokenLogProbabilities::Entry::id, 997)));
 }
 
 TEST(SamplerTest, DependsOnItsKeyAlone) {

@@ -83,7 +83,10 @@ TEST(SchedulerTest, TheLastOneGivesItsPagesAndComputesAgain) {
   Scheduler scheduler(Limits(10, 100, 4, 2));
   scheduler.Submit({1, 8});
   scheduler.Submit({1, 8});
+  EXPECT_EQ(scheduler.stats().waiting, 2);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(Step(&scheduler).size(), 2U);
+  EXPECT_EQ(scheduler.stats().running, 2);
+  EXPECT_EQ(scheduler.stats().waiting, 0);
   EXPECT_EQ(scheduler.stats().pages_in_use, 4);
   EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
   EXPECT_EQ(scheduler.stats().preemptions, 1);

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cpu/forward.h"
+#include "devices/devices.h"
 #include "engine/engine.h"
+#include "engine/teacher_forcing.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/hf_golden.h"
 
@@ -18,7 +19,7 @@ constexpr double kHfLossTolerance = 1e-5;
 
 class EngineHfGolden : public testing::TestWithParam<std::string> {
  protected:
-  EngineHfGolden() : golden_(GetParam()), model_(Model::Load(golden_.directory())) {}
+  EngineHfGolden() : golden_(GetParam()), model_(LoadModel(golden_.directory())) {}
 
   // The inputs `io.GROUP`, all of whose blocks count.
   ForwardInput Input(const std::string& group) const {

@@ -116,11 +116,11 @@ TEST_P(Int8GemmTest, DoesNotSaturate) {
 class Collector : public TileSink {
  public:
   Collector(int64_t rows, int64_t out) : out_(out), y(static_cast<size_t>(rows * out), NAN) {}
-  void Take(int thread, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns,
-            float* z, int64_t stride) override {
+  void Take(int thread, const Tile& tile) override {
     EXPECT_TRUE(thread >= 0 && thread < NumThreads());
-    for (int64_t r = 0; r < rows; ++r) {
-      std::copy_n(z + r * stride, columns, y.data() + (first_row + r) * out_ + first_column);
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      std::copy_n(tile.z + r * tile.stride, tile.columns,
+                  y.data() + (tile.first_row + r) * out_ + tile.first_column);
     }
   }
 

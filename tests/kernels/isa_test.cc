@@ -15,8 +15,7 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-// What it accepts would limit oneDNN for the tests that follow; tests/cli/isa_program_test.cc shows
-// it.
+// What it accepts would limit the tests that follow; tests/cli/isa_program_test.cc shows it.
 TEST(IsaTest, RefusesWhatTheProcessorDoesNotHave) {
   const char* const set = std::getenv("BLOCKFORMER_ISA");
   const std::string before = set == nullptr ? "" : set;
@@ -27,7 +26,7 @@ TEST(IsaTest, RefusesWhatTheProcessorDoesNotHave) {
   };
   EXPECT_THAT([&] { choose("AVX2"); },
               ThrowsMessage<Error>(HasSubstr("'AVX2' is not known; portable, avx2")));
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kVnni}) {
+  for (const Isa isa : {Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kVnni}) {
     if (testing::Value(SupportedIsas(), Contains(isa)) || set != nullptr) continue;
     EXPECT_THAT([&] { choose(IsaName(isa)); },
                 ThrowsMessage<Error>(HasSubstr("this processor does not have")));

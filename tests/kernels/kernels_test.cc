@@ -8,7 +8,6 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "kernels/gemm.h"
 #include "kernels/isa.h"
 #include "kernels/layer_norm.h"
 #include "kernels/reference.h"
@@ -20,56 +19,6 @@
 
 namespace blockformer {
 namespace {
-
-struct GemmShape {
-  int64_t rows, out, in;
-};
-
-class GemmTest : public testing::TestWithParam<GemmShape> {};
-
-TEST_P(GemmTest, MatchesTheReference) {
-  const auto [rows, out, in] = GetParam();
-  const std::vector<float> x = RandomVector(rows * in, 1);
-  const std::vector<float> weights = RandomVector(out * in, 2);
-  const std::vector<float> bias = RandomVector(out, 3);
-  const double tolerance = static_cast<double>(in) * kRoundoff;
-  for (const bool has_bias : {true, false}) {
-    const float* b = has_bias ? bias.data() : nullptr;
-    const PackedLinear linear(weights.data(), b, out, in);
-    for (const Epilogue epilogue :
-         {Epilogue::kStore, Epilogue::kGelu, Epilogue::kRelu, Epilogue::kAdd}) {
-      std::vector<float> actual = RandomVector(rows * out, 4);
-      std::vector<float> expected = actual;
-      linear.Apply(x.data(), rows, epilogue, actual.data());
-      reference::Linear(x.data(), weights.data(), b, rows, out, in, epilogue, expected.data());
-      // oneDNN's erf is an approximation to about 1e-6.
-      const double slack = epilogue == Epilogue::kGelu ? 4e-6 : 1e-6;
-      EXPECT_LE(MaxDifference(actual, expected), tolerance + slack)
-          << "epilogue " << static_cast<int>(epilogue) << (has_bias ? " with" : " without")
-          << " bias";
-    }
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Shapes, GemmTest,
-                         testing::Values(GemmShape{1, 1, 1}, GemmShape{1, 768, 256},
-                                         GemmShape{3, 17, 5}, GemmShape{7, 100, 33},
-                                         GemmShape{33, 160, 48}, GemmShape{64, 96, 1024},
-                                         GemmShape{129, 31, 12}));
-
-TEST(GemmTest, RowsDoNotDependOnTheirNumber) {
-  constexpr int64_t kOut = 200;
-  constexpr int64_t kIn = 96;
-  const std::vector<float> weights = RandomVector(kOut * kIn, 1);
-  const PackedLinear linear(weights.data(), nullptr, kOut, kIn);
-  const std::vector<float> x = RandomVector(40 * kIn, 2);
-  std::vector<float> all(40 * kOut);
-  linear.Apply(x.data(), 40, Epilogue::kStore, all.data());
-  std::vector<float> one(kOut);
-  linear.Apply(x.data() + 20 * kIn, 1, Epilogue::kStore, one.data());
-  const std::vector<float> same(all.begin() + 20 * kOut, all.begin() + 21 * kOut);
-  EXPECT_LE(MaxDifference(one, same), 1e-5);
-}
 
 TEST(LayerNormTest, MatchesTheReference) {
   for (const int64_t width : {1, 5, 16, 48, 100, 768}) {

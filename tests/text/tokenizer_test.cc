@@ -243,7 +243,7 @@ TEST(TokenizerJson, UnsupportedPartsAreNamed) {
   EXPECT_THAT(LoadError(kUnsupported, set("/model/dropout", 0.1)), HasSubstr("model.dropout: 0.1"));
   EXPECT_THAT(LoadError(kUnsupported, set("/model/unk_token", "<unk>")), HasSubstr("unk_token"));
   EXPECT_THAT(LoadError(kUnsupported, set("/model/byte_fallback", true)),
-              HasSubstr("byte_fallback"));
+              HasSubstr("byte_fallback: true without a token <0x00>"));
   EXPECT_THAT(LoadError(kUnsupported, set("/normalizer", type("NFKC"))), HasSubstr("NFKC"));
   EXPECT_THAT(LoadError(kUnsupported, set("/pre_tokenizer", type("Metaspace"))),
               HasSubstr("pre_tokenizer.type: Metaspace is not supported"));

@@ -1,0 +1,51 @@
+#ifndef BLOCKFORMER_ENGINE_TEXT_STREAM_H_
+#define BLOCKFORMER_ENGINE_TEXT_STREAM_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "blockformer/text_generator.h"
+#include "engine/stop_matcher.h"
+#include "text/stream_decoder.h"
+#include "text/tokenizer.h"
+
+namespace blockformer {
+
+// The text of a sequence while its tokens arrive: whole characters only, up to the first stop text,
+// and the reason why it ends. What Take() and Flush() return, one after the other, is the text.
+// Special tokens have none. Not thread-safe.
+class TextStream {
+ public:
+  // Keeps a reference to the tokenizer. `max_tokens` tells an end by length from one by the model.
+  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t max_tokens)
+      : decoder_(tokenizer, /*skip_special=*/true),
+        stops_(std::move(stops)),
+        max_tokens_(max_tokens) {}
+
+  // Takes the tokens of one step, with `finished` the last ones, and returns the text that is now
+  // certain. Tokens behind the one that completes a stop text are not taken. Not after the end.
+  std::string Take(std::span<const int32_t> tokens, bool finished);
+
+  // Ends a text early and returns what was held back.
+  std::string Flush();
+
+  // All tokens have come, or a stop text.
+  bool ended() const { return ended_; }
+  // Of a text that has ended: kLength, kEndOfText or kStop.
+  FinishReason reason() const;
+  // Tokens taken, those of a stop text among them.
+  int64_t num_tokens() const { return num_tokens_; }
+
+ private:
+  StreamDecoder decoder_;
+  StopMatcher stops_;
+  int64_t max_tokens_;
+  int64_t num_tokens_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_ENGINE_TEXT_STREAM_H_

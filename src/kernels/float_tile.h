@@ -1,0 +1,60 @@
+#ifndef BLOCKFORMER_KERNELS_FLOAT_TILE_H_
+#define BLOCKFORMER_KERNELS_FLOAT_TILE_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/gemm.h"
+
+namespace blockformer {
+
+inline constexpr int64_t kMaxTileRows = 8;
+inline constexpr int64_t kMaxTileColumns = 48;
+
+// The product of a few rows with one panel of weights, over some of the inputs. Each sum takes its
+// products one after the other, in the order of the inputs, whatever the number of rows.
+struct FloatTile {
+  // f32: [inputs, panel columns]; bf16: [inputs / 2, panel columns, 2]. Of the first input.
+  const void* weights;
+  // Of the first input of the first row; those of a row lie `input_step` apart, the rows
+  // `row_step`. f32, or pairs of bf16, whose steps count pairs.
+  const void* x;
+  int64_t row_step;
+  int64_t input_step;
+  int64_t inputs;  // of bf16 weights even, but for the last ones of a row
+  bool begins;     // the sums begin at 0; else at what `sums` holds
+  float* sums;     // [rows, panel columns]
+};
+using MultiplyFloats = void (*)(const FloatTile& tile);
+
+// The innermost loops for one instruction set and one type of weights.
+struct FloatKernels {
+  int64_t columns;                        // of a panel; at most kMaxTileColumns
+  int64_t rows;                           // of the largest tile; at most kMaxTileRows
+  bool takes_bf16;                        // x is pairs of bf16, padded with 0; else f32
+  MultiplyFloats multiply[kMaxTileRows];  // by the number of rows, less 1
+  // Where bf16 weights are widened: writes those of some inputs to `wide` as f32, for
+  // `wide_multiply`, whose sums are the same. Pays where several tiles use them. Else null.
+  void (*widen)(const void* weights, int64_t inputs, float* wide);
+  MultiplyFloats wide_multiply[kMaxTileRows];
+  // Adds bias [columns] to sums [rows, panel columns] and passes them on through the epilogue to
+  // y, whose rows are `stride` apart. Behind the last column of bias lies padding.
+  void (*finish)(Epilogue epilogue, const float* sums, const float* bias, int64_t rows,
+                 int64_t columns, float* y, int64_t stride);
+};
+
+// Those for ActiveIsa(), which stay valid whatever that becomes. `type` is kF32 or kBf16.
+FloatKernels ActiveFloatKernels(NumberType type);
+
+// f32 to bf16, rounded to nearest even; NaN stays NaN.
+inline uint16_t ToBf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  const uint32_t nan = bits >> 16 | 0x40;
+  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+}
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_KERNELS_FLOAT_TILE_H_

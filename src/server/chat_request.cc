@@ -1,0 +1,143 @@
+#include "server/chat_request.h"
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "server/api_error.h"
+
+namespace blockformer {
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 24;
+
+// A text, or a list of parts that are texts.
+std::string ReadContent(RequestFields* fields) {
+  const Json* content = fields->Find("content");
+  if (content != nullptr && content->is_string()) return content->get<std::string>();
+  if (content == nullptr || !content->is_array()) {
+    FailField(fields->FullName("content"), "a text, or a list of parts that are texts, is wanted");
+  }
+  std::string text;
+  for (size_t i = 0; i < content->size(); ++i) {
+    RequestFields part((*content)[i], fmt::format("{}[{}]", fields->FullName("content"), i));
+    part.AcceptOnly("type", "\"text\"", [](const Json& type) { return type == "text"; });
+    text += part.RequiredString("text");
+    part.RejectUnknown();
+  }
+  return text;
+}
+
+Json ReadMessage(const Json& json, const std::string& path) {
+  RequestFields fields(json, path);
+  std::string role = fields.RequiredString("role");
+  if (role == "developer") role = "system";
+  if (role != "system" && role != "user" && role != "assistant") {
+    FailField(fields.FullName("role"),
+              QuoteValue(role) + " is not supported; system, user and assistant are");
+  }
+  Json message = {{"role", role}, {"content", ReadContent(&fields)}};
+  if (const auto name = fields.String("name")) message["name"] = *name;
+  const auto is_empty_list = [](const Json& value) { return value.is_array() && value.empty(); };
+  fields.AcceptOnly("tool_calls", "[]", is_empty_list);
+  fields.AcceptOnly("refusal", "null", [](const Json&) { return false; });
+  fields.AcceptOnly("function_call", "null", [](const Json&) { return false; });
+  fields.AcceptOnly("audio", "null", [](const Json&) { return false; });
+  fields.AcceptOnly("annotations", "[]", is_empty_list);
+  fields.RejectUnknown();
+  return message;
+}
+
+Json ReadMessages(RequestFields* fields) {
+  const Json* messages = fields->Find("messages");
+  if (messages == nullptr || !messages->is_array() || messages->empty() ||
+      messages->size() > kMaxMessages) {
+    FailField("messages", fmt::format("a list of 1 to {} messages is wanted", kMaxMessages));
+  }
+  Json list = Json::array();
+  for (size_t i = 0; i < messages->size(); ++i) {
+    list.push_back(ReadMessage((*messages)[i], fmt::format("messages[{}]", i)));
+  }
+  return list;
+}
+
+std::vector<int32_t> Render(const ServedModel& model, const Json& messages,
+                            bool add_generation_prompt) {
+  std::string text;
+  try {
+    text = model.chat_template->Render(messages, add_generation_prompt);
+  } catch (const Error& error) {
+    FailField("messages", error.what());
+  }
+  return model.EncodeChat(text);
+}
+
+// The conversation up to its first answer: the same for all of its turns.
+Json FirstTurn(const Json& messages) {
+  Json turn = Json::array();
+  for (const Json& message : messages) {
+    if (message["role"] == "assistant" && !turn.empty()) break;
+    turn.push_back(message);
+  }
+  return turn;
+}
+
+void AcceptToolsThatAreNone(RequestFields* fields) {
+  const auto is_empty_list = [](const Json& value) { return value.is_array() && value.empty(); };
+  fields->AcceptOnly("tools", "[]", is_empty_list);
+  fields->AcceptOnly("functions", "[]", is_empty_list);
+  fields->AcceptOnly("tool_choice", "\"none\" or \"auto\"",
+                     [](const Json& value) { return value == "none" || value == "auto"; });
+  fields->AcceptOnly("function_call", "\"none\" or \"auto\"",
+                     [](const Json& value) { return value == "none" || value == "auto"; });
+  fields->AcceptOnly("parallel_tool_calls", "true or false",
+                     [](const Json& value) { return value.is_boolean(); });
+  fields->AcceptOnly("modalities", "[\"text\"]",
+                     [](const Json& value) { return value == Json::array({"text"}); });
+}
+
+void ReadLogProbabilities(RequestFields* fields, GenerationSettings* settings) {
+  const bool wanted = fields->Bool("logprobs", false);
+  const std::optional<int64_t> top = fields->Int("top_logprobs", 0, 20);
+  if (top && *top > 0 && !wanted) {
+    FailField("top_logprobs", "is only taken where \"logprobs\" is true");
+  }
+  if (wanted) settings->log_probabilities = top.value_or(0);
+}
+
+}  // namespace
+
+ChatRequest ParseChatRequest(const Json& body, const ServedModel& model) {
+  RequestFields fields(body);
+  ChatRequest request;
+  GenerationSettings& settings = request.settings;
+  settings = ReadGenerationSettings(&fields, model);
+  ReadLogProbabilities(&fields, &settings);
+  const std::optional<int64_t> newer = fields.Int("max_completion_tokens", 1, kMaxTokens);
+  const std::optional<int64_t> older = fields.Int("max_tokens", 1, kMaxTokens);
+  if (newer && older && *newer != *older) {
+    FailField("max_tokens", "differs from \"max_completion_tokens\"; one of them is wanted");
+  }
+  const bool add_generation_prompt = fields.Bool("add_generation_prompt", true);
+  AcceptToolsThatAreNone(&fields);
+  const Json messages = ReadMessages(&fields);
+  fields.RejectUnknown();
+  if (!model.chat_template) {
+    throw ApiError(400,
+                   model.chat_problem.empty()
+                       ? "this model has no chat template; /v1/completions continues texts"
+                       : model.chat_problem,
+                   "messages", "no_chat_template");
+  }
+  request.prompt = Render(model, messages, add_generation_prompt);
+  const int64_t length = std::ssize(request.prompt);
+  const int64_t room = model.max_length - length;
+  settings.max_tokens = newer ? *newer : older.value_or(std::max<int64_t>(room, 1));
+  RequireFits(model, length, settings.max_tokens, "messages");
+  const int64_t unit = model.unit_length();
+  const int64_t first = std::ssize(Render(model, FirstTurn(messages), true));
+  request.left_padding = (unit - first % unit) % unit;
+  return request;
+}
+
+}  // namespace blockformer

@@ -1,0 +1,23 @@
+#ifndef BLOCKFORMER_SERVER_CREDENTIALS_H_
+#define BLOCKFORMER_SERVER_CREDENTIALS_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace blockformer {
+
+// Decodes base64; nothing if it is none.
+std::optional<std::string> DecodeBase64(std::string_view text);
+
+// Whether an Authorization header carries the key: as a bearer token, or as the password of HTTP
+// Basic with any user. Takes the same time whatever is wrong with a key.
+bool IsAuthorized(const std::string* authorization, std::string_view key);
+
+// Whether a Host header names this machine by a loopback name or an address, as no page of another
+// site can make a browser do with a name of its own (DNS rebinding).
+bool IsLocalHost(std::string_view host);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_SERVER_CREDENTIALS_H_

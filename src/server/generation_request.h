@@ -1,0 +1,51 @@
+#ifndef BLOCKFORMER_SERVER_GENERATION_REQUEST_H_
+#define BLOCKFORMER_SERVER_GENERATION_REQUEST_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "blockformer/sampling.h"
+#include "server/request_fields.h"
+#include "server/served_model.h"
+
+namespace blockformer {
+
+// How a request wants text to be generated.
+struct GenerationSettings {
+  int64_t n = 1;            // choices a prompt
+  int64_t max_tokens = 16;  // of each; -1 for as many as fit behind the prompt
+  SamplingOptions sampling;
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_ids;
+  bool ignore_eos = false;
+  std::optional<int64_t> log_probabilities;  // of each token, and of so many of the likeliest
+  bool stream = false;
+  bool include_usage = false;  // in a last event of the stream
+};
+
+// The body of /v1/completions.
+struct CompletionRequest {
+  GenerationSettings settings;
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<std::string> prompt_texts;  // the same as text
+  bool echo = false;
+};
+
+inline constexpr int64_t kMaxChoices = 128;
+inline constexpr size_t kMaxPrompts = 4096;
+
+// All throw ApiError(400) that names the field.
+CompletionRequest ParseCompletionRequest(const Json& body, const ServedModel& model);
+
+// The fields that completions and chats have in common, but "logprobs". "seed" that is missing is
+// drawn at random.
+GenerationSettings ReadGenerationSettings(RequestFields* fields, const ServedModel& model);
+
+// Throws ApiError(404) if the field "model" is there and names another one.
+void RequireModel(RequestFields* fields, const ServedModel& model);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_SERVER_GENERATION_REQUEST_H_

@@ -1,0 +1,56 @@
+#ifndef BLOCKFORMER_SERVER_SERVED_MODEL_H_
+#define BLOCKFORMER_SERVER_SERVED_MODEL_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/model_config.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace blockformer {
+
+// What the server knows of its model without the weights. Immutable.
+struct ServedModel {
+  ServedModel(std::string model_name, Tokenizer model_tokenizer, ModelConfig model_config,
+              int64_t length);
+
+  // The ids of a text of a request; `field` names it. Throws ApiError(400) for a text that has
+  // certainly more tokens than `max_length`, without looking at all of it.
+  std::vector<int32_t> Encode(std::string_view text, const std::string& field) const;
+
+  // The ids of a conversation that the chat template has written: the texts of special tokens are
+  // these tokens, whatever they are in prompts.
+  std::vector<int32_t> EncodeChat(std::string_view text) const;
+
+  int64_t unit_length() const { return config.kind == ModelKind::kBlock ? config.block_length : 1; }
+
+  // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
+  // characters "bytes:\xHH..." of them, as OpenAI does.
+  std::string TokenText(int32_t id) const;
+
+  std::string name;
+  Tokenizer tokenizer;
+  ModelConfig config;
+  int64_t max_length;    // tokens of a prompt and what is generated
+  int64_t created;       // when the server started, in seconds since 1970
+  size_t longest_token;  // bytes
+  std::optional<ChatTemplate> chat_template;
+  std::optional<Tokenizer> chat_tokenizer;  // if the other one takes special tokens' texts as text
+  std::string chat_problem;                 // why there is no chat template, if one was there
+
+ private:
+  std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,
+                                  const std::string& field) const;
+};
+
+// Throws ApiError(400) where a prompt of `prompt_tokens` leaves no room for `max_tokens`.
+void RequireFits(const ServedModel& model, int64_t prompt_tokens, int64_t max_tokens,
+                 const std::string& field);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_SERVER_SERVED_MODEL_H_

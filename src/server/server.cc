@@ -1,0 +1,292 @@
+#include "server/server.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "devices/devices.h"
+#include "engine/engine_loop.h"
+#include "engine/scorer.h"
+#include "server/api.h"
+
+namespace blockformer {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kSweepInterval{250};
+constexpr std::chrono::milliseconds kDrainInterval{20};
+// For answers to leave after everything was ended.
+constexpr std::chrono::milliseconds kFlushTime{1000};
+
+std::string DirectoryName(const std::string& directory) {
+  std::filesystem::path path = std::filesystem::absolute(directory).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.filename().string();
+}
+
+// Beside weights of lower precision, keys and values of f16 lose nothing that counts.
+EngineOptions EngineOptionsOf(const ServerOptions& options, const Model& model,
+                              const Tokenizer& tokenizer) {
+  const bool is_exact = model.weight_type() == NumberType::kF32;
+  EngineOptions engine;
+  engine.max_sequences = options.max_sequences;
+  engine.max_length = options.max_length;
+  engine.kv_type = options.kv_type.value_or(is_exact ? NumberType::kF32 : NumberType::kF16);
+  engine.memory_bytes = options.memory_bytes;
+  engine.num_sampled_ids = tokenizer.VocabSize();
+  engine.excluded_ids = tokenizer.MissingIds();
+  return engine;
+}
+
+Tokenizer LoadTokenizer(const std::string& directory, const ServerOptions& options) {
+  return Tokenizer::Load(directory,
+                         options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
+}
+
+// Connections are files: as many as the system lets this process have.
+void RaiseFileLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::FILE* OpenLog(const std::string& path) {
+  if (path.empty()) return nullptr;
+  if (path == "-") return stdout;
+  std::FILE* file = std::fopen(path.c_str(), "ae");
+  Require(file != nullptr, ErrorCode::kIo, "{}: {}", path, SystemErrorText(errno));
+  return file;
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(const std::string& directory, const ServerOptions& server_options)
+      : options(server_options),
+        weights(LoadModel(directory, {options.device, options.weight_type})),
+        acceptor(io),
+        signals(io),
+        sweep_timer(io),
+        drain_timer(io) {
+    Tokenizer tokenizer = LoadTokenizer(directory, options);
+    RequireVocabularyFits(tokenizer, weights->config().vocab_size, directory);
+    auto engine = std::make_unique<Engine>(weights, EngineOptionsOf(options, *weights, tokenizer));
+    const int64_t max_length = engine->options().max_length;
+    model = std::make_unique<ServedModel>(
+        options.model_name.empty() ? DirectoryName(directory) : options.model_name,
+        std::move(tokenizer), weights->config(), max_length);
+    LoadChatTemplate(directory);
+    ScorerOptions scorer_options;
+    scorer_options.max_length = options.max_length;
+    scorer = std::make_unique<Scorer>(weights, scorer_options);
+    EngineLoopOptions loop_options;
+    loop_options.max_waiting = options.max_queue;
+    loop_options.threads = options.threads;
+    loop = std::make_unique<EngineLoop>(std::move(engine), loop_options);
+    context.model = model.get();
+    context.loop = loop.get();
+    context.scorer = scorer.get();
+    context.request_timeout = options.request_timeout;
+    log = OpenLog(options.access_log);
+    api = std::make_unique<Api>(
+        &context, ApiOptions{options.api_key, options.api_key.empty() && !options.insecure_listen,
+                             options.cors_origin, log});
+    UseTls();
+    Listen();
+  }
+
+  ~Impl() {
+    loop->Stop();  // its last calls still reach what they are told to
+    if (log != nullptr && log != stdout) std::fclose(log);
+  }
+
+  // A template that cannot be read takes the chats away and nothing else.
+  void LoadChatTemplate(const std::string& directory) {
+    try {
+      model->chat_template = ChatTemplate::Load(directory);
+    } catch (const Error& error) {
+      LogWarning("no chats: {}", error.what());
+      model->chat_problem = "the model's chat template is not supported; the server's log says why";
+    }
+    if (model->chat_template && options.plain_text) {
+      model->chat_tokenizer = Tokenizer::Load(directory, SpecialTokens::kParse);
+    }
+  }
+
+  void UseTls() {
+    Require(options.tls_certificate.empty() == options.tls_key.empty(), ErrorCode::kInvalidArgument,
+            "--tls-cert and --tls-key: both are wanted, or none");
+    if (options.tls_key.empty()) return;
+    tls.emplace(asio::ssl::context::tls_server);
+    boost::system::error_code error;
+    tls->use_certificate_chain_file(options.tls_certificate, error);
+    Require(!error, ErrorCode::kInvalidArgument, "{}: not a certificate chain in PEM form: {}",
+            options.tls_certificate, error.message());
+    tls->use_private_key_file(options.tls_key, asio::ssl::context::pem, error);
+    Require(!error, ErrorCode::kInvalidArgument, "{}: not the certificate's key in PEM form: {}",
+            options.tls_key, error.message());
+    SSL_CTX_set_min_proto_version(tls->native_handle(), TLS1_2_VERSION);
+  }
+
+  void Listen() {
+    boost::system::error_code error;
+    tcp::resolver resolver(io);
+    const auto found =
+        resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+    Require(!error && !found.empty(), ErrorCode::kInvalidArgument, "--host: {}: {}", options.host,
+            error.message());
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    Require(!options.api_key.empty() || options.insecure_listen || endpoint.address().is_loopback(),
+            ErrorCode::kInvalidArgument,
+            "--host: {} can be reached from other machines; give --api-key-file, or "
+            "--insecure-listen to serve everybody",
+            options.host);
+    acceptor.open(endpoint.protocol());
+    acceptor.set_option(tcp::acceptor::reuse_address(true));
+    acceptor.bind(endpoint, error);
+    Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port, error.message());
+    acceptor.listen(asio::socket_base::max_listen_connections, error);
+    Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port, error.message());
+  }
+
+  asio::awaitable<void> Accept() {
+    boost::system::error_code error;
+    const auto token = [&] { return asio::redirect_error(asio::use_awaitable, error); };
+    while (acceptor.is_open()) {
+      tcp::socket socket = co_await acceptor.async_accept(token());
+      if (error == asio::error::operation_aborted) co_return;
+      if (error) {  // such as too many open files: others will close theirs
+        asio::steady_timer timer(io, std::chrono::milliseconds(100));
+        co_await timer.async_wait(token());
+        continue;
+      }
+      // Beyond the limit the new one is closed: those that are there go on.
+      if (std::ssize(connections) >= options.max_connections) continue;
+      socket.set_option(tcp::no_delay(true), error);
+      auto stream =
+          tls ? MakeTlsStream(std::move(socket), &*tls) : MakePlainStream(std::move(socket));
+      auto connection = std::make_shared<Connection>(std::move(stream), options.http, api.get());
+      connections.insert(connection);
+      asio::co_spawn(
+          io, [connection] { return connection->Run(); },
+          [this, connection](const std::exception_ptr&) { connections.erase(connection); });
+    }
+  }
+
+  asio::awaitable<void> Sweep() {
+    boost::system::error_code error;
+    while (!error) {
+      sweep_timer.expires_after(kSweepInterval);
+      co_await sweep_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      const auto now = steady_clock::now();
+      for (const auto& connection : connections) connection->CloseIfLate(now);
+    }
+  }
+
+  void BeginShutdown() {
+    if (std::exchange(draining, true)) {
+      drain_end = steady_clock::now();
+      return;
+    }
+    LogInfo("shutting down: {} requests are being answered", api->active());
+    drain_end = steady_clock::now() + options.drain_timeout;
+    api->Drain();
+    asio::co_spawn(
+        io, [this] { return Drain(); }, asio::detached);
+  }
+
+  asio::awaitable<void> Drain() {
+    boost::system::error_code error;
+    const auto wait = [&] {
+      drain_timer.expires_after(kDrainInterval);
+      return drain_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    };
+    while (api->active() > 0 && steady_clock::now() < drain_end) co_await wait();
+    loop->Stop();
+    const auto flushed = steady_clock::now() + kFlushTime;
+    while (api->active() > 0 && steady_clock::now() < flushed) co_await wait();
+    io.stop();
+  }
+
+  void Run() {
+    asio::co_spawn(io, Accept(), asio::detached);
+    asio::co_spawn(io, Sweep(), asio::detached);
+    if (options.handle_signals) {
+      signals.add(SIGINT);
+      signals.add(SIGTERM);
+      WaitForSignal();
+    }
+    io.run();
+  }
+
+  void WaitForSignal() {
+    signals.async_wait([this](const boost::system::error_code& error, int) {
+      if (error) return;
+      BeginShutdown();
+      WaitForSignal();
+    });
+  }
+
+  const ServerOptions options;
+  std::shared_ptr<const Model> weights;
+  std::unique_ptr<ServedModel> model;
+  std::unique_ptr<Scorer> scorer;
+  ServerContext context;
+  std::FILE* log = nullptr;
+  std::unique_ptr<Api> api;
+  std::optional<asio::ssl::context> tls;
+  // Coroutines and what the loop still has refer to the above and to `io`.
+  asio::io_context io{1};
+  tcp::acceptor acceptor;
+  asio::signal_set signals;
+  asio::steady_timer sweep_timer;
+  asio::steady_timer drain_timer;
+  std::set<std::shared_ptr<Connection>> connections;
+  bool draining = false;
+  steady_clock::time_point drain_end;
+  std::unique_ptr<EngineLoop> loop;
+};
+
+Server::Server(const std::string& model_directory, const ServerOptions& options) {
+  RaiseFileLimit();
+  impl_ = std::make_unique<Impl>(model_directory, options);
+}
+
+Server::~Server() = default;
+
+uint16_t Server::port() const { return impl_->acceptor.local_endpoint().port(); }
+
+std::string Server::url() const {
+  const auto endpoint = impl_->acceptor.local_endpoint();
+  const std::string address = endpoint.address().to_string();
+  return fmt::format("{}://{}:{}", impl_->tls ? "https" : "http",
+                     endpoint.address().is_v6() ? "[" + address + "]" : address, endpoint.port());
+}
+
+void Server::Run() { impl_->Run(); }
+
+void Server::Shutdown() {
+  asio::post(impl_->io, [impl = impl_.get()] { impl->BeginShutdown(); });
+}
+
+}  // namespace blockformer

@@ -1,0 +1,74 @@
+#ifndef BLOCKFORMER_TEXT_TEMPLATE_FUNCTIONS_H_
+#define BLOCKFORMER_TEXT_TEMPLATE_FUNCTIONS_H_
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/json.h"
+
+namespace blockformer {
+
+// What templates may produce in one evaluation, intermediate values included.
+constexpr size_t kMaxTemplateBytes = size_t{1} << 26;
+
+// A method (value.name(arguments)) or a filter (value | name(arguments)) of templates. `call`
+// throws Error(kInvalidArgument) with what is wrong with a value; the caller knows where it stands.
+struct TemplateFunction {
+  std::string_view name;
+  size_t min_arguments;
+  size_t max_arguments;
+  Json (*call)(const Json& value, const std::vector<Json>& arguments);
+  std::string_view argument_name = {};  // of the first argument, where it may be given by name
+};
+
+// What differs between templates of tasks and of chats.
+struct TemplateDialect {
+  // Of tasks: a name that is not defined is an error, and so is null in a text. Otherwise, as in
+  // Jinja2's default, the former is false and no text, and the latter "None". Functions that are
+  // not known are an error when they are read, otherwise when they are called.
+  bool strict = true;
+  // Jinja2's trim_blocks and lstrip_blocks: a line with nothing but {% statements %} leaves none.
+  bool trim_blocks = false;
+  std::span<const TemplateFunction> filters = {};  // beside TemplateFilters()
+};
+
+std::span<const TemplateFunction> TemplateMethods();
+std::span<const TemplateFunction> TemplateFilters();
+// Filters that the evaluator has: map, select, reject, selectattr, rejectattr, default.
+bool IsTemplateFilterOfItems(std::string_view name);
+
+// Tests, as in "x is string". Those that take a value may have it without parentheses.
+bool IsTemplateTest(std::string_view name);
+bool TemplateTestTakesValue(std::string_view name);
+// An undefined value is a discarded one.
+bool RunTemplateTest(std::string_view name, const Json& value, const std::vector<Json>& arguments);
+
+// Whether Python takes a value for true.
+bool IsTrue(const Json& value);
+
+// The order of two numbers or two strings, below, at or above 0. Throws Error(kInvalidArgument).
+int CompareTemplateValues(const Json& a, const Json& b);
+
+// Whether a list, an object's names or a string holds a value. Throws Error(kInvalidArgument).
+bool TemplateHolds(const Json& whole, const Json& part);
+
+// "a string", "an integer", ... for messages.
+std::string_view KindOf(const Json& value);
+
+// A value in a message: on one line, and not all of a book.
+std::string Quote(const Json& value);
+
+// A value in the middle of a text: strings as they are, others as Python prints them (numbers with
+// a fraction only below 1e15). Throws Error(kInvalidArgument) for null, lists and objects.
+std::string ToTemplateText(const Json& value);
+
+// Throw Error(kInvalidArgument) for a value of another kind; `what` names it.
+const std::string& StringIn(const Json& value, std::string_view what);
+int64_t IntegerIn(const Json& value, std::string_view what);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TEXT_TEMPLATE_FUNCTIONS_H_

@@ -1,0 +1,358 @@
+// What a server of a tiny model answers.
+#include "blockformer/text_generator.h"
+#include "blockformer/version.h"
+#include "devices/devices.h"
+#include "engine/scorer.h"
+#include "tests/server/server_fixture.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class CompletionTest : public ServerTest {
+ protected:
+  TextGenerator Generator() const {
+    GeneratorOptions options;
+    options.dtype = "int8";
+    options.max_length = 1024;
+    return TextGenerator::Load(directory_, options);
+  }
+  static TextOptions Options(int64_t max_tokens, uint64_t seed) {
+    TextOptions options;
+    options.max_tokens = max_tokens;
+    options.temperature = 1;
+    options.seed = seed;
+    options.ignore_end_of_text = true;
+    return options;
+  }
+  static Json Body(const Json& more = Json::object()) {
+    Json body = {{"prompt", "the end"}, {"max_tokens", 20}, {"seed", 5}, {"ignore_eos", true}};
+    body.update(more);
+    return body;
+  }
+};
+
+TEST_F(CompletionTest, SmallEndpointsAnswer) {
+  Start();
+  HttpClient client(port());  // one connection for all
+  EXPECT_EQ(client.Get("/health").json()["status"], "ok");
+  EXPECT_EQ(client.Get("/ready").status, 200);
+  EXPECT_EQ(client.Get("/version").json()["version"], kVersion);
+  const Json models = client.Get("/v1/models").json();
+  EXPECT_EQ(models["data"][0]["id"], "tiny");
+  EXPECT_EQ(models["data"][0]["max_model_len"], 1024);
+  EXPECT_EQ(client.Get("/v1/models/tiny").json()["id"], "tiny");
+  EXPECT_EQ(client.Get("/v1/models/other").status, 404);
+  EXPECT_EQ(client.Get("/tokenizer_info").json()["eos_token"], "<|endoftext|>");
+  EXPECT_EQ(client.Get("/openapi.json").json()["openapi"], "3.1.0");
+  EXPECT_THAT(client.Get("/docs").body, HasSubstr("<code>POST /v1/completions</code>"));
+  EXPECT_THAT(client.Get("/").body, HasSubstr("<title>blockformer</title>"));
+  EXPECT_THAT(client.Get("/metrics").body, HasSubstr("# TYPE vllm:num_requests_running gauge"));
+  client.Send("HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const ClientResponse head = client.Read(/*has_body=*/false);
+  EXPECT_TRUE(head.HasHeader("Content-Length: 15"));
+  EXPECT_EQ(client.Get("/version").status, 200) << "HEAD's answer has no body";
+}
+
+TEST_F(CompletionTest, TextsAreThoseOfTheGenerator) {
+  Start();
+  const GeneratedText expected = Generator().Generate("the end", Options(20, 5));
+  const Json answer = Complete(Body()).json();
+  EXPECT_EQ(answer["object"], "text_completion");
+  EXPECT_EQ(answer["choices"][0]["text"], expected.text);
+  EXPECT_EQ(answer["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(answer["choices"][0]["logprobs"], nullptr);
+  EXPECT_EQ(answer["usage"], Json({{"prompt_tokens", expected.prompt_tokens},
+                                   {"completion_tokens", 20},
+                                   {"total_tokens", expected.prompt_tokens + 20}}));
+}
+
+TEST_F(CompletionTest, ChoicesAreThoseOfABatch) {
+  Start();
+  std::vector<std::string> expected(4);
+  std::vector<std::string> prompts = {"a", "a", "the", "the"};
+  size_t next = 0;
+  TextGenerator generator = Generator();
+  generator.GenerateBatch(
+      [&]() -> std::optional<std::string> {
+        if (next == prompts.size()) return std::nullopt;
+        return prompts[next++];
+      },
+      Options(20, 5),
+      [&](int64_t index, const GeneratedText& result) {
+        expected[static_cast<size_t>(index)] = result.text;
+        return true;
+      });
+  const Json texts = Complete(Body({{"prompt", {"a", "the"}}, {"n", 2}})).json()["choices"];
+  ASSERT_EQ(texts.size(), 4U);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(texts[i]["index"], i);
+    EXPECT_EQ(texts[i]["text"], expected[i]);
+  }
+  const Json ids = Complete(Body({{"prompt", {{'a' + 1}, {258}}}, {"n", 2}})).json()["choices"];
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(ids[i]["text"], expected[i]);
+}
+
+TEST_F(CompletionTest, AStreamHasTheSameText) {
+  Start();
+  const std::string expected = Complete(Body()).json()["choices"][0]["text"];
+  for (const bool with_usage : {false, true}) {
+    Json body = Body({{"stream", true}});
+    if (with_usage) body["stream_options"] = {{"include_usage", true}};
+    const ClientResponse response = Complete(body);
+    EXPECT_TRUE(response.HasHeader("Content-Type: text/event-stream"));
+    std::vector<std::string> events = response.Events();
+    EXPECT_EQ(events.back(), "[DONE]");
+    events.pop_back();
+    if (with_usage) {
+      EXPECT_EQ(Json::parse(events.back())["usage"]["completion_tokens"], 20);
+      EXPECT_EQ(Json::parse(events.back())["choices"], Json::array());
+      events.pop_back();
+    }
+    EXPECT_LE(events.size(), 5U) << "a block of 4 tokens an event";
+    EXPECT_GE(events.size(), 2U);
+    std::string text;
+    for (const std::string& event : events) {
+      const Json json = Json::parse(event);
+      EXPECT_EQ(json.contains("usage"), with_usage);
+      text += json["choices"][0]["text"];
+      EXPECT_EQ(json["choices"][0]["finish_reason"],
+                event == events.back() ? Json("length") : Json());
+    }
+    EXPECT_EQ(text, expected);
+  }
+}
+
+TEST_F(CompletionTest, HttpOneDotZeroGetsAStreamUntilTheEnd) {
+  Start();
+  HttpClient client(port());
+  const std::string body = Body({{"stream", true}}).dump();
+  client.Send(
+      "POST /v1/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body);
+  const ClientResponse response = client.Read();
+  EXPECT_TRUE(response.HasHeader("Connection: close"));
+  EXPECT_EQ(response.Events().back(), "[DONE]");
+}
+
+TEST_F(CompletionTest, StopsAndEnds) {
+  Start();
+  const Json whole = Complete(Body({{"logprobs", 0}})).json()["choices"][0];
+  const std::string text = whole["text"];
+  std::string stop;  // a token in the middle that is a whole character
+  for (size_t i = 5; stop.empty() || stop.starts_with("bytes:"); ++i) {
+    ASSERT_LT(i, 20U) << "choose another seed";
+    stop = whole["logprobs"]["tokens"][i];
+  }
+  const Json stopped = Complete(Body({{"stop", {"no such text", stop}}})).json()["choices"][0];
+  EXPECT_EQ(stopped["finish_reason"], "stop");
+  EXPECT_EQ(stopped["text"], text.substr(0, text.find(stop)));
+  const int64_t id = Post("/tokenize", {{"prompt", stop}}).json()["tokens"][0];
+  const Json ended = Complete(Body({{"stop_token_ids", {id}}})).json()["choices"][0];
+  EXPECT_EQ(ended["finish_reason"], "stop");
+  EXPECT_EQ(ended["text"], stopped["text"]);
+  const Json biased = Complete(Body({{"logit_bias", {{std::to_string(id), 100}}}})).json();
+  std::string expected;
+  for (int i = 0; i < 20; ++i) expected += stop;
+  EXPECT_EQ(biased["choices"][0]["text"], expected);
+}
+
+TEST_F(CompletionTest, LogProbabilitiesAreThoseOfTheScorer) {
+  Start();
+  const auto model = LoadModel(directory_, {"cpu", NumberType::kInt8});
+  ScorerOptions scorer_options;
+  scorer_options.max_length = 1024;
+  Scorer scorer(model, scorer_options);
+  const std::vector<int32_t> ids =
+      Post("/tokenize", {{"prompt", "the same text"}}).json()["tokens"].get<std::vector<int32_t>>();
+  const auto expected = ScoreAll(&scorer, {{ids, std::ssize(ids) - 1, 3}})[0];
+  const Json choice =
+      Complete({{"prompt", "the same text"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 3}})
+          .json()["choices"][0];
+  EXPECT_EQ(choice["text"], "the same text");
+  const Json& values = choice["logprobs"];
+  ASSERT_EQ(values["tokens"].size(), ids.size());
+  EXPECT_EQ(values["token_logprobs"][0], nullptr);
+  EXPECT_EQ(values["top_logprobs"][0], nullptr);
+  EXPECT_EQ(values["text_offset"][1], 3) << "\"the\" is one token";
+  for (size_t i = 1; i < ids.size(); ++i) {
+    EXPECT_EQ(values["token_logprobs"][i].get<double>(), expected[i - 1].log_likelihood);
+    const std::string token = values["tokens"][i];
+    const auto top = values["top_logprobs"][i].get<std::map<std::string, double>>();
+    EXPECT_EQ(top.at(token), expected[i - 1].log_likelihood);
+    EXPECT_GE(top.size(), 3U);
+    double largest = -1e9;
+    for (const auto& [name, value] : top) largest = std::max(largest, value);
+    EXPECT_EQ(largest == top.at(token), expected[i - 1].is_largest);
+    EXPECT_EQ(largest, expected[i - 1].top[0].log_probability);
+  }
+  const Json ids_choice =
+      Complete({{"prompt", ids}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 3}})
+          .json()["choices"][0];
+  EXPECT_EQ(ids_choice, choice);
+}
+
+TEST_F(CompletionTest, EchoStandsBeforeWhatIsGenerated) {
+  Start();
+  const Json plain = Complete(Body({{"logprobs", 1}})).json()["choices"][0];
+  const Json echo = Complete(Body({{"logprobs", 1}, {"echo", true}})).json()["choices"][0];
+  EXPECT_EQ(echo["text"], "the end" + plain["text"].get<std::string>());
+  const size_t prompt = echo["logprobs"]["tokens"].size() - 20;
+  for (size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(echo["logprobs"]["token_logprobs"][prompt + i],
+              plain["logprobs"]["token_logprobs"][i]);
+  }
+  const ClientResponse stream = Complete(Body({{"logprobs", 1}, {"echo", true}, {"stream", true}}));
+  Json tokens = Json::array();
+  Json offsets = Json::array();
+  for (const std::string& event : stream.Events()) {
+    if (event == "[DONE]") continue;
+    const Json values = Json::parse(event)["choices"][0]["logprobs"];
+    for (const Json& token : values["tokens"]) tokens.push_back(token);
+    for (const Json& offset : values["text_offset"]) offsets.push_back(offset);
+  }
+  EXPECT_EQ(tokens, echo["logprobs"]["tokens"]);
+  EXPECT_EQ(offsets, echo["logprobs"]["text_offset"]);
+}
+
+TEST_F(CompletionTest, ScoresPairsAndTexts) {
+  Start();
+  const Json answer =
+      Post("/v1/score",
+           {{"inputs", {{{"context", "the"}, {"continuation", " end"}}, {{"text", "the end"}}}},
+            {"token_log_likelihoods", true}})
+          .json();
+  const Json echo =
+      Complete({{"prompt", "the end"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 0}})
+          .json()["choices"][0]["logprobs"]["token_logprobs"];
+  const Json& pair = answer["data"][0];
+  EXPECT_EQ(pair["tokens"], echo.size() - 1);
+  double sum = 0;
+  for (size_t i = 1; i < echo.size(); ++i) {
+    EXPECT_EQ(pair["token_log_likelihoods"][i - 1], echo[i]);
+    sum += echo[i].get<double>();
+  }
+  EXPECT_EQ(pair["log_likelihood"].get<double>(), sum);
+  EXPECT_EQ(answer["data"][1]["bytes"], 7);
+  EXPECT_EQ(answer["data"][1]["tokens"], echo.size())
+      << "the first token too, behind an end of text";
+}
+
+TEST_F(CompletionTest, TokensAndTexts) {
+  Start();
+  const Json tokens =
+      Post("/tokenize", {{"prompt", "the \xC3\xA9"}, {"return_token_strs", true}}).json();
+  EXPECT_EQ(tokens["tokens"], Json({258, 33, 0xC3 + 1, 0xA9 + 1}));
+  EXPECT_EQ(tokens["token_strs"], Json({"the", " ", "bytes:\\xc3", "bytes:\\xa9"}));
+  EXPECT_EQ(Post("/detokenize", {{"tokens", tokens["tokens"]}}).json()["prompt"], "the \xC3\xA9");
+}
+
+class ChatTest : public ServerTest {
+ protected:
+  void WriteTemplate() const {
+    WriteFileAtomically(
+        directory_ + "/chat_template.jinja",
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+        "{% if messages[0].content == 'bad' %}{{ raise_exception('no') }}{% endif %}");
+  }
+  static Json Body(const Json& messages, const Json& more = Json::object()) {
+    Json body = {{"messages", messages}, {"max_tokens", 12}, {"seed", 3}, {"ignore_eos", true}};
+    body.update(more);
+    return body;
+  }
+  static Json Message(const std::string& role, const std::string& content) {
+    return {{"role", role}, {"content", content}};
+  }
+};
+
+TEST_F(ChatTest, AnswersWithTheTemplatesText) {
+  WriteTemplate();
+  Start();
+  const Json messages = Json::array({Message("user", "hello")});
+  const Json answer = Post("/v1/chat/completions", Body(messages)).json();
+  EXPECT_EQ(answer["object"], "chat.completion");
+  const Json choice = answer["choices"][0];
+  EXPECT_EQ(choice["message"]["role"], "assistant");
+  const Json same = Complete({{"prompt", "<user>hello\n<assistant>"},
+                              {"max_tokens", 12},
+                              {"seed", 3},
+                              {"ignore_eos", true}})
+                        .json();
+  EXPECT_EQ(choice["message"]["content"], same["choices"][0]["text"]);
+  EXPECT_EQ(answer["usage"], same["usage"]);
+
+  const ClientResponse stream =
+      Post("/v1/chat/completions",
+           Body({{{"role", "user"}, {"content", {{{"type", "text"}, {"text", "hello"}}}}}},
+                {{"stream", true}, {"logprobs", true}, {"top_logprobs", 2}}));
+  std::string text;
+  size_t tokens = 0;
+  const std::vector<std::string> events = stream.Events();
+  EXPECT_EQ(Json::parse(events[0])["choices"][0]["delta"],
+            Json({{"role", "assistant"}, {"content", ""}}));
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["choices"][0]["finish_reason"], "length");
+  for (const std::string& event : events) {
+    if (event == "[DONE]") continue;
+    const Json part = Json::parse(event)["choices"][0];
+    text += part["delta"].value("content", "");
+    if (!part["logprobs"].is_null()) tokens += part["logprobs"]["content"].size();
+  }
+  EXPECT_EQ(text, choice["message"]["content"]);
+  EXPECT_EQ(tokens, 12U);
+}
+
+TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
+  WriteTemplate();
+  Start();
+  // Of every length modulo the block.
+  for (size_t i = 0; i < 4; ++i) {
+    const double hits = Metric("vllm:prefix_cache_hits");
+    Json messages =
+        Json::array({Message("user", std::string(150 + i, static_cast<char>('a' + i)))});
+    const Json first = Post("/v1/chat/completions", Body(messages)).json();
+    messages.push_back(first["choices"][0]["message"]);
+    messages.push_back(Message("user", "and on"));
+    const Json next = Post("/v1/chat/completions", Body(messages)).json();
+    EXPECT_EQ(next["object"], "chat.completion");
+    EXPECT_GE(Metric("vllm:prefix_cache_hits") - hits, 128) << "two pages of 16 blocks of 4 tokens";
+  }
+}
+
+TEST_F(ChatTest, MistakesAreNamed) {
+  WriteTemplate();
+  Start();
+  const std::pair<Json, const char*> cases[] = {
+      {Body(Json::array({Message("user", "bad")})), "messages"},
+      {Body(Json::array()), "messages"},
+      {Body(Json::array({Message("robot", "x")})), "messages[0].role"},
+      {Body(Json::array({{{"role", "user"}}})), "messages[0].content"},
+      {Body(Json::array({{{"role", "user"}, {"content", "x"}, {"color", 1}}})),
+       "messages[0].color"},
+      {Body(Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image_url"}}})}}})),
+       "messages[0].content[0].type"},
+      {Body(Json::array({Message("user", "x")}), {{"tools", {1}}}), "tools"},
+      {Body(Json::array({Message("user", "x")}), {{"logprobs", 2}}), "logprobs"},
+      {Body(Json::array({Message("user", "x")}), {{"top_logprobs", 2}}), "top_logprobs"},
+      {Body(Json::array({Message("user", "x")}), {{"max_completion_tokens", 5}}), "max_tokens"},
+      {Body(Json::array({Message("user", "x")}), {{"max_tokens", 1024}}), "messages"},
+      {Body(Json::array({Message("user", "x")}), {{"echo", true}}), "echo"},
+  };
+  for (const auto& [body, param] : cases) {
+    const ClientResponse response = Post("/v1/chat/completions", body);
+    EXPECT_EQ(response.status, 400) << body;
+    EXPECT_EQ(response.json()["error"]["param"], param) << response.body;
+  }
+}
+
+TEST_F(ChatTest, AModelWithoutATemplateSaysSo) {
+  Start();
+  const ClientResponse response =
+      Post("/v1/chat/completions", Body(Json::array({Message("user", "x")})));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(response.json()["error"]["code"], "no_chat_template");
+}
+
+}  // namespace
+}  // namespace blockformer
