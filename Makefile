@@ -8,7 +8,8 @@ CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-te
 
 .DEFAULT_GOAL := help
 .PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \
-	fuzz soak cross-aarch64 check-lm-eval check-server bench lint format install clean
+	fuzz soak cross-aarch64 check-lm-eval check-hf check-server bench lint format install \
+	clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
@@ -21,6 +22,7 @@ help:
 	@echo "make fuzz        looks for inputs that break what reads them, SECONDS=60 a target"
 	@echo "make soak        the engine under random requests, for SECONDS=600"
 	@echo "make check-lm-eval  compares blockformer eval with EleutherAI's lm-evaluation-harness"
+	@echo "make check-hf       compares exported models in Hugging Face's transformers with the program"
 	@echo "make check-server  uses blockformer serve with openai's library, curl and the harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
 	@echo "make lint        format, naming, static analysis, include directions"
@@ -97,6 +99,10 @@ cross-aarch64:
 check-lm-eval: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
 	BUILD=$(BUILD) scripts/check_lm_eval.sh
+
+check-hf: $(BUILD)/build.ninja
+	$(NINJA) --target blockformer
+	BUILD=$(BUILD) scripts/check_hf.sh
 
 check-server: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

@@ -80,6 +80,56 @@ TEST_F(ConvertCommand, QuantisesToAModelThatRuns) {
   EXPECT_FALSE(FileExists(Path("x")));
 }
 
+TEST_F(ConvertCommand, BlockModelsGoToHuggingFaceWithTheirCode) {
+  WriteTinyModel(Path("block"), TinyTextConfig());
+  const Json report = ParseJson(Run({"--json", "--to", "hf", Path("block"), Path("hf")}), "report");
+  EXPECT_EQ(report["to"], "hf");
+  EXPECT_GT(report["check"]["tokens"].get<int>(), 20);  // the program runs it too
+  const Json config = ReadJsonFile(Path("hf/config.json"));
+  EXPECT_EQ(config["architectures"], Json({"BlockformerForCausalLM"}));
+  // Each class that is named stands in a file beside the weights.
+  for (const auto& [loader, reference] : config["auto_map"].items()) {
+    const std::string text = reference.get<std::string>();
+    const size_t dot = text.find('.');
+    const std::string code = ReadFile(Path("hf/" + text.substr(0, dot) + ".py"));
+    EXPECT_THAT(code, HasSubstr("class " + text.substr(dot + 1))) << loader;
+  }
+  for (const char* name : {"configuration", "layers", "modeling", "parts"}) {
+    const std::string file = std::string(name) + "_blockformer.py";
+    EXPECT_EQ(ReadFile(Path("hf/" + file)), ReadFile("python/hf/" + file));
+  }
+  // The tokenizer has 260 ids, the vocabulary 264.
+  EXPECT_EQ(ReadJsonFile(Path("hf/generation_config.json"))["suppress_tokens"],
+            Json({260, 261, 262, 263}));
+  const Json tokenizer = ReadJsonFile(Path("hf/tokenizer_config.json"));
+  EXPECT_EQ(tokenizer["eos_token"], "<|endoftext|>");
+  EXPECT_EQ(tokenizer["padding_side"], "left");
+
+  EXPECT_THROW(Run({"--to", "hf", Path("block"), Path("hf")}), Error);
+  Run({"--to", "hf", "--force", Path("block"), Path("hf")});
+  const Json back = ParseJson(Run({"--json", Path("hf"), Path("back")}), "report");
+  EXPECT_EQ(back["checksum"], report["checksum"]);
+  EXPECT_EQ(ReadModelConfig(Path("back")), ReadModelConfig(Path("block")));
+  EXPECT_THROW(Run({"--to", "hf", "--dtype", "int8", Path("block"), Path("x")}), Error);
+}
+
+TEST_F(ConvertCommand, VanillaModelsGoToHuggingFaceWithoutCode) {
+  Run({"--to", "hf", Path("vanilla"), Path("hf")});
+  const Json config = ReadJsonFile(Path("hf/config.json"));
+  EXPECT_EQ(config["architectures"], Json({"GPTNeoXForCausalLM"}));
+  EXPECT_FALSE(config.contains("auto_map"));
+  for (const auto& entry : std::filesystem::directory_iterator(Path("hf"))) {
+    EXPECT_NE(entry.path().extension(), ".py");
+  }
+}
+
+TEST_F(ConvertCommand, KeepsATokenizersOwnConfiguration) {
+  WriteTinyModel(Path("block"), TinyTextConfig());
+  WriteFileAtomically(Path("block/tokenizer_config.json"), "{\"chat_template\": \"x\"}");
+  Run({"--to", "hf", Path("block"), Path("hf")});
+  EXPECT_EQ(ReadFile(Path("hf/tokenizer_config.json")), "{\"chat_template\": \"x\"}");
+}
+
 TEST_F(ConvertCommand, RefusesChoicesAndSizesByWhatTheyAre) {
   for (const auto& [flag, value] :
        std::vector<std::pair<std::string, std::string>>{{"--dtype", "1"},  // an enumerator's number
