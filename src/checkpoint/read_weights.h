@@ -25,8 +25,8 @@ struct ReadWeights {
 };
 
 // Reads from a model directory, whose files stay mapped as long as the result lives. Without a type
-// it is that of the files' linear layers, and kF32 for f16. Floats are quantised, and int8 weights are
-// widened, if the type asks for it.
+// it is that of the files' linear layers, and kF32 for f16. Floats are quantised, and int8 weights
+// are widened, if the type asks for it.
 ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
                                  std::optional<NumberType> type = std::nullopt);
 
