@@ -10,14 +10,17 @@ Prints a line a check; exit code 1 if one fails.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import traceback
+import urllib.request
 
 import check_lm_eval
 
@@ -33,6 +36,7 @@ def parse_arguments():
     parser.add_argument("--program", required=True, type=pathlib.Path)
     parser.add_argument("--model", type=pathlib.Path, help="a model's directory")
     parser.add_argument("--data", type=pathlib.Path, help="folder with the tasks' records")
+    parser.add_argument("--screenshots", type=pathlib.Path, help="folder for those of the page")
     parser.add_argument("--items", type=int, default=200, help="of each task")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
@@ -168,12 +172,60 @@ def check_tls(arguments, model, folder):
         assert answer["object"] == "text_completion"
 
 
+async def use_page(url, screenshots):
+    import browser
+
+    async with browser.open_page(url) as page:
+        await page.wait_for("document.getElementById('model').textContent.includes('checked')")
+        text = "document.getElementById('out').textContent"
+        status = "document.getElementById('status').textContent"
+        fields = {"prompt": "Once upon", "max_tokens": 24, "seed": 1}
+        for name, value in fields.items():
+            await page.evaluate(f"document.getElementById('{name}').value = {json.dumps(value)}")
+        await page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", modifiers=2)
+        await page.wait_for(f"{status} === 'done'")
+        generated = await page.evaluate(text)
+        assert generated.startswith("Once upon") and len(generated) > 10, generated
+        assert await page.evaluate("document.querySelectorAll('#out .block').length") > 1
+        assert "%" in await page.evaluate("document.querySelector('#out .token').title")
+        await page.screenshot(screenshots / "page.png")
+
+        await page.evaluate("document.getElementById('max_tokens').value = 1500; "
+                            "document.getElementById('go').click()")
+        await page.wait_for("document.querySelectorAll('#out .block').length > 3")
+        await page.call("Input.dispatchKeyEvent", type="keyDown", key="Escape")
+        await page.wait_for(f"['stopped', 'done'].includes({status})")
+
+        await page.call("Emulation.setDeviceMetricsOverride", width=390, height=844,
+                        deviceScaleFactor=2, mobile=True)
+        await page.call("Emulation.setEmulatedMedia",
+                        features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        await page.evaluate("document.getElementById('mode').value = 'chat'; document."
+                            "getElementById('mode').dispatchEvent(new Event('change'))")
+        for turn in ("Hello", "And now?"):
+            await page.evaluate(f"document.getElementById('prompt').value = {json.dumps(turn)}; "
+                                "document.getElementById('max_tokens').value = 16; "
+                                "document.getElementById('go').click()")
+            await page.wait_for(f"{status} === 'done' && {text}.includes({json.dumps(turn)})")
+        assert await page.evaluate("document.querySelectorAll('#out .who').length") == 4
+        await page.screenshot(screenshots / "page-dark-phone.png")
+
+
+def check_page(url, screenshots):
+    if shutil.which("chromium") is None:
+        print("page: chromium is not installed, not checked", flush=True)
+        return
+    asyncio.run(use_page(url, screenshots))
+
+
 def check_harness(arguments, folder, model, url, tokenized):
+    with urllib.request.urlopen(url + "/v1/models") as answer:
+        length = json.load(answer)["data"][0]["max_model_len"]
     run = check_lm_eval.Run(
         "local-completions, " + ("ids" if tokenized else "texts"), model, "local-completions",
         {"model": "checked", "base_url": url + "/v1/completions", "tokenizer": str(model),
          "tokenizer_backend": "huggingface", "tokenized_requests": tokenized, "num_concurrent": 4,
-         "batch_size": 8, "max_length": 2048}, TOLERANCE)
+         "batch_size": 8, "max_length": length}, TOLERANCE)
     program = check_lm_eval.run_program(arguments, folder, model)
     harness = check_lm_eval.run_harness(arguments, folder, run)
     check_lm_eval.print_heading()
@@ -186,9 +238,14 @@ def make_model(arguments, folder):
         return arguments.model
     _, block = check_lm_eval.make_models(arguments.program, folder)
     (block / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    # Longer than all texts: the harness cuts the others elsewhere.
+    config = block / "config.json"
+    fields = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**fields, "max_length": 2048}), encoding="utf-8")
     # For the harness's own tokenizer.
     (block / "tokenizer_config.json").write_text(json.dumps(
-        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}),
+        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>",
+         "clean_up_tokenization_spaces": False}),
         encoding="utf-8")
     return block
 
@@ -214,6 +271,7 @@ def run_checks(arguments, folder):
     with running_server(arguments, model) as url:
         check("openai", check_openai, url)
         check("curl", check_curl, url)
+        check("page", check_page, url, arguments.screenshots or folder)
         check("lm_eval, texts", check_harness, arguments, folder, model, url, False)
         check("lm_eval, token ids", check_harness, arguments, folder, model, url, True)
     check("key", check_key, arguments, model, folder)
