@@ -39,12 +39,14 @@ class RankedRow {
   Prefix Take(int64_t count, double mass, double weight) {
     Prefix prefix;
     int64_t taken = 0;
+    // Buckets before this one hold nothing that weighs less.
+    const double heavy =
+        weight > 0 ? -std::log(weight) * kBucketsPerNat - 1 - kRoundoff : kUsedBuckets;
     for (; prefix.bucket < kUsedBuckets; ++prefix.bucket) {
       const int bucket = prefix.bucket;
       const int64_t size = buckets_.counts[bucket];
       const double sum = buckets_.sums[bucket];
-      const double least = std::exp(-(bucket + 1.0) / kBucketsPerNat) * (1 - kRoundoff);
-      if (taken + size <= count && prefix.mass + sum < mass && least >= weight) {
+      if (taken + size <= count && prefix.mass + sum < mass && bucket < heavy) {
         taken += size;
         prefix.mass += sum;
         continue;
@@ -77,7 +79,7 @@ class RankedRow {
 
  private:
   static constexpr int kUsedBuckets = kWeightBuckets - 1;
-  static constexpr double kRoundoff = 1e-4;  // what an exponent in f32 may be off by, and more
+  static constexpr double kRoundoff = 0.01;  // of a bucket, that an exponent in f32 may be off by
 
   double WeightOf(const RankedToken& token) const {
     return std::exp((static_cast<double>(token.score) - largest_) / draw_->options->temperature);

@@ -160,7 +160,7 @@ hn::Vec<I32> BucketOf(Floats exponent) {
 void FillWeightBucketsImpl(const float* logits, int64_t count, float largest,
                            float inverse_temperature, WeightBuckets* buckets) {
   // One sum would wait for the one before where many tokens share a bucket.
-  constexpr int kBanks = 4;
+  constexpr int kBanks = 2;
   const F32 tag;
   double sums[kWeightBuckets][kBanks] = {};
   int32_t counts[kWeightBuckets] = {};
@@ -179,7 +179,7 @@ void FillWeightBucketsImpl(const float* logits, int64_t count, float largest,
     }
   });
   for (int b = 0; b < kWeightBuckets; ++b) {
-    buckets->sums[b] = (sums[b][0] + sums[b][1]) + (sums[b][2] + sums[b][3]);
+    buckets->sums[b] = sums[b][0] + sums[b][1];
     buckets->counts[b] = counts[b];
   }
 }

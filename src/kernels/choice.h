@@ -52,8 +52,8 @@ float SumOfExponentials(const float* logits, int64_t count, float reference,
 // A row's tokens by their weight exp((logit - largest) * inverse_temperature): bucket b holds those
 // whose exponent is from -b / kBucketsPerNat down to -(b + 1) / kBucketsPerNat, the last one all
 // that are lighter.
-inline constexpr int kWeightBuckets = 1024;
-inline constexpr int kBucketsPerNat = 32;
+inline constexpr int kWeightBuckets = 2048;
+inline constexpr int kBucketsPerNat = 64;
 struct WeightBuckets {
   double sums[kWeightBuckets];     // of weights, each to a relative error of 1e-6
   int32_t counts[kWeightBuckets];  // of tokens

@@ -56,6 +56,8 @@ template <int kTileRows>
 struct Sums {
   Floats of[kTileRows][kVectors];
 
+  Sums() {}  // an implicit one would not be compiled for the instruction set
+
   HWY_INLINE void Begin(const FloatTile& tile) {
     const F32 tag;
 #pragma GCC unroll 8

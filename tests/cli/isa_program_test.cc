@@ -75,7 +75,7 @@ TEST_F(IsaProgramTest, RefusesOthers) {
     EXPECT_THAT(refused.output, HasSubstr("BLOCKFORMER_ISA: " + part));
     EXPECT_EQ(std::count(refused.output.begin(), refused.output.end(), '\n'), 1) << isa;
   };
-  expect("sse9", "'sse9' is not known; portable, avx2, avx512 and vnni are");
+  expect("sse9", "'sse9' is not known; portable, dotprod, avx2, avxvnni, avx512 and vnni are");
   expect("AVX2", "'AVX2' is not known");
   expect("''", "'' is not known");
   for (const Isa isa : {Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kVnni}) {

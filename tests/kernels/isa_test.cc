@@ -25,7 +25,7 @@ TEST(IsaTest, RefusesWhatTheProcessorDoesNotHave) {
     ChooseIsa();
   };
   EXPECT_THAT([&] { choose("AVX2"); },
-              ThrowsMessage<Error>(HasSubstr("'AVX2' is not known; portable, avx2")));
+              ThrowsMessage<Error>(HasSubstr("'AVX2' is not known; portable, dotprod, avx2")));
   for (const Isa isa : {Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kVnni}) {
     if (testing::Value(SupportedIsas(), Contains(isa)) || set != nullptr) continue;
     EXPECT_THAT([&] { choose(IsaName(isa)); },
