@@ -1,5 +1,6 @@
 #include "train/text_sample.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "devices/devices.h"
@@ -28,7 +29,8 @@ std::string SampleText(const LanguageModel& model, const Tokenizer& tokenizer,
   Engine engine(EngineModel(model), engine_options);
   GenerationRequest request;
   request.prompt = prompt;
-  request.max_tokens = options.max_tokens;
+  const int64_t room = model.config().max_length - std::ssize(prompt);
+  request.max_tokens = std::min(options.max_tokens, std::max<int64_t>(room, 1));
   request.sampling = options.sampling;
   request.stream = options.stream;
   return tokenizer.DecodeContinuation(GenerateAll(&engine, {std::move(request)}).front());

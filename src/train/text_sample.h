@@ -18,7 +18,7 @@ std::shared_ptr<const Model> EngineModel(const LanguageModel& model);
 
 // How a sample of text is drawn.
 struct TextSampleOptions {
-  int64_t max_tokens = 0;
+  int64_t max_tokens = 0;  // fewer where the model's context has no room for them
   SamplingOptions sampling;
   uint64_t stream = 0;
 };

@@ -615,6 +615,8 @@ TEST_P(BlockLengthTest, CachedDecodingEqualsRecomputationAndEndsInsideABlock) {
     if (changed.embedder.projection == EmbedderProjection::kConcat) {
       changed.decoder.hidden_size = 2 * length;
       changed.decoder.num_heads = 1;
+      changed.decoder.num_kv_heads = 1;
+      changed.decoder.head_dim = 0;  // the width
       changed.decoder.rotary_pct = 1;
       changed.embedder.hidden_size = 2;
     }

@@ -92,7 +92,7 @@ TEST(Task, MistakesNameTheLineAndTheKey) {
        "of dev, test is wanted"},
       {"test_split", "[a]", "a string is wanted"},
       {"description", "'{{q'", "column 4: the template ends"},
-      {"doc_to_text", "'{{q|title}}'", "column 5: the filter title is not known"},
+      {"doc_to_text", "'{{q|shout}}'", "column 5: the filter shout is not known"},
       {"doc_to_text", "true", "true is not possible; a string"},
       {"doc_to_text", "-1", "-1 is not possible"},
       {"doc_to_text", "null", "is missing"},

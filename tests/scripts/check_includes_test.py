@@ -21,12 +21,14 @@ class CheckIncludesTest(unittest.TestCase):
         self.assertIn(words, found[0])
 
     def test_folders_include_only_those_above_them(self):
-        self.assert_fine("src/engine/a.cc", '"kernels/gemm.h"', '"engine/b.h"', '"base/error.h"')
+        self.assert_fine("src/engine/a.cc", '"runner/runner.h"', '"engine/b.h"', '"base/error.h"')
+        self.assert_one_problem("src/engine/a.cc", '"kernels/gemm.h"', "engine includes")
+        self.assert_one_problem("src/eval/a.cc", '"cpu/cpu_model.h"', "eval includes")
         self.assert_one_problem("src/text/a.cc", '"data/token_file.h"', "may include base, config")
         self.assert_one_problem("src/base/a.h", '"config/json.h"', "may include nothing else")
 
-    def test_train_and_the_engine_stay_apart(self):
-        self.assert_one_problem("src/train/a.cc", '"runner/model.h"', "train includes")
+    def test_train_and_the_processors_arithmetic_stay_apart(self):
+        self.assert_one_problem("src/train/a.cc", '"cpu/cpu_model.h"', "train includes")
         self.assert_one_problem("src/cli/a.cc", '"train/trainer.h"', "cli includes")
 
     def test_tests_follow_the_folder_they_mirror(self):
