@@ -12,6 +12,7 @@ idle connections. Needs Python alone. Prints Markdown.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import pathlib
 import random
@@ -37,15 +38,22 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def start_server(arguments, batch):
+@contextlib.contextmanager
+def running_server(arguments, batch):
+    """Yields the process and its port."""
     command = [arguments.program, "serve", arguments.model, "--port", "0", "--batch", str(batch),
                "--dtype", arguments.dtype, "--threads", str(arguments.threads),
                "--max-connections", "1000000"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if found := re.search(r"http://127\.0\.0\.1:(\d+)$", line.strip()):
-            return process, int(found[1])
-    raise RuntimeError("the server did not start")
+    try:
+        for line in process.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)$", line.strip()):
+                yield process, int(found[1])
+                return
+        raise RuntimeError("the server did not start")
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def make_prompts(count, words):
@@ -92,7 +100,7 @@ def engine_rate(arguments, batch, prompts, folder):
     path = folder / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
     output = subprocess.run(
-        [arguments.program, "generate", arguments.model, "--input", path, "--output", "-",
+        [arguments.program, "generate", "--model", arguments.model, "--input", path, "--output", "-",
          "--batch", str(batch), "--max-tokens", str(arguments.max_tokens), "--temperature", "1",
          "--seed", "1", "--ignore-eos", "--dtype", arguments.dtype, "--threads",
          str(arguments.threads)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -138,14 +146,12 @@ def measure(arguments, folder):
     for clients in map(int, arguments.clients.split(",")):
         prompts = make_prompts(clients * arguments.requests, arguments.prompt_tokens)
         rates, own, times = [], [], None
-        process, port = start_server(arguments, clients)
-        asyncio.run(run_clients(port, clients, arguments, prompts[:clients]))  # warms up
-        for _ in range(arguments.rounds):
-            own.append(engine_rate(arguments, clients, prompts, folder))
-            rate, times = asyncio.run(run_clients(port, clients, arguments, prompts))
-            rates.append(rate)
-        process.terminate()
-        process.wait()
+        with running_server(arguments, clients) as (_, port):
+            asyncio.run(run_clients(port, clients, arguments, prompts[:clients]))  # warms up
+            for _ in range(arguments.rounds):
+                own.append(engine_rate(arguments, clients, prompts, folder))
+                rate, times = asyncio.run(run_clients(port, clients, arguments, prompts))
+                rates.append(rate)
         best, best_own = max(rates), max(own)
         first, following = times["first"], times["next"]
         print(f"| {clients} | {best_own:.1f} | {best:.1f} | {best / best_own:.3f} | "
@@ -158,10 +164,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="bench-server-") as folder:
         measure(arguments, pathlib.Path(folder))
     if arguments.idle:
-        process, port = start_server(arguments, 1)
-        asyncio.run(measure_idle(process, port, arguments.idle))
-        process.terminate()
-        process.wait()
+        with running_server(arguments, 1) as (process, port):
+            asyncio.run(measure_idle(process, port, arguments.idle))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,8 @@ class Evaluator {
   }
   void CountStep(size_t offset) {
     if (++steps_ > kMaxTemplateSteps) {
-      FailAt(offset, fmt::format("more than the {} steps that one record may take", kMaxTemplateSteps));
+      FailAt(offset,
+             fmt::format("more than the {} steps that one record may take", kMaxTemplateSteps));
     }
   }
 
