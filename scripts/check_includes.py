@@ -25,7 +25,7 @@ FOLDERS = {
     "kernels": ["base"],
     "cpu": ["base", "config", "checkpoint", "runner", "kernels"],
     "cuda": ["base", "config", "checkpoint", "runner"],
-    "devices": ["base", "config", "checkpoint", "runner", "cpu"],
+    "devices": ["base", "config", "checkpoint", "runner", "cpu", "cuda"],
     "engine": ["base", "config", "text", "checkpoint", "data", "runner", "devices"],
     "eval": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
     "server": ["base", "config", "text", "runner", "devices", "engine", "eval"],

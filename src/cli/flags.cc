@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "devices/devices.h"
 
 namespace blockformer {
 
@@ -29,8 +28,7 @@ void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t
 void AddDeviceFlag(CLI::App* command, std::string* device) {
   command
       ->add_option("--device", *device,
-                   fmt::format("Where the model runs: auto (the fastest that is there), {}",
-                               fmt::join(AvailableDevices(), ", ")))
+                   "Where the model runs: auto (the fastest that is there), cpu, cuda or cuda:N")
       ->capture_default_str();
 }
 

@@ -233,6 +233,8 @@ void AttendPages(Stream* stream, Element type, const KvPages& cache, const HeadL
   switch (cache.type) {
     case Element::kF32:
       return AttendAs<float>(stream, arguments, num_rows);
+    case Element::kF16:
+      return AttendAs<F16>(stream, arguments, num_rows);
     case Element::kBf16:
       return AttendAs<Bf16>(stream, arguments, num_rows);
     case Element::kInt8:

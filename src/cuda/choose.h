@@ -78,9 +78,9 @@ struct TargetScore {
   int32_t unused;
 };
 
-// The score of target i under logits [i, vocab].
+// The score of target i under logits [i, vocab], and as ratings[i] the `entries` likeliest tokens.
 void ScoreTargets(Stream* stream, const float* logits, int64_t vocab, const int32_t* targets,
-                  int64_t rows, TargetScore* scores);
+                  int64_t rows, int64_t entries, TargetScore* scores, TokenRating* ratings);
 
 }  // namespace blockformer::cuda
 

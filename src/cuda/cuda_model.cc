@@ -19,8 +19,9 @@ RunnerSettings Complete(RunnerSettings settings, const ModelConfig& config, Elem
   if (settings.token_blocks > 0) return settings;
   // So many that their activations stay in the L2 cache.
   constexpr int64_t kCacheBytes = 30'000'000;
-  const TransformerConfig& stack = config.token_decoder;
-  const int64_t numbers = 5 * stack.hidden_size + stack.intermediate_size;
+  const StackConfig& stack = config.token_decoder;
+  const int64_t numbers =
+      2 * stack.hidden_size + 3 * stack.Heads().OutputWidth() + 3 * stack.intermediate_size;
   const int64_t bytes = numbers * ElementBytes(type) + 8 * stack.hidden_size + 1;
   settings.token_blocks = std::max<int64_t>(kCacheBytes / bytes / 64 * 64, 64);
   return settings;
@@ -37,10 +38,9 @@ Element CacheElement(NumberType type) {
     case NumberType::kInt8:
       return Element::kInt8;
     case NumberType::kF16:
-      break;
+      return Element::kF16;
   }
-  Fail(ErrorCode::kUnsupported,
-       "a KV cache of f16 is not supported on a GPU; f32, bf16 and int8 are");
+  Fail(ErrorCode::kInternal, "a KV cache of an unknown type");
 }
 
 CudaModel::CudaModel(const ModelConfig& config, const ReadWeights& read, int device,

@@ -17,7 +17,7 @@ struct RunnerSettings {
   bool graphs = true;           // steps are recorded once for each number of rows
 };
 
-// The type of a cache, as the device has it. Throws Error(kUnsupported) for kF16.
+// The type of a cache, as the device has it.
 Element CacheElement(NumberType type);
 
 // A model's weights on one GPU.

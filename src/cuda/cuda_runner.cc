@@ -268,13 +268,16 @@ void CudaRunner::QueuePrompts(int64_t rows) {
 
 void CudaRunner::QueueGeneration(int64_t rows) {
   if (!model_.settings().graphs) return QueueUnits(rows);
-  auto found = graphs_.find(rows);
-  if (found == graphs_.end()) {
+  const auto [found, is_new] = graphs_.try_emplace(rows);
+  // The first time loads kernels, which may not be while a stream is recorded.
+  if (is_new) return QueueUnits(rows);
+  Graph& graph = found->second;
+  if (graph.handle() == nullptr) {
     stream_.BeginCapture();
     QueueUnits(rows);
-    found = graphs_.emplace(rows, stream_.EndCapture()).first;
+    graph = stream_.EndCapture();
   }
-  stream_.Launch(found->second);
+  stream_.Launch(graph);
 }
 
 void CudaRunner::QueueUnits(int64_t rows) {

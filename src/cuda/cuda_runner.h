@@ -86,7 +86,7 @@ class CudaRunner : public Runner {
   std::array<Flight, kSteps> flights_;
   int64_t started_ = 0;
   int64_t waited_ = 0;
-  std::map<int64_t, Graph> graphs_;  // by number of rows
+  std::map<int64_t, Graph> graphs_;  // by number of rows; empty ones until they are wanted again
 
   // On the device; the last place is that of surplus rows, and the last page theirs.
   DecoderState decoder_;

@@ -21,14 +21,28 @@ __device__ inline int64_t IndexStride() { return static_cast<int64_t>(gridDim.x)
 
 template <typename T>
 __global__ void FinishKernel(T* y, int64_t count, int64_t width, int64_t stride, const T* bias,
-                             bool gelu) {
+                             Activation activation) {
   for (int64_t i = FirstIndex(); i < count; i += IndexStride()) {
     const int64_t column = i % width;
     T* target = y + i / width * stride + column;
     float value = ToFloat(*target);
     if (bias != nullptr) value += ToFloat(bias[column]);
-    if (gelu) value = 0.5F * value * (1 + erff(value * 0.70710678118654752F));
+    if (activation == Activation::kGelu) {
+      value = 0.5F * value * (1 + erff(value * 0.70710678118654752F));
+    }
+    if (activation == Activation::kRelu) value = value < 0 ? 0 : value;
     *target = FromFloat<T>(value);
+  }
+}
+
+template <typename T>
+__global__ void GateKernel(const T* x, int64_t count, int64_t width, T* y, int64_t stride) {
+  for (int64_t i = FirstIndex(); i < count; i += IndexStride()) {
+    const int64_t row = i / width;
+    const int64_t column = i % width;
+    const float gate = ToFloat(x[row * 2 * width + column]);
+    const float up = ToFloat(x[row * 2 * width + width + column]);
+    y[row * stride + column] = FromFloat<T>(gate / (1 + expf(-gate)) * up);
   }
 }
 
@@ -69,14 +83,27 @@ __global__ void WriteKernel(const Write* writes, const uint32_t* words) {
 }  // namespace
 
 void FinishProduct(Stream* stream, Element type, void* y, int64_t rows, int64_t width,
-                   int64_t stride, const void* bias, bool gelu) {
+                   int64_t stride, const void* bias, Activation activation) {
   const int64_t count = rows * width;
   if (type == Element::kF32) {
     Launch("FinishProduct", stream, FinishKernel<float>, GridFor(count), dim3(kThreads),
-           static_cast<float*>(y), count, width, stride, static_cast<const float*>(bias), gelu);
+           static_cast<float*>(y), count, width, stride, static_cast<const float*>(bias),
+           activation);
   } else {
     Launch("FinishProduct", stream, FinishKernel<Bf16>, GridFor(count), dim3(kThreads),
-           static_cast<Bf16*>(y), count, width, stride, static_cast<const Bf16*>(bias), gelu);
+           static_cast<Bf16*>(y), count, width, stride, static_cast<const Bf16*>(bias), activation);
+  }
+}
+
+void GateRows(Stream* stream, Element type, const void* x, int64_t rows, int64_t width, void* y,
+              int64_t stride) {
+  const dim3 grid = GridFor(rows * width);
+  if (type == Element::kF32) {
+    Launch("GateRows", stream, GateKernel<float>, grid, dim3(kThreads),
+           static_cast<const float*>(x), rows * width, width, static_cast<float*>(y), stride);
+  } else {
+    Launch("GateRows", stream, GateKernel<Bf16>, grid, dim3(kThreads), static_cast<const Bf16*>(x),
+           rows * width, width, static_cast<Bf16*>(y), stride);
   }
 }
 
@@ -95,6 +122,8 @@ void FillArbitrarily(Stream* stream, Element type, void* numbers, int64_t count,
   switch (type) {
     case Element::kF32:
       return fill(static_cast<float*>(numbers));
+    case Element::kF16:
+      return fill(static_cast<F16*>(numbers));
     case Element::kBf16:
       return fill(static_cast<Bf16*>(numbers));
     case Element::kInt8:

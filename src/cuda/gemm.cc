@@ -64,6 +64,9 @@ cublasLtEpilogue_t EpilogueOf(const GemmShape& shape) {
   if (shape.finish == Finish::kGelu) {
     return shape.has_bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
   }
+  if (shape.finish == Finish::kRelu) {
+    return shape.has_bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+  }
   return shape.has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
@@ -74,7 +77,8 @@ cublasLtMatmulDescOpaque_t DescriptorOf(cublasLtEpilogue_t epilogue, Element bia
   Set(&descriptor, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   Set(&descriptor, CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
   Set(&descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-  if (epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS) {
+  if (epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ||
+      epilogue == CUBLASLT_EPILOGUE_RELU_BIAS) {
     Set(&descriptor, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(bias_type));
     Set(&descriptor, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   }
@@ -165,10 +169,12 @@ void Gemm::Run(Stream* stream, const void* x, int64_t rows, const void* w, const
           "cuBLASLt: a product of {} rows, {} inputs and {} outputs: {}", rows, shape_.in,
           shape_.out, cublasLtGetStatusString(status));
   if (is_fused()) return;
-  const bool gelu = shape_.finish == Finish::kGelu;
-  if (!shape_.has_bias && !gelu) return;
+  const Activation activation = shape_.finish == Finish::kGelu   ? Activation::kGelu
+                                : shape_.finish == Finish::kRelu ? Activation::kRelu
+                                                                 : Activation::kNone;
+  if (!shape_.has_bias && activation == Activation::kNone) return;
   FinishProduct(stream, shape_.y_type, y, rows, shape_.out, shape_.y_stride,
-                shape_.has_bias ? bias : nullptr, gelu);
+                shape_.has_bias ? bias : nullptr, activation);
 }
 
 }  // namespace blockformer::cuda

@@ -30,6 +30,7 @@ class GemmLibrary {
 enum class Finish {
   kStore,  // y = x w^T + bias
   kGelu,   // y = GELU(x w^T + bias): in f32 the exact form, in bf16 cuBLASLt's, by tanh
+  kRelu,   // y = max(x w^T + bias, 0)
   kAdd,    // y += x w^T + bias
 };
 

@@ -1,6 +1,7 @@
 #include "cuda/given_tokens.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -186,6 +187,8 @@ std::vector<TokenScore> GivenTokens::Score(const ScoreStep& step) {
   const Array<float> contexts(BlocksAtOnce() * width);
   const Array<float> hidden(head_pass_.rows() * head_pass_.width());
   const Array<TargetScore> device_scores(head_pass_.rows());
+  const int64_t entries = std::min(step.top, vocab_);
+  const Array<TokenRating> device_ratings(entries > 0 ? head_pass_.rows() : 0);
   for (int64_t first = 0; first < std::ssize(step.units); first += BlocksAtOnce()) {
     const int64_t count = std::min(BlocksAtOnce(), std::ssize(step.units) - first);
     std::vector<int32_t> sources;
@@ -214,12 +217,17 @@ std::vector<TokenScore> GivenTokens::Score(const ScoreStep& step) {
       GatherRows(stream_, x, rows, head_pass_.width(), device_slots.data() + i, 0, 0,
                  hidden.data());
       head_pass_.Run(stream_, hidden.data(), rows);
-      ScoreTargets(stream_, head_pass_.logits(), vocab_, device_targets.data() + i, rows,
-                   device_scores.data());
+      ScoreTargets(stream_, head_pass_.logits(), vocab_, device_targets.data() + i, rows, entries,
+                   device_scores.data(), device_ratings.data());
       std::vector<TargetScore> chunk(static_cast<size_t>(rows));
       Download(stream_, device_scores.data(), rows, chunk.data());
-      for (const TargetScore& score : chunk) {
-        scores.push_back({score.log_likelihood, score.is_largest != 0});
+      std::vector<TokenRating> ratings(entries > 0 ? chunk.size() : 0);
+      if (entries > 0) Download(stream_, device_ratings.data(), rows, ratings.data());
+      for (size_t j = 0; j < chunk.size(); ++j) {
+        scores.push_back({chunk[j].log_likelihood, chunk[j].is_largest != 0});
+        for (int64_t k = 0; k < entries && std::isfinite(chunk[j].log_likelihood); ++k) {
+          scores.back().top.push_back({ratings[j].ids[k], ratings[j].log_probabilities[k]});
+        }
       }
     }
   }

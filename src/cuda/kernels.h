@@ -12,9 +12,10 @@ namespace blockformer::cuda {
 
 // Of numbers in device memory. Activations and weights are kF32 or kBf16; caches of keys and values
 // are any of them. kInt8 has an f32 scale for each position's key and value, kE4m3 has none.
-enum class Element { kF32, kBf16, kInt8, kE4m3 };
+enum class Element { kF32, kF16, kBf16, kInt8, kE4m3 };
 constexpr int64_t ElementBytes(Element element) {
-  return element == Element::kF32 ? 4 : element == Element::kBf16 ? 2 : 1;
+  const bool is_half = element == Element::kF16 || element == Element::kBf16;
+  return element == Element::kF32 ? 4 : is_half ? 2 : 1;
 }
 
 // A row that passes through the decoder: a unit of a sequence, or of a place.
@@ -30,15 +31,34 @@ struct DecoderRow {
 
 // --- Rows and elements ---
 
-// y [rows, width] = (x - mean) / sqrt(variance + epsilon), times gain and plus bias [width] unless
-// these are null; y may be x if that is kF32.
-void NormalizeRows(Stream* stream, const float* x, int64_t rows, int64_t width, float epsilon,
+// How rows are normalised.
+struct NormRule {
+  bool is_rms =
+      false;  // x / sqrt(mean(x^2) + epsilon), or else (x - mean) / sqrt(variance + epsilon)
+  float epsilon = 0;
+};
+
+// y [rows, width]: rows of x normalised, times gain and plus bias [width] unless these are null; y
+// may be x if that is kF32.
+void NormalizeRows(Stream* stream, const float* x, int64_t rows, int64_t width, NormRule rule,
                    const float* gain, const float* bias, Element type, void* y);
 
-// Finishes a product that was stored as it is: y [rows, width] += bias, and then GELU in its exact
-// form with erf. `bias` has y's type; null for none.
+// Normalises every head's query and key in qkv [rows, layout.width] by its root mean square, times
+// gains [head_size].
+void NormalizeHeads(Stream* stream, Element type, const HeadLayout& layout, float epsilon,
+                    const float* query_gain, const float* key_gain, int64_t rows, void* qkv);
+
+// What follows a product's bias. kGelu is the exact form with erf.
+enum class Activation { kNone, kGelu, kRelu };
+
+// Finishes a product that was stored as it is: adds the bias to y [rows, width], and activates.
+// `bias` has y's type; null for none.
 void FinishProduct(Stream* stream, Element type, void* y, int64_t rows, int64_t width,
-                   int64_t stride, const void* bias, bool gelu);
+                   int64_t stride, const void* bias, Activation activation);
+
+// y [rows, width] = silu(gate) * up, from x [rows, gate and up].
+void GateRows(Stream* stream, Element type, const void* x, int64_t rows, int64_t width, void* y,
+              int64_t stride);
 
 // Copies the rows that `list` [rows] names, or without one the last `wanted` of every `count`.
 void GatherRows(Stream* stream, const float* x, int64_t rows, int64_t width, const int32_t* list,

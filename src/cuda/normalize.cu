@@ -14,7 +14,7 @@ struct NormalizeShared {
 };
 
 template <typename T>
-__global__ void NormalizeKernel(const float* x, int width, float epsilon, const float* gain,
+__global__ void NormalizeKernel(const float* x, int width, NormRule rule, const float* gain,
                                 const float* bias, T* y) {
   BLOCKFORMER_SHARED(NormalizeShared, shared);
   x += static_cast<int64_t>(blockIdx.x) * width;
@@ -27,7 +27,7 @@ __global__ void NormalizeKernel(const float* x, int width, float epsilon, const 
   __syncthreads();
   float mean = 0;
   for (int w = 0; w < warps; ++w) mean += shared.sums[w];
-  mean /= static_cast<float>(width);
+  mean = rule.is_rms ? 0 : mean / static_cast<float>(width);
   float square = 0;
   for (int i = threadIdx.x; i < width; i += blockDim.x) square += (x[i] - mean) * (x[i] - mean);
   square = WarpSum(square);
@@ -35,12 +35,34 @@ __global__ void NormalizeKernel(const float* x, int width, float epsilon, const 
   __syncthreads();
   float variance = 0;
   for (int w = 0; w < warps; ++w) variance += shared.squares[w];
-  const float scale = 1 / sqrtf(variance / static_cast<float>(width) + epsilon);
+  const float scale = 1 / sqrtf(variance / static_cast<float>(width) + rule.epsilon);
   for (int i = threadIdx.x; i < width; i += blockDim.x) {
     float value = (x[i] - mean) * scale;
-    if (gain != nullptr) value = value * gain[i] + bias[i];
+    if (gain != nullptr) value *= gain[i];
+    if (bias != nullptr) value += bias[i];
     y[i] = FromFloat<T>(value);
   }
+}
+
+// A warp a head of a row: first those of the queries, then those of the keys.
+template <typename T>
+__global__ void NormalizeHeadsKernel(HeadLayout layout, float epsilon, const float* query_gain,
+                                     const float* key_gain, int64_t rows, T* qkv) {
+  const int64_t warp = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
+  const int64_t heads = layout.heads + layout.kv_heads;
+  if (warp >= rows * heads) return;
+  const int64_t head = warp % heads;
+  const bool is_query = head < layout.heads;
+  const float* gain = is_query ? query_gain : key_gain;
+  T* x = qkv + warp / heads * layout.width +
+         (is_query ? layout.Query(head) : layout.Key(head - layout.heads));
+  const int lane = static_cast<int>(LaneIndex());
+  const int size = static_cast<int>(layout.head_size);
+  float square = 0;
+  for (int d = lane; d < size; d += 32) square += ToFloat(x[d]) * ToFloat(x[d]);
+  square = WarpSum(square);
+  const float scale = 1 / sqrtf(square / static_cast<float>(size) + epsilon);
+  for (int d = lane; d < size; d += 32) x[d] = FromFloat<T>(ToFloat(x[d]) * scale * gain[d]);
 }
 
 // Of a width alone, so that a row's sums are always cut alike.
@@ -48,16 +70,30 @@ unsigned ThreadsFor(int64_t width) { return width >= 512 ? 128 : 64; }
 
 }  // namespace
 
-void NormalizeRows(Stream* stream, const float* x, int64_t rows, int64_t width, float epsilon,
+void NormalizeRows(Stream* stream, const float* x, int64_t rows, int64_t width, NormRule rule,
                    const float* gain, const float* bias, Element type, void* y) {
   const dim3 grid(static_cast<unsigned>(rows));
   const dim3 block(ThreadsFor(width));
   if (type == Element::kF32) {
-    Launch("NormalizeRows", stream, NormalizeKernel<float>, grid, block, x, width, epsilon, gain,
-           bias, static_cast<float*>(y));
+    Launch("NormalizeRows", stream, NormalizeKernel<float>, grid, block, x, width, rule, gain, bias,
+           static_cast<float*>(y));
   } else {
-    Launch("NormalizeRows", stream, NormalizeKernel<Bf16>, grid, block, x, width, epsilon, gain,
-           bias, static_cast<Bf16*>(y));
+    Launch("NormalizeRows", stream, NormalizeKernel<Bf16>, grid, block, x, width, rule, gain, bias,
+           static_cast<Bf16*>(y));
+  }
+}
+
+void NormalizeHeads(Stream* stream, Element type, const HeadLayout& layout, float epsilon,
+                    const float* query_gain, const float* key_gain, int64_t rows, void* qkv) {
+  constexpr unsigned kHeadThreads = 128;
+  const int64_t threads = 32 * rows * (layout.heads + layout.kv_heads);
+  const dim3 grid(static_cast<unsigned>((threads + kHeadThreads - 1) / kHeadThreads));
+  if (type == Element::kF32) {
+    Launch("NormalizeHeads", stream, NormalizeHeadsKernel<float>, grid, dim3(kHeadThreads), layout,
+           epsilon, query_gain, key_gain, rows, static_cast<float*>(qkv));
+  } else {
+    Launch("NormalizeHeads", stream, NormalizeHeadsKernel<Bf16>, grid, dim3(kHeadThreads), layout,
+           epsilon, query_gain, key_gain, rows, static_cast<Bf16*>(qkv));
   }
 }
 

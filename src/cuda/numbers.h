@@ -2,6 +2,7 @@
 #define BLOCKFORMER_CUDA_NUMBERS_H_
 
 // Numbers as they lie in device memory, for kernels, alike under nvcc and in the emulation.
+#include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
 #include <cstdint>
@@ -20,6 +21,11 @@ struct Bf16 {
   uint16_t bits;
 };
 
+// IEEE's binary16.
+struct F16 {
+  uint16_t bits;
+};
+
 // 4 bits of exponent, 3 of mantissa; up to 448, and no infinity (Micikevicius et al., arXiv
 // 2209.05433).
 struct E4m3 {
@@ -34,6 +40,8 @@ __host__ __device__ inline float ToFloat(Bf16 x) {
   memcpy(&result, &bits, sizeof result);
   return result;
 }
+
+__host__ __device__ inline float ToFloat(F16 x) { return __half2float(__ushort_as_half(x.bits)); }
 
 __host__ __device__ inline float ToFloat(int8_t x) { return static_cast<float>(x); }
 
@@ -62,6 +70,11 @@ __host__ __device__ inline Bf16 FromFloat<Bf16>(float x) {
   if (x != x) return {static_cast<uint16_t>((bits >> 16) | 0x40)};
   return {static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)};
 #endif
+}
+
+template <>
+__host__ __device__ inline F16 FromFloat<F16>(float x) {
+  return {__half_as_ushort(__float2half_rn(x))};
 }
 
 // Infinities become NaN, and finite numbers beyond 448 become that.

@@ -8,7 +8,7 @@ namespace blockformer::cuda {
 namespace {
 
 __global__ void ScoreKernel(const float* logits, int64_t vocab, const int32_t* targets,
-                            TargetScore* scores) {
+                            int64_t entries, TargetScore* scores, TokenRating* ratings) {
   BLOCKFORMER_SHARED(ReduceShared, shared);
   logits += blockIdx.x * vocab;
   const bool finite = AllFinite(logits, vocab, &shared);
@@ -16,6 +16,16 @@ __global__ void ScoreKernel(const float* logits, int64_t vocab, const int32_t* t
       vocab, kNoBound, [&](int64_t id) { return logits[id]; }, &shared);
   const float largest = ScoreOf(first);
   const double log_of_sum = LogOfSum(logits, vocab, largest, &shared);
+  RankKey key = first;
+  for (int64_t i = 0; i < entries && i < vocab; ++i) {
+    if (i > 0) {
+      key = FindFirst(
+          vocab, key, [&](int64_t id) { return logits[id]; }, &shared);
+    }
+    if (threadIdx.x != 0) continue;
+    ratings[blockIdx.x].ids[i] = IdOf(key);
+    ratings[blockIdx.x].log_probabilities[i] = ScoreOf(key) - largest - log_of_sum;
+  }
   if (threadIdx.x != 0) return;
   const int32_t target = targets[blockIdx.x];
   TargetScore score = {static_cast<double>(NAN), 0, 0};
@@ -29,9 +39,9 @@ __global__ void ScoreKernel(const float* logits, int64_t vocab, const int32_t* t
 }  // namespace
 
 void ScoreTargets(Stream* stream, const float* logits, int64_t vocab, const int32_t* targets,
-                  int64_t rows, TargetScore* scores) {
+                  int64_t rows, int64_t entries, TargetScore* scores, TokenRating* ratings) {
   Launch("ScoreTargets", stream, ScoreKernel, dim3(static_cast<unsigned>(rows)),
-         dim3(LogitThreads(vocab)), logits, vocab, targets, scores);
+         dim3(LogitThreads(vocab)), logits, vocab, targets, entries, scores, ratings);
 }
 
 }  // namespace blockformer::cuda

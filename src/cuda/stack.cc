@@ -13,13 +13,14 @@ void* AtColumn(const Buffer& buffer, int64_t column, Element type) {
 }  // namespace
 
 RotaryAngles::RotaryAngles(const StackWeights& stack, int64_t positions)
-    : size_(stack.rotary_size), cosines_(positions * size_ / 2), sines_(positions * size_ / 2) {
+    : size_(stack.rotary.size), cosines_(positions * size_ / 2), sines_(positions * size_ / 2) {
+  const std::vector<float> frequencies = RotaryFrequencies(stack.rotary);
   std::vector<float> cosines;
   std::vector<float> sines;
   for (int64_t position = 0; position < positions; ++position) {
-    for (int64_t pair = 0; pair < size_ / 2; ++pair) {
+    for (const float frequency : frequencies) {
       const Rotation rotation =
-          RotaryRotation(position, RotaryFrequency(pair, size_, stack.rotary_base));
+          RotaryRotation(position, frequency, stack.rotary.scaling.attention_factor);
       cosines.push_back(rotation.cosine);
       sines.push_back(rotation.sine);
     }
@@ -59,7 +60,8 @@ void KvCache::FillForBenchmark(Stream* stream) {
 }
 
 int64_t Activations::BytesPerRow(const StackWeights& stack, Element type) {
-  const int64_t numbers = stack.width + stack.layout.width + stack.width + stack.inner;
+  const int64_t numbers =
+      stack.width + stack.layout.width + stack.joint() + (stack.is_gated ? 2 * stack.inner : 0);
   return numbers * ElementBytes(type) + stack.width * static_cast<int64_t>(sizeof(float));
 }
 
@@ -67,23 +69,27 @@ Activations::Activations(const StackWeights& stack, Element type, int64_t num_ro
     : rows(num_rows),
       normed(rows * stack.width * ElementBytes(type)),
       qkv(rows * stack.layout.width * ElementBytes(type)),
-      joint(rows * (stack.width + stack.inner) * ElementBytes(type)),
+      joint(rows * stack.joint() * ElementBytes(type)),
+      gated(stack.is_gated ? rows * 2 * stack.inner * ElementBytes(type) : 0),
       kept(rows * stack.width) {}
 
 const float* RunLayers(Stream* stream, const StackWeights& stack, Element type, int64_t rows,
                        const WantedRows& wanted, const AttendLayer& attend, float* x,
                        Activations* activations) {
-  const int64_t joint = stack.width + stack.inner;
   void* normed = activations->normed.data();
   const auto normalize = [&] {
-    NormalizeRows(stream, x, rows, stack.width, stack.epsilon, nullptr, nullptr, type, normed);
+    NormalizeRows(stream, x, rows, stack.width, stack.norm, nullptr, nullptr, type, normed);
   };
   for (int64_t i = 0; i < stack.num_layers(); ++i) {
     const StackWeights::Layer& layer = stack.layers[static_cast<size_t>(i)];
     const bool last = i + 1 == stack.num_layers();
     normalize();
     layer.qkv.Run(stream, normed, rows, activations->qkv.data());
-    attend(i, last, activations->qkv.data(), activations->joint.data(), joint);
+    if (layer.query_gain.size() > 0) {
+      NormalizeHeads(stream, type, stack.layout, stack.norm.epsilon, layer.query_gain.data(),
+                     layer.key_gain.data(), rows, activations->qkv.data());
+    }
+    attend(i, last, activations->qkv.data(), activations->joint.data(), stack.joint());
     if (last && wanted.rows == 0) return x;
     if (last && wanted.rows != rows) {
       GatherRows(stream, x, wanted.rows, stack.width, wanted.list, wanted.count, wanted.per_block,
@@ -97,8 +103,13 @@ const float* RunLayers(Stream* stream, const StackWeights& stack, Element type, 
       layer.dense->Run(stream, activations->joint.data(), rows, x);
       normalize();
     }
-    void* inner = AtColumn(activations->joint, stack.width, type);
-    layer.up.Run(stream, normed, rows, inner);
+    void* inner = AtColumn(activations->joint, stack.attention(), type);
+    if (stack.is_gated) {
+      layer.up.Run(stream, normed, rows, activations->gated.data());
+      GateRows(stream, type, activations->gated.data(), rows, stack.inner, inner, stack.joint());
+    } else {
+      layer.up.Run(stream, normed, rows, inner);
+    }
     if (layer.tail) {
       layer.tail->Run(stream, activations->joint.data(), rows, x);
     } else {
@@ -110,7 +121,7 @@ const float* RunLayers(Stream* stream, const StackWeights& stack, Element type, 
 
 void FinalNorm(Stream* stream, const StackWeights& stack, const float* x, int64_t rows,
                Element y_type, void* y) {
-  NormalizeRows(stream, x, rows, stack.width, stack.epsilon, stack.final_gain.data(),
+  NormalizeRows(stream, x, rows, stack.width, stack.norm, stack.final_gain.data(),
                 stack.final_bias.data(), y_type, y);
 }
 

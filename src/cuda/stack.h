@@ -50,7 +50,8 @@ struct Activations {
   int64_t rows = 0;
   Buffer normed;      // [rows, width]
   Buffer qkv;         // [rows, layout.width]
-  Buffer joint;       // [rows, width + inner]
+  Buffer joint;       // [rows, attention + inner]
+  Buffer gated;       // [rows, 2 inner], if there are gates
   Array<float> kept;  // [rows, width]: the wanted rows, from the last layer's attention on
 };
 

@@ -106,6 +106,8 @@ void StoreAs(Stream* stream, const StoreArguments<T>& arguments, int64_t num_row
   switch (arguments.cache.type) {
     case Element::kF32:
       return launch(StoreKernel<T, float>);
+    case Element::kF16:
+      return launch(StoreKernel<T, F16>);
     case Element::kBf16:
       return launch(StoreKernel<T, Bf16>);
     case Element::kInt8:

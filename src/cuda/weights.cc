@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "config/parameters.h"
+#include "config/stack.h"
 
 namespace blockformer::cuda {
 namespace {
@@ -25,28 +26,44 @@ struct Dense {
   std::vector<float> bias;    // [out], or empty
 
   // What the layer is behind a norm that does not multiply by its gain nor add its bias.
+  // Without one, `norm_bias` is empty.
   void Fold(const std::vector<float>& gain, const std::vector<float>& norm_bias) {
+    if (bias.empty() && !norm_bias.empty()) bias.resize(static_cast<size_t>(out));
     for (int64_t o = 0; o < out; ++o) {
-      double sum = bias.empty() ? 0 : bias[static_cast<size_t>(o)];
+      double sum = 0;
       for (int64_t i = 0; i < in; ++i) {
         float& w = weight[static_cast<size_t>(o * in + i)];
-        sum += static_cast<double>(w) * norm_bias[static_cast<size_t>(i)];
+        if (!norm_bias.empty()) sum += static_cast<double>(w) * norm_bias[static_cast<size_t>(i)];
         w *= gain[static_cast<size_t>(i)];
       }
-      if (bias.empty()) bias.resize(static_cast<size_t>(out));
-      bias[static_cast<size_t>(o)] = static_cast<float>(sum);
+      if (!bias.empty()) bias[static_cast<size_t>(o)] += static_cast<float>(sum);
     }
+  }
+
+  // Puts the outputs of a layer that reads the same inputs behind this one's.
+  void Append(const Dense& other) {
+    if (bias.empty() != other.bias.empty()) {
+      bias.resize(static_cast<size_t>(out));
+      bias.resize(static_cast<size_t>(out + other.out));
+    }
+    out += other.out;
+    in = other.in;
+    weight.insert(weight.end(), other.weight.begin(), other.weight.end());
+    if (other.bias.empty()) return;
+    bias.resize(static_cast<size_t>(out - other.out));
+    bias.insert(bias.end(), other.bias.begin(), other.bias.end());
   }
 };
 
 // The layer that adds up what both make of their inputs side by side.
 Dense Join(const Dense& a, const Dense& b) {
-  Dense joint = {a.out, a.in + b.in, {}, a.bias};
+  Dense joint = {a.out, a.in + b.in, {}, a.bias.empty() ? b.bias : a.bias};
   for (int64_t o = 0; o < a.out; ++o) {
     const auto from_a = a.weight.begin() + o * a.in;
     const auto from_b = b.weight.begin() + o * b.in;
     joint.weight.insert(joint.weight.end(), from_a, from_a + a.in);
     joint.weight.insert(joint.weight.end(), from_b, from_b + b.in);
+    if (a.bias.empty() || b.bias.empty()) continue;
     joint.bias[static_cast<size_t>(o)] += b.bias[static_cast<size_t>(o)];
   }
   return joint;
@@ -109,62 +126,87 @@ class Loader {
     return MakeLinear(dense, shape);
   }
 
-  StackWeights LoadStack(const TransformerConfig& config, const std::string& prefix) {
+  StackWeights LoadStack(const StackConfig& config, const StackNames& names) {
     StackWeights stack;
     stack.width = config.hidden_size;
     stack.inner = config.intermediate_size;
-    stack.layout = HeadLayout::Grouped(config.num_heads, config.num_heads, config.HeadSize());
-    stack.epsilon = static_cast<float>(config.layer_norm_eps);
-    stack.rotary_size = config.RotarySize();
-    stack.rotary_base = config.rotary_base;
+    stack.layout = config.Heads();
+    stack.norm = {config.norm == Norm::kRmsNorm, static_cast<float>(config.norm_eps)};
+    stack.rotary = config.Rotary();
+    stack.is_gated = config.mlp == Mlp::kSwiGlu;
     for (int64_t i = 0; i < config.num_layers; ++i) {
-      stack.layers.push_back(LoadLayer(config, stack, fmt::format("{}.layers.{}.", prefix, i)));
+      stack.layers.push_back(LoadLayer(config, stack, names, i));
     }
-    stack.final_gain = UploadArray(read_(prefix + ".final_layer_norm.weight"));
-    stack.final_bias = UploadArray(read_(prefix + ".final_layer_norm.bias"));
+    const std::string norm = names.Outer(Role::kFinalNorm);
+    stack.final_gain = UploadArray(read_(norm + ".weight"));
+    if (FinalNormPart(config).has_bias) stack.final_bias = UploadArray(read_(norm + ".bias"));
     return stack;
   }
 
+  // The head behind a stack.
+  Linear LoadHead(const StackConfig& config, const StackNames& names, int64_t vocab_size) {
+    return MakeLinear(ReadDense(names.Outer(config.tied_head ? Role::kTable : Role::kHead),
+                                vocab_size, config.hidden_size, /*has_bias=*/false));
+  }
+
  private:
-  StackWeights::Layer LoadLayer(const TransformerConfig& config, const StackWeights& stack,
-                                const std::string& name) {
-    const int64_t width = stack.width;
-    const int64_t joint = width + stack.inner;
-    const auto norm = [&](const char* part, Dense* dense) {
-      dense->Fold(read_(name + part + ".weight"), read_(name + part + ".bias"));
+  StackWeights::Layer LoadLayer(const StackConfig& config, const StackWeights& stack,
+                                const StackNames& names, int64_t index) {
+    const std::vector<StackPart> parts = LayerParts(config);
+    // The linear layers of these roles that the stack has, one behind the other.
+    const auto dense = [&](std::initializer_list<Role> roles) {
+      Dense result;
+      for (const Role role : roles) {
+        for (const StackPart& part : parts) {
+          if (part.role != role) continue;
+          result.Append(ReadDense(names.Layer(index, role), part.out, part.in, part.has_bias));
+        }
+      }
+      return result;
+    };
+    const auto fold = [&](Role norm, Dense* layer) {
+      for (const StackPart& part : parts) {
+        if (part.role != norm) continue;
+        const std::string name = names.Layer(index, norm);
+        layer->Fold(read_(name + ".weight"),
+                    part.has_bias ? read_(name + ".bias") : std::vector<float>());
+      }
     };
     StackWeights::Layer layer;
-    Dense qkv = ReadDense(name + "attention.query_key_value", stack.layout.width, width);
-    norm("input_layernorm", &qkv);
-    GemmShape qkv_shape;
-    qkv_shape.x_stride = width;
-    qkv_shape.y_stride = stack.layout.width;
-    qkv_shape.y_type = type_;
-    layer.qkv = MakeLinear(qkv, qkv_shape);
+    Dense qkv = dense({Role::kQkv, Role::kQuery, Role::kKey, Role::kValue});
+    fold(Role::kAttentionNorm, &qkv);
+    GemmShape shape;
+    shape.x_stride = stack.width;
+    shape.y_stride = stack.layout.width;
+    shape.y_type = type_;
+    layer.qkv = MakeLinear(qkv, shape);
+    if (config.qk_norm) {
+      layer.query_gain = UploadArray(read_(names.Layer(index, Role::kQueryNorm) + ".weight"));
+      layer.key_gain = UploadArray(read_(names.Layer(index, Role::kKeyNorm) + ".weight"));
+    }
 
-    Dense up = ReadDense(name + "mlp.dense_h_to_4h", stack.inner, width);
-    norm("post_attention_layernorm", &up);
-    GemmShape up_shape;
-    up_shape.x_stride = width;
-    up_shape.y_stride = joint;
-    up_shape.y_column = width;
-    up_shape.y_type = type_;
-    up_shape.finish = Finish::kGelu;
-    layer.up = MakeLinear(up, up_shape);
+    Dense up = dense({Role::kGate, Role::kUp});
+    fold(Role::kMlpNorm, &up);
+    shape.y_stride = stack.is_gated ? 2 * stack.inner : stack.joint();
+    shape.y_column = stack.is_gated ? 0 : stack.attention();
+    shape.finish = stack.is_gated             ? Finish::kStore
+                   : config.mlp == Mlp::kRelu ? Finish::kRelu
+                                              : Finish::kGelu;
+    layer.up = MakeLinear(up, shape);
 
-    const Dense dense = ReadDense(name + "attention.dense", width, width);
-    const Dense down = ReadDense(name + "mlp.dense_4h_to_h", width, stack.inner);
-    GemmShape tail_shape;
-    tail_shape.x_stride = joint;
-    tail_shape.y_stride = width;
-    tail_shape.finish = Finish::kAdd;
+    const Dense out = dense({Role::kAttentionOut});
+    const Dense down = dense({Role::kDown});
+    shape = {};
+    shape.x_stride = stack.joint();
+    shape.y_stride = stack.width;
+    shape.finish = Finish::kAdd;
     if (config.parallel_residual) {
-      layer.tail = MakeLinear(Join(dense, down), tail_shape);
+      layer.tail = MakeLinear(Join(out, down), shape);
       return layer;
     }
-    layer.dense = MakeLinear(dense, tail_shape);
-    tail_shape.x_column = width;
-    layer.down = MakeLinear(down, tail_shape);
+    layer.dense = MakeLinear(out, shape);
+    shape.x_column = stack.attention();
+    layer.down = MakeLinear(down, shape);
     return layer;
   }
 
@@ -178,11 +220,11 @@ EmbedderWeights LoadEmbedder(const ModelConfig& config, Loader* loader, const Re
   EmbedderWeights embedder;
   if (config.kind == ModelKind::kVanilla) {
     embedder.width = config.decoder.hidden_size;
-    embedder.table = loader->Table("gpt_neox.embed_in.weight");
+    embedder.table = loader->Table(DecoderNames(config).Outer(Role::kTable) + ".weight");
     return embedder;
   }
   embedder.width = config.embedder.hidden_size;
-  embedder.table = loader->Table("embedder.embeddings.weight");
+  embedder.table = loader->Table(std::string(kLookupTable) + ".weight");
   switch (config.embedder.projection) {
     case EmbedderProjection::kConcat:
       return embedder;
@@ -199,9 +241,9 @@ EmbedderWeights LoadEmbedder(const ModelConfig& config, Loader* loader, const Re
   // [out, in, kernel] become [out, kernel * in].
   const int64_t kernel = config.block_length;
   const int64_t in = embedder.width;
-  const std::vector<float> weights = read("embedder.projection_layer.weight");
+  const std::vector<float> weights = read(std::string(kProjectionLayer) + ".weight");
   Dense dense = {config.decoder.hidden_size, kernel * in, std::vector<float>(weights.size()),
-                 read("embedder.projection_layer.bias")};
+                 read(std::string(kProjectionLayer) + ".bias")};
   for (size_t i = 0; i < weights.size(); ++i) {
     const int64_t index = static_cast<int64_t>(i);
     const int64_t row = index / (in * kernel);
@@ -214,8 +256,8 @@ EmbedderWeights LoadEmbedder(const ModelConfig& config, Loader* loader, const Re
 
 TokenDecoderWeights LoadTokenDecoder(const ModelConfig& config, Loader* loader) {
   TokenDecoderWeights weights;
-  weights.stack = loader->LoadStack(config.token_decoder, kTokenDecoderPrefix);
-  weights.table = loader->Table(std::string(kTokenDecoderPrefix) + ".embed_in.weight");
+  weights.stack = loader->LoadStack(config.token_decoder, TokenDecoderNames(config));
+  weights.table = loader->Table(TokenDecoderNames(config).Outer(Role::kTable) + ".weight");
   if (config.expansion == Expansion::kLayer) {
     weights.expansion = loader->MakeLinear(loader->ReadDense(
         "token_decoder.expansion_layer", config.prefix_length * config.token_decoder.hidden_size,
@@ -230,7 +272,7 @@ TokenDecoderWeights LoadTokenDecoder(const ModelConfig& config, Loader* loader) 
   return weights;
 }
 
-void RequireHeads(const TransformerConfig& config, const char* part) {
+void RequireHeads(const StackConfig& config, const char* part) {
   Require(config.HeadSize() <= kMaxHeadSize, ErrorCode::kUnsupported,
           "{}: heads of {} dimensions are not supported on a GPU; at most {} are", part,
           config.HeadSize(), kMaxHeadSize);
@@ -257,13 +299,13 @@ ModelWeights LoadWeights(const ModelConfig& config, const ReadWeights& read,
   ModelWeights weights;
   weights.type = loader.type();
   weights.embedder = LoadEmbedder(config, &loader, read);
-  weights.decoder = loader.LoadStack(config.decoder, DecoderPrefix(config));
+  weights.decoder = loader.LoadStack(config.decoder, DecoderNames(config));
   const bool is_vanilla = config.kind == ModelKind::kVanilla;
   if (!is_vanilla) weights.token_decoder = LoadTokenDecoder(config, &loader);
-  weights.head = loader.MakeLinear(
-      loader.ReadDense(is_vanilla ? "embed_out" : "token_decoder.embed_out", config.vocab_size,
-                       is_vanilla ? config.decoder.hidden_size : config.token_decoder.hidden_size,
-                       /*has_bias=*/false));
+  weights.head =
+      is_vanilla
+          ? loader.LoadHead(config.decoder, DecoderNames(config), config.vocab_size)
+          : loader.LoadHead(config.token_decoder, TokenDecoderNames(config), config.vocab_size);
   return weights;
 }
 

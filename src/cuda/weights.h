@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/head_layout.h"
+#include "base/rotary_angle.h"
 #include "checkpoint/read_weights.h"
 #include "cuda/device.h"
 #include "cuda/gemm.h"
@@ -29,26 +30,31 @@ struct Linear {
 
 // A stack of decoder layers. The gains and biases of the norms before a layer's products are folded
 // into these, so that with a parallel residual both norms give the same row: a layer reads it once.
-// Rows of `joint` [rows, width + inner] hold what attention writes, and behind it what `up` writes.
+// Rows of `joint` [rows, attention + inner] hold what attention writes, and behind it what the last
+// products read.
 struct StackWeights {
   struct Layer {
     Linear qkv;
-    Linear up;                    // into `joint`
+    Linear up;                    // into `joint`; with gates, both side by side
     std::optional<Linear> tail;   // parallel: the sum of both branches, from `joint`
     std::optional<Linear> dense;  // or else one after the other
     std::optional<Linear> down;
+    Array<float> query_gain;  // of QK norms, if there are any
+    Array<float> key_gain;
   };
 
   int64_t width = 0;
   int64_t inner = 0;  // width of the feed-forward layer
   HeadLayout layout;
-  float epsilon = 0;
-  int64_t rotary_size = 0;
-  double rotary_base = 0;
+  NormRule norm;
+  RotaryRule rotary;
+  bool is_gated = false;  // SwiGLU
   std::vector<Layer> layers;
   Array<float> final_gain;
-  Array<float> final_bias;
+  Array<float> final_bias;  // empty without one
 
+  int64_t attention() const { return layout.OutputWidth(); }
+  int64_t joint() const { return attention() + inner; }
   int64_t num_layers() const { return std::ssize(layers); }
 };
 

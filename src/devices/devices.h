@@ -19,11 +19,13 @@ struct DeviceOptions {
   std::optional<NumberType> type;
 };
 
-// The names that a device may be asked for by, here and now, but "auto".
+// The names that a device may be asked for by, here and now, but "auto": "cpu", and "cuda:0" and so
+// on where the CUDA plugin is and finds devices; "cuda" is "cuda:0".
 std::vector<std::string> AvailableDevices();
 
-// The device that `name` stands for; "auto" is the fastest. Throws Error(kInvalidArgument) that
-// lists what is there for any other name.
+// The device that `name` stands for; "auto" is the fastest that is there. Throws
+// Error(kInvalidArgument) that lists what is there, and why a GPU cannot be used, for any other
+// name.
 std::string ResolveDevice(const std::string& name);
 
 // Loads a model directory. Throws Error that names the file and the field or tensor that is wrong.
@@ -34,7 +36,8 @@ std::shared_ptr<const Model> LoadModel(const std::string& directory,
 std::shared_ptr<const Model> RandomModel(const ModelConfig& config, uint64_t seed,
                                          const DeviceOptions& options = {});
 
-// A model of weights that are read while it is made.
+// A model of weights that are read while it is made. With "auto", what a GPU does not run goes to
+// the processor, with a warning.
 std::shared_ptr<const Model> MakeModel(const ModelConfig& config, const ReadWeights& weights,
                                        const std::string& device = "auto");
 

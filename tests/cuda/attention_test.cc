@@ -68,6 +68,7 @@ std::vector<double> Attend(const std::vector<double>& query,
 // Of what the types round: keys, values, queries and results.
 double ToleranceOf(Element type, Element cache) {
   const double of_cache = cache == Element::kF32    ? 0
+                          : cache == Element::kF16  ? 2e-3
                           : cache == Element::kBf16 ? 2e-2
                           : cache == Element::kInt8 ? 3e-2
                                                     : 0.15;
@@ -177,7 +178,8 @@ TEST_P(AttentionTest, OverPagesOfEveryTypeAndSize) {
   uint64_t seed = 1;
   for (const HeadsShape& shape : shapes) {
     for (const Element type : {Element::kF32, Element::kBf16}) {
-      for (const Element cache : {Element::kF32, Element::kBf16, Element::kInt8, Element::kE4m3}) {
+      for (const Element cache :
+           {Element::kF32, Element::kF16, Element::kBf16, Element::kInt8, Element::kE4m3}) {
         SCOPED_TRACE(testing::Message() << "heads of " << shape.size << ", types "
                                         << static_cast<int>(type) << static_cast<int>(cache));
         TestPages(shape, type, cache, seed++);

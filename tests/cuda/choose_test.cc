@@ -252,7 +252,10 @@ TEST_P(ChooseTest, ScoresTargets) {
     targets[1] = Ranked(second)[0];
     const OnDevice<int32_t> device_targets(&stream_, targets);
     const OnDevice<TargetScore> scores(6);
-    ScoreTargets(&stream_, device_logits.data(), vocab, device_targets.data(), 6, scores.data());
+    const OnDevice<TokenRating> ratings(6);
+    ScoreTargets(&stream_, device_logits.data(), vocab, device_targets.data(), 6, 2, scores.data(),
+                 ratings.data());
+    const std::vector<TokenRating> rated = ratings.Read(&stream_);
     const std::vector<TargetScore> actual = scores.Read(&stream_);
     for (size_t i = 0; i < 5; ++i) {
       const std::vector<double> row(logits.begin() + static_cast<int64_t>(i) * vocab,
@@ -262,6 +265,7 @@ TEST_P(ChooseTest, ScoresTargets) {
       EXPECT_NEAR(actual[i].log_likelihood, row[static_cast<size_t>(targets[i])] - std::log(sum),
                   1e-4);
       EXPECT_EQ(actual[i].is_largest, Ranked(row)[0] == targets[i]);
+      EXPECT_EQ(rated[i].ids[1], Ranked(row)[1]);
     }
     EXPECT_TRUE(std::isnan(actual[5].log_likelihood));
   }

@@ -64,7 +64,7 @@ TEST_P(EmulationTest, AMissingBarrierShows) {
   }
 }
 
-using EmulationDeathTest = EmulationTest;
+class EmulationDeathTest : public EmulationTest {};
 
 TEST_P(EmulationDeathTest, EndsTheProcessForWhatIsNotDefined) {
   const OnDevice<float> x(64);
@@ -125,6 +125,7 @@ TEST_P(EmulationTest, MemoryEnds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Orders, EmulationTest, BothOrders(), OrderName);
+INSTANTIATE_TEST_SUITE_P(Orders, EmulationDeathTest, BothOrders(), OrderName);
 
 }  // namespace
 }  // namespace blockformer::cuda

@@ -224,7 +224,8 @@ TEST_P(CudaEngineTest, BatchesPiecesAndGraphsChangeNotABit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Caches, CudaEngineTest,
-                         testing::Values(NumberType::kF32, NumberType::kBf16, NumberType::kInt8),
+                         testing::Values(NumberType::kF32, NumberType::kF16, NumberType::kBf16,
+                                         NumberType::kInt8),
                          [](const auto& test) { return NumberTypeName(test.param); });
 
 TEST(CudaModel, RefusesWhatItDoesNotRunByName) {
@@ -240,8 +241,6 @@ TEST(CudaModel, RefusesWhatItDoesNotRunByName) {
   EXPECT_THAT(message(TinyT5Config(), NumberType::kF32), testing::HasSubstr("T5"));
   EXPECT_THAT(message(TinyRobertaConfig(), NumberType::kF32), testing::HasSubstr("RoBERTa"));
   EXPECT_THAT(message(TinyBlockConfig(), NumberType::kInt8), testing::HasSubstr("int8"));
-  const auto model = MakeOn("cuda", TinyBlockConfig());
-  EXPECT_THROW(model->BytesPerPage(NumberType::kF16, 16), Error);
 }
 
 TEST(CudaModel, RunsOnSeveralDevices) {

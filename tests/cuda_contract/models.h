@@ -35,6 +35,10 @@ inline std::map<std::string, ModelConfig> ContractConfigs() {
           {"Prefix", TinyBlockConfig()},
           {"Summation", TinySummationConfig()},
           {"Sequential", sequential},
+          {"ModernVanilla", TinyModernVanillaConfig()},
+          {"FusedVanilla", TinyFusedVanillaConfig()},
+          {"ModernPrefix", TinyModernBlockConfig()},
+          {"ModernSummation", TinyModernSummationConfig()},
           {"Projected", projected},
           {"Repeated", repeated},
           {"Mean", summed}};

@@ -107,7 +107,11 @@ float TanhGelu(float x) {
 }
 
 bool HasBias(int32_t epilogue) {
-  return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS;
+  return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ||
+         epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
+}
+bool HasRelu(int32_t epilogue) {
+  return epilogue == CUBLASLT_EPILOGUE_RELU || epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
 }
 bool HasGelu(int32_t epilogue) {
   return epilogue == CUBLASLT_EPILOGUE_GELU || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS;
@@ -139,6 +143,7 @@ struct Product {
         if (beta != 0) value += beta * Read(d, d_matrix.type, index);
         if (HasBias(epilogue)) value += Read(bias, d_matrix.type, o);
         if (HasGelu(epilogue)) value = TanhGelu(value);
+        if (HasRelu(epilogue)) value = value < 0 ? 0 : value;
         WriteNumber(d, d_matrix.type, index, value);
       }
     }

@@ -1,0 +1,73 @@
+#include "devices/cuda_plugin.h"
+
+#include <dlfcn.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "base/build_id.h"
+#include "base/error.h"
+
+namespace blockformer {
+namespace {
+
+std::vector<std::string> PluginPaths() {
+  const char* named = std::getenv("BLOCKFORMER_CUDA");
+  if (named != nullptr && *named != '\0') return {named};
+  std::error_code ignored;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  return {(program.parent_path() / cuda::kPluginFile).string(),
+          std::string(BLOCKFORMER_LIBDIR "/") + cuda::kPluginFile};
+}
+
+// The table of a file that is there. Throws Error(kUnsupported).
+const cuda::PluginTable* OpenTable(const std::string& path) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) Fail(ErrorCode::kUnsupported, "{} cannot be opened: {}", path, dlerror());
+  const auto function =
+      reinterpret_cast<cuda::PluginFunction>(dlsym(library, cuda::kPluginFunction));
+  Require(function != nullptr, ErrorCode::kUnsupported, "{} is no plugin of blockformer", path);
+  const cuda::PluginTable* table = function();
+  Require(std::string(table->build_id) == kBuildId, ErrorCode::kUnsupported,
+          "{} is of another build: \"{}\", where \"{}\" is wanted", path, table->build_id,
+          kBuildId);
+  return table;
+}
+
+CudaPlugin OpenPlugin() {
+  CudaPlugin plugin;
+  const std::vector<std::string> paths = PluginPaths();
+  if (paths.front() == "off") {
+    plugin.problem = "BLOCKFORMER_CUDA is off";
+    return plugin;
+  }
+  for (const std::string& path : paths) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) continue;
+    plugin.is_there = true;
+    try {
+      const cuda::PluginTable* table = OpenTable(path);
+      plugin.devices = table->device_count();
+      if (plugin.devices > 0) plugin.table = table;
+      plugin.problem = "there is no CUDA device";
+    } catch (const Error& error) {
+      plugin.problem = error.what();
+    }
+    return plugin;
+  }
+  plugin.problem =
+      fmt::format("there is no plugin for it; {} was looked for", fmt::join(paths, " and "));
+  return plugin;
+}
+
+}  // namespace
+
+const CudaPlugin& GetCudaPlugin() {
+  static const CudaPlugin plugin = OpenPlugin();
+  return plugin;
+}
+
+}  // namespace blockformer
