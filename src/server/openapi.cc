@@ -86,7 +86,7 @@ constexpr std::string_view kOpenApi = R"json({
 "model": {"type": ["string", "null"]},
 "inputs": {"type": "array", "maxItems": 4096, "items": {"anyOf": [{"type": "object", "required": ["context", "continuation"], "additionalProperties": false, "properties": {"context": {"type": "string"}, "continuation": {"type": "string"}}}, {"type": "object", "required": ["text"], "additionalProperties": false, "properties": {"text": {"type": "string"}}}]}, "description": "pairs of which the continuation is scored, or texts, all of which is"},
 "token_log_likelihoods": {"type": ["boolean", "null"], "description": "each token's too"}}},
-"Tokenize": {"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {"model": {"type": ["string", "null"]}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"], "description": "changes nothing: the tokenizer adds none"}, "return_token_strs": {"type": ["boolean", "null"], "description": "each token's text too"}}},
+"Tokenize": {"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {"model": {"type": ["string", "null"]}, "prompt": {"type": "string"}, "add_special_tokens": {"type": ["boolean", "null"], "description": "with the tokens that the tokenizer puts before a text; true without it"}, "return_token_strs": {"type": ["boolean", "null"], "description": "each token's text too"}}},
 "Detokenize": {"type": "object", "required": ["tokens"], "additionalProperties": false, "properties": {"model": {"type": ["string", "null"]}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}}
 }}})json";
 

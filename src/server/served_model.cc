@@ -24,16 +24,18 @@ ServedModel::ServedModel(std::string model_name, Tokenizer model_tokenizer,
   }
 }
 
-std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::string& field) const {
-  return EncodeWith(tokenizer, text, field);
+std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::string& field,
+                                         bool add_special) const {
+  return EncodeWith(tokenizer, text, field, add_special);
 }
 
 std::vector<int32_t> ServedModel::EncodeChat(std::string_view text) const {
-  return EncodeWith(chat_tokenizer ? *chat_tokenizer : tokenizer, text, "messages");
+  return EncodeWith(chat_tokenizer ? *chat_tokenizer : tokenizer, text, "messages",
+                    /*add_special=*/false);
 }
 
 std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                             const std::string& field) const {
+                                             const std::string& field, bool add_special) const {
   // Normalisation may make a text shorter, at most by this factor.
   constexpr size_t kMostShortened = 3;
   if (text.size() / longest_token / kMostShortened > static_cast<size_t>(max_length)) {
@@ -44,7 +46,7 @@ std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::stri
                    field, "context_length_exceeded");
   }
   try {
-    return encoder.Encode(text);
+    return add_special ? encoder.EncodeWithPrefix(text) : encoder.Encode(text);
   } catch (const Error& error) {
     FailField(field, error.what());
   }

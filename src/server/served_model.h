@@ -18,12 +18,14 @@ struct ServedModel {
   ServedModel(std::string model_name, Tokenizer model_tokenizer, ModelConfig model_config,
               int64_t length);
 
-  // The ids of a text of a request; `field` names it. Throws ApiError(400) for a text that has
-  // certainly more tokens than `max_length`, without looking at all of it.
-  std::vector<int32_t> Encode(std::string_view text, const std::string& field) const;
+  // The ids of a text of a request; `field` names it. With `add_special` they begin with those that
+  // the tokenizer's template puts before a text, as `generate` has them. Throws ApiError(400) for a
+  // text that has certainly more tokens than `max_length`, without looking at all of it.
+  std::vector<int32_t> Encode(std::string_view text, const std::string& field,
+                              bool add_special = true) const;
 
-  // The ids of a conversation that the chat template has written: the texts of special tokens are
-  // these tokens, whatever they are in prompts.
+  // The ids of a conversation that the chat template has written, which puts in the special tokens
+  // itself: their texts are these tokens, whatever they are in prompts.
   std::vector<int32_t> EncodeChat(std::string_view text) const;
 
   int64_t unit_length() const { return config.kind == ModelKind::kBlock ? config.block_length : 1; }
@@ -44,7 +46,7 @@ struct ServedModel {
 
  private:
   std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                  const std::string& field) const;
+                                  const std::string& field, bool add_special) const;
 };
 
 // Throws ApiError(400) where a prompt of `prompt_tokens` leaves no room for `max_tokens`.

@@ -130,10 +130,9 @@ HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request) {
   RequireModel(&fields, model);
   const std::string text = fields.RequiredString("prompt");
   const bool with_texts = fields.Bool("return_token_strs", false);
-  fields.AcceptOnly("add_special_tokens", "true or false",
-                    [](const Json& value) { return value.is_boolean(); });
+  const bool add_special = fields.Bool("add_special_tokens", true);
   fields.RejectUnknown();
-  const std::vector<int32_t> ids = model.Encode(text, "prompt");
+  const std::vector<int32_t> ids = model.Encode(text, "prompt", add_special);
   OrderedJson texts;
   if (with_texts) {
     texts = OrderedJson::array();

@@ -344,6 +344,9 @@ TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
   Convert(out);
   WriteModelConfig(Path("both"), BlockConfig());
   EXPECT_THAT(ErrorOf(Options("both", "x")), HasSubstr("--from"));
+  out.from = CheckpointFormat::kHuggingFace;  // which is read of vanilla models
+  out.destination = Path("x");
+  EXPECT_THAT(ErrorOf(out), HasSubstr("model_type"));
   for (const char* name : {"pytorch_model.bin", "model.pt", "model.pth"}) {
     WriteModel("pickled", VanillaConfig());
     std::filesystem::remove(Path("pickled/model.safetensors"));
