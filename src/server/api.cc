@@ -102,7 +102,8 @@ const std::vector<Api::Route>& Api::Routes() {
 }
 
 const Api::Route& Api::FindRoute(const HttpRequest& request) const {
-  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  std::string_view method = request.method;
+  if (method == "HEAD") method = "GET";
   const Route* other = nullptr;
   for (const Route& route : Routes()) {
     if (!route.Matches(request.path)) continue;
