@@ -186,6 +186,7 @@ TEST(Template, MistakesNameThePlaceAndTheColumn) {
       {"{{ nothing(1) }}", "there is no function nothing with 1 arguments"},
       {"{{ raise_exception('no ' ~ n) }}", "column 4: no 2"},
       {"{{ range(1000000) }}", "at most 100000 is taken"},
+      {"{{ range(-9223372036854775807 - 1, 0) }}", "at most 100000 is taken"},
       {"{% macro f(a) %}{{ f(a) }}{% endmacro %}{{ f(1) }}", "macros call each other too deep"},
       {"{% macro f(a) %}{% endmacro %}{{ f(b=1) }}", "f has no parameter b"},
       {"{{ q.split(sep=' ') }}", "split: the argument sep is not known"},
