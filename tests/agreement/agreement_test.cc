@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
+#include "tests/engine/engine_fixture.h"
 #include "train/block_model.h"
 #include "train/text_sample.h"
 #include "train/vanilla_model.h"
@@ -166,21 +167,9 @@ TEST_P(AgreementTest, Gradients) {
 }
 
 int32_t AgreementTest::Likeliest(std::vector<int32_t> tokens, int64_t prompt) const {
-  const int64_t length = Length();
-  const int64_t padding = (length - prompt % length) % length;
-  tokens.insert(tokens.begin(), static_cast<size_t>(padding),
-                static_cast<int32_t>(config_.PromptPadId()));
-  const int64_t next = std::ssize(tokens);
-  tokens.resize(static_cast<size_t>((next / length + 1) * length), 0);
-  ForwardInput input;
-  input.batch = 1;
-  input.units = std::ssize(tokens) / length;
-  input.mask.assign(tokens.size(), 1);
-  std::fill_n(input.mask.begin(), padding, 0);
-  input.ids = std::move(tokens);
-  const int64_t row = engine_model_->is_block() ? next - length : next - 1;
-  const torch::Tensor logits = TrainerLogits(input).view({-1, config_.vocab_size});
-  return static_cast<int32_t>(logits[row].argmax().item<int64_t>());
+  const NextTokenPass pass(*engine_model_, std::move(tokens), prompt);
+  const torch::Tensor logits = TrainerLogits(pass.input).view({-1, config_.vocab_size});
+  return static_cast<int32_t>(logits[pass.row].argmax().item<int64_t>());
 }
 
 TEST_P(AgreementTest, GreedyTexts) {

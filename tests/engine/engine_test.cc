@@ -4,80 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <deque>
-#include <functional>
 #include <set>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/random.h"
-#include "engine/teacher_forcing.h"
-#include "tests/cpu/tiny_model.h"
+#include "tests/engine/engine_fixture.h"
 
 namespace blockformer {
 namespace {
 
-std::vector<int32_t> RandomPrompt(int64_t length, uint64_t seed) {
-  Random random(seed);
-  std::vector<int32_t> prompt;
-  for (int64_t i = 0; i < length; ++i) prompt.push_back(static_cast<int32_t>(1 + random.Below(60)));
-  return prompt;
-}
-
-GenerationRequest Request(std::vector<int32_t> prompt, int64_t max_tokens) {
-  GenerationRequest request;
-  request.prompt = std::move(prompt);
-  request.max_tokens = max_tokens;
-  request.stop_at_eos = false;
-  return request;
-}
-
-// All kinds of model, by their names in TinyConfigs. Their weights are int8, so that a row's
-// results depend on the row alone; sums of f32 products depend on the number of rows, by a few
-// roundoffs.
-class EngineTest : public testing::TestWithParam<std::string> {
- protected:
-  EngineTest() : model_(MakeTinyModel(TinyConfigs().at(GetParam()), NumberType::kInt8)) {}
-
-  std::vector<int32_t> Alone(GenerationRequest request, EngineOptions options = {}) const {
-    Engine engine(model_, options);
-    return GenerateAll(&engine, {std::move(request)})[0];
-  }
-
-  std::shared_ptr<const Model> model_;
-};
-
-// The logits of the next token after `tokens`, by a teacher-forced pass over all of them.
-std::vector<float> RecomputedLogits(const Model& model, std::vector<int32_t> tokens,
-                                    int64_t prompt) {
-  const int64_t length = model.unit_length();
-  const int64_t padding = (length - prompt % length) % length;
-  tokens.insert(tokens.begin(), static_cast<size_t>(padding),
-                static_cast<int32_t>(model.config().PromptPadId()));
-  const int64_t next = static_cast<int64_t>(tokens.size());
-  tokens.resize(static_cast<size_t>((next / length + 1) * length), 0);
-  ForwardInput input;
-  input.batch = 1;
-  input.units = static_cast<int64_t>(tokens.size()) / length;
-  input.ids = tokens;
-  input.mask.assign(tokens.size(), 1);
-  std::fill_n(input.mask.begin(), padding, 0);
-  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
-  const ForwardOutput output = Forward(model, input);
-  const int64_t row = model.is_block() ? next - length : next - 1;
-  const int64_t vocab = model.config().vocab_size;
-  const auto first = output.logits.begin() + row * vocab;
-  return {first, first + vocab};
-}
-
-// Of f32 sums in another order through a few layers.
-constexpr float kRelativeTolerance = 1e-4F;
-
-void ExpectMostLikely(const std::vector<float>& logits, int32_t token) {
-  const auto [least, most] = std::minmax_element(logits.begin(), logits.end());
-  EXPECT_GE(logits[static_cast<size_t>(token)], *most - kRelativeTolerance * (*most - *least));
-}
+class EngineTest : public EngineFixture {};
 
 TEST_P(EngineTest, CachedDecodingEqualsRecomputation) {
   model_ = MakeTinyModel(TinyConfigs().at(GetParam()));
@@ -159,33 +95,6 @@ TEST_P(EngineTest, PagesAreGivenBack) {
   }
 }
 
-TEST_P(EngineTest, StopsAtTheEndOfText) {
-  const std::vector<int32_t> prompt = RandomPrompt(9, 2);
-  const std::vector<int32_t> endless = Alone(Request(prompt, 40));
-  // Make the seventh token the end of the text.
-  ModelConfig config = model_->config();
-  config.eos_token_id = endless[6];
-  model_ = MakeTinyModel(config, NumberType::kInt8);
-  GenerationRequest request = Request(prompt, 40);
-  request.stop_at_eos = true;
-  const auto end = std::find(endless.begin(), endless.end(), endless[6]);
-  EXPECT_EQ(Alone(request), std::vector<int32_t>(endless.begin(), end));
-}
-
-TEST_P(EngineTest, AnyOfSeveralIdsEndsAText) {
-  const std::vector<int32_t> prompt = RandomPrompt(9, 2);
-  const std::vector<int32_t> endless = Alone(Request(prompt, 40));
-  ModelConfig config = model_->config();
-  config.eos_token_id = config.vocab_size - 1;
-  config.other_eos_token_ids = {endless[30], endless[6]};
-  model_ = MakeTinyModel(config, NumberType::kInt8);
-  GenerationRequest request = Request(prompt, 40);
-  request.stop_at_eos = true;
-  const auto end =
-      std::find_if(endless.begin(), endless.end(), [&](int32_t id) { return config.EndsText(id); });
-  EXPECT_EQ(Alone(request), std::vector<int32_t>(endless.begin(), end));
-}
-
 TEST_P(EngineTest, CallbacksArriveInOrderAndCanEndASequence) {
   Engine engine(model_, {});
   int calls = 0;
@@ -222,174 +131,6 @@ TEST_P(EngineTest, NeverChoosesIdsBeyondTheTokenizer) {
 
 TEST_P(EngineTest, AnEmptyPromptStandsForTheEndOfText) {
   EXPECT_EQ(Alone(Request({}, 8)), Alone(Request({0}, 8)));
-}
-
-TEST_P(EngineTest, EndsAtAStopId) {
-  GenerationRequest request = Request(RandomPrompt(4, 1), 40);
-  request.sampling.temperature = 1;
-  const std::vector<int32_t> endless = Alone(request);
-  const int32_t stop = endless[7];
-  request.stop_ids = {stop};
-  std::vector<int32_t> tokens;
-  std::optional<int32_t> stopped;
-  Engine engine(model_, {});
-  engine.Submit(request, [&](const GeneratedTokens& fresh) {
-    tokens.insert(tokens.end(), fresh.ids.begin(), fresh.ids.end());
-    stopped = fresh.stop_id;
-    return true;
-  });
-  engine.Run();
-  EXPECT_EQ(tokens, std::vector<int32_t>(endless.begin(), std::ranges::find(endless, stop)));
-  EXPECT_EQ(stopped, stop);
-}
-
-TEST_P(EngineTest, ExcludedAndBiasedIdsHoldForTheirRequestAlone) {
-  const GenerationRequest free = Request(RandomPrompt(4, 1), 20);
-  const std::vector<int32_t> likeliest = Alone(free);
-  GenerationRequest excluding = free;
-  excluding.excluded_ids = {likeliest[0], 3, likeliest[1]};
-  GenerationRequest biased = free;
-  biased.sampling.logit_bias = {{17, 100}};
-  Engine engine(model_, {});
-  const auto results = GenerateAll(&engine, {free, excluding, biased});
-  EXPECT_EQ(results[0], likeliest);
-  for (const int32_t id : results[1]) {
-    EXPECT_EQ(std::ranges::count(excluding.excluded_ids, id), 0) << id;
-  }
-  EXPECT_EQ(results[2], std::vector<int32_t>(20, 17));
-}
-
-TEST_P(EngineTest, LogProbabilitiesAreThoseOfTheModelsLogits) {
-  model_ = MakeTinyModel(TinyConfigs().at(GetParam()));
-  GenerationRequest request = Request(RandomPrompt(7, 3), 8);
-  request.sampling.temperature = 1;  // which changes none of them
-  request.log_probabilities = 3;
-  std::vector<int32_t> tokens = request.prompt;
-  std::vector<TokenLogProbabilities> rated;
-  Engine engine(model_, {});
-  engine.Submit(request, [&](const GeneratedTokens& fresh) {
-    tokens.insert(tokens.end(), fresh.ids.begin(), fresh.ids.end());
-    rated.insert(rated.end(), fresh.log_probabilities.begin(), fresh.log_probabilities.end());
-    return true;
-  });
-  engine.Run();
-  ASSERT_EQ(rated.size(), 8U);
-  for (size_t i = 0; i < rated.size(); ++i) {
-    const auto end = tokens.begin() + static_cast<int64_t>(request.prompt.size() + i);
-    const std::vector<float> logits = RecomputedLogits(*model_, {tokens.begin(), end}, 7);
-    double sum = 0;
-    for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
-    const auto expected = [&](int32_t id) {
-      return logits[static_cast<size_t>(id)] - std::log(sum);
-    };
-    constexpr double kTolerance = 1e-3;  // of logits up to 30 with 1e-4 of their range
-    EXPECT_NEAR(rated[i].chosen, expected(*end), kTolerance);
-    ASSERT_EQ(rated[i].top.size(), 3U);
-    EXPECT_NEAR(rated[i].top[0].log_probability, std::ranges::max(logits) - std::log(sum),
-                kTolerance);
-    for (const auto& entry : rated[i].top) {
-      EXPECT_NEAR(entry.log_probability, expected(entry.id), kTolerance);
-    }
-  }
-}
-
-// The prompt's tokens behind its last whole block stand first in the block that is generated.
-TEST_P(EngineTest, GenerationMayBeginInsideABlock) {
-  model_ = MakeTinyModel(TinyConfigs().at(GetParam()));
-  const int64_t length = model_->unit_length();
-  for (int64_t padding = 0; padding < length; ++padding) {
-    GenerationRequest request = Request(RandomPrompt(4 * length + 1, 3), 11);
-    request.left_padding = padding;
-    const std::vector<int32_t> generated = Alone(request);
-    ASSERT_EQ(generated.size(), 11U);
-    std::vector<int32_t> tokens = request.prompt;
-    for (const int32_t token : generated) {
-      SCOPED_TRACE(testing::Message() << "padding " << padding << ", after " << tokens.size());
-      ExpectMostLikely(RecomputedLogits(*model_, tokens, length - padding), token);
-      tokens.push_back(token);
-    }
-  }
-}
-
-// With the same padding, a prompt that goes on from a text finds its blocks, whatever its length.
-TEST_P(EngineTest, ATurnThatGoesOnFindsTheOneBefore) {
-  Engine engine(model_, {});
-  GenerationRequest turn = Request(RandomPrompt(40, 3), 10);
-  turn.left_padding = 0;
-  for (int i = 0; i < 3; ++i) {
-    const std::vector<int32_t> text = GenerateAll(&engine, {turn})[0];
-    turn.prompt.insert(turn.prompt.end(), text.begin(), text.end());
-  }
-  const int64_t per_turn = 40 / model_->unit_length() / 16 * 16;
-  EXPECT_GE(engine.stats().cached_prompt_units, 2 * per_turn);
-}
-
-// Computes a step when it is waited for, so that several are under way.
-class LateRunner : public Runner {
- public:
-  explicit LateRunner(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
-
-  int64_t MaxStepsInFlight() const override { return 2; }
-  void Open(int64_t place, SequenceStart start) override {
-    work_.push_back([this, place, start = std::move(start)] { runner_->Open(place, start); });
-  }
-  void Start(const Step& step) override {
-    work_.push_back([this, step] { runner_->Start(step); });
-    ends_.push_back(work_.size());
-  }
-  StepResult Wait() override {
-    for (; done_ < ends_.front(); ++done_) work_[done_]();
-    ends_.pop_front();
-    return runner_->Wait();
-  }
-  std::vector<TokenScore> Score(const ScoreStep& step) override { return runner_->Score(step); }
-  ForwardOutput Forward(const ForwardInput& input) override { return runner_->Forward(input); }
-
- private:
-  std::unique_ptr<Runner> runner_;
-  std::vector<std::function<void()>> work_;
-  std::deque<size_t> ends_;
-  size_t done_ = 0;
-};
-
-class LateModel : public Model {
- public:
-  explicit LateModel(std::shared_ptr<const Model> model)
-      : Model(model->config()), model_(std::move(model)) {}
-  NumberType weight_type() const override { return model_->weight_type(); }
-  std::string device() const override { return model_->device(); }
-  int64_t BytesPerPage(NumberType type, int64_t size) const override {
-    return model_->BytesPerPage(type, size);
-  }
-  int64_t AvailableBytes() const override { return model_->AvailableBytes(); }
-  std::unique_ptr<Runner> MakeRunner(const RunnerOptions& options) const override {
-    return std::make_unique<LateRunner>(model_->MakeRunner(options));
-  }
-
- private:
-  std::shared_ptr<const Model> model_;
-};
-
-TEST_P(EngineTest, StepsUnderWayChangeNothing) {
-  std::vector<GenerationRequest> requests;
-  for (int64_t i = 0; i < 30; ++i) {
-    requests.push_back(Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 90 + i * 3));
-    requests.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.8;
-    requests.back().stop_at_eos = i % 3 == 0;
-    requests.back().priority = static_cast<int32_t>(i % 3);
-  }
-  EngineOptions options;
-  options.max_length = 240;
-  options.max_sequences = 1;
-  const int64_t sequence_bytes = Engine(model_, options).options().memory_bytes;
-  options.max_sequences = 6;
-  options.memory_bytes = 5 * sequence_bytes / 2;
-  Engine late(std::make_shared<const LateModel>(model_), options);
-  const auto together = GenerateAll(&late, requests);
-  EXPECT_GT(late.stats().preemptions, 0);
-  for (size_t i = 0; i < requests.size(); ++i) {
-    EXPECT_EQ(together[i], Alone(requests[i], options)) << "request " << i;
-  }
 }
 
 TEST_P(EngineTest, RefusesImpossibleRequests) {

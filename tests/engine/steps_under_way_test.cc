@@ -1,0 +1,87 @@
+// An engine over a runner that takes two steps before the first of them is waited for.
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+
+#include "engine/engine.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace blockformer {
+namespace {
+
+// Computes a step when it is waited for, so that several are under way.
+class LateRunner : public Runner {
+ public:
+  explicit LateRunner(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
+
+  int64_t MaxStepsInFlight() const override { return 2; }
+  void Open(int64_t place, SequenceStart start) override {
+    work_.push_back([this, place, start = std::move(start)] { runner_->Open(place, start); });
+  }
+  void Start(const Step& step) override {
+    work_.push_back([this, step] { runner_->Start(step); });
+    ends_.push_back(work_.size());
+  }
+  StepResult Wait() override {
+    for (; done_ < ends_.front(); ++done_) work_[done_]();
+    ends_.pop_front();
+    return runner_->Wait();
+  }
+  std::vector<TokenScore> Score(const ScoreStep& step) override { return runner_->Score(step); }
+  ForwardOutput Forward(const ForwardInput& input) override { return runner_->Forward(input); }
+
+ private:
+  std::unique_ptr<Runner> runner_;
+  std::vector<std::function<void()>> work_;
+  std::deque<size_t> ends_;
+  size_t done_ = 0;
+};
+
+class LateModel : public Model {
+ public:
+  explicit LateModel(std::shared_ptr<const Model> model)
+      : Model(model->config()), model_(std::move(model)) {}
+  NumberType weight_type() const override { return model_->weight_type(); }
+  std::string device() const override { return model_->device(); }
+  int64_t BytesPerPage(NumberType type, int64_t size) const override {
+    return model_->BytesPerPage(type, size);
+  }
+  int64_t AvailableBytes() const override { return model_->AvailableBytes(); }
+  std::unique_ptr<Runner> MakeRunner(const RunnerOptions& options) const override {
+    return std::make_unique<LateRunner>(model_->MakeRunner(options));
+  }
+
+ private:
+  std::shared_ptr<const Model> model_;
+};
+
+class StepsUnderWayTest : public EngineFixture {};
+
+TEST_P(StepsUnderWayTest, ChangeNothing) {
+  std::vector<GenerationRequest> requests;
+  for (int64_t i = 0; i < 30; ++i) {
+    requests.push_back(Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 90 + i * 3));
+    requests.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.8;
+    requests.back().stop_at_eos = i % 3 == 0;
+    requests.back().priority = static_cast<int32_t>(i % 3);
+  }
+  EngineOptions options;
+  options.max_length = 240;
+  options.max_sequences = 1;
+  const int64_t sequence_bytes = Engine(model_, options).options().memory_bytes;
+  options.max_sequences = 6;
+  options.memory_bytes = 5 * sequence_bytes / 2;
+  Engine late(std::make_shared<const LateModel>(model_), options);
+  const auto together = GenerateAll(&late, requests);
+  EXPECT_GT(late.stats().preemptions, 0);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(together[i], Alone(requests[i], options)) << "request " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, StepsUnderWayTest, testing::ValuesIn(TinyNames()),
+                         [](const auto& kind) { return kind.param; });
+
+}  // namespace
+}  // namespace blockformer
