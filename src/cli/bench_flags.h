@@ -11,9 +11,6 @@ namespace blockformer {
 
 // All throw Error(kInvalidArgument) that names the flag, the value and what would be right.
 
-// "8G", "512M", "1.5T" or "65536": bytes, in powers of 1024.
-int64_t ParseMemory(const std::string& flag, const std::string& text);
-
 // Batch sizes, or "auto" alone for an empty list. None may stand twice.
 std::vector<int64_t> ParseBatches(const std::vector<std::string>& texts);
 

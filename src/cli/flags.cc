@@ -25,6 +25,45 @@ void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t
           "{}: {} is out of range; {} to {} is wanted", flag, value, min, max);
 }
 
+int64_t ParseMemory(const std::string& flag, const std::string& text) {
+  constexpr std::string_view kSuffixes = "KMGT";
+  constexpr double kMaxBytes = 1e15;
+  std::string_view digits = text;
+  double bytes = 1;
+  const size_t power = text.empty() ? std::string_view::npos : kSuffixes.find(text.back());
+  if (power != std::string_view::npos) {
+    digits.remove_suffix(1);
+    for (size_t i = 0; i <= power; ++i) bytes *= 1024;
+  }
+  const std::optional<double> number = ParseWhole<double>(digits);
+  bytes *= number.value_or(0);
+  Require(number && bytes >= 1 && bytes <= kMaxBytes, ErrorCode::kInvalidArgument,
+          "{}: \"{}\" is not a size; a number of bytes such as 8G or 512M is wanted", flag, text);
+  return static_cast<int64_t>(bytes);
+}
+
+void AddEngineFlags(CLI::App* command, const EngineFlags& flags) {
+  command->add_option("--batch", *flags.batch, "Sequences generated together")
+      ->capture_default_str();
+  command
+      ->add_option("--max-length", *flags.max_length,
+                   "Tokens a sequence, prompt included; 0: the model's context")
+      ->capture_default_str();
+  command
+      ->add_option("--memory", *flags.memory,
+                   "Memory of the KV cache, such as 512M or 4G; without it what --batch sequences "
+                   "of --max-length take, at most 80 % of what is available")
+      ->type_name("SIZE");
+  AddDeviceFlag(command, flags.device);
+  command
+      ->add_option("--dtype", *flags.dtype,
+                   "Weights in memory: f32, bf16 or int8; auto: as in the files")
+      ->capture_default_str();
+  command->add_option("--kv-dtype", *flags.kv_dtype, "KV cache: auto, f32, f16 or int8")
+      ->capture_default_str();
+  command->add_option("--threads", *flags.threads, "0: one a processor")->capture_default_str();
+}
+
 void AddDeviceFlag(CLI::App* command, std::string* device) {
   command
       ->add_option("--device", *device,

@@ -2,9 +2,12 @@
 #define BLOCKFORMER_CLI_FLAGS_H_
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/number_type.h"
 
@@ -13,9 +16,33 @@ namespace blockformer {
 // What several commands check of their flags. All throw Error(kInvalidArgument) that names the
 // flag, the value and what would be right.
 
+// The whole of `text` as a number, or nothing.
+template <typename Number>
+std::optional<Number> ParseWhole(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 // One of `choices` by its name.
 NumberType ParseType(const std::string& flag, const std::string& text,
                      std::initializer_list<NumberType> choices);
+
+// "8G", "512M", "1.5T" or "65536": bytes, in powers of 1024.
+int64_t ParseMemory(const std::string& flag, const std::string& text);
+
+// The flags of commands that generate, and where their values go.
+struct EngineFlags {
+  std::string* device;
+  int64_t* batch;
+  int64_t* max_length;
+  std::string* memory;
+  std::string* dtype;
+  std::string* kv_dtype;
+  int* threads;
+};
+void AddEngineFlags(CLI::App* command, const EngineFlags& flags);
 
 // --device: where a model runs.
 void AddDeviceFlag(CLI::App* command, std::string* device);

@@ -11,7 +11,6 @@
 #include <string>
 #include <utility>
 
-#include "base/byte_size.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
@@ -153,13 +152,6 @@ TooLong ParseTooLong(const std::string& name) {
        "--too-long: \"{}\" is not known; one of error, skip, truncate-left is wanted", name);
 }
 
-int64_t ReadMemory(const std::string& size) {
-  const std::optional<int64_t> bytes = ParseByteSize(size);
-  Require(bytes && *bytes > 0, ErrorCode::kInvalidArgument,
-          "--memory: \"{}\" is no size; bytes are wanted, such as 800000000, 512M or 4G", size);
-  return *bytes;
-}
-
 void Generate(Flags flags, bool prompt_given) {
   Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
           "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
@@ -187,7 +179,7 @@ void Generate(Flags flags, bool prompt_given) {
                                  flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
   }
   ValidateTextOptions(flags.text);
-  if (!flags.memory.empty()) flags.generator.memory_bytes = ReadMemory(flags.memory);
+  if (!flags.memory.empty()) flags.generator.memory_bytes = ParseMemory("--memory", flags.memory);
   if (!batch) {
     flags.generator.max_sequences = std::min(flags.generator.max_sequences, flags.samples);
   }
@@ -261,26 +253,10 @@ void AddGenerateCommand(CLI::App& app) {
       ->allow_extra_args(false);
   command->add_flag("--ignore-eos", text.ignore_end_of_text, "Go on after the end of a text");
   command->add_option("--n", flags->samples, "Samples of each prompt")->capture_default_str();
-  command->add_option("--batch", flags->generator.max_sequences, "Sequences generated together")
-      ->capture_default_str();
-  command
-      ->add_option("--max-length", flags->generator.max_length,
-                   "Tokens a sequence, prompt included; 0: the model's context")
-      ->capture_default_str();
-  command
-      ->add_option("--memory", flags->memory,
-                   "Memory of the KV cache, such as 512M or 4G; without it what --batch sequences "
-                   "of --max-length take, at most 80 % of what is available")
-      ->type_name("SIZE");
-  AddDeviceFlag(command, &flags->generator.device);
-  command
-      ->add_option("--dtype", flags->generator.dtype,
-                   "Weights in memory: f32, bf16 or int8; auto: as in the files")
-      ->capture_default_str();
-  command->add_option("--kv-dtype", flags->generator.kv_dtype, "KV cache: auto, f32, f16 or int8")
-      ->capture_default_str();
-  command->add_option("--threads", flags->generator.threads, "0: one a processor")
-      ->capture_default_str();
+  GeneratorOptions& generator = flags->generator;
+  AddEngineFlags(
+      command, {&generator.device, &generator.max_sequences, &generator.max_length, &flags->memory,
+                &generator.dtype, &generator.kv_dtype, &generator.threads});
   command->add_option("--compat", flags->compat,
                       "published: exactly as the published implementation, quirks included");
   command->add_flag("--json", flags->json, "Write a JSON line a sample");

@@ -3,10 +3,8 @@
 
 #include <cstdlib>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "base/byte_size.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
@@ -60,13 +58,6 @@ std::chrono::milliseconds Milliseconds(const std::string& flag, double seconds, 
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
-int64_t Bytes(const std::string& flag, const std::string& text) {
-  const std::optional<int64_t> bytes = ParseByteSize(text);
-  Require(bytes && *bytes > 0, ErrorCode::kInvalidArgument,
-          "{}: \"{}\" is no size; one such as 512M or 4G is wanted", flag, text);
-  return *bytes;
-}
-
 void Serve(Flags flags) {
   ServerOptions& server = flags.server;
   if (flags.dtype != "auto") {
@@ -82,8 +73,8 @@ void Serve(Flags flags) {
   RequireInRange("--max-queue", server.max_queue, 0, 1 << 20);
   RequireInRange("--max-connections", server.max_connections, 1, 1 << 20);
   server.port = static_cast<uint16_t>(flags.port);
-  if (!flags.memory.empty()) server.memory_bytes = Bytes("--memory", flags.memory);
-  server.http.max_body_bytes = Bytes("--max-body", flags.max_body);
+  if (!flags.memory.empty()) server.memory_bytes = ParseMemory("--memory", flags.memory);
+  server.http.max_body_bytes = ParseMemory("--max-body", flags.max_body);
   server.http.idle_timeout = Milliseconds("--idle-timeout", flags.idle_timeout, 0.1);
   server.http.receive_timeout = Milliseconds("--receive-timeout", flags.receive_timeout, 0.1);
   server.http.send_timeout = Milliseconds("--send-timeout", flags.send_timeout, 0.1);
@@ -101,25 +92,8 @@ void AddModelFlags(CLI::App* command, Flags* flags) {
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command->add_option("--model-name", server.model_name,
                       "What requests call the model; without it the directory's name");
-  AddDeviceFlag(command, &server.device);
-  command->add_option("--batch", server.max_sequences, "Sequences generated together")
-      ->capture_default_str();
-  command
-      ->add_option("--max-length", server.max_length,
-                   "Tokens a sequence, prompt included; 0: the model's context")
-      ->capture_default_str();
-  command
-      ->add_option("--memory", flags->memory,
-                   "Memory of the KV cache, such as 512M or 4G; without it what --batch sequences "
-                   "of --max-length take, at most 80 % of what is available")
-      ->type_name("SIZE");
-  command
-      ->add_option("--dtype", flags->dtype,
-                   "Weights in memory: f32, bf16 or int8; auto: as in the files")
-      ->capture_default_str();
-  command->add_option("--kv-dtype", flags->kv_dtype, "KV cache: auto, f32, f16 or int8")
-      ->capture_default_str();
-  command->add_option("--threads", server.threads, "0: one a processor")->capture_default_str();
+  AddEngineFlags(command, {&server.device, &server.max_sequences, &server.max_length,
+                           &flags->memory, &flags->dtype, &flags->kv_dtype, &server.threads});
   command->add_flag("--plain-text", server.plain_text,
                     "The text of a special token in a prompt is text; otherwise it is the token");
 }

@@ -309,8 +309,8 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
   expect(block + " --memory 1K --max-length 64", 1, "the largest that fits is 0");
-  expect(block + " --memory 1000T", 2, "memory_bytes: 10");
-  expect(block + " --memory 4X", 2, "--memory: \"4X\" is no size");
+  expect(block + " --memory 900T", 2, "memory_bytes: 9");
+  expect(block + " --memory 4X", 2, "--memory: \"4X\" is not a size");
   expect(block + " --memory 0", 2, "--memory: \"0\"");
   expect(block + " --memory 64K --max-tokens 8", 0, "x");
   expect(block + " --dtype f16", 2, "dtype: \"f16\" is not known; one of auto, f32, bf16, int8");
