@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "devices/devices.h"
-#include "engine/engine.h"
+#include "engine/text_engine.h"
 #include "engine/text_stream.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -36,24 +36,20 @@ std::optional<NumberType> WeightType(const GeneratorOptions& options) {
                    {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
 }
 
-// Beside weights of lower precision, keys and values of f16 lose nothing that counts.
 NumberType KvType(const GeneratorOptions& options, const Model& model) {
-  const bool is_exact = model.weight_type() == NumberType::kF32;
   return ParseType("kv_dtype", options.kv_dtype,
                    {NumberType::kF32, NumberType::kF16, NumberType::kInt8})
-      .value_or(is_exact ? NumberType::kF32 : NumberType::kF16);
+      .value_or(DefaultKvType(model.weight_type()));
 }
 
 EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& model,
                               const Tokenizer& tokenizer, const std::string& directory) {
   RequireVocabularyFits(tokenizer, model.config().vocab_size, directory);
-  EngineOptions engine;
+  EngineOptions engine = TextEngineOptions(tokenizer);
   engine.max_sequences = options.max_sequences;
   engine.max_length = options.max_length;
   engine.kv_type = KvType(options, model);
   engine.memory_bytes = options.memory_bytes;
-  engine.num_sampled_ids = tokenizer.VocabSize();
-  engine.excluded_ids = tokenizer.MissingIds();
   return engine;
 }
 

@@ -9,7 +9,7 @@
 #include "base/gnuplot.h"
 #include "base/program.h"
 #include "base/progress.h"
-#include "engine/engine.h"
+#include "engine/text_engine.h"
 
 namespace blockformer {
 namespace {
@@ -25,10 +25,8 @@ std::vector<std::vector<double>> HitRates(const OrderedJson& result) {
 }
 
 EngineOptions OptionsFor(const EvalModel& model, const NeedleOptions& options) {
-  EngineOptions engine;
+  EngineOptions engine = TextEngineOptions(model.tokenizer);
   engine.max_length = std::ranges::max(options.lengths);
-  engine.num_sampled_ids = model.tokenizer.VocabSize();
-  engine.excluded_ids = model.tokenizer.MissingIds();
   return engine;
 }
 

@@ -23,6 +23,7 @@
 #include "devices/devices.h"
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
+#include "engine/text_engine.h"
 #include "server/api.h"
 
 namespace blockformer {
@@ -43,17 +44,13 @@ std::string DirectoryName(const std::string& directory) {
   return path.filename().string();
 }
 
-// Beside weights of lower precision, keys and values of f16 lose nothing that counts.
 EngineOptions EngineOptionsOf(const ServerOptions& options, const Model& model,
                               const Tokenizer& tokenizer) {
-  const bool is_exact = model.weight_type() == NumberType::kF32;
-  EngineOptions engine;
+  EngineOptions engine = TextEngineOptions(tokenizer);
   engine.max_sequences = options.max_sequences;
   engine.max_length = options.max_length;
-  engine.kv_type = options.kv_type.value_or(is_exact ? NumberType::kF32 : NumberType::kF16);
+  engine.kv_type = options.kv_type.value_or(DefaultKvType(model.weight_type()));
   engine.memory_bytes = options.memory_bytes;
-  engine.num_sampled_ids = tokenizer.VocabSize();
-  engine.excluded_ids = tokenizer.MissingIds();
   return engine;
 }
 

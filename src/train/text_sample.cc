@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "devices/devices.h"
-#include "engine/engine.h"
+#include "engine/text_engine.h"
 
 namespace blockformer::train {
 
@@ -22,10 +22,8 @@ std::shared_ptr<const Model> EngineModel(const LanguageModel& model) {
 
 std::string SampleText(const LanguageModel& model, const Tokenizer& tokenizer,
                        const std::vector<int32_t>& prompt, const TextSampleOptions& options) {
-  EngineOptions engine_options;
+  EngineOptions engine_options = TextEngineOptions(tokenizer);
   engine_options.max_sequences = 1;
-  engine_options.num_sampled_ids = tokenizer.VocabSize();
-  engine_options.excluded_ids = tokenizer.MissingIds();
   Engine engine(EngineModel(model), engine_options);
   GenerationRequest request;
   request.prompt = prompt;
