@@ -15,23 +15,6 @@ namespace {
 constexpr int64_t kScoredUnitsAtOnce = 256;
 constexpr int64_t kForwardPageSize = 16;
 
-// The mask of the first `count` units of a sequence: 0 on those whose tokens are all masked. Empty
-// if none is.
-std::vector<uint8_t> MaskOfUnits(const std::vector<uint8_t>& mask, int64_t unit_length,
-                                 int64_t count) {
-  std::vector<uint8_t> unit_mask(static_cast<size_t>(count), 1);
-  bool any_masked = false;
-  for (int64_t unit = 0; unit < std::ssize(mask) / unit_length; ++unit) {
-    const auto tokens = mask.begin() + unit * unit_length;
-    const bool is_seen =
-        std::any_of(tokens, tokens + unit_length, [](uint8_t m) { return m != 0; });
-    unit_mask[static_cast<size_t>(unit)] = is_seen;
-    any_masked |= !is_seen;
-  }
-  if (!any_masked) unit_mask.clear();
-  return unit_mask;
-}
-
 }  // namespace
 
 CpuRunner::CpuRunner(const CpuModel& model, const RunnerOptions& options)
@@ -46,10 +29,10 @@ CpuRunner::CpuRunner(const CpuModel& model, const RunnerOptions& options)
 }
 
 void CpuRunner::Open(int64_t place, SequenceStart start) {
-  const int64_t units = std::ssize(start.tokens) / unit_length_ +
-                        (start.max_tokens - start.generated) / unit_length_ + 2;
+  const int64_t tokens = std::ssize(start.tokens) + start.max_tokens - start.generated;
   Place& opened = At(place);
-  opened.unit_mask = MaskOfUnits(start.mask, unit_length_, units);
+  // A unit more than the tokens fill, and one that is begun.
+  opened.unit_mask = UnitMask(start.mask, unit_length_, tokens / unit_length_ + 2);
   opened.pages.clear();
   opened.start = std::move(start);
 }
@@ -175,11 +158,7 @@ PagedState* CpuRunner::ReserveScoreState(const ScoreStep& step) {
 std::vector<TokenScore> CpuRunner::Score(const ScoreStep& step) {
   std::vector<TokenScore> scores;
   if (step.units.empty()) return scores;
-  std::vector<int64_t> wanted;
-  for (const ScoredUnit& unit : step.units) wanted.push_back(unit.row);
-  std::ranges::sort(wanted);
-  const auto repeated = std::ranges::unique(wanted);
-  wanted.erase(repeated.begin(), repeated.end());
+  const std::vector<int64_t> wanted = ContextRows(step);
 
   rows_.clear();
   for (const UnitRow& row : step.rows) {

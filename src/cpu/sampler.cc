@@ -11,9 +11,6 @@
 namespace blockformer {
 namespace {
 
-// Below this the softmax is as good as the largest logit, and f32 soon cannot hold the quotients.
-constexpr double kMinTemperature = 1e-6;
-
 // The tokens that a row's filters may keep, by rank: bucket by bucket, each sorted when it is
 // looked into. Reused from row to row by one thread.
 class RankedRow {
@@ -112,12 +109,6 @@ class RankedRow {
 };
 
 }  // namespace
-
-DrawMethod MethodOf(const SamplingOptions& options) {
-  if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
-  const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
-  return filters ? DrawMethod::kFiltered : DrawMethod::kWithNoise;
-}
 
 uint64_t NoiseKey(const TokenDraw& draw) {
   return KeyedBits(draw.options->seed, draw.stream, draw.position);

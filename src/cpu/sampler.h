@@ -24,14 +24,6 @@ struct TokenDraw {
   int64_t top_log_probabilities = -1;      // wanted of the likeliest tokens; -1: no token's
 };
 
-// How a draw is carried out.
-enum class DrawMethod {
-  kLargest,    // the largest logit
-  kWithNoise,  // the largest of the logits with Gumbel noise: the softmax, unfiltered
-  kFiltered,   // from the most likely tokens, which the filters keep
-};
-DrawMethod MethodOf(const SamplingOptions& options);
-
 // The noise of kWithNoise, for FindLargestWithNoise.
 uint64_t NoiseKey(const TokenDraw& draw);
 float InverseTemperature(const SamplingOptions& options);

@@ -183,10 +183,10 @@ __device__ int32_t DrawFiltered(const SamplingPlace& place, const float* logits,
 
 __device__ int32_t Draw(const SamplingPlace& place, const float* logits, int64_t count,
                         uint64_t position, ChooseShared* shared) {
-  if (place.method == SamplingPlace::kFiltered) {
+  if (place.method == DrawMethod::kFiltered) {
     return DrawFiltered(place, logits, count, position, shared);
   }
-  if (place.method == SamplingPlace::kLargest) {
+  if (place.method == DrawMethod::kLargest) {
     return IdOf(FindFirst(
         count, kNoBound, [&](int64_t id) { return logits[id]; }, &shared->reduce));
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cuda/kernels.h"
+#include "runner/sampling.h"
 
 // What is made of logits on the device: the choice of tokens, and scores of given ones.
 namespace blockformer::cuda {
@@ -16,9 +17,7 @@ struct LogitBias {
 
 // What the device knows of how the sequence at a place is sampled.
 struct SamplingPlace {
-  enum Method : int32_t { kLargest, kWithNoise, kFiltered };
-
-  int32_t method = kLargest;
+  DrawMethod method = DrawMethod::kLargest;
   float inverse_temperature = 1;
   double temperature = 1;
   uint64_t seed = 0;

@@ -9,36 +9,11 @@
 namespace blockformer::cuda {
 namespace {
 
-// Below this the softmax is as good as the largest logit (the processor's sampler has the same).
-constexpr double kMinTemperature = 1e-6;
-
 // How many rows are computed for so many that generate: there is a graph for each such number.
 int64_t BucketOf(int64_t rows) {
   constexpr int64_t kStep = 256;
   if (rows <= 2 * kStep) return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)));
   return (rows + kStep - 1) / kStep * kStep;
-}
-
-// One byte a unit, 0 on those whose tokens are all masked; empty if none is.
-std::vector<uint8_t> MaskOfUnits(const std::vector<uint8_t>& mask, int64_t unit_length,
-                                 int64_t units) {
-  std::vector<uint8_t> unit_mask(static_cast<size_t>(units), 1);
-  bool any_masked = false;
-  for (int64_t unit = 0; unit < std::ssize(mask) / unit_length; ++unit) {
-    const auto tokens = mask.begin() + unit * unit_length;
-    const bool is_seen =
-        std::any_of(tokens, tokens + unit_length, [](uint8_t m) { return m != 0; });
-    unit_mask[static_cast<size_t>(unit)] = is_seen;
-    any_masked |= !is_seen;
-  }
-  if (!any_masked) unit_mask.clear();
-  return unit_mask;
-}
-
-SamplingPlace::Method MethodOf(const SamplingOptions& options) {
-  if (options.temperature < kMinTemperature) return SamplingPlace::kLargest;
-  const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
-  return filters ? SamplingPlace::kFiltered : SamplingPlace::kWithNoise;
 }
 
 template <typename T>
@@ -181,7 +156,7 @@ void CudaRunner::Open(int64_t place, SequenceStart start) {
   opened.ratings = std::min(start.top_log_probabilities, model_.config().vocab_size);
   flight.writes.Add(history_.data() + place * history_stride_, SpanOf(start.tokens));
   const int64_t mask_stride = decoder_.tables.mask_stride;
-  const std::vector<uint8_t> unit_mask = MaskOfUnits(start.mask, unit_length_, mask_stride);
+  const std::vector<uint8_t> unit_mask = UnitMask(start.mask, unit_length_, mask_stride);
   opened.row_flags = unit_mask.empty() ? 0 : DecoderRow::kHasMask;
   if (!unit_mask.empty()) {
     std::vector<uint32_t> words(unit_mask.size() / 4);

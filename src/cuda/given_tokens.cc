@@ -174,11 +174,7 @@ const float* GivenTokens::RunBlocks(const float* decoded, int64_t blocks, const 
 std::vector<TokenScore> GivenTokens::Score(const ScoreStep& step) {
   std::vector<TokenScore> scores;
   if (step.units.empty()) return scores;
-  std::vector<int64_t> wanted;
-  for (const ScoredUnit& unit : step.units) wanted.push_back(unit.row);
-  std::ranges::sort(wanted);
-  const auto repeated = std::ranges::unique(wanted);
-  wanted.erase(repeated.begin(), repeated.end());
+  const std::vector<int64_t> wanted = ContextRows(step);
   Reserve(step.num_pages, step.page_size, step.max_units);
   const int64_t width = weights_.decoder.width;
   const Array<float> decoded(std::ssize(wanted) * width);

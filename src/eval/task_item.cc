@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "data/corpus.h"
 #include "data/json_record.h"
-#include "text/python_text.h"
 #include "eval/task.h"
+#include "text/python_text.h"
 
 namespace blockformer {
 namespace {

@@ -48,6 +48,10 @@ struct SequenceStart {
   int64_t top_log_probabilities = -1;  // entries of TokenLogProbabilities::top; -1 wants none of it
 };
 
+// The mask of the first `units` units of a sequence, from that of its first tokens: 0 on units
+// whose tokens are all masked. Empty if none is.
+std::vector<uint8_t> UnitMask(const std::vector<uint8_t>& mask, int64_t unit_length, int64_t units);
+
 // A part of a step: the units [begin, begin + units) of the sequence at `place` pass through the
 // decoder. If `generates`, the unit behind them is generated.
 struct StepPart {

@@ -8,6 +8,9 @@
 namespace blockformer {
 namespace {
 
+// Below this the softmax is as good as the largest logit, and f32 soon cannot hold the quotients.
+constexpr double kMinTemperature = 1e-6;
+
 void RequireInRange(bool holds, const char* name, double value, const char* range) {
   Require(holds, ErrorCode::kInvalidArgument, "{}: {} is out of range; {} is wanted", name, value,
           range);
@@ -43,6 +46,12 @@ void ValidateSampling(const SamplingOptions& options, int64_t vocab_size) {
   RequireInRange(options.top_p > 0 && options.top_p <= 1, "top_p", options.top_p,
                  "more than 0, at most 1");
   RequireInRange(options.min_p >= 0 && options.min_p <= 1, "min_p", options.min_p, "0 to 1");
+}
+
+DrawMethod MethodOf(const SamplingOptions& options) {
+  if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
+  const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
+  return filters ? DrawMethod::kFiltered : DrawMethod::kWithNoise;
 }
 
 }  // namespace blockformer

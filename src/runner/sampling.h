@@ -14,6 +14,14 @@ namespace blockformer {
 void ValidateSampling(const SamplingOptions& options,
                       int64_t vocab_size = std::numeric_limits<int32_t>::max());
 
+// How a token is drawn.
+enum class DrawMethod : int32_t {
+  kLargest,    // the largest logit
+  kWithNoise,  // the largest of the logits with Gumbel noise: the softmax, unfiltered
+  kFiltered,   // from the most likely tokens, which the filters keep
+};
+DrawMethod MethodOf(const SamplingOptions& options);
+
 // The ids that may be chosen.
 struct SampledIds {
   int64_t count = 0;              // those from here on never are

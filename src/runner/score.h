@@ -46,6 +46,9 @@ struct ScoreStep {
   int64_t top = 0;                 // of the likeliest tokens to tell beside each scored one
 };
 
+// The rows that the scored units are predicted from, each once, in ascending order.
+std::vector<int64_t> ContextRows(const ScoreStep& step);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_RUNNER_SCORE_H_

@@ -34,7 +34,7 @@ std::vector<int32_t> Ranked(const std::vector<double>& logits) {
 int32_t Expected(const SamplingPlace& place, const std::vector<double>& logits, uint64_t position) {
   const std::vector<int32_t> ids = Ranked(logits);
   const auto logit = [&](size_t rank) { return logits[static_cast<size_t>(ids[rank])]; };
-  if (place.method == SamplingPlace::kLargest) return ids[0];
+  if (place.method == DrawMethod::kLargest) return ids[0];
   std::vector<double> weights;
   for (size_t i = 0; i < ids.size(); ++i) {
     weights.push_back(std::exp((logit(i) - logit(0)) / place.temperature));
@@ -113,7 +113,7 @@ class ChooseTest : public OrderTest {
 
 SamplingPlace Filtered(int32_t top_k, double top_p, double min_p, double temperature) {
   SamplingPlace place;
-  place.method = SamplingPlace::kFiltered;
+  place.method = DrawMethod::kFiltered;
   place.temperature = temperature;
   place.inverse_temperature = static_cast<float>(1 / temperature);
   place.top_k = top_k;
@@ -162,7 +162,7 @@ TEST_P(ChooseTest, BiasesPenaltiesAndExclusionsChangeLogits) {
     Draw draw;
     draw.history = {11, 5, 9, 5, 60, 5};
     draw.place = Filtered(0, 0.9, 0, 1);
-    if (i % 3 == 0) draw.place.method = SamplingPlace::kLargest;
+    if (i % 3 == 0) draw.place.method = DrawMethod::kLargest;
     draw.place.seed = static_cast<uint64_t>(i);
     draw.place.given = 6;
     draw.place.prompt_begin = 1;
@@ -200,7 +200,7 @@ TEST_P(ChooseTest, NoiseDrawsFromTheSoftmax) {
   std::vector<float> logits;
   for (int64_t i = 0; i < kDraws; ++i) {
     Draw draw;
-    draw.place.method = SamplingPlace::kWithNoise;
+    draw.place.method = DrawMethod::kWithNoise;
     draw.place.seed = static_cast<uint64_t>(i);
     draw.place.given = 6;
     draws.push_back(draw);
