@@ -67,14 +67,14 @@ CheckpointFormat RecogniseFormat(const std::string& source) {
   if (!FileExists(config)) {
     Require(!YamlFilesIn(directory).empty(), ErrorCode::kNotFound,
             "{}: is not recognised: there is neither {} nor the trainer YAML of a published "
-            "checkpoint, which --config can name",
+            "checkpoint, which `config` can name",
             source, kConfigFile);
     return CheckpointFormat::kPublishedBlock;
   }
   const CheckpointFormat format = FormatOfConfigFile(config);
   Require(!HasPublishedYaml(directory), ErrorCode::kInvalidArgument,
           "{}: holds both {} and the trainer YAML of a published checkpoint; say which is meant "
-          "with --from {} or --from {}",
+          "with `from` {} or `from` {}",
           directory, kConfigFile, FormatName(format),
           FormatName(CheckpointFormat::kPublishedBlock));
   return format;
@@ -84,10 +84,10 @@ std::string FindTrainerYaml(const std::string& source) {
   const std::string directory = CheckpointDirectory(source);
   const std::vector<std::string> files = YamlFilesIn(directory);
   Require(!files.empty(), ErrorCode::kNotFound,
-          "{}: there is no trainer YAML beside the weights; name it with --config", directory);
+          "{}: there is no trainer YAML beside the weights; name it with `config`", directory);
   if (files.size() > 1) {
     Fail(ErrorCode::kInvalidArgument,
-         "{}: there are several YAML files, {} and {} among them; name the trainer's with --config",
+         "{}: there are several YAML files, {} and {} among them; name the trainer's with `config`",
          directory, files[0], files[1]);
   }
   return files[0];

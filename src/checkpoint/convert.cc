@@ -53,7 +53,7 @@ Source ReadSource(const ConvertOptions& options) {
     return source;
   }
   Require(!yaml_given, ErrorCode::kInvalidArgument,
-          "--config names the trainer YAML of a published checkpoint; with --from {} the "
+          "`config` names the trainer YAML of a published checkpoint; with `from` {} the "
           "configuration is that in {}",
           FormatName(source.format), kConfigFile);
   Require(IsDirectory(options.source), ErrorCode::kInvalidArgument,
@@ -70,7 +70,7 @@ Source ReadSource(const ConvertOptions& options) {
 ModelConfig ResultConfig(const ModelConfig& source, const ConvertOptions& options) {
   ModelConfig config = options.uptrain ? UptrainedConfig(source, *options.uptrain) : source;
   Require(!options.without_padding || config.kind == ModelKind::kBlock, ErrorCode::kInvalidArgument,
-          "--no-padding: a vanilla model is always trained without padding");
+          "`no_padding`: a vanilla model is always trained without padding");
   if (options.without_padding) config.padding = {false, false};
   return config;
 }
@@ -157,11 +157,11 @@ class Converter {
   void RequireExpressible() const {
     const bool int8 = options_.type == DataType::kI8;
     Require(!int8 || options_.to == CheckpointFormat::kBlockformer, ErrorCode::kUnsupported,
-            "{} holds no int8 weights; --to {} does", FormatName(options_.to),
+            "{} holds no int8 weights; `to` {} does", FormatName(options_.to),
             FormatName(CheckpointFormat::kBlockformer));
     Require(!int8 || !options_.uptrain, ErrorCode::kUnsupported,
-            "--uptrain makes a model to be trained, which int8 weights cannot be; convert it with "
-            "--dtype int8 when it is trained");
+            "`uptrain` makes a model to be trained, which int8 weights cannot be; convert it with "
+            "`dtype` int8 when it is trained");
     // Made here as well, so that what cannot be written is known before anything is.
     if (options_.to == CheckpointFormat::kPublishedBlock) {
       PublishedYaml(report_.config, "model", "fp32");
@@ -188,7 +188,7 @@ class Converter {
                                    : Tokenizer::Parse(ReadFile(from, kMaxTokenizerBytes), from);
     Require(tokenizer_->VocabSize() <= report_.config.vocab_size, ErrorCode::kInvalidArgument,
             "{}: the tokenizer has {} ids and the model's vocabulary {}; name the model's own with "
-            "--tokenizer",
+            "`tokenizer`",
             from, tokenizer_->VocabSize(), report_.config.vocab_size);
     report_.has_tokenizer = true;
   }

@@ -8,6 +8,7 @@
 #include "base/program.h"
 #include "checkpoint/model_directory.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "config/json.h"
 #include "eval/markdown_table.h"
 #include "eval/validation_loss.h"
@@ -16,9 +17,10 @@ namespace blockformer {
 namespace {
 
 OrderedJson Measure(const std::string& directory, const std::string& name,
-                    const ValidationSamples& samples, const EvalFlags& eval) {
+                    const ValidationSamples& samples, const EvalFlags& eval,
+                    WorkObserver* observer) {
   const std::shared_ptr<const Model> model = LoadModel(directory, eval.Device());
-  const LossSums sums = samples.SumLoss(*model, name);
+  const LossSums sums = samples.SumLoss(*model, name, observer);
   OrderedJson by_position = OrderedJson::array();
   for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {
     by_position.push_back(sums.sum_by_position[i] / static_cast<double>(sums.count_by_position[i]));
@@ -43,11 +45,12 @@ void EvaluateLoss(const std::vector<std::string>& models, const std::string& dat
     samples.emplace_back(tokens, ReadModelConfig(directory), directory,
                          limit.value_or(std::numeric_limits<int64_t>::max()));
   }
+  TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(models);
   OrderedJson results = OrderedJson::array();
   std::vector<std::vector<std::string>> rows;
   for (size_t i = 0; i < models.size(); ++i) {
-    const OrderedJson result = Measure(models[i], names[i], samples[i], eval);
+    const OrderedJson result = Measure(models[i], names[i], samples[i], eval, &observer);
     rows.push_back({names[i], fmt::format("{:.4f}", result["loss"].get<double>()),
                     fmt::format("{:.3f}", result["perplexity"].get<double>()),
                     fmt::format("{}", result["predicted_tokens"].get<int64_t>())});

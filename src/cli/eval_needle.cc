@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/program.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "eval/needle.h"
 
 namespace blockformer {
@@ -78,10 +79,11 @@ void EvaluateNeedle(const std::vector<std::string>& models, const std::vector<st
                         {"new_tokens", kNeedleNewTokens},
                         {"dtype", eval.dtype},
                         {"results", OrderedJson::array()}};
+  TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(models);
   for (size_t i = 0; i < models.size(); ++i) {
     const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
-    report["results"].push_back(RunNeedle(model, names[i], options, prompts[i]));
+    report["results"].push_back(RunNeedle(model, names[i], options, prompts[i], &observer));
   }
   output.Write(report, NeedleTable(report), NeedlePlotScript);
 }

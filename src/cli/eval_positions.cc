@@ -9,6 +9,7 @@
 #include "base/program.h"
 #include "checkpoint/model_directory.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "eval/eval_model.h"
 #include "eval/position_loss.h"
 #include "eval/position_report.h"
@@ -60,12 +61,14 @@ void EvaluateLossByPosition(const std::vector<std::string>& models,
   EvalFlags scoring = eval;
   scoring.scorer.max_length = options.context;
   CatchStopSignals();
+  TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(models);
   std::vector<PositionLoss> losses;
   for (size_t i = 0; i < models.size(); ++i) {
     const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
     Scorer scorer(model.model, scoring.scorer);
-    losses.push_back(MeasurePositionLoss(names[i], model, &scorer, data, options, eval.corpus));
+    losses.push_back(
+        MeasurePositionLoss(names[i], model, &scorer, data, options, eval.corpus, &observer));
   }
   WarnOfOtherWindows(losses);
   const OrderedJson report = {{"task", "loss_by_position"},

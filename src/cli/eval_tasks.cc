@@ -11,10 +11,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/program.h"
-#include "base/progress.h"
 #include "base/resumable_lines.h"
 #include "bench/build_info.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "eval/eval_report.h"
 #include "eval/task_scores.h"
 
@@ -97,18 +97,17 @@ void RefuseToOverwriteData(const EvalOutput& output, const std::vector<TaskData>
 // Appends the scores that are still wanted. Returns what it took.
 OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
                       std::vector<RequestScore>* scores, ResumableLines* done) {
-  ProgressBar progress("evaluating", requests.CountTokens(requests.size()), "tokens");
+  TerminalObserver observer;
   const int64_t begin = requests.CountTokens(static_cast<int64_t>(scores->size()));
   int64_t tokens = begin;
-  progress.StartAt(begin);
   const auto start = std::chrono::steady_clock::now();
-  requests.Run(scorer, static_cast<int64_t>(scores->size()),
-               [&](const RequestScore& score, int64_t tokens_done) {
-                 scores->push_back(score);
-                 if (done != nullptr) done->Append(ToLine(score));
-                 progress.Update(tokens = tokens_done);
-               });
-  progress.Finish();
+  const auto keep = [&](const RequestScore& score, int64_t tokens_done) {
+    scores->push_back(score);
+    if (done != nullptr) done->Append(ToLine(score));
+    tokens = tokens_done;
+  };
+  requests.Run(scorer, std::ssize(*scores), keep, &observer);
+  observer.Finish();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   tokens -= begin;

@@ -34,10 +34,11 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
                             : std::min(options.max_sequences * sequence_pages,
                                        available / 100 * kMemoryPercent / page_bytes);
   const int64_t largest = std::max<int64_t>(0, (pages * kPageSize - 1) * model.unit_length());
-  Require(pages >= sequence_pages, ErrorCode::kExhausted,
-          "max_length: {} tokens take {} bytes of KV cache, and the budget holds pages of {}; the "
-          "largest that fits is {}",
-          options.max_length, sequence_pages * page_bytes, pages * page_bytes, largest);
+  Require(
+      pages >= sequence_pages, ErrorCode::kExhausted,
+      "`max_length`: {} tokens take {} bytes of KV cache, and the budget holds pages of {}; the "
+      "largest that fits is {}",
+      options.max_length, sequence_pages * page_bytes, pages * page_bytes, largest);
   return pages * page_bytes;
 }
 
@@ -95,7 +96,7 @@ void CheckRequest(const Model& model, const EngineOptions& options,
   const int64_t vocab_size = model.config().vocab_size;
   ValidateSampling(request.sampling, vocab_size);
   Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
-          "max_tokens: {} is out of range; 1 or more is wanted", request.max_tokens);
+          "`max_tokens`: {} is out of range; 1 or more is wanted", request.max_tokens);
   CheckIds(request.prompt, vocab_size, "prompt");
   CheckIds(request.stop_ids, vocab_size, "stop_ids");
   CheckIds(request.excluded_ids, vocab_size, "excluded_ids");

@@ -12,10 +12,10 @@ namespace {
 ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
   if (options.max_length == 0) options.max_length = config.max_length;
   Require(options.max_length >= 1 && options.max_length <= kMaxScorerTokens,
-          ErrorCode::kInvalidArgument, "max_length: {} is out of range; 1 to {} is wanted",
+          ErrorCode::kInvalidArgument, "`max_length`: {} is out of range; 1 to {} is wanted",
           options.max_length, kMaxScorerTokens);
   Require(options.batch_tokens >= 1 && options.batch_tokens <= kMaxScorerTokens,
-          ErrorCode::kInvalidArgument, "batch_tokens: {} is out of range; 1 to {} is wanted",
+          ErrorCode::kInvalidArgument, "`batch_tokens`: {} is out of range; 1 to {} is wanted",
           options.batch_tokens, kMaxScorerTokens);
   if (!options.padding) {
     options.padding =

@@ -27,7 +27,7 @@ std::optional<NumberType> ParseType(const char* option, const std::string& name,
   if (type && allowed.contains(*type)) return type;
   std::string names = "auto";
   for (const NumberType choice : allowed) names += std::string(", ") + NumberTypeName(choice);
-  Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is not known; one of {} is wanted", option, name,
+  Fail(ErrorCode::kInvalidArgument, "`{}`: \"{}\" is not known; one of {} is wanted", option, name,
        names);
 }
 
@@ -58,10 +58,10 @@ EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& mode
 void ValidateTextOptions(const TextOptions& options) {
   ValidateSampling(options);
   Require(options.max_tokens >= 1, ErrorCode::kInvalidArgument,
-          "max_tokens: {} is out of range; 1 or more is wanted", options.max_tokens);
+          "`max_tokens`: {} is out of range; 1 or more is wanted", options.max_tokens);
   for (const std::string& stop : options.stop) {
     Require(FindInvalidUtf8(stop) == stop.size(), ErrorCode::kInvalidArgument,
-            "stop: a text is not valid UTF-8, as all that is generated is");
+            "`stop`: a text is not valid UTF-8, as all that is generated is");
   }
 }
 

@@ -182,7 +182,7 @@ OrderedJson CompareReports(const Json& json_a, const std::string& source_a, cons
   for (const auto& [task, results] : a.tasks().items()) {
     if (!b.tasks().contains(task)) continue;
     Require(a.HashOf(task) == b.HashOf(task), ErrorCode::kInvalidArgument,
-            "{} and {} have {} of different records; compare runs with the same --data and --limit",
+            "{} and {} have {} of different records; compare runs with the same `data` and `limit`",
             source_a, source_b, task);
     const TaskResults results_a = a.Task(task);
     const TaskResults results_b = b.Task(task);

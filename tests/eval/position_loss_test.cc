@@ -74,7 +74,8 @@ class PositionLossTest : public testing::Test {
                        ScoringPadding padding = ScoringPadding::kPadded) const {
     const EvalModel model = EvalModel::Load(folder_ + "/" + name, {});
     Scorer scorer(model.model, {options.context, 50, padding});
-    return MeasurePositionLoss(name, model, &scorer, files, options);
+    WorkObserver observer;
+    return MeasurePositionLoss(name, model, &scorer, files, options, {}, &observer);
   }
 
   std::string MessageOf(const std::string& name, const PositionLossOptions& options,
