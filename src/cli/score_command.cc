@@ -100,7 +100,9 @@ void AddScoreCommand(CLI::App& app) {
       ->type_name("P");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
   AddReplaceInvalidFlag(command, &flags->eval.corpus.invalid_utf8);
-  flags->eval.AddTo(command);
+  flags->eval.AddModelTo(command);
+  flags->eval.AddScoringTo(command);
+  flags->eval.AddTextTo(command);
   command->callback([flags] { Score(*flags); });
 }
 

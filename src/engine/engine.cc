@@ -78,8 +78,8 @@ RunnerOptions RunnerOptionsOf(const Model& model, const EngineOptions& options) 
   runner.max_units = UnitsOfLength(model, options.max_length);
   runner.kv_type = options.kv_type;
   runner.position_rule = options.position_rule;
-  runner.sampled_ids = {options.num_sampled_ids, options.excluded_ids};
-  std::ranges::sort(runner.sampled_ids.excluded);
+  runner.token_filter = {options.num_sampled_ids, options.excluded_ids};
+  std::ranges::sort(runner.token_filter.excluded);
   runner.fill_cache = options.synthetic_prompts;
   return runner;
 }

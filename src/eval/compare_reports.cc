@@ -26,7 +26,7 @@ class Report {
   Report(const Json& json, std::string source) : json_(json), source_(std::move(source)) {
     for (const char* key : {"results", "samples", "task_hashes"}) {
       Require(json.is_object() && json.contains(key) && json[key].is_object(), ErrorCode::kCorrupt,
-              "{}: has no \"{}\"; a file that `blockformer eval --tasks --json` wrote is wanted",
+              "{}: has no \"{}\"; a file that `blockformer eval tasks --json` wrote is wanted",
               source_, key);
     }
   }

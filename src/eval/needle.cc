@@ -180,8 +180,9 @@ OrderedJson NeedleResult(const std::string& name, const NeedleOptions& options,
 }
 
 OrderedJson RunNeedle(const EvalModel& model, const std::string& name, const NeedleOptions& options,
-                      const std::vector<NeedlePrompt>& prompts) {
-  return NeedleResult(name, options, prompts, GenerateAnswers(model, name, options, prompts, observer));
+                      const std::vector<NeedlePrompt>& prompts, WorkObserver* observer) {
+  return NeedleResult(name, options, prompts,
+                      GenerateAnswers(model, name, options, prompts, observer));
 }
 
 std::string NeedleTable(const OrderedJson& report) {

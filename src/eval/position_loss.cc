@@ -77,8 +77,8 @@ void FindWindows(WindowReader reader, const PositionLossOptions& options, int64_
     const std::vector<int32_t>& tokens = request->tokens;
     hash.Add({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(tokens[0])});
     loss->windows.push_back({reader.document(),
-                             std::vector<LossTotal>(static_cast<size_t>(options.bins)),
-                             std::vector<LossTotal>(static_cast<size_t>(block_positions))});
+                             std::vector<LossSum>(static_cast<size_t>(options.bins)),
+                             std::vector<LossSum>(static_cast<size_t>(block_positions))});
   }
   loss->tokens_hash = hash.value();
   // Without any, the reader has seen all documents.
@@ -92,7 +92,7 @@ void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left
                WindowLoss* window) {
   int64_t position = context - std::ssize(scores);
   for (const TokenScore& score : scores) {
-    const LossTotal token = {-score.log_likelihood, 1};
+    const LossSum token = {-score.log_likelihood, 1};
     window->bins[static_cast<size_t>(position * std::ssize(window->bins) / context)].Add(token);
     if (!window->block_positions.empty()) {
       const int64_t slot = (left_pad + position) % std::ssize(window->block_positions);

@@ -22,8 +22,8 @@ struct PositionLossOptions {
 };
 
 // Negative log-likelihood in nats, over so many tokens.
-struct LossTotal {
-  void Add(const LossTotal& other) {
+struct LossSum {
+  void Add(const LossSum& other) {
     sum += other.sum;
     tokens += other.tokens;
   }
@@ -35,8 +35,8 @@ struct LossTotal {
 // What the tokens of a window lost.
 struct WindowLoss {
   int64_t document = 0;  // counts those with whole windows
-  std::vector<LossTotal> bins;
-  std::vector<LossTotal> block_positions;  // none for a vanilla model
+  std::vector<LossSum> bins;
+  std::vector<LossSum> block_positions;  // none for a vanilla model
 };
 
 // What a model lost by the position in the text and in the block.
