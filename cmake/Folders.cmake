@@ -24,7 +24,7 @@ endif()
 # blockformer_test_main(TARGET LIBRARY)
 # Gives a test program the main program that obeys BLOCKFORMER_ISA, if its library has arithmetic.
 function(blockformer_test_main target library)
-  if(library MATCHES "_(kernels|cpu|engine|eval|server|bench|cli)$")
+  if(library MATCHES "_(kernels|cpu|engine|eval|api|server|bench|cli)$")
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/kernels_main.cc)
   elseif(library MATCHES "_train$")
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/train_main.cc)

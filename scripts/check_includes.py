@@ -28,6 +28,7 @@ FOLDERS = {
     "devices": ["base", "config", "checkpoint", "runner", "cpu", "cuda"],
     "engine": ["base", "config", "text", "checkpoint", "data", "runner", "devices"],
     "eval": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
+    "api": ["base", "config", "text", "runner", "engine", "eval"],
     "server": ["base", "config", "text", "runner", "devices", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
     "sweep": ["base", "config"],
@@ -77,7 +78,7 @@ def includes_of(text):
 
 
 def check_public_header(header):
-    if header.startswith("blockformer/") or re.fullmatch(r"[a-z_0-9]+", header):
+    if header.startswith("blockformer/") or re.fullmatch(r"[a-z_0-9]+|std(def|int)\.h", header):
         return None
     return f"a public header includes {header}; only the standard library and blockformer/ may be"
 

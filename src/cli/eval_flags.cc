@@ -50,14 +50,7 @@ DeviceOptions EvalFlags::Device() const {
 
 void EvalFlags::Apply() {
   Device();
-  if (padding == "pad") {
-    scorer.padding = ScoringPadding::kPadded;
-  } else if (padding == "nopad") {
-    scorer.padding = ScoringPadding::kUnpadded;
-  } else {
-    Require(padding == "auto", ErrorCode::kInvalidArgument,
-            "--padding: \"{}\" is not known; one of auto, pad, nopad is wanted", padding);
-  }
+  scorer.padding = ParseScoringPadding("--padding", padding);
   RequireInRange("--max-length", scorer.max_length, 0, kMaxScorerTokens);
   RequireInRange("--batch-tokens", scorer.batch_tokens, 1, kMaxScorerTokens);
   RequireInRange("--threads", threads, 0, kMaxThreads);

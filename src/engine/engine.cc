@@ -91,8 +91,10 @@ void CheckIds(const std::vector<int32_t>& ids, int64_t vocab_size, const char* n
   }
 }
 
-void CheckRequest(const Model& model, const EngineOptions& options,
-                  const GenerationRequest& request) {
+}  // namespace
+
+void ValidateRequest(const GenerationRequest& request, const Model& model,
+                     const EngineOptions& options) {
   const int64_t vocab_size = model.config().vocab_size;
   ValidateSampling(request.sampling, vocab_size);
   Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
@@ -116,8 +118,6 @@ void CheckRequest(const Model& model, const EngineOptions& options,
           "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
           request.max_tokens, options.max_length);
 }
-
-}  // namespace
 
 // What the engine knows of one request.
 struct Engine::Sequence {
@@ -153,7 +153,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
     request.prompt.push_back(static_cast<int32_t>(model_->config().eos_token_id));
     request.prompt_mask.clear();
   }
-  CheckRequest(*model_, options_, request);
+  ValidateRequest(request, *model_, options_);
   WarnBeyondContext(static_cast<int64_t>(request.prompt.size()) + request.max_tokens);
 
   const int64_t length = model_->unit_length();

@@ -26,6 +26,15 @@ ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
 
 }  // namespace
 
+std::optional<ScoringPadding> ParseScoringPadding(const std::string& option,
+                                                  const std::string& name) {
+  if (name == "pad") return ScoringPadding::kPadded;
+  if (name == "nopad") return ScoringPadding::kUnpadded;
+  Require(name == "auto", ErrorCode::kInvalidArgument,
+          "{}: \"{}\" is not known; one of auto, pad, nopad is wanted", option, name);
+  return std::nullopt;
+}
+
 int64_t CutTokens(const ScoreRequest& request, int64_t max_length) {
   return std::max<int64_t>(std::ssize(request.tokens) - 1 - max_length, 0);
 }
