@@ -47,6 +47,8 @@ struct TextOptions : SamplingOptions {
   int64_t max_tokens = 128;
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
+  // Nothing is put before the prompt, such as "<s>", which a chat template has written already.
+  bool raw_prompt = false;
   TooLong too_long = TooLong::kError;
 };
 

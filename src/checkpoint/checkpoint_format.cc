@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/gguf_file.h"
 #include "checkpoint/model_directory.h"
 #include "checkpoint/published_block.h"
 #include "config/json.h"
@@ -49,6 +50,8 @@ const char* FormatName(CheckpointFormat format) {
       return "blockformer";
     case CheckpointFormat::kHuggingFace:
       return "hf";
+    case CheckpointFormat::kGguf:
+      return "gguf";
     case CheckpointFormat::kPublishedBlock:
       return "published-block";
   }
@@ -62,6 +65,7 @@ std::string CheckpointDirectory(const std::string& source) {
 }
 
 CheckpointFormat RecogniseFormat(const std::string& source) {
+  if (GgufFile::IsGguf(source)) return CheckpointFormat::kGguf;
   const std::string directory = CheckpointDirectory(source);
   const std::string config = directory + "/" + kConfigFile;
   if (!FileExists(config)) {

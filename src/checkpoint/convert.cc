@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 
 #include "base/error.h"
+#include "checkpoint/gguf_model.h"
+#include "checkpoint/gguf_tokenizer.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/hf_export.h"
 #include "checkpoint/int8_weights.h"
@@ -12,6 +15,7 @@
 #include "checkpoint/staged_directory.h"
 #include "checkpoint/weight_writer.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_config.h"
 
 namespace blockformer {
 namespace {
@@ -20,14 +24,10 @@ constexpr char kTrainerYamlFile[] = "trainer.yaml";
 constexpr uint64_t kMaxTokenizerBytes = uint64_t{1} << 28;
 
 // What programs need to tokenise as the model was trained.
-constexpr const char* kTokenizerFiles[] = {kTokenizerFile,
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "encoder.json",
-                                           "vocab.bpe"};
+constexpr const char* kTokenizerFiles[] = {
+    kTokenizerFile,      kTokenizerConfigFile, "chat_template.jinja", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json",         "merges.txt",          "encoder.json",
+    "vocab.bpe"};
 
 // Any of them says that there is a tokenizer.
 constexpr const char* kVocabularyFiles[] = {kTokenizerFile, "vocab.json", "encoder.json"};
@@ -36,6 +36,7 @@ constexpr const char* kVocabularyFiles[] = {kTokenizerFile, "vocab.json", "encod
 struct Source {
   CheckpointFormat format = CheckpointFormat::kBlockformer;
   ModelConfig config;
+  std::shared_ptr<const GgufModel> gguf;  // of kGguf
 };
 
 Source ReadSource(const ConvertOptions& options) {
@@ -55,7 +56,15 @@ Source ReadSource(const ConvertOptions& options) {
   Require(!yaml_given, ErrorCode::kInvalidArgument,
           "`config` names the trainer YAML of a published checkpoint; with `from` {} the "
           "configuration is that in {}",
-          FormatName(source.format), kConfigFile);
+          FormatName(source.format),
+          source.format == CheckpointFormat::kGguf ? "the file" : kConfigFile);
+  if (source.format == CheckpointFormat::kGguf) {
+    Require(!IsDirectory(options.source), ErrorCode::kInvalidArgument,
+            "{}: is a directory; as gguf one of its files is wanted", options.source);
+    source.gguf = std::make_shared<const GgufModel>(options.source);
+    source.config = source.gguf->config();
+    return source;
+  }
   Require(IsDirectory(options.source), ErrorCode::kInvalidArgument,
           "{}: is a file; as {} its directory is wanted", options.source,
           FormatName(source.format));
@@ -81,16 +90,15 @@ std::vector<WeightSource> UnchangedWeights(const ModelConfig& config, const Mode
   std::vector<WeightSource> result;
   for (const ParameterSpec& spec : ListParameters(config)) {
     WeightSource weight;
-    weight.name = spec.name;
-    weight.shape = spec.shape;
-    weight.type = type;
-    weight.in_checksum = spec.is_used;
     if (spec.is_used) {
-      weight.stored = weights.Get(spec.name);
-      weight.type = weight.stored.type;
+      weight = weights.Source(spec.name);
     } else {
+      weight.name = spec.name;
+      weight.shape = spec.shape;
+      weight.type = type;
       weight.value = [](int64_t) { return 0.0f; };
     }
+    weight.in_checksum = spec.is_used;
     result.push_back(std::move(weight));
   }
   return result;
@@ -120,10 +128,14 @@ class Converter {
     report_.from = source.format;
     report_.config = ResultConfig(source.config, options_);
     RequireExpressible();
+    if (source.gguf && options_.tokenizer.empty()) {
+      gguf_tokenizer_ = ReadGgufTokenizer(source.gguf->file());
+    }
     CheckTokenizer();
     RefuseToReplaceSources();
     StagedDirectory directory(options_.destination, options_.replace);
-    const ModelWeights stored(options_.source, source.config);
+    const ModelWeights stored =
+        source.gguf ? ModelWeights(source.gguf) : ModelWeights(options_.source, source.config);
     RequireNoneMadeOfInt8(stored);
     report_.tensors_skipped = stored.skipped();
     report_.tensors_read = stored.num_tensors() - stored.skipped().size();
@@ -181,11 +193,10 @@ class Converter {
   // Here it still has the name that the user knows, and gigabytes are not yet written.
   void CheckTokenizer() {
     const std::string from = TokenizerSource();
-    const bool there = std::ranges::any_of(
-        kVocabularyFiles, [&](const char* name) { return FileExists(from + "/" + name); });
-    if (options_.tokenizer.empty() && !there) return;
-    tokenizer_ = IsDirectory(from) ? Tokenizer::Load(from)
-                                   : Tokenizer::Parse(ReadFile(from, kMaxTokenizerBytes), from);
+    if (from.empty()) return;
+    tokenizer_ = gguf_tokenizer_     ? Tokenizer::Parse(gguf_tokenizer_->tokenizer_json, from)
+                 : IsDirectory(from) ? Tokenizer::Load(from)
+                                     : Tokenizer::Parse(ReadFile(from, kMaxTokenizerBytes), from);
     Require(tokenizer_->VocabSize() <= report_.config.vocab_size, ErrorCode::kInvalidArgument,
             "{}: the tokenizer has {} ids and the model's vocabulary {}; name the model's own with "
             "`tokenizer`",
@@ -193,9 +204,14 @@ class Converter {
     report_.has_tokenizer = true;
   }
 
-  // A directory, or a tokenizer.json.
+  // A directory, a tokenizer.json or a GGUF file; empty if there is none.
   std::string TokenizerSource() const {
-    return options_.tokenizer.empty() ? CheckpointDirectory(options_.source) : options_.tokenizer;
+    if (!options_.tokenizer.empty()) return options_.tokenizer;
+    if (report_.from == CheckpointFormat::kGguf) return gguf_tokenizer_ ? options_.source : "";
+    const std::string directory = CheckpointDirectory(options_.source);
+    const bool there = std::ranges::any_of(
+        kVocabularyFiles, [&](const char* name) { return FileExists(directory + "/" + name); });
+    return there ? directory : "";
   }
 
   // Of most of the weights.
@@ -242,6 +258,8 @@ class Converter {
         return WriteModelConfig(directory, report_.config, type_);
       case CheckpointFormat::kHuggingFace:
         return WriteHfExport(directory, report_.config, type_, tokenizer_ ? &*tokenizer_ : nullptr);
+      case CheckpointFormat::kGguf:
+        Fail(ErrorCode::kInternal, "GGUF files are not written");
       case CheckpointFormat::kPublishedBlock: {
         const char* precision = type_ == DataType::kF32    ? "fp32"
                                 : type_ == DataType::kBF16 ? "bf16"
@@ -254,15 +272,26 @@ class Converter {
 
   void CopyTokenizer(const std::string& directory) {
     const std::string from = TokenizerSource();
-    if (!IsDirectory(from)) return CopyTokenizerFile(from, directory, kTokenizerFile);
+    if (gguf_tokenizer_) {
+      WriteTokenizerFile(gguf_tokenizer_->tokenizer_json, directory, kTokenizerFile);
+      WriteTokenizerFile(gguf_tokenizer_->tokenizer_config_json, directory, kTokenizerConfigFile);
+      return;
+    }
+    if (!from.empty() && !IsDirectory(from)) {
+      return WriteTokenizerFile(ReadFile(from, kMaxTokenizerBytes), directory, kTokenizerFile);
+    }
+    const std::string folder = from.empty() ? CheckpointDirectory(options_.source) : from;
     for (const char* name : kTokenizerFiles) {
-      const std::string path = from + "/" + name;
-      if (FileExists(path)) CopyTokenizerFile(path, directory, name);
+      const std::string path = folder + "/" + name;
+      if (FileExists(path)) {
+        WriteTokenizerFile(ReadFile(path, kMaxTokenizerBytes), directory, name);
+      }
     }
   }
 
-  void CopyTokenizerFile(const std::string& path, const std::string& directory, const char* name) {
-    WriteFileAtomically(directory + "/" + name, ReadFile(path, kMaxTokenizerBytes));
+  void WriteTokenizerFile(const std::string& contents, const std::string& directory,
+                          const char* name) {
+    WriteFileAtomically(directory + "/" + name, contents);
     report_.tokenizer_files.emplace_back(name);
   }
 
@@ -292,7 +321,8 @@ class Converter {
   const ConvertCallbacks& callbacks_;
   ConvertReport report_;
   std::optional<Tokenizer> tokenizer_;
-  DataType type_ = DataType::kF32;  // of most of the weights written
+  std::optional<GgufTokenizer> gguf_tokenizer_;  // of a GGUF file that has one, if it is used
+  DataType type_ = DataType::kF32;               // of most of the weights written
 };
 
 }  // namespace

@@ -16,7 +16,7 @@
 namespace blockformer {
 
 struct ConvertOptions {
-  std::string source;  // a directory, or a safetensors file of a published checkpoint
+  std::string source;  // a directory, a GGUF file, or a safetensors file of a published checkpoint
   std::string destination;
   std::optional<CheckpointFormat> from;  // recognised if not set
   CheckpointFormat to = CheckpointFormat::kBlockformer;
@@ -51,10 +51,11 @@ struct ConvertCallbacks {
 };
 
 // Reads a checkpoint of any format, checks all of it, turns a vanilla model into a block model if
-// asked to, and writes it in any format. Weights go through piece by piece: source files are mapped
-// and no tensor is ever whole in memory, but one at a time while they are quantised. int8 weights
-// stand in model directories only, and nothing else is made of them. `destination` appears when it
-// is complete, or not at all. Throws Error that names the file, field or tensor.
+// asked to, and writes it in any format but GGUF. Weights go through piece by piece: source files
+// are mapped and no tensor is ever whole in memory, but one at a time while they are quantised, or
+// made of GGUF's. int8 weights stand in model directories only, and nothing else is made of them.
+// `destination` appears when it is complete, or not at all. Throws Error that names the file, field
+// or tensor.
 ConvertReport ConvertCheckpoint(const ConvertOptions& options, const ConvertCallbacks& callbacks);
 
 }  // namespace blockformer

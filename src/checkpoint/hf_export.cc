@@ -3,12 +3,11 @@
 #include "base/file.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/model_directory.h"
+#include "text/tokenizer_config.h"
 #include "text/utf8.h"
 
 namespace blockformer {
 namespace {
-
-constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 
 OrderedJson ReadOwnJson(const std::string& path) { return OrderedJson::parse(ReadFile(path)); }
 
@@ -54,6 +53,7 @@ void WriteTokenizerConfig(const std::string& directory, const ModelConfig& confi
     const std::string token(tokenizer.TokenBytes(static_cast<int32_t>(id)));
     if (!token.empty() && FindInvalidUtf8(token) == token.size()) json[name] = token;
   };
+  if (config.bos_token_id >= 0) add("bos_token", config.bos_token_id);
   add("eos_token", config.eos_token_id);
   add("pad_token", config.pad_token_id);
   WriteJson(directory + "/" + kTokenizerConfigFile, json);

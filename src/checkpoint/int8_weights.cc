@@ -29,21 +29,12 @@ class LastLayer {
   Int8Linear layer_;
 };
 
-WeightSource Stored(const std::string& name, const ModelWeights& weights) {
-  WeightSource source;
-  source.name = name;
-  source.stored = weights.Get(name);
-  source.shape = source.stored.shape;
-  source.type = source.stored.type;
-  return source;
-}
-
 std::vector<WeightSource> CopiedLayer(const ParameterSpec& spec, const ModelWeights& weights) {
   const std::string name = LinearName(spec.name);
-  std::vector<WeightSource> sources = {Stored(spec.name, weights),
-                                       Stored(name + kWeightScaleSuffix, weights)};
+  std::vector<WeightSource> sources = {weights.Source(spec.name),
+                                       weights.Source(name + kWeightScaleSuffix)};
   const std::string input_scale = name + kInputScaleSuffix;
-  if (weights.Contains(input_scale)) sources.push_back(Stored(input_scale, weights));
+  if (weights.Contains(input_scale)) sources.push_back(weights.Source(input_scale));
   return sources;
 }
 
@@ -71,7 +62,7 @@ std::vector<WeightSource> QuantizedLayer(const ParameterSpec& spec, bool scales_
 }
 
 WeightSource OtherTensor(const ParameterSpec& spec, const ModelWeights& weights) {
-  WeightSource source = Stored(spec.name, weights);
+  WeightSource source = weights.Source(spec.name);
   if (spec.is_vocabulary_table && source.type == DataType::kF32) source.type = DataType::kF16;
   return source;
 }

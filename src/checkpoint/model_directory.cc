@@ -190,6 +190,14 @@ ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config)
   SkipUnknown(path, known);
 }
 
+ModelWeights::ModelWeights(std::shared_ptr<const GgufModel> gguf)
+    : path_(gguf->file().path()),
+      gguf_(std::move(gguf)),
+      skipped_(gguf_->skipped()),
+      num_tensors_(gguf_->file().tensors().size()) {
+  for (const auto& [name, tensor] : gguf_->tensors()) tensors_.emplace(name, &tensor);
+}
+
 void ModelWeights::CheckTensor(const std::string& path, const ParameterSpec& spec) const {
   const TensorView& tensor = *tensors_.at(spec.name);
   Require(tensor.shape == spec.shape, ErrorCode::kCorrupt,
@@ -263,6 +271,28 @@ const TensorView& ModelWeights::Get(const std::string& name) const {
   return *found->second;
 }
 
+// Only what lies in a file has bytes.
+MadeTensor ModelWeights::Make(const std::string& name) const {
+  const TensorView& tensor = Get(name);
+  if (!gguf_ || !tensor.bytes.empty()) return {{}, tensor};
+  return gguf_->Make(name);
+}
+
+WeightSource ModelWeights::Source(const std::string& name) const {
+  WeightSource source;
+  source.name = name;
+  source.stored = Get(name);
+  source.shape = source.stored.shape;
+  source.type = source.stored.type;
+  if (gguf_ && source.stored.bytes.empty()) {
+    source.load = [this, name] {
+      *last_made_ = Make(name);
+      return last_made_->view;
+    };
+  }
+  return source;
+}
+
 Int8Linear ModelWeights::GetInt8(const std::string& name) const {
   const TensorView& weight = Get(name + ".weight");
   Int8Linear linear;
@@ -285,14 +315,17 @@ std::vector<float> ModelWeights::Floats(const std::string& name) const {
     RequireFinite(values, TensorPlace(path_, name));
     return values;
   }
-  std::vector<float> values(static_cast<size_t>(tensor.NumElements()));
+  int64_t elements = 1;
+  for (const int64_t size : tensor.shape) elements *= size;
+  std::vector<float> values(static_cast<size_t>(elements));
   ReadFloats(name, values);
   return values;
 }
 
 void ModelWeights::ReadFloats(const std::string& name, std::span<float> out) const {
   constexpr size_t kPiece = size_t{1} << 14;  // elements that are checked while they are cached
-  const TensorView& tensor = Get(name);
+  const MadeTensor made = Make(name);
+  const TensorView& tensor = made.view;
   const auto bytes = static_cast<size_t>(ElementBytes(tensor.type));
   for (size_t begin = 0; begin < out.size(); begin += kPiece) {
     const std::span<float> piece = out.subspan(begin, std::min(kPiece, out.size() - begin));

@@ -2,14 +2,17 @@
 #define BLOCKFORMER_CHECKPOINT_MODEL_DIRECTORY_H_
 
 #include <map>
+#include <memory>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/number_type.h"
+#include "checkpoint/gguf_model.h"
 #include "checkpoint/quantize.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/weight_writer.h"
 #include "config/model_config.h"
 #include "config/parameters.h"
 
@@ -37,12 +40,19 @@ class ModelWeights {
  public:
   // Throws Error(kUnsupported) with the remedy if `path` holds PyTorch's pickled weights.
   ModelWeights(const std::string& path, const ModelConfig& config);
+  // Of a GGUF file, under Hugging Face's names. What is not in the file as it is wanted is made
+  // each time.
+  explicit ModelWeights(std::shared_ptr<const GgufModel> gguf);
 
   // Whether the parameters that may be int8 are; all of them or none.
   bool is_int8() const { return is_int8_; }
 
-  // A used parameter, by its name in ListParameters, or a scale, as it is stored.
+  // A used parameter, by its name in ListParameters, or a scale, as it is stored; without bytes if
+  // it is made.
   const TensorView& Get(const std::string& name) const;
+  // The same, to be written elsewhere in its own type. The weights must outlive the result; results
+  // of one object are for one thread.
+  WeightSource Source(const std::string& name) const;
   bool Contains(const std::string& name) const { return tensors_.contains(name); }
   // The same as numbers; of int8 weights, what they stand for. Throws Error(kCorrupt) that names
   // the tensor if one is infinite or NaN.
@@ -65,8 +75,12 @@ class ModelWeights {
   void ResolveAliases(const std::string& path, const ParameterSpec& spec);
   void SkipUnknown(const std::string& path, const std::set<std::string>& known);
 
+  MadeTensor Make(const std::string& name) const;
+
   std::string path_;
   std::vector<SafetensorsFile> files_;
+  std::shared_ptr<const GgufModel> gguf_;  // null: the weights are in files_
+  std::shared_ptr<MadeTensor> last_made_ = std::make_shared<MadeTensor>();  // for Source()
   std::map<std::string, const TensorView*> tensors_;
   std::map<std::string, std::string> skipped_;
   size_t num_tensors_ = 0;

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "checkpoint/half.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -36,18 +37,6 @@ const DataTypeInfo& InfoOf(DataType type) {
     if (info.type == type) return info;
   }
   Fail(ErrorCode::kInternal, "data type {} has no entry", static_cast<int>(type));
-}
-
-float HalfToFloat(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1f;
-  const uint32_t fraction = half & 0x3ff;
-  if (exponent == 0) {  // zero or subnormal: fraction * 2^-24
-    const float magnitude = std::ldexp(static_cast<float>(fraction), -24);
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t widened = exponent == 31 ? 0xff : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
 }
 
 float BFloat16ToFloat(uint16_t bits) {
@@ -224,6 +213,18 @@ std::map<std::string, std::string> ReadMetadata(const std::string& path, const J
 }
 
 }  // namespace
+
+float HalfToFloat(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t exponent = (half >> 10) & 0x1f;
+  const uint32_t fraction = half & 0x3ff;
+  if (exponent == 0) {  // zero or subnormal: fraction * 2^-24
+    const float magnitude = std::ldexp(static_cast<float>(fraction), -24);
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const uint32_t widened = exponent == 31 ? 0xff : exponent + (127 - 15);
+  return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
+}
 
 int64_t ElementBytes(DataType type) { return InfoOf(type).bytes; }
 

@@ -125,18 +125,17 @@ std::vector<WeightSource> UptrainedWeights(const ModelConfig& block, UptrainMeth
   const Uptrainer uptrainer(block, method);
   std::vector<WeightSource> weights;
   for (const ParameterSpec& spec : ListParameters(block)) {
-    WeightSource weight;
-    weight.name = spec.name;
-    weight.shape = spec.shape;
-    weight.in_checksum = spec.is_used;
     const std::string origin = uptrainer.Origin(spec);
+    WeightSource weight;
     if (origin.empty()) {
+      weight.shape = spec.shape;
       weight.type = type;
       weight.value = uptrainer.Value(spec);
     } else {
-      weight.stored = vanilla.Get(origin);
-      weight.type = weight.stored.type;
+      weight = vanilla.Source(origin);
     }
+    weight.name = spec.name;
+    weight.in_checksum = spec.is_used;
     weights.push_back(std::move(weight));
   }
   return weights;

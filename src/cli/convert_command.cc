@@ -28,10 +28,14 @@ constexpr char kDescription[] =
 constexpr char kFooter[] =
     "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
     "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3, or, written only, of a "
-    "block model with the Python code that runs it; published-block, model.safetensors and the "
+    "block model with the Python code that runs it; gguf, read only, a file of llama.cpp's format "
+    "of "
+    "architecture llama, qwen2, qwen3 or gptneox, with its tokenizer and chat template, whose "
+    "quantised weights become f32; published-block, model.safetensors and the "
     "trainer YAML of the published Block Transformers.\n\n"
     "Examples:\n"
     "  blockformer convert pythia-70m models/pythia-70m\n"
+    "  blockformer convert --dtype bf16 SmolLM2-135M-Instruct.Q4_1.gguf models/smollm2\n"
     "  blockformer convert --config block_main_b4_300.yaml checkpoint-570000 models/block-300m\n"
     "  blockformer convert --dtype int8 models/block-300m models/block-300m-int8\n"
     "  blockformer convert --to hf models/block-300m export/block-300m\n"
@@ -234,16 +238,20 @@ void AddConvertCommand(CLI::App& app) {
   ConvertOptions& options = flags->options;
   CLI::App* command = app.add_subcommand("convert", kDescription);
   command->footer(kFooter);
-  const Choices<CheckpointFormat> formats = {
+  const Choices<CheckpointFormat> targets = {
       {"blockformer", CheckpointFormat::kBlockformer},
       {"hf", CheckpointFormat::kHuggingFace},
       {"hf-gpt-neox", CheckpointFormat::kHuggingFace},  // its name when there was one family
       {"published-block", CheckpointFormat::kPublishedBlock}};
+  Choices<CheckpointFormat> formats = targets;
+  formats["gguf"] = CheckpointFormat::kGguf;
   const Choices<DataType> types = {{"f32", DataType::kF32},
                                    {"bf16", DataType::kBF16},
                                    {"f16", DataType::kF16},
                                    {"int8", DataType::kI8}};
-  command->add_option("source", options.source, "A checkpoint's directory, or its safetensors file")
+  command
+      ->add_option("source", options.source,
+                   "A checkpoint's directory, or its GGUF or safetensors file")
       ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("SOURCE")
       ->required();
@@ -253,10 +261,11 @@ void AddConvertCommand(CLI::App& app) {
       ->required();
   AddChoice(command, "--from", options.from, formats, "Format of SOURCE; recognised if not given",
             "FORMAT");
-  AddChoice(command, "--to", options.to, formats, "Format of DEST; blockformer if not given",
+  AddChoice(command, "--to", options.to, targets, "Format of DEST; blockformer if not given",
             "FORMAT");
   AddChoice(command, "--dtype", options.type, types,
-            "Type of the weights, kept if not given; int8 makes a model to run, not to train",
+            "Type of the weights, kept if not given, but f32 for quantised ones of GGUF; int8 "
+            "makes a model to run, not to train",
             "f32|bf16|f16|int8");
   command
       ->add_option("--config", options.trainer_yaml,

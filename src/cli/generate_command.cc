@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "base/program.h"
 #include "blockformer/text_generator.h"
+#include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
 #include "cli/flags.h"
@@ -33,7 +34,9 @@ struct Flags {
   std::string compat;
   std::string memory;
   std::string too_long = "error";
+  std::string system;
   int64_t samples = 1;
+  bool chat = false;
   bool json = false;
   BatchFiles files;
   GeneratorOptions generator;
@@ -45,6 +48,12 @@ std::string ReadStandardInput() {
   if (text.ends_with('\n')) text.pop_back();
   return text;
 }
+
+// What of a command line is not in the flags.
+struct Given {
+  bool prompt = false;
+  bool max_tokens = false;
+};
 
 void PrintJson(const std::string& prompt, int64_t sample, const GeneratedText& result,
                double seconds) {
@@ -69,9 +78,9 @@ double SecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// One sample on a terminal: the text appears as it is made.
+// One sample on a terminal: the text appears as it is made, of a chat the answer alone.
 void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
-  PrintPiece(prompt);
+  if (!flags.chat) PrintPiece(prompt);
   const auto begin = std::chrono::steady_clock::now();
   const GeneratedText result = generator->Generate(prompt, flags.text, [](std::string_view piece) {
     PrintPiece(piece);
@@ -106,7 +115,7 @@ void PrintSamples(TextGenerator* generator, const std::string& prompt, const Fla
     if (flags.json) {
       PrintJson(prompt, i, *result, seconds);
     } else {
-      fmt::print("--- sample {}\n{}{}\n", i + 1, prompt, result->text);
+      fmt::print("--- sample {}\n{}{}\n", i + 1, flags.chat ? "" : prompt, result->text);
     }
   }
   Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
@@ -123,6 +132,7 @@ std::string ReadPrompt(const Flags& flags, bool prompt_given) {
 void RefuseFlagsOfSampling(const Flags& flags) {
   const TextOptions& text = flags.text;
   const std::pair<const char*, bool> refused[] = {
+      {"--chat", flags.chat},
       {"--input", !flags.files.input.empty()},
       {"--n", flags.samples != 1},
       {"--stop", !text.stop.empty()},
@@ -152,7 +162,18 @@ TooLong ParseTooLong(const std::string& name) {
        "--too-long: \"{}\" is not known; one of error, skip, truncate-left is wanted", name);
 }
 
-void Generate(Flags flags, bool prompt_given) {
+void CheckChatFlags(const Flags& flags) {
+  Require(flags.chat || flags.system.empty(), ErrorCode::kInvalidArgument,
+          "--system: has no meaning without --chat");
+  if (!flags.chat) return;
+  Require(flags.files.input.empty(), ErrorCode::kInvalidArgument,
+          "--chat and --input exclude each other");
+  Require(!flags.files.plain_text, ErrorCode::kInvalidArgument,
+          "--plain-text: the special tokens of a chat's template are tokens");
+}
+
+void Generate(Flags flags, Given given) {
+  const bool prompt_given = given.prompt;
   Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
           "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
   const bool batch = !flags.files.input.empty();
@@ -169,6 +190,7 @@ void Generate(Flags flags, bool prompt_given) {
           "--too-long: {} has no meaning without --input", flags.too_long);
   Require(batch || flags.files.invalid_utf8 == InvalidUtf8::kError, ErrorCode::kInvalidArgument,
           "--replace-invalid: has no meaning without --input");
+  CheckChatFlags(flags);
   flags.generator.plain_text = flags.files.plain_text;
   if (!flags.compat.empty()) {
     Require(flags.compat == "published", ErrorCode::kInvalidArgument,
@@ -183,11 +205,23 @@ void Generate(Flags flags, bool prompt_given) {
   if (!batch) {
     flags.generator.max_sequences = std::min(flags.generator.max_sequences, flags.samples);
   }
+  std::optional<Conversation> conversation;
+  if (flags.chat) conversation.emplace(flags.model, flags.system);
+  const bool talks = flags.chat && !prompt_given && isatty(STDIN_FILENO) != 0;
+  Require(!talks || (flags.samples == 1 && !flags.json), ErrorCode::kInvalidArgument,
+          "--n and --json: have no meaning where you talk with the model; give --prompt TEXT");
   // A signal that is caught does not end the wait for standard input, so that comes first.
-  const std::string prompt = batch ? "" : ReadPrompt(flags, prompt_given);
+  std::string prompt = batch || talks ? "" : ReadPrompt(flags, prompt_given);
   CatchStopSignals();
   flags.generator.keep_going = [] { return !StopRequested(); };
   TextGenerator generator = TextGenerator::Load(flags.model, flags.generator);
+  if (flags.chat) {
+    flags.text.raw_prompt = true;
+    const int64_t max_tokens = given.max_tokens ? flags.text.max_tokens : 0;
+    if (talks) return ChatOnTerminal(&generator, &*conversation, flags.text, max_tokens);
+    prompt = conversation->Ask(prompt);
+    if (!given.max_tokens) flags.text.max_tokens = RoomForAnswer(generator, prompt);
+  }
   if (batch) return GenerateFile(&generator, flags.files, flags.text, flags.samples, flags.model);
   if (flags.samples == 1 && !flags.json) return StreamOne(&generator, prompt, flags);
   PrintSamples(&generator, prompt, flags);
@@ -201,6 +235,11 @@ void AddGenerateCommand(CLI::App& app) {
   command->add_option("--model", flags->model, "Model directory")->required()->type_name("DIR");
   CLI::Option* prompt = command->add_option(
       "--prompt", flags->prompt, "Text to continue; - or no prompt at all reads standard input");
+  command->add_flag("--chat", flags->chat,
+                    "Answer the prompt as the model's chat template has it; without a prompt, on a "
+                    "terminal, talk, a line each");
+  command->add_option("--system", flags->system,
+                      "What the model is told to be in a chat; by default what its template says");
   command
       ->add_option(
           "--input", flags->files.input,
@@ -226,7 +265,11 @@ void AddGenerateCommand(CLI::App& app) {
   command->add_flag("--plain-text", flags->files.plain_text,
                     "The text of a special token in a prompt is text; otherwise it is the token");
   TextOptions& text = flags->text;
-  command->add_option("--max-tokens", text.max_tokens, "Tokens to generate")->capture_default_str();
+  CLI::Option* max_tokens =
+      command
+          ->add_option("--max-tokens", text.max_tokens,
+                       "Tokens to generate; in a chat, without it, as many as the context has left")
+          ->capture_default_str();
   command->add_option("--temperature", text.temperature, "0 takes the most likely token")
       ->capture_default_str();
   command->add_option("--top-k", text.top_k, "Keep the k most likely tokens; 0 keeps all")
@@ -260,7 +303,9 @@ void AddGenerateCommand(CLI::App& app) {
   command->add_option("--compat", flags->compat,
                       "published: exactly as the published implementation, quirks included");
   command->add_flag("--json", flags->json, "Write a JSON line a sample");
-  command->callback([flags, prompt] { Generate(*flags, prompt->count() > 0); });
+  command->callback([flags, prompt, max_tokens] {
+    Generate(*flags, {prompt->count() > 0, max_tokens->count() > 0});
+  });
 }
 
 }  // namespace blockformer

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxProblemLength = 300;
+constexpr size_t kMaxShownValue = 80;
 
 // Builds the document and refuses what nlohmann's own reader would accept in silence.
 class StrictHandler : public nlohmann::detail::json_sax_dom_parser<Json> {
@@ -53,6 +54,13 @@ class StrictHandler : public nlohmann::detail::json_sax_dom_parser<Json> {
   int depth_ = 0;
   std::vector<std::unordered_set<std::string>> keys_;
 };
+
+// A value in a message: lists may be long.
+std::string Shown(const Json& value) {
+  std::string text = ToText(value);
+  if (text.size() <= kMaxShownValue) return text;
+  return text.substr(0, kMaxShownValue) + "...";
+}
 
 bool IsIntegerWithin(const Json& value, int64_t min, int64_t max) {
   const bool fits = value.is_number_integer() &&
@@ -129,7 +137,7 @@ int64_t ObjectReader::Int(const std::string& key, int64_t min, int64_t max) cons
   const Json& value = Required(key);
   if (!IsIntegerWithin(value, min, max)) {
     FailField(key, fmt::format("{} is not possible; an integer from {} to {} is wanted",
-                               value.dump(), min, max));
+                               Shown(value), min, max));
   }
   return value.get<int64_t>();
 }
@@ -148,7 +156,7 @@ std::vector<int64_t> ObjectReader::Ints(const std::string& key, int64_t min, int
   if (!right) {
     FailField(key, fmt::format("{} is not possible; an integer from {} to {} is wanted, or a list "
                                "of such",
-                               value.dump(), min, max));
+                               Shown(value), min, max));
   }
   return value.get<std::vector<int64_t>>();
 }
@@ -156,7 +164,7 @@ std::vector<int64_t> ObjectReader::Ints(const std::string& key, int64_t min, int
 double ObjectReader::Number(const std::string& key, double min, double max) const {
   const Json& value = Required(key);
   if (!value.is_number() || !(value.get<double>() >= min && value.get<double>() <= max)) {
-    FailField(key, fmt::format("{} is not possible; a number from {} to {} is wanted", value.dump(),
+    FailField(key, fmt::format("{} is not possible; a number from {} to {} is wanted", Shown(value),
                                min, max));
   }
   return value.get<double>();
@@ -169,7 +177,7 @@ double ObjectReader::Number(const std::string& key, double min, double max, doub
 bool ObjectReader::Bool(const std::string& key) const {
   const Json& value = Required(key);
   if (!value.is_boolean()) {
-    FailField(key, fmt::format("{} is not possible; true or false is wanted", value.dump()));
+    FailField(key, fmt::format("{} is not possible; true or false is wanted", Shown(value)));
   }
   return value.get<bool>();
 }
@@ -181,7 +189,7 @@ bool ObjectReader::Bool(const std::string& key, bool fallback) const {
 std::string ObjectReader::String(const std::string& key) const {
   const Json& value = Required(key);
   if (!value.is_string()) {
-    FailField(key, fmt::format("{} is not possible; a string is wanted", value.dump()));
+    FailField(key, fmt::format("{} is not possible; a string is wanted", Shown(value)));
   }
   return value.get<std::string>();
 }

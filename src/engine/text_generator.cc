@@ -103,7 +103,8 @@ struct TextGenerator::Impl {
 
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
-    request.prompt = tokenizer.EncodeWithPrefix(prompt);
+    request.prompt =
+        options.raw_prompt ? tokenizer.Encode(prompt) : tokenizer.EncodeWithPrefix(prompt);
     if (!FitPrompt(options, &request.prompt, &job->result)) {
       job->ended = true;
       return;

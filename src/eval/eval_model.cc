@@ -1,5 +1,7 @@
 #include "eval/eval_model.h"
 
+#include "eval/request_encoder.h"
+
 namespace blockformer {
 
 EvalModel EvalModel::Load(const std::string& directory, const DeviceOptions& device,
@@ -7,7 +9,8 @@ EvalModel EvalModel::Load(const std::string& directory, const DeviceOptions& dev
   std::shared_ptr<const Model> model = LoadModel(directory, device);
   Tokenizer tokenizer = Tokenizer::Load(directory, special);
   RequireVocabularyFits(tokenizer, model->config().vocab_size, directory);
-  return {std::move(model), std::move(tokenizer)};
+  const int32_t prefix_id = PrefixTokenId(directory, tokenizer, model->config());
+  return {std::move(model), std::move(tokenizer), prefix_id};
 }
 
 }  // namespace blockformer

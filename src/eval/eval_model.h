@@ -18,10 +18,9 @@ struct EvalModel {
   static EvalModel Load(const std::string& directory, const DeviceOptions& device,
                         SpecialTokens special = SpecialTokens::kParse);
 
-  int32_t end_of_text() const { return static_cast<int32_t>(model->config().eos_token_id); }
-
   std::shared_ptr<const Model> model;
   Tokenizer tokenizer;
+  int32_t prefix_id;  // stands for no text before a text, see PrefixTokenId()
 };
 
 }  // namespace blockformer

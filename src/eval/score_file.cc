@@ -84,10 +84,11 @@ class LineReader {
  private:
   std::vector<ScoreRequest> Encode(const Line& line) const {
     if (!line.is_pair) {
-      return RollingWindows(model_.tokenizer.Encode(line.text), max_length_, model_.end_of_text());
+      return RollingWindows(EncodeWhole(model_.tokenizer, line.text, model_.prefix_id), max_length_,
+                            model_.prefix_id);
     }
     return {EncodePair(model_.tokenizer, line.context, line.continuation, max_length_,
-                       model_.end_of_text())};
+                       model_.prefix_id)};
   }
 
   CorpusReader reader_;

@@ -23,11 +23,11 @@ std::vector<ScoreRequest> Encode(const TaskData& data, const TaskItem& item, con
                                  const EvalModel& model, int64_t max_length) {
   try {
     if (data.task.output_type == OutputType::kLogLikelihoodRolling) {
-      return RollingWindows(model.tokenizer.Encode(pair.continuation), max_length,
-                            model.end_of_text());
+      return RollingWindows(EncodeWhole(model.tokenizer, pair.continuation, model.prefix_id),
+                            max_length, model.prefix_id);
     }
-    return {EncodePair(model.tokenizer, pair.context, pair.continuation, max_length,
-                       model.end_of_text())};
+    return {
+        EncodePair(model.tokenizer, pair.context, pair.continuation, max_length, model.prefix_id)};
   } catch (const Error& error) {
     Fail(error.code(), "{}: {}", item.place, error.what());
   }

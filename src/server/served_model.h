@@ -37,9 +37,10 @@ struct ServedModel {
   std::string name;
   Tokenizer tokenizer;
   ModelConfig config;
-  int64_t max_length;    // tokens of a prompt and what is generated
-  int64_t created;       // when the server started, in seconds since 1970
-  size_t longest_token;  // bytes
+  int32_t prefix_id = 0;  // before scored texts, as PrefixTokenId() has it
+  int64_t max_length;     // tokens of a prompt and what is generated
+  int64_t created;        // when the server started, in seconds since 1970
+  size_t longest_token;   // bytes
   std::optional<ChatTemplate> chat_template;
   std::optional<Tokenizer> chat_tokenizer;  // if the other one takes special tokens' texts as text
   std::string chat_problem;                 // why there is no chat template, if one was there

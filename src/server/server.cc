@@ -24,6 +24,7 @@
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
+#include "eval/request_encoder.h"
 #include "server/api.h"
 
 namespace blockformer {
@@ -92,6 +93,7 @@ struct Server::Impl {
     model = std::make_unique<ServedModel>(
         options.model_name.empty() ? DirectoryName(directory) : options.model_name,
         std::move(tokenizer), weights->config(), max_length);
+    model->prefix_id = PrefixTokenId(directory, model->tokenizer, model->config);
     LoadChatTemplate(directory);
     ScorerOptions scorer_options;
     scorer_options.max_length = options.max_length;

@@ -28,18 +28,18 @@ ScoreInput ParseScoreInput(const Json& json, const std::string& path, const Serv
                            int64_t max_length) {
   RequestFields fields(json, path);
   ScoreInput input;
-  const auto end_of_text = static_cast<int32_t>(model.config.eos_token_id);
+  const int32_t prefix = model.prefix_id;
   const std::optional<std::string> text = fields.String("text");
   try {
     if (text) {
-      input.requests = RollingWindows(model.tokenizer.Encode(*text), max_length, end_of_text);
+      input.requests =
+          RollingWindows(EncodeWhole(model.tokenizer, *text, prefix), max_length, prefix);
       input.bytes = text->size();
     } else {
       input.is_pair = true;
       const std::string context = fields.RequiredString("context");
       const std::string continuation = fields.RequiredString("continuation");
-      input.requests = {
-          EncodePair(model.tokenizer, context, continuation, max_length, end_of_text)};
+      input.requests = {EncodePair(model.tokenizer, context, continuation, max_length, prefix)};
     }
   } catch (const Error& error) {
     FailField(path, error.what());

@@ -4,12 +4,12 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/tokenizer_config.h"
 
 namespace blockformer {
 namespace {
 
 constexpr char kChatTemplateFile[] = "chat_template.jinja";
-constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 
 TemplateDialect ChatDialect() {
   TemplateDialect dialect;
@@ -32,22 +32,11 @@ std::string TemplateTextOf(const Json& config) {
   return "";
 }
 
-// A special token stands there as its text, or as an object with it.
-Json TokenTextOf(const Json& value) {
-  if (value.is_string()) return value;
-  if (value.is_object() && value.value("content", Json()).is_string()) return value["content"];
-  return nullptr;
-}
-
 }  // namespace
 
 std::optional<ChatTemplate> ChatTemplate::Load(const std::string& directory) {
   const std::string config_path = directory + "/" + kTokenizerConfigFile;
-  Json config = Json::object();
-  if (std::filesystem::exists(config_path)) {
-    config = ReadJsonFile(config_path);
-    Require(config.is_object(), ErrorCode::kCorrupt, "{}: is no object", config_path);
-  }
+  const Json config = ReadTokenizerConfig(directory);
   const std::string path = directory + "/" + kChatTemplateFile;
   if (std::filesystem::exists(path)) return ChatTemplate(ReadFile(path), path, config);
   const std::string text = TemplateTextOf(config);
@@ -59,8 +48,7 @@ ChatTemplate::ChatTemplate(const std::string& text, const std::string& place, co
     : text_(text), template_(Template::Parse(text, place, ChatDialect())) {
   record_ = {{"tools", nullptr}, {"documents", nullptr}};
   for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
-    const Json token = TokenTextOf(config.value(name, Json()));
-    if (!token.is_null()) record_[name] = token;
+    if (const auto token = NamedToken(config, name)) record_[name] = *token;
   }
 }
 

@@ -17,18 +17,17 @@ constexpr char kEndOfTextContent[] = "<|endoftext|>";
 // Each step of a pre-tokenizer runs inside the one before it; known tokenizers have at most 4.
 constexpr size_t kMaxSteps = 16;
 
-using Vocabulary = std::unordered_map<std::string, int32_t>;
-
 [[noreturn]] void FailUnsupported(const ObjectReader& reader, const std::string& field,
                                   const std::string& found, const std::string& wanted) {
   reader.FailField(field, fmt::format("{} is not supported; {}", found, wanted),
                    ErrorCode::kUnsupported);
 }
 
-Vocabulary ReadVocabulary(const Json& object, const std::string& source, const std::string& field) {
+TokenVocabulary ReadVocabulary(const Json& object, const std::string& source,
+                               const std::string& field) {
   Require(object.is_object(), ErrorCode::kInvalidArgument,
           "{}: {}: an object from tokens to ids is wanted", source, field);
-  Vocabulary vocabulary;
+  TokenVocabulary vocabulary;
   std::unordered_map<int32_t, const std::string*> tokens;
   for (const auto& [token, value] : object.get_ref<const Json::object_t&>()) {
     const bool fits = value.is_number_unsigned() && value.get<uint64_t>() <= kMaxTokenId;
@@ -45,8 +44,8 @@ Vocabulary ReadVocabulary(const Json& object, const std::string& source, const s
 }
 
 // Turns the strings of a merge into ids. `where` names the file and the merge.
-Merge MakeMerge(const Vocabulary& vocabulary, const std::string& left, const std::string& right,
-                const std::string& where) {
+Merge MakeMerge(const TokenVocabulary& vocabulary, const std::string& left,
+                const std::string& right, const std::string& where) {
   const auto find = [&](const std::string& token) {
     const auto found = vocabulary.find(token);
     Require(found != vocabulary.end(), ErrorCode::kCorrupt,
@@ -57,17 +56,7 @@ Merge MakeMerge(const Vocabulary& vocabulary, const std::string& left, const std
   return {find(left), find(right), find(left + right)};
 }
 
-// "a b", with exactly one space.
-Merge ParseMerge(const Vocabulary& vocabulary, const std::string& text, const std::string& where) {
-  const size_t space = text.find(' ');
-  Require(space != std::string::npos && space > 0 && space + 1 < text.size() &&
-              text.find(' ', space + 1) == std::string::npos,
-          ErrorCode::kCorrupt, "{}: \"{}\" is not a merge; two tokens with one space between are",
-          where, text);
-  return MakeMerge(vocabulary, text.substr(0, space), text.substr(space + 1), where);
-}
-
-std::vector<Merge> ReadMerges(const ObjectReader& model, const Vocabulary& vocabulary) {
+std::vector<Merge> ReadMerges(const ObjectReader& model, const TokenVocabulary& vocabulary) {
   const Json& list = model.Raw("merges");
   if (!list.is_array()) model.FailField("merges", "a list of merges is wanted");
   std::vector<Merge> merges;
@@ -331,6 +320,16 @@ void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description)
 
 }  // namespace
 
+Merge ParseMerge(const TokenVocabulary& vocabulary, const std::string& text,
+                 const std::string& where) {
+  const size_t space = text.find(' ');
+  Require(space != std::string::npos && space > 0 && space + 1 < text.size() &&
+              text.find(' ', space + 1) == std::string::npos,
+          ErrorCode::kCorrupt, "{}: \"{}\" is not a merge; two tokens with one space between are",
+          where, text);
+  return MakeMerge(vocabulary, text.substr(0, space), text.substr(space + 1), where);
+}
+
 TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string& source) {
   const Json document = ParseJson(json, source);
   const ObjectReader top(document, source);
@@ -378,55 +377,6 @@ TokenizerDescription ReadTokenizer(const std::string& path) {
           "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json", path);
   if (files.size() == 1) return ParseTokenizerJson(ReadFile(files[0]), files[0]);
   return ParseGpt2Files(ReadFile(files[0]), files[0], ReadFile(files[1]), files[1]);
-}
-
-std::string WriteTokenizerJson(const TokenizerDescription& description) {
-  std::vector<std::pair<int32_t, std::string_view>> tokens;
-  for (const auto& [token, id] : description.vocabulary) tokens.emplace_back(id, token);
-  std::sort(tokens.begin(), tokens.end());
-  std::unordered_map<int32_t, std::string_view> token_of_id(tokens.begin(), tokens.end());
-
-  OrderedJson::object_t vocabulary;
-  for (const auto& [id, token] : tokens) vocabulary.emplace_back(std::string(token), id);
-  OrderedJson merges = OrderedJson::array();
-  for (const Merge& merge : description.merges) {
-    merges.push_back(fmt::format("{} {}", token_of_id.at(merge.left), token_of_id.at(merge.right)));
-  }
-  OrderedJson added_tokens = OrderedJson::array();
-  for (const AddedToken& token : description.added_tokens) {
-    added_tokens.push_back({{"id", token.id},
-                            {"content", token.content},
-                            {"single_word", token.single_word},
-                            {"lstrip", token.lstrip},
-                            {"rstrip", token.rstrip},
-                            {"normalized", token.normalized},
-                            {"special", token.special}});
-  }
-  const OrderedJson byte_level = {{"type", "ByteLevel"},
-                                  {"add_prefix_space", description.add_prefix_space},
-                                  {"trim_offsets", true},
-                                  {"use_regex", description.gpt2_pattern}};
-  const OrderedJson json = {
-      {"version", "1.0"},
-      {"truncation", nullptr},
-      {"padding", nullptr},
-      {"added_tokens", std::move(added_tokens)},
-      {"normalizer", description.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson()},
-      {"pre_tokenizer", byte_level},
-      {"post_processor", byte_level},
-      {"decoder", byte_level},
-      {"model",
-       {{"type", "BPE"},
-        {"dropout", nullptr},
-        {"unk_token", nullptr},
-        {"continuing_subword_prefix", nullptr},
-        {"end_of_word_suffix", nullptr},
-        {"fuse_unk", false},
-        {"byte_fallback", false},
-        {"ignore_merges", description.ignore_merges},
-        {"vocab", std::move(vocabulary)},
-        {"merges", std::move(merges)}}}};
-  return json.dump(2) + "\n";
 }
 
 }  // namespace blockformer

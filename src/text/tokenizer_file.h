@@ -14,11 +14,13 @@
 
 namespace blockformer {
 
+using TokenVocabulary = std::unordered_map<std::string, int32_t>;
+
 // What the files of a tokenizer say, checked: ids are not negative, below kMaxTokenId, and given to
 // one token each; merges refer to tokens of the vocabulary.
 struct TokenizerDescription {
   // Tokens in the byte alphabet (text/byte_alphabet.h) to ids; added tokens may be among them.
-  std::unordered_map<std::string, int32_t> vocabulary;
+  TokenVocabulary vocabulary;
   std::vector<Merge> merges;                // in order of rank
   std::vector<AddedToken> added_tokens;     // in the file's order
   bool nfc = false;                         // normalise the text first
@@ -51,8 +53,13 @@ TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
 // Finds and reads the files that `path` stands for, as Tokenizer::Load has it.
 TokenizerDescription ReadTokenizer(const std::string& path);
 
-// The contents of a tokenizer.json for a description without split patterns, in the layout of the
-// Pythia models' file.
+// A merge as files write it: two tokens of the vocabulary with exactly one space between. `where`
+// names the file and the merge in messages.
+Merge ParseMerge(const TokenVocabulary& vocabulary, const std::string& text,
+                 const std::string& where);
+
+// The contents of a tokenizer.json, in the layout of the Pythia models' file or, for a tokenizer of
+// characters, of Llama 2's.
 std::string WriteTokenizerJson(const TokenizerDescription& description);
 
 }  // namespace blockformer

@@ -9,7 +9,10 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "config/json.h"
 #include "tests/data/byte_tokenizer.h"
+#include "text/tokenizer_config.h"
 
 namespace blockformer {
 namespace {
@@ -55,6 +58,57 @@ TEST(EncodePair, TheEndOfTextTokenStandsForNoContext) {
     EXPECT_EQ(request.tokens[0], kEnd);
     EXPECT_EQ(request.scored, static_cast<int64_t>(request.tokens.size()) - 1);
   }
+}
+
+// The same with "a" put before every text by its template.
+Tokenizer PrefixingTokenizer() {
+  const std::string path =
+      testing::TempDir() + "/request-encoder-prefix-" + std::to_string(getpid()) + ".json";
+  WriteByteTokenizer(path);
+  Json json = ReadJsonFile(path);
+  std::filesystem::remove(path);
+  json["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "a", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+      "pair": [], "special_tokens": {"a": {"id": "a", "ids": [98], "tokens": ["a"]}}})");
+  return Tokenizer::Parse(json.dump(), "test");
+}
+
+TEST(EncodePair, WhatTheTokenizerPutsBeforeTextsIsContext) {
+  const Tokenizer tokenizer = PrefixingTokenizer();
+  const int32_t a = 'a' + 1;
+  const ScoreRequest request = EncodePair(tokenizer, "b ", "the", kLong, a);
+  EXPECT_THAT(request.tokens, ElementsAre(a, 'b' + 1, 259));
+  EXPECT_EQ(request.scored, 1);
+  // Not where the text begins with it, or is none.
+  EXPECT_THAT(EncodePair(tokenizer, "ab", "c", kLong, a).tokens, ElementsAre(a, 'b' + 1, 'c' + 1));
+  EXPECT_THAT(EncodePair(tokenizer, "", "bc", kLong, a).tokens, ElementsAre(a, 'b' + 1, 'c' + 1));
+  EXPECT_THAT(EncodePair(tokenizer, "", "abc", kLong, a).tokens, ElementsAre(a, 'b' + 1, 'c' + 1));
+  EXPECT_EQ(EncodePair(tokenizer, "", "abc", kLong, a).scored, 2);
+  EXPECT_THAT(EncodeWhole(tokenizer, "b", a), ElementsAre(a, 'b' + 1));
+  EXPECT_THAT(EncodeWhole(tokenizer, "ab", a), ElementsAre(a, 'b' + 1));
+}
+
+TEST(PrefixTokenId, IsWhatTheTokenizersConfigurationNames) {
+  const Tokenizer tokenizer = ByteTokenizer();
+  const std::string directory = testing::TempDir() + "/prefix-token-" + std::to_string(getpid());
+  std::filesystem::create_directories(directory);
+  ModelConfig config;
+  config.eos_token_id = 5;
+  EXPECT_EQ(PrefixTokenId(directory, tokenizer, config), 5);
+  config.bos_token_id = 6;
+  EXPECT_EQ(PrefixTokenId(directory, tokenizer, config), 6);
+  const auto with = [&](const char* json) {
+    WriteFileAtomically(directory + "/tokenizer_config.json", json);
+    return PrefixTokenId(directory, tokenizer, config);
+  };
+  EXPECT_EQ(with(R"({"bos_token": "b", "eos_token": "c"})"), 'b' + 1);
+  EXPECT_EQ(with(R"({"bos_token": null, "eos_token": {"content": "c"}})"), 'c' + 1);
+  EXPECT_EQ(with(R"({"bos_token": "not there"})"), 6);
+  EXPECT_EQ(EndOfTextToken(directory, tokenizer), tokenizer.EndOfText());
+  with(R"({"eos_token": "c"})");
+  EXPECT_EQ(EndOfTextToken(directory, tokenizer), 'c' + 1);
+  EXPECT_EQ(EndOfTextToken(directory + "/tokenizer.json", tokenizer), 'c' + 1);
+  std::filesystem::remove_all(directory);
 }
 
 // The harness takes the context's own tokens, and of the whole's those behind as many.

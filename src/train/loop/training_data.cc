@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "blockformer/version.h"
 #include "data/token_file_info.h"
+#include "text/tokenizer_config.h"
 
 namespace blockformer::train {
 namespace {
@@ -34,7 +35,7 @@ void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
   Require(tokenizer.VocabSize() <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
           "model.vocab_size: {} is less than the {} entries of {}", recipe.model.vocab_size,
           tokenizer.VocabSize(), recipe.data.tokenizer);
-  const std::optional<int32_t> end_of_text = tokenizer.EndOfText();
+  const std::optional<int32_t> end_of_text = EndOfTextToken(recipe.data.tokenizer, tokenizer);
   Require(!end_of_text || *end_of_text == recipe.model.eos_token_id, ErrorCode::kInvalidArgument,
           "model.eos_token_id: {} is wanted, the end-of-text id of {}, not {}",
           end_of_text.value_or(0), recipe.data.tokenizer, recipe.model.eos_token_id);

@@ -1,0 +1,331 @@
+#include "checkpoint/gguf_tokenizer.h"
+
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "text/metaspace.h"
+#include "text/tokenizer_file.h"
+
+namespace blockformer {
+namespace {
+
+constexpr char kModelKey[] = "tokenizer.ggml.model";
+constexpr char kPreKey[] = "tokenizer.ggml.pre";
+constexpr char kTokensKey[] = "tokenizer.ggml.tokens";
+constexpr char kTypesKey[] = "tokenizer.ggml.token_type";
+constexpr char kScoresKey[] = "tokenizer.ggml.scores";
+constexpr char kMergesKey[] = "tokenizer.ggml.merges";
+constexpr char kTemplateKey[] = "tokenizer.chat_template";
+
+// What a token is, as the format numbers it.
+enum GgufTokenType : int64_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6,
+};
+
+// Patterns by which texts are cut before BPE. Those of Llama 3 and Qwen2 stand in their
+// tokenizer.json, that of "default" in llama.cpp's documentation of its tokenizers.
+constexpr char kLlama3Pattern[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+"
+    "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+constexpr char kQwen2Pattern[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"
+    "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+constexpr char kGpt2Pattern[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
+
+// How a named pre-tokenizer cuts texts.
+struct PreTokenizer {
+  const char* name;
+  bool nfc;
+  bool gpt2_pattern;  // after the others
+  bool ignore_merges;
+  bool adds_bos;  // unless the file says it
+  std::vector<const char*> patterns;
+};
+
+const std::vector<PreTokenizer>& PreTokenizers() {
+  static const std::vector<PreTokenizer> rows = {
+      {"default",
+       false,
+       false,
+       false,
+       false,
+       {"[\\p{P}\\$\\+<=>\\^~\\|]+", kGpt2Pattern, "\\p{N}+", "[0-9][0-9][0-9]"}},
+      {"gpt-2", false, true, false, false, {}},
+      {"llama-bpe", false, false, true, true, {kLlama3Pattern}},
+      {"qwen2", true, false, false, false, {kQwen2Pattern}},
+      {"smollm", false, true, false, false, {"\\p{N}"}}};
+  return rows;
+}
+
+class GgufTokenizerReader {
+ public:
+  explicit GgufTokenizerReader(const GgufFile& file) : keys_(file.metadata(), file.path()) {}
+
+  std::optional<GgufTokenizer> Read() {
+    const std::string model = keys_.String(kModelKey, "none");
+    if (model == "none" || model == "no_vocab") return std::nullopt;
+    if (model != "gpt2" && model != "llama") {
+      keys_.FailField(kModelKey, fmt::format("\"{}\" is not supported; gpt2 and llama are", model),
+                      ErrorCode::kUnsupported);
+    }
+    ReadTokens();
+    if (model == "gpt2") {
+      ReadByteLevel();
+    } else {
+      ReadSentencePiece();
+    }
+    if (adds_bos_) {
+      const std::optional<int64_t> bos = TokenId("bos");
+      if (bos) description_.text_prefix = {static_cast<int32_t>(*bos)};
+    }
+    return GgufTokenizer{WriteTokenizerJson(description_), ToText(ConfigJson(), 2) + "\n"};
+  }
+
+ private:
+  void ReadTokens() {
+    tokens_ = keys_.Strings(kTokensKey);
+    if (tokens_.empty() || tokens_.size() > kMaxTokenId) {
+      keys_.FailField(
+          kTokensKey,
+          fmt::format("{} tokens are not possible; 1 to {} are", tokens_.size(), kMaxTokenId),
+          ErrorCode::kCorrupt);
+    }
+    types_ = keys_.Has(kTypesKey) ? keys_.Ints(kTypesKey, 0, kByte)
+                                  : std::vector<int64_t>(tokens_.size(), kNormal);
+    RequireOneEach(kTypesKey, types_.size());
+  }
+
+  void RequireOneEach(const char* key, size_t count) const {
+    if (count == tokens_.size()) return;
+    keys_.FailField(key, fmt::format("has {} elements for {} tokens", count, tokens_.size()),
+                    ErrorCode::kCorrupt);
+  }
+
+  void ReadByteLevel() {
+    const std::string name = keys_.String(kPreKey, "default");
+    const auto& rows = PreTokenizers();
+    const auto row =
+        std::ranges::find_if(rows, [&](const PreTokenizer& one) { return name == one.name; });
+    if (row == rows.end()) {
+      std::vector<std::string> known;
+      for (const PreTokenizer& one : rows) known.emplace_back(one.name);
+      keys_.FailField(
+          kPreKey,
+          fmt::format("\"{}\" is not supported; one of {} is wanted", name, fmt::join(known, ", ")),
+          ErrorCode::kUnsupported);
+    }
+    description_.nfc = row->nfc;
+    description_.gpt2_pattern = row->gpt2_pattern;
+    description_.ignore_merges = row->ignore_merges;
+    for (const char* pattern : row->patterns) description_.split_patterns.emplace_back(pattern);
+    description_.add_prefix_space = keys_.Bool("tokenizer.ggml.add_space_prefix", false);
+    adds_bos_ = keys_.Bool("tokenizer.ggml.add_bos_token", row->adds_bos);
+    for (size_t id = 0; id < tokens_.size(); ++id) AddToken(id, tokens_[id]);
+    ReadMerges();
+  }
+
+  // Special tokens stand in the vocabulary too, so that Hugging Face's library gives them their
+  // ids.
+  void AddToken(size_t id, const std::string& text) {
+    if (types_[id] == kUnused) return;
+    const bool special = types_[id] == kControl || types_[id] == kUnknown;
+    if (text.empty()) FailToken(id, "is empty");
+    if (!description_.vocabulary.emplace(text, static_cast<int32_t>(id)).second) {
+      FailToken(id, fmt::format("\"{}\" stands twice", text));
+    }
+    if (!special && types_[id] != kUserDefined) return;
+    AddedToken token;
+    token.id = static_cast<int32_t>(id);
+    token.content = text;
+    token.special = special;
+    description_.added_tokens.push_back(std::move(token));
+  }
+
+  [[noreturn]] void FailToken(size_t id, const std::string& problem) const {
+    keys_.FailField(fmt::format("{}[{}]", kTokensKey, id), problem, ErrorCode::kCorrupt);
+  }
+
+  void ReadMerges() {
+    const std::vector<std::string> merges = keys_.Strings(kMergesKey);
+    for (size_t i = 0; i < merges.size(); ++i) {
+      const std::string where = fmt::format("{}: {}[{}]", keys_.source(), kMergesKey, i);
+      description_.merges.push_back(ParseMerge(description_.vocabulary, merges[i], where));
+    }
+  }
+
+  void ReadSentencePiece() {
+    constexpr char kRemoves[] = "tokenizer.ggml.remove_extra_whitespaces";
+    if (keys_.Bool(kRemoves, false)) {
+      keys_.FailField(kRemoves, "true is not supported", ErrorCode::kUnsupported);
+    }
+    if (const Json& map = keys_.Raw("tokenizer.ggml.precompiled_charsmap"); !map.empty()) {
+      keys_.FailField("tokenizer.ggml.precompiled_charsmap", "is not supported",
+                      ErrorCode::kUnsupported);
+    }
+    Metaspace rule;
+    if (keys_.Bool("tokenizer.ggml.add_space_prefix", true)) {
+      rule.prepend = PrependSpace::kAlways;
+      rule.prepends_twice = true;
+      description_.strip_first_space = true;
+    }
+    description_.characters = rule;
+    description_.gpt2_pattern = false;
+    adds_bos_ = keys_.Bool("tokenizer.ggml.add_bos_token", true);
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      AddToken(id, types_[id] == kUserDefined ? WithSpaces(tokens_[id]) : tokens_[id]);
+    }
+    RequireAllBytes();
+    description_.merges = MergesOfScores(ReadScores());
+  }
+
+  // What text such a token is looked for in.
+  static std::string WithSpaces(std::string_view token) {
+    std::string text;
+    while (!token.empty()) {
+      const bool is_space = token.starts_with(kMetaspace);
+      text += is_space ? ' ' : token.front();
+      token.remove_prefix(is_space ? kMetaspace.size() : 1);
+    }
+    return text;
+  }
+
+  void RequireAllBytes() const {
+    for (int byte = 0; byte < 256; ++byte) {
+      const std::string token = ByteToken(static_cast<unsigned char>(byte));
+      if (!description_.vocabulary.contains(token)) {
+        keys_.FailField(kTokensKey, fmt::format("there is no token {}", token),
+                        ErrorCode::kUnsupported);
+      }
+    }
+  }
+
+  std::vector<double> ReadScores() const {
+    const Json& list = keys_.Raw(kScoresKey);
+    if (!list.is_array()) keys_.FailField(kScoresKey, "a list of numbers is wanted");
+    RequireOneEach(kScoresKey, list.size());
+    std::vector<double> scores;
+    for (const Json& score : list) {
+      const bool fits = score.is_number() && score.get<double>() == score.get<double>();
+      if (!fits) keys_.FailField(kScoresKey, "holds something that is no number");
+      scores.push_back(score.get<double>());
+    }
+    return scores;
+  }
+
+  // SentencePiece merges the two neighbours whose piece has the best score. As merges of pairs:
+  // each way to make a piece of two others, the best pieces first, of equal ones that with the
+  // longer left part, then the longer right part.
+  std::vector<Merge> MergesOfScores(const std::vector<double>& scores) const {
+    struct Candidate {
+      Merge merge;
+      double score;
+      size_t left_length;
+      size_t right_length;
+    };
+    std::vector<Candidate> candidates;
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (types_[id] != kNormal) continue;
+      const size_t begin = candidates.size();
+      const std::vector<size_t> starts = CharacterStarts(tokens_[id]);
+      for (size_t i = 1; i < starts.size(); ++i) {
+        const auto left = NormalId(tokens_[id].substr(0, starts[i]));
+        const auto right = NormalId(tokens_[id].substr(starts[i]));
+        if (!left || !right) continue;
+        candidates.push_back(
+            {{*left, *right, static_cast<int32_t>(id)}, scores[id], i, starts.size() - i});
+      }
+      std::ranges::sort(
+          candidates.begin() + static_cast<ptrdiff_t>(begin), candidates.end(), {},
+          [](const Candidate& one) { return std::pair(one.merge.left, one.merge.right); });
+    }
+    std::ranges::stable_sort(candidates, std::ranges::greater(), [](const Candidate& one) {
+      return std::tuple(one.score, one.left_length, one.right_length);
+    });
+    std::vector<Merge> merges;
+    for (const Candidate& one : candidates) merges.push_back(one.merge);
+    return merges;
+  }
+
+  static std::vector<size_t> CharacterStarts(std::string_view text) {
+    std::vector<size_t> starts;
+    for (size_t i = 0; i < text.size(); ++i) {
+      if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) starts.push_back(i);
+    }
+    return starts;
+  }
+
+  std::optional<int32_t> NormalId(const std::string& text) const {
+    const auto found = description_.vocabulary.find(text);
+    if (found == description_.vocabulary.end()) return std::nullopt;
+    if (types_[static_cast<size_t>(found->second)] != kNormal) return std::nullopt;
+    return found->second;
+  }
+
+  std::optional<int64_t> TokenId(const std::string& name) const {
+    const std::string key = fmt::format("tokenizer.ggml.{}_token_id", name);
+    if (!keys_.Has(key)) return std::nullopt;
+    const int64_t id = keys_.Int(key, 0, static_cast<int64_t>(tokens_.size()) - 1);
+    if (types_[static_cast<size_t>(id)] == kUnused) {
+      keys_.FailField(key, fmt::format("{} is the id of an unused token", id), ErrorCode::kCorrupt);
+    }
+    return id;
+  }
+
+  OrderedJson ConfigJson() const {
+    OrderedJson json = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                        {"add_bos_token", adds_bos_},
+                        {"add_eos_token", keys_.Bool("tokenizer.ggml.add_eos_token", false)},
+                        {"padding_side", "left"},
+                        {"clean_up_tokenization_spaces", false}};
+    constexpr std::pair<const char*, const char*> kNames[] = {{"bos", "bos_token"},
+                                                              {"eos", "eos_token"},
+                                                              {"unknown", "unk_token"},
+                                                              {"padding", "pad_token"}};
+    for (const auto& [name, field] : kNames) {
+      if (const auto id = TokenId(name)) json[field] = tokens_[static_cast<size_t>(*id)];
+    }
+    if (const OrderedJson chat = ChatTemplates(); !chat.is_null()) json["chat_template"] = chat;
+    return json;
+  }
+
+  // A text, or, where there are several, a list of those that have names.
+  OrderedJson ChatTemplates() const {
+    OrderedJson list = OrderedJson::array();
+    const auto add = [&](const std::string& name, const std::string& key) {
+      list.push_back({{"name", name}, {"template", keys_.String(key)}});
+    };
+    if (keys_.Has(kTemplateKey)) add("default", kTemplateKey);
+    if (keys_.Has("tokenizer.chat_templates")) {
+      for (const std::string& name : keys_.Strings("tokenizer.chat_templates")) {
+        add(name, fmt::format("{}.{}", kTemplateKey, name));
+      }
+    }
+    if (list.empty()) return nullptr;
+    const bool only_default = list.size() == 1 && keys_.Has(kTemplateKey);
+    return only_default ? list[0]["template"] : list;
+  }
+
+  ObjectReader keys_;
+  std::vector<std::string> tokens_;
+  std::vector<int64_t> types_;
+  TokenizerDescription description_;
+  bool adds_bos_ = false;
+};
+
+}  // namespace
+
+std::optional<GgufTokenizer> ReadGgufTokenizer(const GgufFile& file) {
+  return GgufTokenizerReader(file).Read();
+}
+
+}  // namespace blockformer

@@ -1,0 +1,111 @@
+#include "cli/chat.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/program.h"
+
+namespace blockformer {
+namespace {
+
+ChatTemplate RequiredTemplate(const std::string& directory) {
+  std::optional<ChatTemplate> found = ChatTemplate::Load(directory);
+  Require(found.has_value(), ErrorCode::kUnsupported,
+          "{}: --chat: the model has no chat template, in tokenizer_config.json or "
+          "chat_template.jinja; without --chat it continues texts",
+          directory);
+  return std::move(*found);
+}
+
+// Lines of standard input. Unlike std::getline, a stop signal that is caught ends the wait.
+class LineReader {
+ public:
+  // Nothing at the end of the input, and after a stop signal.
+  std::optional<std::string> Next() {
+    while (true) {
+      if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
+        std::string line = buffer_.substr(0, end);
+        buffer_.erase(0, end + 1);
+        return line;
+      }
+      if (!Fill()) break;
+    }
+    if (buffer_.empty() || StopRequested()) return std::nullopt;
+    return std::exchange(buffer_, "");
+  }
+
+ private:
+  bool Fill() {
+    pollfd input = {STDIN_FILENO, POLLIN, 0};
+    while (!StopRequested()) {
+      if (poll(&input, 1, -1) < 1) continue;  // a signal
+      char bytes[4096];
+      const ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
+      if (count <= 0) return false;
+      buffer_.append(bytes, static_cast<size_t>(count));
+      return true;
+    }
+    return false;
+  }
+
+  std::string buffer_;
+};
+
+void ShowMarker() {
+  fmt::print(stderr, "> ");
+  std::fflush(stderr);
+}
+
+}  // namespace
+
+Conversation::Conversation(const std::string& model_directory, const std::string& system)
+    : template_(RequiredTemplate(model_directory)) {
+  if (!system.empty()) messages_.push_back({{"role", "system"}, {"content", system}});
+}
+
+std::string Conversation::Ask(const std::string& text) {
+  messages_.push_back({{"role", "user"}, {"content", text}});
+  return template_.Render(messages_, /*add_generation_prompt=*/true);
+}
+
+void Conversation::AddAnswer(const std::string& text) {
+  messages_.push_back({{"role", "assistant"}, {"content", text}});
+}
+
+int64_t RoomForAnswer(const TextGenerator& generator, const std::string& prompt) {
+  return std::max<int64_t>(generator.max_length() - generator.CountTokens(prompt), 1);
+}
+
+void ChatOnTerminal(TextGenerator* generator, Conversation* conversation, TextOptions options,
+                    int64_t max_tokens) {
+  LineReader lines;
+  ShowMarker();
+  while (const std::optional<std::string> line = lines.Next()) {
+    if (!line->empty()) {
+      const std::string prompt = conversation->Ask(*line);
+      options.max_tokens = max_tokens > 0 ? max_tokens : RoomForAnswer(*generator, prompt);
+      const GeneratedText answer = generator->Generate(prompt, options, [](std::string_view piece) {
+        std::fwrite(piece.data(), 1, piece.size(), stdout);
+        std::fflush(stdout);
+        return true;
+      });
+      fmt::print("\n");
+      std::fflush(stdout);
+      conversation->AddAnswer(answer.text);
+    }
+    if (StopRequested()) break;
+    ShowMarker();
+  }
+  fmt::print(stderr, "\n");
+  Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
+}
+
+}  // namespace blockformer

@@ -1,0 +1,132 @@
+// `generate --chat`, with the program and a terminal of its own.
+#include "cli/chat.h"
+
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <pty.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "tests/cli/program_fixture.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kTemplate[] =
+    "{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}|{% endfor %}"
+    "{% if add_generation_prompt %}bot:{% endif %}";
+
+class ChatProgram : public ProgramTest {
+ protected:
+  void SetUp() override {
+    ProgramTest::SetUp();
+    std::ofstream(Path("block/tokenizer_config.json")) << Json{{"chat_template", kTemplate}}.dump();
+  }
+  std::string Chat(const std::string& flags) const {
+    return "generate --model " + Path("block") + " --chat " + flags;
+  }
+  Json ChatJson(const std::string& flags) const {
+    return Json::parse(Run(Chat("--json " + flags), /*with_errors=*/false).output);
+  }
+};
+
+TEST_F(ChatProgram, ConversationsAreWrittenByTheTemplate) {
+  Conversation plain(Path("block"), "");
+  EXPECT_EQ(plain.Ask("one"), "user:one|bot:");
+  plain.AddAnswer("yes");
+  EXPECT_EQ(plain.Ask("two"), "user:one|assistant:yes|user:two|bot:");
+  Conversation told(Path("block"), "be brief");
+  EXPECT_EQ(told.Ask("one"), "system:be brief|user:one|bot:");
+}
+
+TEST_F(ChatProgram, AnswersOnePrompt) {
+  const Json answer = ChatJson("--system s --prompt one --max-tokens 5 --ignore-eos");
+  EXPECT_EQ(answer["prompt"], "system:s|user:one|bot:");
+  EXPECT_EQ(answer["tokens"], 5);
+  const Outcome same = Run("generate --json --max-tokens 5 --ignore-eos --model " + Path("block") +
+                               " --prompt 'system:s|user:one|bot:'",
+                           /*with_errors=*/false);
+  EXPECT_EQ(Json::parse(same.output)["ids"], answer["ids"]);
+  const Outcome text = Run(Chat("--system s --prompt one --max-tokens 5 --ignore-eos"), false);
+  EXPECT_EQ(text.output, answer["text"].get<std::string>() + "\n");  // without the prompt
+  const Outcome piped = Run(Chat("--system s --max-tokens 5 --ignore-eos"), false, "echo one | ");
+  EXPECT_EQ(piped.output, text.output);
+}
+
+TEST_F(ChatProgram, WithoutALimitAnAnswerMayFillTheContext) {
+  const Json answer = ChatJson("--prompt one --ignore-eos");
+  EXPECT_EQ(answer["prompt_tokens"].get<int>() + answer["tokens"].get<int>(), 64);
+}
+
+TEST_F(ChatProgram, RefusesWhatDoesNotGoTogether) {
+  EXPECT_THAT(Run("generate --model " + Path("block") + " --system s --prompt one").output,
+              HasSubstr("--system: has no meaning without --chat"));
+  EXPECT_THAT(Run(Chat("--plain-text --prompt one")).output, HasSubstr("--plain-text"));
+  EXPECT_THAT(Run(Chat("--input a --output b")).output, HasSubstr("--chat and --input exclude"));
+  EXPECT_THAT(Run(Chat("--compat published --prompt one")).output, HasSubstr("--chat: --compat"));
+  std::filesystem::remove(Path("block/tokenizer_config.json"));
+  const Outcome outcome = Run(Chat("--prompt one"));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output,
+              HasSubstr(Path("block") + ": --chat: the model has no chat template"));
+}
+
+// The program on a terminal of its own.
+class Terminal {
+ public:
+  explicit Terminal(const std::string& command) {
+    child_ = forkpty(&descriptor_, nullptr, nullptr, nullptr);
+    if (child_ == 0) execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+  }
+  ~Terminal() { close(descriptor_); }
+
+  void Write(const std::string& text) const {
+    ASSERT_EQ(write(descriptor_, text.data(), text.size()), std::ssize(text));
+  }
+  // What appears up to `end` and so many of it before, or in all.
+  std::string ReadUntil(const std::string& end) {
+    std::string text;
+    pollfd input = {descriptor_, POLLIN, 0};
+    while (!text.ends_with(end) && poll(&input, 1, 60'000) == 1) {
+      char byte = 0;
+      if (read(descriptor_, &byte, 1) != 1) break;
+      text += byte;
+    }
+    return text;
+  }
+  int Wait() const {
+    int status = 0;
+    waitpid(child_, &status, 0);
+    return WEXITSTATUS(status);
+  }
+
+ private:
+  int descriptor_ = -1;
+  pid_t child_ = -1;
+};
+
+TEST_F(ChatProgram, TalksOnATerminalUntilTheInputEnds) {
+  Terminal terminal(std::string(BLOCKFORMER_PROGRAM) + " " + Chat("--max-tokens 1 --seed 3"));
+  EXPECT_THAT(terminal.ReadUntil("> "), testing::EndsWith("> "));
+  for (const char* line : {"one\n", "\n", "two\n"}) {
+    terminal.Write(line);
+    EXPECT_THAT(terminal.ReadUntil("> "), testing::EndsWith("> "));
+  }
+  terminal.Write("\x04");  // Ctrl-D
+  terminal.ReadUntil("nothing");
+  EXPECT_EQ(terminal.Wait(), 0);
+}
+
+TEST_F(ChatProgram, AnInterruptionEndsTheWaitForALine) {
+  Terminal terminal(std::string(BLOCKFORMER_PROGRAM) + " " + Chat("--max-tokens 1"));
+  terminal.ReadUntil("> ");
+  terminal.Write("\x03");  // Ctrl-C
+  EXPECT_THAT(terminal.ReadUntil("nothing"), HasSubstr("interrupted"));
+  EXPECT_EQ(terminal.Wait(), 130);
+}
+
+}  // namespace
+}  // namespace blockformer
