@@ -74,6 +74,7 @@ LoadedEngine::LoadedEngine(TextModel loaded, const std::string& directory,
     : process_(getpid()),
       tokenizer_(std::move(loaded.tokenizer)),
       model_(std::move(loaded.model)),
+      prefix_id_(PrefixTokenId(directory, tokenizer_, model_->config())),
       device_(model_->device()),
       scorer_(std::make_unique<Scorer>(model_, settings.scorer)),
       loop_(std::make_unique<EngineLoop>(std::make_unique<Engine>(model_, loaded.engine_options),
@@ -226,12 +227,11 @@ void LoadedEngine::Cancel(int64_t request) {
 
 std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoreText& text, size_t index) const {
   const int64_t max_length = scorer_->options().max_length;
-  const auto end_of_text = static_cast<int32_t>(model_->config().eos_token_id);
   try {
     if (!text.context) {
-      return RollingWindows(tokenizer_.Encode(text.text), max_length, end_of_text);
+      return RollingWindows(EncodeWhole(tokenizer_, text.text, prefix_id_), max_length, prefix_id_);
     }
-    return {EncodePair(tokenizer_, *text.context, text.text, max_length, end_of_text)};
+    return {EncodePair(tokenizer_, *text.context, text.text, max_length, prefix_id_)};
   } catch (const Error& error) {
     Fail(error.code(), "inputs[{}]: {}", index, error.what());
   }

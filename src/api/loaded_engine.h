@@ -79,6 +79,7 @@ class LoadedEngine {
   Tokenizer tokenizer_;
   std::optional<Tokenizer> parsing_tokenizer_;  // if the other one takes special tokens for text
   std::shared_ptr<const Model> model_;
+  int32_t prefix_id_;  // before scored texts, as PrefixTokenId() has it
   std::optional<ChatTemplate> chat_template_;
   std::string chat_problem_;  // why there is none
   std::string device_;
