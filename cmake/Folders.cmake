@@ -4,7 +4,8 @@
 # blockformer_folder(NAME DEPENDS folder... LIBRARIES target...)
 function(blockformer_folder name)
   cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc
+       ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   set(target blockformer_${name})
   add_library(${target} STATIC ${sources})
