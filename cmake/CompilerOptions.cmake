@@ -15,7 +15,7 @@ set(CMAKE_UNITY_BUILD ON CACHE BOOL "Compile several files of a folder at once")
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # It takes a file that another includes for a header, whose anonymous types would differ.
-  add_compile_options(-Wno-subobject-linkage)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
 endif()
 
 find_program(CCACHE_PROGRAM ccache)
@@ -26,8 +26,8 @@ if(CCACHE_PROGRAM)
 endif()
 
 add_library(blockformer_options INTERFACE)
-target_compile_options(blockformer_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
-                                                     -Werror)
+target_compile_options(blockformer_options INTERFACE -Wall -Wextra -Wshadow
+                       $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> -Werror)
 if(BLOCKFORMER_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
@@ -37,7 +37,7 @@ if(BLOCKFORMER_SANITIZE)
   add_compile_definitions(_GLIBCXX_ASSERTIONS)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # With AddressSanitizer g++ 12 takes members of the standard library's regex for uninitialised.
-    add_compile_options(-Wno-maybe-uninitialized)
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
   endif()
   add_compile_options(-fsanitize=${BLOCKFORMER_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)

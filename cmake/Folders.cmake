@@ -4,7 +4,8 @@
 # blockformer_folder(NAME DEPENDS folder... LIBRARIES target...)
 function(blockformer_folder name)
   cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc
+       ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   set(target blockformer_${name})
   add_library(${target} STATIC ${sources})
@@ -24,7 +25,7 @@ endif()
 # blockformer_test_main(TARGET LIBRARY)
 # Gives a test program the main program that obeys BLOCKFORMER_ISA, if its library has arithmetic.
 function(blockformer_test_main target library)
-  if(library MATCHES "_(kernels|cpu|engine|eval|server|bench|cli)$")
+  if(library MATCHES "_(kernels|cpu|engine|eval|api|server|bench|cli)$")
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/kernels_main.cc)
   elseif(library MATCHES "_train$")
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/train_main.cc)

@@ -1,15 +1,18 @@
 # `make install`: the programs, the public headers, one shared library with the engine, a CMake
-# package that needs nothing else, and the shell completion.
+# package and a file for pkg-config that need nothing else, and the shell completion.
 include(CMakePackageConfigHelpers)
 
-# Internal folders stay static libraries; the shared one carries what the public headers promise.
-file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/empty.cc CONTENT "")
-add_library(blockformer_shared SHARED ${PROJECT_BINARY_DIR}/empty.cc)
-target_link_libraries(blockformer_shared
-                      PRIVATE $<LINK_LIBRARY:WHOLE_ARCHIVE,blockformer_engine>)
+# Internal folders stay static libraries; the shared one carries what the public headers promise, and
+# shows nothing else.
+add_library(blockformer_shared SHARED $<TARGET_OBJECTS:blockformer_api>
+                                      $<TARGET_OBJECTS:blockformer_engine>)
+target_link_libraries(blockformer_shared PRIVATE blockformer_eval)
+set(exports ${CMAKE_CURRENT_LIST_DIR}/exports.map)
+target_link_options(blockformer_shared PRIVATE LINKER:--version-script=${exports})
 target_include_directories(blockformer_shared INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_compile_features(blockformer_shared INTERFACE cxx_std_20)
 set_target_properties(blockformer_shared PROPERTIES
+                      LINKER_LANGUAGE CXX
+                      LINK_DEPENDS ${exports}
                       OUTPUT_NAME blockformer EXPORT_NAME blockformer
                       VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
@@ -23,6 +26,12 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/blockformerConfigVersion.
 install(EXPORT blockformerTargets FILE blockformerConfig.cmake NAMESPACE blockformer::
         DESTINATION ${package_dir})
 install(FILES ${PROJECT_BINARY_DIR}/blockformerConfigVersion.cmake DESTINATION ${package_dir})
+
+# Of relative folders, so that an installation may be moved.
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH prefix_from_pc /${pc_dir} /)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/blockformer.pc.in ${PROJECT_BINARY_DIR}/blockformer.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/blockformer.pc DESTINATION ${pc_dir})
 
 foreach(program blockformer blockformer-train)
   if(TARGET ${program})

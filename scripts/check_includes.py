@@ -28,6 +28,7 @@ FOLDERS = {
     "devices": ["base", "config", "checkpoint", "runner", "cpu", "cuda"],
     "engine": ["base", "config", "text", "checkpoint", "data", "runner", "devices"],
     "eval": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
+    "api": ["base", "config", "text", "runner", "engine", "eval"],
     "server": ["base", "config", "text", "runner", "devices", "engine", "eval"],
     "train": ["base", "config", "text", "checkpoint", "data", "runner", "devices", "engine"],
     "sweep": ["base", "config"],
@@ -37,6 +38,12 @@ FOLDERS = {
             "engine", "eval", "server", "sweep", "bench"],
 }
 
+# The same within a folder that has folders; what lies in it directly may include them all.
+SUBFOLDERS = {
+    "train": {"kernels": [], "model": ["kernels"], "processes": [],
+              "loop": ["kernels", "model", "processes"]},
+}
+
 # Headers that a folder may not include although they lie in an allowed one.
 FORBIDDEN_HEADERS = {"kernels": ["base/log.h", "base/file.h", "base/progress.h"]}
 
@@ -44,7 +51,7 @@ FORBIDDEN_HEADERS = {"kernels": ["base/log.h", "base/file.h", "base/progress.h"]
 # benchmarks of a folder may include what the folder may.
 LIBRARIES = [
     (r"(torch|ATen|c10|c10d|caffe2)/", r"train/"),
-    (r"(dnnl|oneapi/)", r"train/gemm\.cc$"),
+    (r"(dnnl|oneapi/)", r"train/kernels/gemm\.cc$"),
     (r"(cuda_|cublas|vector_types)[^/]*\.h$", r"cuda/"),
     (r"hwy/", r"kernels/"),
     (r".*intrin\.h|arm_neon\.h", r"kernels/"),
@@ -71,7 +78,7 @@ def includes_of(text):
 
 
 def check_public_header(header):
-    if header.startswith("blockformer/") or re.fullmatch(r"[a-z_0-9]+", header):
+    if header.startswith("blockformer/") or re.fullmatch(r"[a-z_0-9]+|std(def|int)\.h", header):
         return None
     return f"a public header includes {header}; only the standard library and blockformer/ may be"
 
@@ -84,6 +91,17 @@ def check_folder_include(folder, header):
         allowed = ", ".join(FOLDERS[folder]) or "nothing else"
         return f"{folder} includes {header}; it may include {allowed}"
     return None
+
+
+def check_subfolder_include(path_in_tree, header):
+    folder, subfolder = path_in_tree.split("/")[:2]
+    allowed = SUBFOLDERS.get(folder, {}).get(subfolder)
+    target = header.split("/")
+    if allowed is None or target[0] != folder or len(target) < 3:
+        return None
+    if target[1] == subfolder or target[1] in allowed:
+        return None
+    return f"{folder}/{subfolder} includes {header}; it may include {', '.join(allowed) or 'nothing else'}"
 
 
 def check_library(path_in_tree, header):
@@ -117,6 +135,7 @@ def check_file(path, text):
             found.append(check_public_header(header))
         elif top in ("src", "tests", "bench") and folder in FOLDERS:
             found.append(check_folder_include(folder, header))
+            found.append(check_subfolder_include(inner, header))
             found.append(check_library(inner, header))
         if header.split("/")[0] in FOLDERS and "/" in header and not quoted:
             found.append(f"<{header}> is a header of this project; write \"{header}\"")

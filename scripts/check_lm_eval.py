@@ -110,7 +110,7 @@ def results_of(sample):
 def run_program(arguments, folder, model):
     """{task: Scores} of `blockformer eval`."""
     output = folder / f"{model.name}.json"
-    subprocess.run([arguments.program, "eval", model, "--tasks", ",".join(arguments.tasks),
+    subprocess.run([arguments.program, "eval", "tasks", model, "--tasks", ",".join(arguments.tasks),
                     "--data", folder / "program", "--threads", str(arguments.threads), "--json",
                     output], check=True, stdout=subprocess.DEVNULL)
     report = json.loads(output.read_text(encoding="utf-8"))

@@ -43,18 +43,18 @@ prepare_tokens() {
 tasks_with_data() {
   local task file found=()
   for task in lambada_openai wikitext hellaswag piqa arc_easy arc_challenge winogrande openbookqa; do
-    file=$("$blockformer" eval --show-task "$task" | sed -n 's/^    \(test\|validation\): *//p')
+    file=$("$blockformer" eval show-task "$task" | sed -n 's/^    \(test\|validation\): *//p')
     if [[ -n $file && -f $eval_data/$file ]]; then found+=("$task"); fi
   done
   (IFS=,; echo "${found[*]}")
 }
 
 evaluate() {
-  "$blockformer" eval "$out/$1" --tasks "$2" --data "$eval_data" --json "$out/$1.tasks.json" --force
+  "$blockformer" eval tasks "$out/$1" --tasks "$2" --data "$eval_data" --json "$out/$1.tasks.json" --force
 }
 
 measure_positions() {
-  "$blockformer" eval "$out/block" "$out/vanilla" --loss-by-position --data "$test_text" \
+  "$blockformer" eval positions "$out/block" "$out/vanilla" --data "$test_text" \
     --json "$out/positions.json" --plot "$out/positions.svg" --force
 }
 
@@ -77,7 +77,7 @@ if [[ -n $tasks ]]; then
     left=$(find "$out" -name "$model.tasks.json.partial*" -printf ' %p')
     stage "$model.tasks" "$results$left" "$out/$model/model.safetensors" evaluate "$model" "$tasks"
   done
-  "$blockformer" eval --compare "$out/block.tasks.json" "$out/vanilla.tasks.json"
+  "$blockformer" eval compare "$out/block.tasks.json" "$out/vanilla.tasks.json"
 else
   echo "$eval_data holds no task's data; \`blockformer eval-data\` writes them" >&2
 fi

@@ -30,7 +30,7 @@ for i in 0 1; do
 done
 cp "$plugin" "$folder/bin"
 cp scripts/gpu_check.sh "$folder"
-cp recipes/block_main_*.yaml recipes/vanilla_*.yaml recipes/small/*_5m.yaml "$folder/recipes"
+cp recipes/paper/base.yaml recipes/paper/block_main_*.yaml recipes/paper/vanilla_*.yaml recipes/small/*_5m.yaml "$folder/recipes"
 if [[ -d $goldens ]]; then cp "$goldens"/{block,vanilla}_*.safetensors "$folder/golden"; fi
 # The closure of shared libraries; the machine has its own C library, driver and CUDA.
 ldd "$folder"/bin/* | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | sort -u |

@@ -4,7 +4,7 @@ form of the hub, which the harness's own task definitions read."""
 import json
 import string
 
-# File of each task in a folder of `blockformer eval --data`.
+# File of each task in a folder of `blockformer eval tasks --data`.
 FILES = {
     "lambada_openai": "lambada_openai_test.jsonl",
     "wikitext": "wikitext2_test_pages.jsonl",

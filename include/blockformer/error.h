@@ -8,7 +8,7 @@ namespace blockformer {
 
 // What kind of failure an Error reports; its message says the rest.
 enum class ErrorCode {
-  kInvalidArgument,  // a flag, a request or a setting is wrong
+  kInvalidArgument,  // an option, a request or a setting is wrong
   kNotFound,         // a file or a named thing does not exist
   kCorrupt,          // a file's contents contradict its format or each other
   kUnsupported,      // valid, but this build or this machine cannot do it
@@ -19,7 +19,8 @@ enum class ErrorCode {
 };
 
 // The only exception type that blockformer throws on purpose. The message is one line for a person:
-// it names the file, field or flag, the offending value, and what would be right.
+// it names the file, field or option, the offending value, and what would be right. An option
+// stands in backquotes (`max_tokens`); programs show it as their flag, --max-tokens.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}

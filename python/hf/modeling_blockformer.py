@@ -18,7 +18,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_blockformer import BlockformerConfig
 from .layers_blockformer import NAMES, DecoderStack, KeyValues, Stack
-from .parts_blockformer import Embedder, LocalCache, TokenDecoder
+from .parts_blockformer import Embedder, BlockCache, TokenDecoder
 
 # What this version of transformers calls the cache: both names are in use.
 CACHE_NAME = (
@@ -46,7 +46,7 @@ class BlockCache:
         self.context = None  # [batch, width], for the current block; None: it is the first
         self.ids = None  # [batch, k], the current block so far
         self.mask = None
-        self.local = None  # LocalCache, once the current block ran
+        self.local = None  # BlockCache, once the current block ran
 
     def get_seq_length(self, layer_idx=0):
         return self.length
@@ -198,7 +198,7 @@ class BlockformerForCausalLM(PreTrainedModel, GenerationMixin):
         """Runs what has not run yet of the current block; returns the hidden states of it, which
         for the lead is its last one."""
         if cache.local is None:
-            cache.local = LocalCache(self.token_decoder.expand(cache.context))
+            cache.local = BlockCache(self.token_decoder.expand(cache.context))
             hidden = self.token_decoder(cache.local.vectors, cache.ids, cache.mask, cache.local)
             return hidden[:, self.token_decoder.lead - 1 :]
         return self.token_decoder(cache.local.vectors, cache.ids, cache.mask, cache.local)

@@ -197,7 +197,7 @@ void CheckOutputs(const std::vector<OutputFlag>& outputs, const std::vector<std:
     Require(is_first, ErrorCode::kInvalidArgument,
             "{}: {}: is also another output; each needs a file of its own", flag, path);
     Require(force || target.kind != OutputKind::kFile, ErrorCode::kInvalidArgument,
-            "{}: {}: is there already; --force replaces it", flag, path);
+            "{}: {}: is there already; `force` replaces it", flag, path);
   }
 }
 

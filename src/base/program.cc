@@ -69,6 +69,30 @@ std::string WithoutControlCharacters(std::string_view text) {
   return result;
 }
 
+// "`max_tokens`: 0 is ..." -> "--max-tokens: 0 is ...": a program's options are flags.
+std::string WithFlags(std::string_view message) {
+  constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyz_";
+  std::string result;
+  while (!message.empty()) {
+    const size_t open = std::min(message.find('`'), message.size());
+    result += message.substr(0, open);
+    message.remove_prefix(open);
+    if (message.empty()) break;
+    const size_t end = message.find_first_not_of(kNameCharacters, 1);
+    const bool is_option = end != std::string_view::npos && end > 1 && message[end] == '`';
+    if (!is_option) {
+      result += '`';
+      message.remove_prefix(1);
+      continue;
+    }
+    std::string flag(message.substr(1, end - 1));
+    std::ranges::replace(flag, '_', '-');
+    result += "--" + flag;
+    message.remove_prefix(end + 1);
+  }
+  return result;
+}
+
 // One line on standard error. If that cannot be written either, the exit code is all there is.
 void Report(std::string_view name, std::string_view message) {
   std::fputs(fmt::format("{}: {}\n", name, WithoutControlCharacters(message)).c_str(), stderr);
@@ -82,7 +106,7 @@ int RunProgram(std::string_view name, const std::function<int()>& body) {
     FlushOutput();
     return exit_code;
   } catch (const Error& error) {
-    Report(name, error.what());
+    Report(name, WithFlags(error.what()));
     return ExitCodeOf(error.code());
   } catch (const std::bad_alloc&) {
     Report(name, "out of memory");

@@ -10,7 +10,8 @@
 
 namespace blockformer {
 
-// Runs a program's body and turns every exception into one line on standard error and an exit code:
+// Runs a program's body and turns every exception into one line on standard error, in which options
+// are spelled as flags (see Error), and an exit code:
 // 2 for a wrong argument, 130 for an interruption, 1 for any other failure. Output that cannot be
 // written is a failure too.
 int RunProgram(std::string_view name, const std::function<int()>& body);

@@ -25,7 +25,7 @@ int64_t LargestBatch(const Contestant& contestant, const ThroughputSetting& sett
   const double fitting = (static_cast<double>(memory_bytes) - weights) / sequence;
   Require(
       fitting >= 1, ErrorCode::kExhausted,
-      "--memory: {:.0f} MB do not hold {}, which takes {:.0f} MB and {:.0f} MB a sequence of {} "
+      "`memory`: {:.0f} MB do not hold {}, which takes {:.0f} MB and {:.0f} MB a sequence of {} "
       "tokens",
       static_cast<double>(memory_bytes) * 1e-6, contestant.name, weights * 1e-6, sequence * 1e-6,
       setting.length());

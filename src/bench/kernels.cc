@@ -243,10 +243,10 @@ void Filter(const std::string& filter, std::vector<NamedBenchmark>* list) {
     std::erase_if(
         *list, [&](const NamedBenchmark& item) { return !std::regex_search(item.name, pattern); });
   } catch (const std::regex_error&) {
-    Fail(ErrorCode::kInvalidArgument, "--filter: \"{}\" is not a regular expression", filter);
+    Fail(ErrorCode::kInvalidArgument, "`filter`: \"{}\" is not a regular expression", filter);
   }
   Require(!list->empty(), ErrorCode::kInvalidArgument,
-          "--filter: \"{}\" is in no benchmark's name, such as gemm/85M/qkv/f32/M:32", filter);
+          "`filter`: \"{}\" is in no benchmark's name, such as gemm/85M/qkv/f32/M:32", filter);
 }
 
 void AddContext(const MachineSpeed& machine) {

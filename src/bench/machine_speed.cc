@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/statistics.h"
-#include "kernels/machine.h"
+#include "kernels/peak_speed.h"
 
 namespace blockformer {
 

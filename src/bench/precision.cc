@@ -28,16 +28,16 @@ ReadWeights WeightsOf(const std::string& directory, const ModelConfig& config, N
 void CheckOptions(const std::string& directory, const ModelConfig& config,
                   const PrecisionOptions& options) {
   Require(options.outliers <= MaxOutliers(config), ErrorCode::kInvalidArgument,
-          "--outliers: {} is more than the {} channels of {}", options.outliers,
+          "`outliers`: {} is more than the {} channels of {}", options.outliers,
           MaxOutliers(config), directory);
   if (WeightsFromDirectory(directory, config).type != NumberType::kInt8) return;
   for (const NumberType type : options.types) {
     Require(type == NumberType::kInt8, ErrorCode::kInvalidArgument,
-            "--dtype: {} is not possible, since {} holds int8 weights; int8 alone is",
+            "`dtype`: {} is not possible, since {} holds int8 weights; int8 alone is",
             NumberTypeName(type), directory);
   }
   Require(options.outliers == 0, ErrorCode::kInvalidArgument,
-          "--outliers: {} is not possible, since {} holds int8 weights; 0 is, or a directory of "
+          "`outliers`: {} is not possible, since {} holds int8 weights; 0 is, or a directory of "
           "floats",
           options.outliers, directory);
 }
@@ -45,7 +45,7 @@ void CheckOptions(const std::string& directory, const ModelConfig& config,
 }  // namespace
 
 OrderedJson MeasurePrecision(const std::string& directory, const std::string& data,
-                             const PrecisionOptions& options) {
+                             const PrecisionOptions& options, WorkObserver* observer) {
   const ModelConfig config = ReadModelConfig(directory);
   CheckOptions(directory, config, options);
   const TokenFile tokens(data);
@@ -54,7 +54,7 @@ OrderedJson MeasurePrecision(const std::string& directory, const std::string& da
   int64_t predicted = 0;
   for (const NumberType type : options.types) {
     const auto model = MakeModel(config, WeightsOf(directory, config, type, options.outliers));
-    const LossSums sums = samples.SumLoss(*model, NumberTypeName(type));
+    const LossSums sums = samples.SumLoss(*model, NumberTypeName(type), observer);
     predicted = sums.count;
     const double perplexity = std::exp(sums.Mean());
     Require(std::isfinite(perplexity), ErrorCode::kCorrupt,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/number_type.h"
+#include "base/work_observer.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -23,7 +24,7 @@ struct PrecisionOptions {
 // Throws Error that names the flag or file and the value that is wrong: a directory of int8 weights
 // can only be measured in int8 and without outliers.
 OrderedJson MeasurePrecision(const std::string& directory, const std::string& data,
-                             const PrecisionOptions& options);
+                             const PrecisionOptions& options, WorkObserver* observer);
 
 // Of MeasurePrecision()'s result, for people.
 std::string PrecisionTable(const OrderedJson& report);

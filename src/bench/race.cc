@@ -6,8 +6,8 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "base/progress.h"
 #include "base/statistics.h"
+#include "base/work_observer.h"
 #include "bench/batch_search.h"
 
 namespace blockformer {
@@ -37,24 +37,21 @@ ThroughputRun RunOnce(const Contestant& contestant, const ThroughputSetting& set
 
 class Race {
  public:
-  Race(const std::vector<Contestant>& contestants, const RaceOptions& options)
-      : contestants_(contestants),
-        options_(options),
-        progress_("measuring",
-                  options.batches.empty()
-                      ? 0
-                      : static_cast<int64_t>(options.batches.size() * contestants.size()) *
-                            (options.repetitions + 1),
-                  "runs") {}
+  Race(const std::vector<Contestant>& contestants, const RaceOptions& options,
+       WorkObserver* observer)
+      : contestants_(contestants), options_(options), observer_(observer) {}
 
   std::vector<RaceResult> Run() {
+    // Of a search, the number of runs is not known.
+    const size_t runs = options_.batches.size() * contestants_.size();
+    observer_->Begin("measuring", static_cast<int64_t>(runs) * (options_.repetitions + 1), "runs",
+                     0);
     if (options_.batches.empty()) {
       SearchAll();
     } else {
       CheckMemory();
       for (const int64_t batch : options_.batches) MeasureBatch(batch);
     }
-    progress_.Finish();
     std::stable_sort(results_.begin(), results_.end(), [](const auto& a, const auto& b) {
       return a.setting.batch < b.setting.batch;
     });
@@ -70,7 +67,7 @@ class Race {
       const int64_t largest =
           LargestBatch(contestant, SettingOf(options_, 1), options_.memory_bytes);
       Require(batch <= largest, ErrorCode::kExhausted,
-              "--batch: {} sequences of {} exceed --memory; up to {} fit", batch, contestant.name,
+              "`batch`: {} sequences of {} exceed `memory`; up to {} fit", batch, contestant.name,
               largest);
     }
   }
@@ -135,12 +132,12 @@ class Race {
   }
 
   void Count(const Contestant& contestant, int64_t batch) {
-    progress_.Update(++done_, fmt::format("{} batch {}", contestant.name, batch));
+    observer_->Update(++done_, fmt::format("{} batch {}", contestant.name, batch));
   }
 
   const std::vector<Contestant>& contestants_;
   const RaceOptions& options_;
-  ProgressBar progress_;
+  WorkObserver* observer_;
   int64_t done_ = 0;
   std::vector<RaceResult> results_;
 };
@@ -154,8 +151,8 @@ double TotalRate(const RaceResult& result) {
 }
 
 std::vector<RaceResult> RunRace(const std::vector<Contestant>& contestants,
-                                const RaceOptions& options) {
-  return Race(contestants, options).Run();
+                                const RaceOptions& options, WorkObserver* observer) {
+  return Race(contestants, options, observer).Run();
 }
 
 void MarkBest(size_t num_contestants, std::vector<RaceResult>* results) {

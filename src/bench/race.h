@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/work_observer.h"
 #include "bench/throughput.h"
 
 namespace blockformer {
@@ -35,7 +36,7 @@ double TotalRate(const RaceResult& result);
 // is measured in full then, in place of the sampled result. Results are sorted by batch size.
 // Throws Error(kExhausted) if a batch takes more memory than it may.
 std::vector<RaceResult> RunRace(const std::vector<Contestant>& contestants,
-                                const RaceOptions& options);
+                                const RaceOptions& options, WorkObserver* observer);
 
 // Sets is_best of one result of each contestant: the fastest of those measured in full if there are
 // any, else of all.

@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_CHECKPOINT_CHECKPOINT_FORMAT_H_
 #define BLOCKFORMER_CHECKPOINT_CHECKPOINT_FORMAT_H_
 
+#include <span>
 #include <string>
 
 namespace blockformer {
@@ -9,22 +10,21 @@ enum class CheckpointFormat {
   kBlockformer,     // our model directory
   kHuggingFace,     // Hugging Face's directory: of a vanilla model of any of our families, or,
                     // written only, of a block model with the code that runs it
-  kGguf,            // a file of llama.cpp's format; read only
+  kGguf,            // llama.cpp's file of a vanilla model; read only
   kPublishedBlock,  // model.safetensors and trainer YAML of the published implementation
 };
 
+struct FormatEntry;  // checkpoint/formats/format.h
+
+// A row for each format.
+std::span<const FormatEntry* const> CheckpointFormats();
+const FormatEntry& EntryOf(CheckpointFormat format);
+
 const char* FormatName(CheckpointFormat format);
 
-// The directory that a checkpoint is, or in which its weights file lies.
-std::string CheckpointDirectory(const std::string& source);
-
-// What the checkpoint at `source` is: a GGUF file by its first bytes, others by their config.json
-// or the trainer YAML beside the weights. Throws Error if there is neither, or both.
+// What the checkpoint at `source` is, by its own files. Throws Error: kNotFound if it is nothing
+// that is known, kInvalidArgument if it may be several things.
 CheckpointFormat RecogniseFormat(const std::string& source);
-
-// The only YAML file beside the weights of a published checkpoint. Throws Error if there is none,
-// or several.
-std::string FindTrainerYaml(const std::string& source);
 
 }  // namespace blockformer
 

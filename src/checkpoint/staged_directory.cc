@@ -63,9 +63,9 @@ StagedDirectory::StagedDirectory(const std::string& destination, bool replace)
           "the destination is empty; the name of a directory is wanted");
   const bool replaces = FileExists(destination_);
   Require(replace || !replaces, ErrorCode::kInvalidArgument,
-          "{}: is there already; choose another name, or replace it with --force", destination);
+          "{}: is there already; choose another name, or replace it with `force`", destination);
   Require(!replaces || IsPlainModelDirectory(destination_), ErrorCode::kInvalidArgument,
-          "{}: is not a directory of a model's files alone; --force replaces nothing else",
+          "{}: is not a directory of a model's files alone; `force` replaces nothing else",
           destination);
   const std::filesystem::path parent = std::filesystem::path(destination_).parent_path();
   if (!parent.empty()) MakeDirectories(parent.string());

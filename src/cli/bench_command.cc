@@ -23,6 +23,7 @@
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "cli/thread_flag.h"
 #include "data/token_file_info.h"
 #include "devices/devices.h"
@@ -165,7 +166,9 @@ void BenchThroughput(const ThroughputFlags& flags) {
   UseThreads(flags.threads);
   const std::vector<Contestant> contestants = LoadModels(flags);
   const MachineSpeed before = MeasureMachine();
-  const std::vector<RaceResult> results = RunRace(contestants, options);
+  TerminalObserver observer;
+  const std::vector<RaceResult> results = RunRace(contestants, options, &observer);
+  observer.Finish();
   WriteReport(flags, MakeReport(contestants, results, before, MeasureMachine()));
 }
 
@@ -193,7 +196,9 @@ void BenchPrecision(PrecisionFlags flags) {
   inputs.push_back(flags.model);
   CheckOutputs({{"--json", flags.json}}, inputs, flags.force);
   UseThreads(flags.threads);
-  const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench);
+  TerminalObserver observer;
+  const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench, &observer);
+  observer.Finish();
   PrintTable(PrecisionTable(report), {flags.json});
   WriteJson(report, flags.json);
 }

@@ -12,6 +12,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "checkpoint/convert.h"
+#include "checkpoint/formats/format.h"
 #include "checkpoint/model_directory.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
@@ -29,8 +30,7 @@ constexpr char kFooter[] =
     "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
     "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3, or, written only, of a "
     "block model with the Python code that runs it; gguf, read only, a file of llama.cpp's format "
-    "of "
-    "architecture llama, qwen2, qwen3 or gptneox, with its tokenizer and chat template, whose "
+    "of architecture llama, qwen2, qwen3 or gptneox, with its tokenizer and chat template, whose "
     "quantised weights become f32; published-block, model.safetensors and the "
     "trainer YAML of the published Block Transformers.\n\n"
     "Examples:\n"
@@ -238,13 +238,14 @@ void AddConvertCommand(CLI::App& app) {
   ConvertOptions& options = flags->options;
   CLI::App* command = app.add_subcommand("convert", kDescription);
   command->footer(kFooter);
-  const Choices<CheckpointFormat> targets = {
-      {"blockformer", CheckpointFormat::kBlockformer},
-      {"hf", CheckpointFormat::kHuggingFace},
-      {"hf-gpt-neox", CheckpointFormat::kHuggingFace},  // its name when there was one family
-      {"published-block", CheckpointFormat::kPublishedBlock}};
-  Choices<CheckpointFormat> formats = targets;
-  formats["gguf"] = CheckpointFormat::kGguf;
+  Choices<CheckpointFormat> formats;
+  // Its name when there was one family.
+  Choices<CheckpointFormat> targets = {{"hf-gpt-neox", CheckpointFormat::kHuggingFace}};
+  for (const FormatEntry* entry : CheckpointFormats()) {
+    formats[entry->name] = entry->format;
+    if (entry->write != nullptr) targets[entry->name] = entry->format;
+  }
+  formats.insert(targets.begin(), targets.end());
   const Choices<DataType> types = {{"f32", DataType::kF32},
                                    {"bf16", DataType::kBF16},
                                    {"f16", DataType::kF16},

@@ -11,7 +11,7 @@
 #include "config/json.h"
 #include "data/input_stream.h"
 #include "kernels/isa.h"
-#include "kernels/machine.h"
+#include "kernels/peak_speed.h"
 #include "text/normalizer.h"
 #include "text/split_pattern.h"
 

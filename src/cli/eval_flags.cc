@@ -7,28 +7,36 @@
 
 namespace blockformer {
 
-void EvalFlags::AddTo(CLI::App* command) {
+void EvalFlags::AddModelTo(CLI::App* command) {
   AddDeviceFlag(command, &device);
   command
       ->add_option("--dtype", dtype, "Weights in memory: f32, bf16 or int8; auto: as in the files")
       ->capture_default_str();
+  command->add_option("--threads", threads, "0: one a processor")->capture_default_str();
+}
+
+void EvalFlags::AddScoringTo(CLI::App* command, bool has_max_length) {
   command
       ->add_option("--padding", padding,
                    "Where a text begins in a block model: pad (behind L - 1 pads, so that all "
                    "tokens are scored), nopad (at a block's start, the first L are not scored); "
                    "auto: as the model was trained")
       ->capture_default_str();
-  command
-      ->add_option("--max-length", scorer.max_length,
-                   "Tokens that the model reads of a text; 0: its context")
-      ->capture_default_str();
+  if (has_max_length) {
+    command
+        ->add_option("--max-length", scorer.max_length,
+                     "Tokens that the model reads of a text; 0: its context")
+        ->capture_default_str();
+  }
   command
       ->add_option("--batch-tokens", scorer.batch_tokens,
                    "Tokens computed together; at least one request is")
       ->capture_default_str();
+}
+
+void EvalFlags::AddTextTo(CLI::App* command) {
   command->add_flag("--plain-text", plain_text,
                     "The text of a special token in a text is text; otherwise it is the token");
-  command->add_option("--threads", threads, "0: one a processor")->capture_default_str();
 }
 
 DeviceOptions EvalFlags::Device() const {
@@ -42,18 +50,33 @@ DeviceOptions EvalFlags::Device() const {
 
 void EvalFlags::Apply() {
   Device();
-  if (padding == "pad") {
-    scorer.padding = ScoringPadding::kPadded;
-  } else if (padding == "nopad") {
-    scorer.padding = ScoringPadding::kUnpadded;
-  } else {
-    Require(padding == "auto", ErrorCode::kInvalidArgument,
-            "--padding: \"{}\" is not known; one of auto, pad, nopad is wanted", padding);
-  }
+  scorer.padding = ParseScoringPadding("--padding", padding);
   RequireInRange("--max-length", scorer.max_length, 0, kMaxScorerTokens);
   RequireInRange("--batch-tokens", scorer.batch_tokens, 1, kMaxScorerTokens);
   RequireInRange("--threads", threads, 0, kMaxThreads);
   if (threads != 0) SetNumThreads(threads);
+}
+
+void AddLimit(CLI::App* command, const std::string& what, std::optional<int64_t>* limit) {
+  command->add_option("--limit", *limit, "Only N " + what)->type_name("N");
+}
+
+void CheckLimit(const std::optional<int64_t>& limit) {
+  constexpr int64_t kMaxLimit = int64_t{1} << 40;
+  if (limit) RequireInRange("--limit", *limit, 1, kMaxLimit);
+}
+
+void AddTextData(CLI::App* command, std::vector<std::string>* data) {
+  command->add_option("--data", *data, "Text or JSON lines, also compressed; may be repeated")
+      ->required()
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+}
+
+void AddModels(CLI::App* command, std::vector<std::string>* models) {
+  command->add_option("model", *models, "Model directories, compared in the table")
+      ->required()
+      ->type_name("DIR...");
 }
 
 SpecialTokens EvalFlags::Special() const {

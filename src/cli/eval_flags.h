@@ -22,7 +22,12 @@ struct EvalFlags {
   bool plain_text = false;
   CorpusOptions corpus;  // how files of text or JSON lines are read; AddTo() adds no flags for it
 
-  void AddTo(CLI::App* command);
+  // Flags of where and how a model runs.
+  void AddModelTo(CLI::App* command);
+  // Of how texts are scored: padding, batches, and with `max_length` how much of a text is read.
+  void AddScoringTo(CLI::App* command, bool has_max_length = true);
+  // Of how texts become tokens.
+  void AddTextTo(CLI::App* command);
   // Checks the flags, takes them over into `scorer`, and sets the number of threads. Throws
   // Error(kInvalidArgument) that names the flag.
   void Apply();
@@ -35,6 +40,17 @@ struct EvalFlags {
   // The flags that say how texts are read.
   OrderedJson ReadingSettings() const;
 };
+
+// The flag --limit: at most so many of `what` ("records of each task"). CheckLimit() throws
+// Error(kInvalidArgument) if it is out of range.
+void AddLimit(CLI::App* command, const std::string& what, std::optional<int64_t>* limit);
+void CheckLimit(const std::optional<int64_t>& limit);
+
+// --data of texts, at least one file.
+void AddTextData(CLI::App* command, std::vector<std::string>* data);
+
+// Model directories, at least one.
+void AddModels(CLI::App* command, std::vector<std::string>* models);
 
 // The same with what was left open filled in: what a scorer does, whatever asked for it.
 OrderedJson ScoringSettings(const Scorer& scorer);

@@ -1,13 +1,20 @@
-#include "cli/eval_loss.h"
-
+// `blockformer eval loss`: the loss that the trainer's validation measures.
 #include <fmt/format.h>
 
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "base/program.h"
 #include "checkpoint/model_directory.h"
+#include "cli/eval_flags.h"
+#include "cli/eval_modes.h"
+#include "cli/eval_output.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "config/json.h"
 #include "eval/markdown_table.h"
 #include "eval/validation_loss.h"
@@ -15,10 +22,19 @@
 namespace blockformer {
 namespace {
 
+struct Flags {
+  std::vector<std::string> models;
+  std::string data;
+  std::optional<int64_t> limit;
+  EvalFlags eval;
+  EvalOutput output;
+};
+
 OrderedJson Measure(const std::string& directory, const std::string& name,
-                    const ValidationSamples& samples, const EvalFlags& eval) {
+                    const ValidationSamples& samples, const EvalFlags& eval,
+                    WorkObserver* observer) {
   const std::shared_ptr<const Model> model = LoadModel(directory, eval.Device());
-  const LossSums sums = samples.SumLoss(*model, name);
+  const LossSums sums = samples.SumLoss(*model, name, observer);
   OrderedJson by_position = OrderedJson::array();
   for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {
     by_position.push_back(sums.sum_by_position[i] / static_cast<double>(sums.count_by_position[i]));
@@ -32,22 +48,24 @@ OrderedJson Measure(const std::string& directory, const std::string& name,
           {"predicted_tokens", sums.count}};
 }
 
-}  // namespace
-
-void EvaluateLoss(const std::vector<std::string>& models, const std::string& data,
-                  std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
+void EvaluateLoss(Flags flags) {
+  CheckLimit(flags.limit);
+  flags.eval.Apply();
+  flags.output.Check(EvalInputs(flags.models, {flags.data}));
   CatchStopSignals();
-  const TokenFile tokens(data);
+  const std::vector<std::string>& models = flags.models;
+  const TokenFile tokens(flags.data);
   std::vector<ValidationSamples> samples;  // of all models before any is computed
   for (const std::string& directory : models) {
     samples.emplace_back(tokens, ReadModelConfig(directory), directory,
-                         limit.value_or(std::numeric_limits<int64_t>::max()));
+                         flags.limit.value_or(std::numeric_limits<int64_t>::max()));
   }
+  TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(models);
   OrderedJson results = OrderedJson::array();
   std::vector<std::vector<std::string>> rows;
   for (size_t i = 0; i < models.size(); ++i) {
-    const OrderedJson result = Measure(models[i], names[i], samples[i], eval);
+    const OrderedJson result = Measure(models[i], names[i], samples[i], flags.eval, &observer);
     rows.push_back({names[i], fmt::format("{:.4f}", result["loss"].get<double>()),
                     fmt::format("{:.3f}", result["perplexity"].get<double>()),
                     fmt::format("{}", result["predicted_tokens"].get<int64_t>())});
@@ -55,7 +73,23 @@ void EvaluateLoss(const std::vector<std::string>& models, const std::string& dat
   }
   const std::string table =
       MarkdownTable({{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows);
-  output.Write({{"task", "loss"}, {"data", tokens.prefix()}, {"results", results}}, table);
+  flags.output.Write({{"task", "loss"}, {"data", tokens.prefix()}, {"results", results}}, table);
+}
+
+}  // namespace
+
+void AddEvalLoss(CLI::App* eval) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = eval->add_subcommand(
+      "loss", "The loss of models on a token file, as the trainer's validation measures it.");
+  AddModels(command, &flags->models);
+  command->add_option("--data", flags->data, "Token file of `blockformer prepare`")
+      ->required()
+      ->type_name("PREFIX");
+  AddLimit(command, "samples of the model's context, spread over the file", &flags->limit);
+  flags->output.AddTo(command, /*has_plot=*/false);
+  flags->eval.AddModelTo(command);
+  command->callback([flags] { EvaluateLoss(*flags); });
 }
 
 }  // namespace blockformer

@@ -1,14 +1,28 @@
-#include "cli/eval_needle.h"
+// `blockformer eval needle`: a needle in a haystack.
+#include <memory>
+#include <string>
+#include <vector>
 
-#include <fmt/format.h>
-
-#include "base/error.h"
 #include "base/program.h"
+#include "cli/corpus_flags.h"
+#include "cli/eval_flags.h"
+#include "cli/eval_modes.h"
+#include "cli/eval_output.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "eval/needle.h"
 
 namespace blockformer {
 namespace {
+
+struct Flags {
+  std::vector<std::string> models;
+  std::vector<std::string> data;
+  std::string form = "question";
+  NeedleOptions options;  // of which `form` is set by EvaluateNeedle()
+  EvalFlags eval;
+  EvalOutput output;
+};
 
 std::vector<int64_t> DefaultLengths(const std::vector<std::string>& models) {
   constexpr int64_t kShortest = 256;
@@ -32,15 +46,48 @@ std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<std::string
   return prompts;
 }
 
+void EvaluateNeedle(Flags flags) {
+  flags.eval.Apply();
+  flags.output.Check(EvalInputs(flags.models, flags.data));
+  const std::vector<std::string>& models = flags.models;
+  const EvalFlags& eval = flags.eval;
+  NeedleOptions options = flags.options;
+  options.form = ParseNeedleForm("--form", flags.form);
+  if (options.lengths.empty()) options.lengths = DefaultLengths(models);
+  const std::vector<std::vector<NeedlePrompt>> prompts =
+      MakePrompts(models, flags.data, options, eval);
+  CatchStopSignals();
+  OrderedJson report = {{"task", "needle"},
+                        {"form", NeedleFormName(options.form)},
+                        {"data", flags.data},
+                        {"seed", options.seed},
+                        {"new_tokens", kNeedleNewTokens},
+                        {"dtype", eval.dtype},
+                        {"results", OrderedJson::array()}};
+  TerminalObserver observer;
+  const std::vector<std::string> names = ModelNames(models);
+  for (size_t i = 0; i < models.size(); ++i) {
+    const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
+    report["results"].push_back(RunNeedle(model, names[i], options, prompts[i], &observer));
+  }
+  flags.output.Write(report, NeedleTable(report), NeedlePlotScript);
+}
+
 }  // namespace
 
-void NeedleFlags::AddTo(CLI::App* command) {
-  command->add_flag("--needle", is_wanted,
-                    "Needle in a haystack: hits by depth and length in the text of --data");
+void AddEvalNeedle(CLI::App* eval) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = eval->add_subcommand(
+      "needle",
+      "Needle in a haystack: whether models find a fact again, by its depth in a text and by the "
+      "text's length.");
+  AddModels(command, &flags->models);
+  AddTextData(command, &flags->data);
   command
-      ->add_option("--needle-form", form,
+      ->add_option("--form", flags->form,
                    "Ending of a prompt: question, or continuation (the beginning of the needle)")
       ->capture_default_str();
+  NeedleOptions& options = flags->options;
   command
       ->add_option("--lengths", options.lengths,
                    "Tokens of prompt and answer, separated by commas; default: powers of two from "
@@ -60,30 +107,11 @@ void NeedleFlags::AddTo(CLI::App* command) {
   command
       ->add_option("--seed", options.seed, "Of cities, numbers and places; the same for all models")
       ->capture_default_str();
-}
-
-void EvaluateNeedle(const std::vector<std::string>& models, const std::vector<std::string>& data,
-                    const NeedleFlags& flags, const EvalFlags& eval, const EvalOutput& output) {
-  Require(!data.empty(), ErrorCode::kInvalidArgument,
-          "--data: is missing; --needle wants text to hide needles in");
-  NeedleOptions options = flags.options;
-  options.form = ParseNeedleForm("--needle-form", flags.form);
-  if (options.lengths.empty()) options.lengths = DefaultLengths(models);
-  const std::vector<std::vector<NeedlePrompt>> prompts = MakePrompts(models, data, options, eval);
-  CatchStopSignals();
-  OrderedJson report = {{"task", "needle"},
-                        {"form", NeedleFormName(options.form)},
-                        {"data", data},
-                        {"seed", options.seed},
-                        {"new_tokens", kNeedleNewTokens},
-                        {"dtype", eval.dtype},
-                        {"results", OrderedJson::array()}};
-  const std::vector<std::string> names = ModelNames(models);
-  for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
-    report["results"].push_back(RunNeedle(model, names[i], options, prompts[i]));
-  }
-  output.Write(report, NeedleTable(report), NeedlePlotScript);
+  flags->output.AddTo(command, /*has_plot=*/true);
+  AddCorpusFlags(command, &flags->eval.corpus);
+  flags->eval.AddModelTo(command);
+  flags->eval.AddTextTo(command);
+  command->callback([flags] { EvaluateNeedle(*flags); });
 }
 
 }  // namespace blockformer

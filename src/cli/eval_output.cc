@@ -8,8 +8,28 @@
 
 #include "base/file.h"
 #include "base/gnuplot.h"
+#include "data/token_file_info.h"
 
 namespace blockformer {
+
+std::vector<std::string> EvalInputs(const std::vector<std::string>& models,
+                                    const std::vector<std::string>& data) {
+  std::vector<std::string> inputs = models;
+  for (const std::string& path : data) {
+    inputs.push_back(path);
+    std::ranges::move(TokenFilePaths(TokenFilePrefix(path)), std::back_inserter(inputs));
+  }
+  return inputs;
+}
+
+void EvalOutput::AddTo(CLI::App* command, bool has_plot) {
+  command->add_option("--json", json, "Where results go; - is standard output")->type_name("FILE");
+  if (has_plot) {
+    command->add_option("--plot", plot, "A picture of the results, .svg or .png")
+        ->type_name("FILE");
+  }
+  command->add_flag("--force", force, "Replace files that are there");
+}
 
 void EvalOutput::Check(const std::vector<std::string>& inputs) const {
   std::vector<OutputFlag> outputs = {{"--json", json}};

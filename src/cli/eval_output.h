@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_CLI_EVAL_OUTPUT_H_
 #define BLOCKFORMER_CLI_EVAL_OUTPUT_H_
 
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
@@ -10,11 +11,19 @@
 
 namespace blockformer {
 
+// All that `blockformer eval` may read: model directories, files of text, token files by their
+// prefix.
+std::vector<std::string> EvalInputs(const std::vector<std::string>& models,
+                                    const std::vector<std::string>& data);
+
 // Where the results of `blockformer eval` go, beside the table on standard output.
 struct EvalOutput {
   std::string json;    // a path; if it is standard output, the table goes to standard error
   std::string plot;    // a path that ends in .svg or .png
   bool force = false;  // replace files that are there
+
+  // The flags --json and --force, and --plot for results of which there is a picture.
+  void AddTo(CLI::App* command, bool has_plot);
 
   // Whether scores can be kept beside `json` while there is no report yet.
   bool IsResumable() const { return !json.empty() && !IsStream(json); }

@@ -1,14 +1,22 @@
-#include "cli/eval_positions.h"
-
+// `blockformer eval positions`: the loss against the position in the text and in the block.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/program.h"
 #include "checkpoint/model_directory.h"
+#include "cli/corpus_flags.h"
+#include "cli/eval_flags.h"
+#include "cli/eval_modes.h"
+#include "cli/eval_output.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "eval/eval_model.h"
 #include "eval/position_loss.h"
 #include "eval/position_report.h"
@@ -16,14 +24,19 @@
 namespace blockformer {
 namespace {
 
-PositionLossOptions CheckedOptions(const std::vector<std::string>& models,
-                                   const PositionFlags& flags, std::optional<int64_t> limit) {
+struct Flags {
+  std::vector<std::string> models;
+  std::vector<std::string> data;
+  PositionLossOptions options = {0, 32, std::nullopt};  // a context of 0: the models' smallest
+  EvalFlags eval;
+  EvalOutput output;
+};
+
+PositionLossOptions CheckedOptions(const Flags& flags) {
   std::vector<ModelConfig> configs;
-  for (const std::string& model : models) configs.push_back(ReadModelConfig(model));
-  PositionLossOptions options = {flags.context, flags.bins, limit};
-  if (options.context == 0) {
-    options.context = SmallestContext(models);
-  }
+  for (const std::string& model : flags.models) configs.push_back(ReadModelConfig(model));
+  PositionLossOptions options = flags.options;
+  if (options.context == 0) options.context = SmallestContext(flags.models);
   for (const ModelConfig& config : configs) CheckPositionLossOptions(options, config);
   return options;
 }
@@ -36,44 +49,55 @@ void WarnOfOtherWindows(const std::vector<PositionLoss>& losses) {
   }
 }
 
-}  // namespace
-
-void PositionFlags::AddTo(CLI::App* command) {
-  command->add_flag("--loss-by-position", is_wanted,
-                    "The loss against the position in the texts of --data, and in the block");
-  command
-      ->add_option("--context", context,
-                   "Tokens of each text that are read; 0: the models' smallest context")
-      ->capture_default_str();
-  command->add_option("--bins", bins, "Parts of the context whose positions are averaged")
-      ->capture_default_str();
-}
-
-void EvaluateLossByPosition(const std::vector<std::string>& models,
-                            const std::vector<std::string>& data, const PositionFlags& flags,
-                            const EvalFlags& eval, std::optional<int64_t> limit,
-                            const EvalOutput& output) {
-  Require(eval.scorer.max_length == 0, ErrorCode::kInvalidArgument,
-          "--max-length: {} has no meaning with --loss-by-position; --context is wanted",
-          eval.scorer.max_length);
-  const PositionLossOptions options = CheckedOptions(models, flags, limit);
-  EvalFlags scoring = eval;
+void EvaluatePositions(Flags flags) {
+  CheckLimit(flags.options.max_windows);
+  flags.eval.Apply();
+  flags.output.Check(EvalInputs(flags.models, flags.data));
+  const PositionLossOptions options = CheckedOptions(flags);
+  EvalFlags& scoring = flags.eval;
   scoring.scorer.max_length = options.context;
   CatchStopSignals();
-  const std::vector<std::string> names = ModelNames(models);
+  TerminalObserver observer;
+  const std::vector<std::string> names = ModelNames(flags.models);
   std::vector<PositionLoss> losses;
-  for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
+  for (size_t i = 0; i < flags.models.size(); ++i) {
+    const EvalModel model = EvalModel::Load(flags.models[i], scoring.Device(), scoring.Special());
     Scorer scorer(model.model, scoring.scorer);
-    losses.push_back(MeasurePositionLoss(names[i], model, &scorer, data, options, eval.corpus));
+    losses.push_back(MeasurePositionLoss(names[i], model, &scorer, flags.data, options,
+                                         scoring.corpus, &observer));
   }
   WarnOfOtherWindows(losses);
   const OrderedJson report = {{"task", "loss_by_position"},
                               {"context", options.context},
-                              {"data", data},
+                              {"data", flags.data},
                               {"scoring", scoring.Settings()},
                               {"results", PositionLossResults(losses)}};
-  output.Write(report, PositionLossTable(report), PositionLossPlotScript);
+  flags.output.Write(report, PositionLossTable(report), PositionLossPlotScript);
+}
+
+}  // namespace
+
+void AddEvalPositions(CLI::App* eval) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = eval->add_subcommand(
+      "positions", "The loss of models against the position in long texts, and in the block.");
+  AddModels(command, &flags->models);
+  AddTextData(command, &flags->data);
+  command
+      ->add_option("--context", flags->options.context,
+                   "Tokens of each text that are read; 0: the models' smallest context")
+      ->capture_default_str();
+  command
+      ->add_option("--bins", flags->options.bins,
+                   "Parts of the context whose positions are averaged")
+      ->capture_default_str();
+  AddLimit(command, "windows, in the order of the texts", &flags->options.max_windows);
+  flags->output.AddTo(command, /*has_plot=*/true);
+  AddCorpusFlags(command, &flags->eval.corpus);
+  flags->eval.AddModelTo(command);
+  flags->eval.AddScoringTo(command, /*has_max_length=*/false);
+  flags->eval.AddTextTo(command);
+  command->callback([flags] { EvaluatePositions(*flags); });
 }
 
 }  // namespace blockformer

@@ -1,35 +1,68 @@
-#include "cli/eval_tasks.h"
-
+// `blockformer eval tasks`: zero-shot tasks as lm-evaluation-harness does them.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/program.h"
-#include "base/progress.h"
 #include "base/resumable_lines.h"
 #include "bench/build_info.h"
+#include "cli/corpus_flags.h"
+#include "cli/eval_flags.h"
+#include "cli/eval_modes.h"
+#include "cli/eval_output.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
+#include "eval/builtin_tasks.h"
 #include "eval/eval_report.h"
 #include "eval/task_scores.h"
 
 namespace blockformer {
 namespace {
 
-std::vector<TaskData> ReadTasks(const TaskFlags& flags, std::optional<int64_t> limit,
-                                InvalidUtf8 invalid_utf8) {
+struct Flags {
+  std::string model;
+  std::vector<std::string> tasks;  // names of built-in ones, or YAML files
+  std::string data;                // the folder of their data; empty: as ReadTask() says
+  std::optional<int64_t> limit;
+  EvalFlags eval;
+  EvalOutput output;
+};
+
+std::vector<std::string> BuiltinTaskNames() {
+  std::vector<std::string> names;
+  for (const BuiltinTask& task : BuiltinTasks()) names.emplace_back(task.name);
+  return names;
+}
+
+void CheckFlags(const Flags& flags) {
+  CheckLimit(flags.limit);
+  Require(flags.data.empty() || IsDirectory(flags.data), ErrorCode::kInvalidArgument,
+          "--data: {} is no folder; that of the tasks' data is wanted", flags.data);
+  // Built-in tasks' names are no paths, or hurt nobody where they are.
+  std::vector<std::string> inputs = EvalInputs({flags.model}, {});
+  inputs.insert(inputs.end(), flags.tasks.begin(), flags.tasks.end());
+  flags.output.Check(inputs);
+}
+
+std::vector<TaskData> ReadTasks(const Flags& flags) {
   std::vector<TaskData> tasks;
   std::set<std::string> names;
-  for (const std::string& name : flags.tasks) {
+  for (const std::string& name : flags.tasks.empty() ? BuiltinTaskNames() : flags.tasks) {
     Task task = ReadTask(name, flags.data);
     Require(names.insert(task.name).second, ErrorCode::kInvalidArgument,
             "--tasks: {} stands twice; each task once is wanted", task.name);
-    std::vector<TaskItem> items = ReadItems(task, limit, invalid_utf8);
+    std::vector<TaskItem> items = ReadItems(task, flags.limit, flags.eval.corpus.invalid_utf8);
     tasks.push_back({std::move(task), std::move(items)});
   }
   return tasks;
@@ -97,18 +130,17 @@ void RefuseToOverwriteData(const EvalOutput& output, const std::vector<TaskData>
 // Appends the scores that are still wanted. Returns what it took.
 OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
                       std::vector<RequestScore>* scores, ResumableLines* done) {
-  ProgressBar progress("evaluating", requests.CountTokens(requests.size()), "tokens");
+  TerminalObserver observer;
   const int64_t begin = requests.CountTokens(static_cast<int64_t>(scores->size()));
   int64_t tokens = begin;
-  progress.StartAt(begin);
   const auto start = std::chrono::steady_clock::now();
-  requests.Run(scorer, static_cast<int64_t>(scores->size()),
-               [&](const RequestScore& score, int64_t tokens_done) {
-                 scores->push_back(score);
-                 if (done != nullptr) done->Append(ToLine(score));
-                 progress.Update(tokens = tokens_done);
-               });
-  progress.Finish();
+  const auto keep = [&](const RequestScore& score, int64_t tokens_done) {
+    scores->push_back(score);
+    if (done != nullptr) done->Append(ToLine(score));
+    tokens = tokens_done;
+  };
+  requests.Run(scorer, std::ssize(*scores), keep, &observer);
+  observer.Finish();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   tokens -= begin;
@@ -129,13 +161,14 @@ int64_t CountUnscored(const TaskRequests& requests, const std::vector<RequestSco
   return tokens;
 }
 
-}  // namespace
-
-void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
-                   std::optional<int64_t> limit, const EvalFlags& eval, const EvalOutput& output) {
-  const std::vector<TaskData> tasks = ReadTasks(flags, limit, eval.corpus.invalid_utf8);
+void EvaluateTasks(Flags flags) {
+  CheckFlags(flags);
+  flags.eval.Apply();
+  const EvalFlags& eval = flags.eval;
+  const EvalOutput& output = flags.output;
+  const std::vector<TaskData> tasks = ReadTasks(flags);
   RefuseToOverwriteData(output, tasks);
-  const EvalModel model = EvalModel::Load(model_directory, eval.Device(), eval.Special());
+  const EvalModel model = EvalModel::Load(flags.model, eval.Device(), eval.Special());
   Scorer scorer(model.model, eval.scorer);
   const TaskRequests requests(tasks, model, scorer.options().max_length);
   const int64_t cut = requests.CountCut();
@@ -144,7 +177,7 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
   std::optional<ResumableLines> done;
   std::vector<RequestScore> scores;
   if (output.IsResumable()) {
-    done.emplace(output.json, SettingsOf(model_directory, tasks, limit, eval, scorer),
+    done.emplace(output.json, SettingsOf(flags.model, tasks, flags.limit, eval, scorer),
                  requests.size());
     scores = ReadScores(done->partial_path());
     if (!scores.empty()) {
@@ -152,7 +185,7 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
               requests.size());
     }
   }
-  OrderedJson config = RunConfig(model_directory, limit, eval, scorer);
+  OrderedJson config = RunConfig(flags.model, flags.limit, eval, scorer);
   config.update(ScoreRest(requests, &scorer, &scores, done ? &*done : nullptr));
   if (static_cast<int64_t>(scores.size()) < requests.size()) {
     Fail(ErrorCode::kInterrupted, "eval: stopped after {} of {} requests{}", scores.size(),
@@ -164,6 +197,53 @@ void EvaluateTasks(const std::string& model_directory, const TaskFlags& flags,
   const OrderedJson report = MakeEvalReport(tasks, scores, config);
   output.Write(report, EvalTable(report));
   if (done) done->Discard();
+}
+
+void ShowTask(const std::string& name) {
+  const std::optional<BuiltinTask> task = FindBuiltinTask(name);
+  Require(task.has_value(), ErrorCode::kNotFound, "show-task: \"{}\" is not built in; {} are", name,
+          fmt::join(BuiltinTaskNames(), ", "));
+  fmt::print("{}", task->yaml);
+}
+
+}  // namespace
+
+void AddEvalTasks(CLI::App* eval) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = eval->add_subcommand(
+      "tasks",
+      "Zero-shot tasks as lm-evaluation-harness does them. An interrupted run with --json goes on "
+      "with the same command.");
+  command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
+  command
+      ->add_option("--tasks", flags->tasks,
+                   fmt::format("Built-in tasks or YAML files, with commas between them; without "
+                               "it all built-in ones: {}",
+                               fmt::join(BuiltinTaskNames(), ", ")))
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("NAME,...");
+  command
+      ->add_option("--data", flags->data,
+                   "The folder of the tasks' data; without it eval-data, where `blockformer "
+                   "eval-data` puts it, or a YAML file's own")
+      ->type_name("DIR");
+  AddLimit(command, "records of each task", &flags->limit);
+  flags->output.AddTo(command, /*has_plot=*/false);
+  AddReplaceInvalidFlag(command, &flags->eval.corpus.invalid_utf8);
+  flags->eval.AddModelTo(command);
+  flags->eval.AddScoringTo(command);
+  flags->eval.AddTextTo(command);
+  command->callback([flags] { EvaluateTasks(*flags); });
+}
+
+void AddEvalShowTask(CLI::App* eval) {
+  const auto name = std::make_shared<std::string>();
+  CLI::App* command = eval->add_subcommand("show-task", "Prints a built-in task, to be adapted.");
+  command->add_option("name", *name, fmt::format("{}", fmt::join(BuiltinTaskNames(), ", ")))
+      ->required()
+      ->type_name("NAME");
+  command->callback([name] { ShowTask(*name); });
 }
 
 }  // namespace blockformer

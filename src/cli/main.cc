@@ -7,6 +7,7 @@
 #include "base/program.h"
 #include "blockformer/version.h"
 #include "cli/commands.h"
+#include "cli/eval_old_form.h"
 #include "kernels/isa.h"
 
 namespace blockformer {
@@ -14,10 +15,9 @@ namespace {
 
 // Names a command that is not known also where --help or --version stands beside it. Flags before a
 // command's name take no values.
-void CheckCommands(const CLI::App& app, int argc, char** argv) {
+void CheckCommands(const CLI::App& app, const std::vector<std::string>& arguments) {
   const CLI::App* command = &app;
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
+  for (const std::string& argument : arguments) {
     if (argument.starts_with("-")) continue;
     std::vector<std::string> names;
     const CLI::App* next = nullptr;
@@ -48,9 +48,11 @@ int Main(int argc, char** argv) {
   AddBenchCommand(app);
   AddEvalDataCommand(app);
   AddDoctorCommand(app);
-  CheckCommands(app, argc, argv);
+  std::vector<std::string> arguments = WithEvalCommand({argv + 1, argv + argc});
+  CheckCommands(app, arguments);
+  std::ranges::reverse(arguments);  // as CLI11 wants them
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

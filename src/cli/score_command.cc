@@ -14,6 +14,7 @@
 #include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/model_argument.h"
+#include "cli/terminal_observer.h"
 #include "config/json.h"
 #include "eval/eval_model.h"
 #include "eval/score_file.h"
@@ -56,7 +57,9 @@ void Score(Flags flags) {
   ResultErrors errors(results);
   errors.AddFile(output.partial_path());
   const auto start = std::chrono::steady_clock::now();
-  const int64_t tokens = ScoreLines(file, model, results, &scorer, &output, &errors);
+  TerminalObserver observer;
+  const int64_t tokens = ScoreLines(file, model, results, &scorer, &output, &errors, &observer);
+  observer.Finish();
   if (output.lines_done() < file.lines) {
     Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}{}", flags.output, output.lines_done(),
          file.lines, output.partial_path().empty() ? "" : "; the same command goes on");
@@ -97,7 +100,9 @@ void AddScoreCommand(CLI::App& app) {
       ->type_name("P");
   command->add_flag("--force", flags->force, "Replace an output file that is there");
   AddReplaceInvalidFlag(command, &flags->eval.corpus.invalid_utf8);
-  flags->eval.AddTo(command);
+  flags->eval.AddModelTo(command);
+  flags->eval.AddScoringTo(command);
+  flags->eval.AddTextTo(command);
   command->callback([flags] { Score(*flags); });
 }
 

@@ -1,6 +1,7 @@
 #include "config/train_recipe.h"
 
 #include <cmath>
+#include <filesystem>
 #include <string_view>
 
 #include "base/error.h"
@@ -174,6 +175,38 @@ void ApplyOverride(const std::string& text, Json* document) {
                  ParseYaml(std::string_view(text).substr(equals + 1), quoted), quoted, document);
 }
 
+// Fields of `over` replace those of `*document`; sections are merged.
+void Merge(Json over, Json* document) {
+  for (auto& [key, value] : over.items()) {
+    Json& field = (*document)[key];
+    if (field.is_object() && value.is_object()) {
+      Merge(std::move(value), &field);
+    } else {
+      field = std::move(value);
+    }
+  }
+}
+
+// A recipe's file over the one that its `base` names, if it does; `above` files are over it.
+Json ReadRecipeFile(const std::string& path, int above = 0) {
+  constexpr int kMaxBases = 8;
+  Json document = ReadYamlFile(path);
+  if (!document.is_object() || !document.contains("base")) return document;
+  const std::string name = ObjectReader(document, path).String("base");
+  if (name.empty()) ObjectReader(document, path).FailField("base", "is empty; a file is wanted");
+  Require(
+      above < kMaxBases, ErrorCode::kInvalidArgument,
+      "{}: base: is the {}th over each other; at most {} are possible, and none may lead back to "
+      "itself",
+      path, kMaxBases + 1, kMaxBases);
+  document.erase("base");
+  Json base = ReadRecipeFile(std::filesystem::path(path).parent_path() / name, above + 1);
+  Require(base.is_object(), ErrorCode::kInvalidArgument, "{}: base: {} holds no fields", path,
+          name);
+  Merge(std::move(document), &base);
+  return base;
+}
+
 // An absent section is read as an empty one, so that its defaults and required fields apply.
 template <typename Read>
 auto ReadSection(const ObjectReader& reader, const char* name, const Read& read) {
@@ -237,7 +270,7 @@ void SetRecipeField(const std::string& path, Json value, const std::string& sour
 }
 
 Json ReadRecipeDocument(const std::string& path, const std::vector<std::string>& overrides) {
-  Json document = ReadYamlFile(path);
+  Json document = ReadRecipeFile(path);
   for (const std::string& text : overrides) ApplyOverride(text, &document);
   return document;
 }
@@ -251,7 +284,7 @@ double TrainingFlops(const TrainRecipe& recipe, int64_t steps) {
 }
 
 ModelConfig ReadRecipeModel(const std::string& path) {
-  const Json document = WithModel(ReadYamlFile(path), path);
+  const Json document = WithModel(ReadRecipeFile(path), path);
   return ModelConfigFromRecipe(ObjectReader(document, path).Object("model"));
 }
 

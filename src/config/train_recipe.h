@@ -91,9 +91,10 @@ struct TrainRecipe {
   Json document;  // the file with the overrides applied: itself a recipe
 };
 
-// Reads a recipe. Each override is "section.key=value" with the value as YAML has it, and replaces
-// or adds what the file says. Unknown keys, impossible values and contradictions throw
-// Error(kInvalidArgument) that names the field.
+// Reads a recipe. Its field `base` names a file, relative to its own, that holds what it does not
+// say; sections are merged, and a base may have one too. Each override is "section.key=value" with
+// the value as YAML has it, and replaces or adds what the file says. Unknown keys, impossible
+// values and contradictions throw Error(kInvalidArgument) that names the field.
 TrainRecipe ReadTrainRecipe(const std::string& path, const std::vector<std::string>& overrides);
 
 // The same from a parsed document; `source` opens every message. Without a `model` section the

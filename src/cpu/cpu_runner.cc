@@ -121,7 +121,7 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
                       slot < place->given ? -1 : start.top_log_probabilities});
   }
   rated_.resize(draws_.size());
-  model_.head().Choose(hidden, draws_, options_.sampled_ids, ids, rated_.data());
+  model_.head().Choose(hidden, draws_, options_.token_filter, ids, rated_.data());
   for (size_t i = 0; i < places.size(); ++i) {
     SequenceStart& start = places[i]->start;
     const int64_t given = places[i]->given;

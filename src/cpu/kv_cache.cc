@@ -29,14 +29,14 @@ KvCache::KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size) {
       num_pages <= INT32_MAX &&
           !__builtin_mul_overflow(num_pages, BytesPerPage(shape, page_size), &bytes_),
       ErrorCode::kExhausted,
-      "a KV cache of {} pages is more than any machine holds; a smaller --batch or --max-length "
+      "a KV cache of {} pages is more than any machine holds; a smaller `batch` or `max_length` "
       "takes less",
       num_pages);
   try {
     memory_ = AlignedBuffer(bytes_);
   } catch (const std::bad_alloc&) {
     Fail(ErrorCode::kExhausted,
-         "{} MB for the KV cache cannot be had; a smaller --batch or --max-length takes less",
+         "{} MB for the KV cache cannot be had; a smaller `batch` or `max_length` takes less",
          bytes_ / 1'000'000);
   }
   for (int64_t layer = 0; layer < shape.num_layers; ++layer) {

@@ -23,7 +23,7 @@ bool KeepsLogits(const TokenDraw& draw) {
 // What one thread keeps of one row's logits.
 struct RowPart {
   bool is_finite = true;  // all logits so far; what else is kept counts only then
-  RankedToken first;      // of kLargest and kWithNoise
+  RankedToken first;      // of kLargest and kGumbelMax
 };
 
 // Memory that is used again for every token. One thread's, that calls the head.
@@ -38,7 +38,7 @@ struct ChoiceScratch {
 // Keeps of every tile what the draws need: the first token by rank, or all logits.
 class ChoiceSink : public TileSink {
  public:
-  ChoiceSink(std::span<const TokenDraw> draws, const SampledIds& ids, int64_t vocab,
+  ChoiceSink(std::span<const TokenDraw> draws, const TokenFilter& ids, int64_t vocab,
              ChoiceScratch* scratch)
       : draws_(draws),
         ids_(ids),
@@ -147,7 +147,7 @@ class ChoiceSink : public TileSink {
   }
 
   std::span<const TokenDraw> draws_;
-  const SampledIds& ids_;
+  const TokenFilter& ids_;
   int64_t vocab_;
   size_t threads_;
   ChoiceScratch& scratch_;
@@ -250,7 +250,7 @@ void OutputHead::Score(const float* hidden, std::span<const int32_t> targets, To
 }
 
 void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
-                        const SampledIds& ids, int32_t* chosen,
+                        const TokenFilter& ids, int32_t* chosen,
                         TokenLogProbabilities* rated) const {
   thread_local ChoiceScratch scratch;
   for (size_t begin = 0, end = 0; begin < draws.size(); begin = end) {

@@ -26,7 +26,7 @@ class OutputHead {
   // SampleToken would choose from the row's logits. A row with a logit that is not a finite number
   // gets kNoToken, and changes nothing for the others. `rated` [draws] is filled for those that
   // want log-probabilities and get a token; it may be null if none does.
-  void Choose(const float* hidden, std::span<const TokenDraw> draws, const SampledIds& ids,
+  void Choose(const float* hidden, std::span<const TokenDraw> draws, const TokenFilter& ids,
               int32_t* chosen, TokenLogProbabilities* rated = nullptr) const;
 
   // How the model rates one given token a row of hidden [targets, width], and the `top` likeliest

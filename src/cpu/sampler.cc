@@ -260,7 +260,7 @@ int32_t SampleToken(const TokenDraw& draw, std::span<float> logits) {
   switch (MethodOf(*draw.options)) {
     case DrawMethod::kLargest:
       return FindLargest(logits.data(), count, 0).id;
-    case DrawMethod::kWithNoise:
+    case DrawMethod::kGumbelMax:
       return FindLargestWithNoise(logits.data(), count, 0, InverseTemperature(*draw.options),
                                   NoiseKey(draw))
           .id;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/choice.h"
+#include "kernels/logit_kernels.h"
 #include "runner/sampling.h"
 
 namespace blockformer {
@@ -24,7 +24,7 @@ struct TokenDraw {
   int64_t top_log_probabilities = -1;      // wanted of the likeliest tokens; -1: no token's
 };
 
-// The noise of kWithNoise, for FindLargestWithNoise.
+// The noise of kGumbelMax, for FindLargestWithNoise.
 uint64_t NoiseKey(const TokenDraw& draw);
 float InverseTemperature(const SamplingOptions& options);
 

@@ -35,9 +35,9 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
       lead_(config.token_decoder_type == TokenDecoderType::kPrefix ? config.prefix_length : 1),
       expansion_(PackExpansion(config, read)),
       table_(read, TableName(config), width_) {
-  Require(num_positions() <= kMaxLocalPositions, ErrorCode::kUnsupported,
+  Require(num_positions() <= kMaxBlockPositions, ErrorCode::kUnsupported,
           "token_decoder: blocks of {} positions are too long; up to {} are possible",
-          num_positions(), kMaxLocalPositions);
+          num_positions(), kMaxBlockPositions);
   if (HasT5(config)) {
     t5_.emplace(config.t5, config.block_length, read);
   } else {

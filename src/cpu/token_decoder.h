@@ -26,7 +26,7 @@ class TokenDecoderState {
   friend class TokenDecoder;
 
   // One of them, as the decoder's stack.
-  std::optional<LocalState> stack_;
+  std::optional<BlockState> stack_;
   std::optional<T5State> t5_;
   std::vector<int32_t> pages_;  // T5: page i belongs to block i
   std::vector<AttentionRow> t5_rows_;

@@ -20,9 +20,9 @@ void KeepRows(const std::vector<int64_t>& kept, int64_t width, float* x) {
 
 }  // namespace
 
-LocalState::LocalState(const StackConfig& config, int64_t blocks, int64_t positions)
+BlockState::BlockState(const StackConfig& config, int64_t blocks, int64_t positions)
     : blocks_(blocks), rotary_(positions, config.Rotary()) {
-  LocalCache layer = {nullptr, config.KvHeads(), config.HeadSize(), positions};
+  BlockCache layer = {nullptr, config.KvHeads(), config.HeadSize(), positions};
   const int64_t layer_floats = blocks * layer.BlockFloats();
   memory_ = AlignedBuffer(config.num_layers * layer_floats * static_cast<int64_t>(sizeof(float)));
   for (int64_t i = 0; i < config.num_layers; ++i) {
@@ -85,17 +85,17 @@ void TransformerStack::Forward(const std::vector<AttentionRow>& rows,
   RunLayers(static_cast<int64_t>(rows.size()), wanted, attend, x, &state->scratch);
 }
 
-void TransformerStack::Forward(const LocalStep& step, float* x, LocalState* state) const {
+void TransformerStack::Forward(const BlockStep& step, float* x, BlockState* state) const {
   std::vector<int64_t> wanted;
   for (int64_t block = 0; block < step.blocks; ++block) {
     for (int64_t i = step.count - step.wanted; i < step.count; ++i) {
       wanted.push_back(block * step.count + i);
     }
   }
-  LocalStep all = step;
+  BlockStep all = step;
   all.wanted = step.count;
   const auto attend = [&](int64_t layer, bool last, const float* qkv, float* out) {
-    AttendLocally(state->layers_[static_cast<size_t>(layer)], layout_, state->rotary_,
+    AttendInBlock(state->layers_[static_cast<size_t>(layer)], layout_, state->rotary_,
                   last ? step : all, qkv, out);
   };
   RunLayers(step.blocks * step.count, wanted, attend, x, &state->scratch_);

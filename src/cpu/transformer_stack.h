@@ -8,9 +8,9 @@
 #include "config/model_config.h"
 #include "cpu/kv_cache.h"
 #include "cpu/weights.h"
+#include "kernels/block_attention.h"
 #include "kernels/gemm.h"
 #include "kernels/kv_pages.h"
-#include "kernels/local_attention.h"
 #include "kernels/rotary.h"
 
 namespace blockformer {
@@ -38,9 +38,9 @@ struct PagedState {
 };
 
 // The same for many independent blocks of a few positions.
-class LocalState {
+class BlockState {
  public:
-  LocalState(const StackConfig& config, int64_t blocks, int64_t positions);
+  BlockState(const StackConfig& config, int64_t blocks, int64_t positions);
 
   int64_t blocks() const { return blocks_; }
 
@@ -49,7 +49,7 @@ class LocalState {
 
   int64_t blocks_;
   AlignedBuffer memory_;
-  std::vector<LocalCache> layers_;
+  std::vector<BlockCache> layers_;
   RotaryTable rotary_;
   StackScratch scratch_;
 };
@@ -71,7 +71,7 @@ class TransformerStack {
                PagedState* state) const;
 
   // The same for positions of blocks: x [blocks, count, hidden], then [blocks, wanted, hidden].
-  void Forward(const LocalStep& step, float* x, LocalState* state) const;
+  void Forward(const BlockStep& step, float* x, BlockState* state) const;
 
   // The final norm of x [rows, hidden]; y may be x.
   void FinalNorm(const float* x, int64_t rows, float* y) const;

@@ -100,7 +100,7 @@ PackedLinear PackInt8Parts(const ReadWeights& read, const std::vector<NamedPart>
     Require(&name == &parts[0].name || packed.input_scales == linear.input_scales,
             ErrorCode::kUnsupported,
             "{} and {} read the same inputs and have different input scales, which is not "
-            "supported; convert the f32 or bf16 model with --dtype int8",
+            "supported; convert the f32 or bf16 model with `dtype` int8",
             parts[0].name, name);
   }
   return PackInt8(packed, bias);

@@ -13,11 +13,11 @@ constexpr int kWarps = 4;
 constexpr float kLowest = -1e30F;
 
 template <typename T>
-struct LocalArguments {
+struct BlockArguments {
   T* cache;
   HeadLayout layout;
   RotaryTable rotary;
-  LocalStep step;
+  BlockStep step;
   const T* qkv;
   T* out;
   int64_t out_stride;
@@ -25,9 +25,9 @@ struct LocalArguments {
 };
 
 template <typename T, int kPerLane>
-__global__ void __launch_bounds__(32 * kWarps) AttendLocallyKernel(LocalArguments<T> arguments) {
+__global__ void __launch_bounds__(32 * kWarps) AttendInBlockKernel(BlockArguments<T> arguments) {
   const HeadLayout& layout = arguments.layout;
-  const LocalStep& step = arguments.step;
+  const BlockStep& step = arguments.step;
   const int64_t warp = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (warp >= step.blocks * layout.heads) return;
   const int lane = static_cast<int>(LaneIndex());
@@ -91,23 +91,23 @@ __global__ void __launch_bounds__(32 * kWarps) AttendLocallyKernel(LocalArgument
 }
 
 template <typename T>
-void AttendAs(Stream* stream, const LocalArguments<T>& arguments) {
+void AttendAs(Stream* stream, const BlockArguments<T>& arguments) {
   const int64_t warps = arguments.step.blocks * arguments.layout.heads;
   const dim3 grid(static_cast<unsigned>((warps + kWarps - 1) / kWarps));
   const auto launch = [&](auto* kernel) {
-    Launch("AttendLocally", stream, kernel, grid, dim3(32 * kWarps), arguments);
+    Launch("AttendInBlock", stream, kernel, grid, dim3(32 * kWarps), arguments);
   };
   const int64_t size = arguments.layout.head_size;
-  if (size <= 32) return launch(AttendLocallyKernel<T, 1>);
-  if (size <= 64) return launch(AttendLocallyKernel<T, 2>);
-  if (size <= 128) return launch(AttendLocallyKernel<T, 4>);
-  launch(AttendLocallyKernel<T, 8>);
+  if (size <= 32) return launch(AttendInBlockKernel<T, 1>);
+  if (size <= 64) return launch(AttendInBlockKernel<T, 2>);
+  if (size <= 128) return launch(AttendInBlockKernel<T, 4>);
+  launch(AttendInBlockKernel<T, 8>);
 }
 
 }  // namespace
 
-void AttendLocally(Stream* stream, Element type, void* cache, const HeadLayout& layout,
-                   const RotaryTable& rotary, const LocalStep& step, const void* qkv, void* out,
+void AttendInBlock(Stream* stream, Element type, void* cache, const HeadLayout& layout,
+                   const RotaryTable& rotary, const BlockStep& step, const void* qkv, void* out,
                    int64_t out_stride) {
   const float scale = 1 / std::sqrt(static_cast<float>(layout.head_size));
   if (type == Element::kF32) {

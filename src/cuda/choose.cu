@@ -39,7 +39,7 @@ __device__ uint64_t DrawBits(const SamplingPlace& place, uint64_t position) {
 }
 
 // A logit with Gumbel noise: the hash and the uniform numbers of FindLargestWithNoise in
-// kernels/choice.h.
+// kernels/logit_kernels.h.
 __device__ float WithNoise(float logit, int64_t id, float inverse_temperature, uint64_t key) {
   uint32_t x = static_cast<uint32_t>(id) + static_cast<uint32_t>(key);
   x ^= x >> 16;

@@ -97,7 +97,7 @@ void CudaRunner::AllocatePlaces() {
   DeviceWrites writes;
   writes.Add(pages_.data() + options_.places * max_pages, static_cast<int32_t>(options_.num_pages));
   writes.Add(sampling_.data() + options_.places, SamplingPlace{});
-  const std::vector<int32_t>& excluded = options_.sampled_ids.excluded;
+  const std::vector<int32_t>& excluded = options_.token_filter.excluded;
   excluded_ = Array<int32_t>(std::ssize(excluded));
   if (!excluded.empty()) writes.Add(excluded_.data(), SpanOf(excluded));
   writes.Send(&stream_);
@@ -270,7 +270,7 @@ void CudaRunner::QueueBlocks(int64_t first, int64_t count, const float* decoded)
   const int64_t lead = weights.token_decoder->inputs.lead;
   token_pass_.Begin(&stream_, decoded + first * weights.decoder.width, count);
   const UnitIds ids = History(decode_rows_.data() + first, 1);
-  LocalStep step;
+  BlockStep step;
   step.blocks = count;
   step.wanted = 1;
   if (options_.position_rule == PositionRule::kPublished) step.rotary_shift = lead - 1;
@@ -285,7 +285,7 @@ void CudaRunner::QueueBlocks(int64_t first, int64_t count, const float* decoded)
 void CudaRunner::QueueChoice(int64_t first, int64_t count, int64_t slot, const float* x) {
   Choice choice;
   choice.vocab = model_.config().vocab_size;
-  choice.num_sampled = options_.sampled_ids.count;
+  choice.num_sampled = options_.token_filter.count;
   choice.excluded = excluded_.data();
   choice.num_excluded = excluded_.size();
   choice.places = sampling_.data();

@@ -49,7 +49,7 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   if (cudaMalloc(&memory, static_cast<size_t>(bytes)) != cudaSuccess) {
     static_cast<void>(cudaGetLastError());
     Fail(ErrorCode::kExhausted,
-         "{} MB of the GPU's memory cannot be had; a smaller --batch or --max-length takes less",
+         "{} MB of the GPU's memory cannot be had; a smaller `batch` or `max_length` takes less",
          bytes / 1'000'000);
   }
   memory_.reset(memory);

@@ -160,7 +160,7 @@ const float* GivenTokens::RunBlocks(const float* decoded, int64_t blocks, const 
   const Array<uint8_t> device_mask = Upload(stream_, key_mask);
   const Array<int32_t> device_ids =
       Upload(stream_, std::vector<int32_t>(ids, ids + blocks * unit_length_));
-  LocalStep step;
+  BlockStep step;
   step.blocks = blocks;
   step.count = positions;
   step.wanted = unit_length_;

@@ -156,7 +156,7 @@ void AttendPages(Stream* stream, Element type, const KvPages& cache, const HeadL
                  int64_t num_rows, const void* qkv, void* out, int64_t out_stride);
 
 // The positions [first, first + count) of independent blocks of a few positions.
-struct LocalStep {
+struct BlockStep {
   int64_t blocks = 0;
   int64_t positions = 0;  // that the cache has room for
   int64_t first = 0;
@@ -168,8 +168,8 @@ struct LocalStep {
 
 // The same within blocks: rotates, stores keys and values in cache [blocks, kv_heads, positions, 2,
 // head_size], and attends causally: out [blocks, wanted, out_stride].
-void AttendLocally(Stream* stream, Element type, void* cache, const HeadLayout& layout,
-                   const RotaryTable& rotary, const LocalStep& step, const void* qkv, void* out,
+void AttendInBlock(Stream* stream, Element type, void* cache, const HeadLayout& layout,
+                   const RotaryTable& rotary, const BlockStep& step, const void* qkv, void* out,
                    int64_t out_stride);
 
 // --- Writes ---

@@ -77,7 +77,7 @@ void TokenPass::Begin(Stream* stream, const float* decoded, int64_t blocks) {
              weights_->decoder.width, repeated_.data(), 0, 0, vectors_.data());
 }
 
-const float* TokenPass::Run(Stream* stream, LocalStep step, const UnitIds& ids) {
+const float* TokenPass::Run(Stream* stream, BlockStep step, const UnitIds& ids) {
   const TokenDecoderWeights& decoder = *weights_->token_decoder;
   TokenInputs inputs = decoder.inputs;
   inputs.first = step.first;
@@ -86,9 +86,9 @@ const float* TokenPass::Run(Stream* stream, LocalStep step, const UnitIds& ids) 
               step.blocks, x_.data());
   step.positions = positions_;
   const auto attend = [&](int64_t layer, bool last, void* qkv, void* out, int64_t out_stride) {
-    LocalStep layer_step = step;
+    BlockStep layer_step = step;
     if (!last) layer_step.wanted = step.count;
-    AttendLocally(stream, weights_->type, caches_[static_cast<size_t>(layer)].data(),
+    AttendInBlock(stream, weights_->type, caches_[static_cast<size_t>(layer)].data(),
                   decoder.stack.layout, rotary_.table(), layer_step, qkv, out, out_stride);
   };
   const WantedRows wanted = {step.blocks * step.wanted, nullptr, step.count, step.wanted};

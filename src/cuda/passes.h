@@ -50,7 +50,7 @@ class TokenPass {
   void Begin(Stream* stream, const float* decoded, int64_t blocks);
   // Runs positions of the blocks that were begun; step.positions need not be set. Tokens behind the
   // lead are those of `ids`. Returns what the wanted positions' results are, before the final norm.
-  const float* Run(Stream* stream, LocalStep step, const UnitIds& ids);
+  const float* Run(Stream* stream, BlockStep step, const UnitIds& ids);
 
   int64_t blocks() const { return blocks_; }
   int64_t positions() const { return positions_; }

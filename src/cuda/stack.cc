@@ -42,7 +42,7 @@ KvCache::KvCache(const StackWeights& stack, Element type, int64_t num_pages, int
   Require(num_pages <= INT32_MAX &&
               !__builtin_mul_overflow(num_pages, BytesPerPage(stack, type, page_size), &bytes),
           ErrorCode::kExhausted,
-          "a KV cache of {} pages is more than any GPU holds; a smaller --batch or --max-length "
+          "a KV cache of {} pages is more than any GPU holds; a smaller `batch` or `max_length` "
           "takes less",
           num_pages);
   memory_ = Buffer(bytes);

@@ -286,9 +286,9 @@ void RequireSupported(const ModelConfig& config, NumberType type) {
   RequireHeads(config.decoder, "decoder");
   if (config.kind == ModelKind::kVanilla) return;
   Require(config.embedder.type == EmbedderType::kLookup, ErrorCode::kUnsupported,
-          "a RoBERTa embedder is not supported on a GPU; --device cpu runs this model");
+          "a RoBERTa embedder is not supported on a GPU; `device` cpu runs this model");
   Require(config.token_decoder_type != TokenDecoderType::kCrossAttention, ErrorCode::kUnsupported,
-          "a T5 token decoder is not supported on a GPU; --device cpu runs this model");
+          "a T5 token decoder is not supported on a GPU; `device` cpu runs this model");
   RequireHeads(config.token_decoder, "token_decoder");
 }
 

@@ -56,7 +56,7 @@ std::optional<std::string> ExtractText(CorpusRecord record, const CorpusOptions&
   const JsonRecord line(std::move(record.bytes), std::move(record.location));
   if (!line.IsNull(options.text_field)) return line.Text(options.text_field, options.invalid_utf8);
   Require(options.skip_null, ErrorCode::kInvalidArgument,
-          "{}: {}: is null; a string is wanted, and --skip-null leaves such lines out",
+          "{}: {}: is null; a string is wanted, and `skip_null` leaves such lines out",
           line.place(), options.text_field);
   return std::nullopt;
 }
@@ -102,7 +102,7 @@ void CorpusReader::RefuseJsonLines(std::string_view text) const {
   if (options_.format != InputFormat::kAuto || !LooksLikeJsonLines(text)) return;
   Fail(ErrorCode::kInvalidArgument,
        "{}: holds JSON objects, one a line, but its name says plain text; name it .jsonl or give "
-       "--input-format jsonl to read the text in them, or --input-format text to take it as it is",
+       "`input_format` jsonl to read the text in them, or `input_format` text to take it as it is",
        FileName());
 }
 

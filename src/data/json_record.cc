@@ -220,7 +220,7 @@ class StringDecoder {
 
   std::string Run() {
     if (const size_t invalid = FindInvalidUtf8(raw_); invalid < raw_.size()) {
-      fail_(invalid, fmt::format("0x{:02X} is not valid UTF-8; --replace-invalid replaces it",
+      fail_(invalid, fmt::format("0x{:02X} is not valid UTF-8; `replace_invalid` replaces it",
                                  static_cast<uint8_t>(raw_[invalid])));
     }
     std::string text;
@@ -263,7 +263,7 @@ class StringDecoder {
     if (escape.length == 0) FailEscape(kEscapeLength);
     if (IsHighSurrogate(escape.character) || IsLowSurrogate(escape.character)) {
       fail_(position_, fmt::format("{} is half of a surrogate pair, which is no character; "
-                                   "--replace-invalid replaces it",
+                                   "`replace_invalid` replaces it",
                                    raw_.substr(position_, kEscapeLength)));
     }
     AppendUtf8(escape.character, text);

@@ -175,7 +175,7 @@ void CheckOutputFiles(const PrepareOptions& options) {
   if (options.validation_fraction > 0) prefixes.push_back(ValidationPrefix(options.output_prefix));
   std::vector<OutputFlag> outputs;
   for (const std::string& prefix : prefixes) {
-    for (const std::string& path : TokenFilePaths(prefix)) outputs.push_back({"--output", path});
+    for (const std::string& path : TokenFilePaths(prefix)) outputs.push_back({"`output`", path});
   }
   CheckOutputs(outputs, inputs, options.force);
 }
@@ -299,7 +299,7 @@ PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOption
   Require(options.validation_fraction >= 0 && options.validation_fraction <= kMaxValidationFraction,
           ErrorCode::kInvalidArgument, "validation fraction: {}; 0 to {} is possible",
           options.validation_fraction, kMaxValidationFraction);
-  Require(options.threads >= 1, ErrorCode::kInvalidArgument, "threads: {}; at least 1 is wanted",
+  Require(options.threads >= 1, ErrorCode::kInvalidArgument, "`threads`: {}; at least 1 is wanted",
           options.threads);
   CheckOutputFiles(options);
   return Preparation(tokenizer, options, on_progress).Run();

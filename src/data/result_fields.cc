@@ -11,14 +11,14 @@ namespace blockformer {
 ResultFields::ResultFields(std::string prefix, std::vector<std::string> names)
     : prefix_(std::move(prefix)), names_(std::move(names)) {
   Require(FindInvalidUtf8(prefix_) == prefix_.size(), ErrorCode::kInvalidArgument,
-          "--result-prefix: is not valid UTF-8, as the names of JSON's fields are");
+          "`result_prefix`: is not valid UTF-8, as the names of JSON's fields are");
 }
 
 void ResultFields::RequireFree(const JsonRecord& record) const {
   for (const std::string& name : names_) {
     const std::string field = prefix_ + name;
     Require(!record.Has(field) && !record.IsNull(field), ErrorCode::kInvalidArgument,
-            "{}: has a field \"{}\" already, which is where a result goes; --result-prefix P puts "
+            "{}: has a field \"{}\" already, which is where a result goes; `result_prefix` P puts "
             "P before the names of results",
             record.place(), field);
   }

@@ -31,9 +31,9 @@ int CudaIndex(std::string_view name) {
 std::string ResolveCuda(const std::string& name, int device) {
   const CudaPlugin& plugin = GetCudaPlugin();
   Require(plugin.table != nullptr, ErrorCode::kInvalidArgument,
-          "device: \"{}\" cannot be used: {}; cpu is possible", name, plugin.problem);
+          "`device`: \"{}\" cannot be used: {}; cpu is possible", name, plugin.problem);
   Require(device < plugin.devices, ErrorCode::kInvalidArgument,
-          "device: \"{}\" is not there; auto, {} are possible", name,
+          "`device`: \"{}\" is not there; auto, {} are possible", name,
           fmt::join(AvailableDevices(), ", "));
   return CudaName(device);
 }
@@ -65,7 +65,7 @@ std::string ResolveDevice(const std::string& name) {
   }
   const int device = CudaIndex(name);
   if (device >= 0) return ResolveCuda(name, device);
-  Fail(ErrorCode::kInvalidArgument, "device: \"{}\" is not there; auto, {} are possible", name,
+  Fail(ErrorCode::kInvalidArgument, "`device`: \"{}\" is not there; auto, {} are possible", name,
        fmt::join(AvailableDevices(), ", "));
 }
 

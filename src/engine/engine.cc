@@ -34,10 +34,11 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
                             : std::min(options.max_sequences * sequence_pages,
                                        available / 100 * kMemoryPercent / page_bytes);
   const int64_t largest = std::max<int64_t>(0, (pages * kPageSize - 1) * model.unit_length());
-  Require(pages >= sequence_pages, ErrorCode::kExhausted,
-          "max_length: {} tokens take {} bytes of KV cache, and the budget holds pages of {}; the "
-          "largest that fits is {}",
-          options.max_length, sequence_pages * page_bytes, pages * page_bytes, largest);
+  Require(
+      pages >= sequence_pages, ErrorCode::kExhausted,
+      "`max_length`: {} tokens take {} bytes of KV cache, and the budget holds pages of {}; the "
+      "largest that fits is {}",
+      options.max_length, sequence_pages * page_bytes, pages * page_bytes, largest);
   return pages * page_bytes;
 }
 
@@ -77,8 +78,8 @@ RunnerOptions RunnerOptionsOf(const Model& model, const EngineOptions& options) 
   runner.max_units = UnitsOfLength(model, options.max_length);
   runner.kv_type = options.kv_type;
   runner.position_rule = options.position_rule;
-  runner.sampled_ids = {options.num_sampled_ids, options.excluded_ids};
-  std::ranges::sort(runner.sampled_ids.excluded);
+  runner.token_filter = {options.num_sampled_ids, options.excluded_ids};
+  std::ranges::sort(runner.token_filter.excluded);
   runner.fill_cache = options.synthetic_prompts;
   return runner;
 }
@@ -90,12 +91,14 @@ void CheckIds(const std::vector<int32_t>& ids, int64_t vocab_size, const char* n
   }
 }
 
-void CheckRequest(const Model& model, const EngineOptions& options,
-                  const GenerationRequest& request) {
+}  // namespace
+
+void ValidateRequest(const GenerationRequest& request, const Model& model,
+                     const EngineOptions& options) {
   const int64_t vocab_size = model.config().vocab_size;
   ValidateSampling(request.sampling, vocab_size);
   Require(request.max_tokens >= 1, ErrorCode::kInvalidArgument,
-          "max_tokens: {} is out of range; 1 or more is wanted", request.max_tokens);
+          "`max_tokens`: {} is out of range; 1 or more is wanted", request.max_tokens);
   CheckIds(request.prompt, vocab_size, "prompt");
   CheckIds(request.stop_ids, vocab_size, "stop_ids");
   CheckIds(request.excluded_ids, vocab_size, "excluded_ids");
@@ -115,8 +118,6 @@ void CheckRequest(const Model& model, const EngineOptions& options,
           "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
           request.max_tokens, options.max_length);
 }
-
-}  // namespace
 
 // What the engine knows of one request.
 struct Engine::Sequence {
@@ -152,7 +153,7 @@ int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
     request.prompt.push_back(static_cast<int32_t>(model_->config().eos_token_id));
     request.prompt_mask.clear();
   }
-  CheckRequest(*model_, options_, request);
+  ValidateRequest(request, *model_, options_);
   WarnBeyondContext(static_cast<int64_t>(request.prompt.size()) + request.max_tokens);
 
   const int64_t length = model_->unit_length();

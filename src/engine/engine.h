@@ -57,6 +57,11 @@ struct GenerationRequest {
   std::optional<int64_t> log_probabilities;
 };
 
+// Throws Error(kInvalidArgument) for ids out of range or bad options, Error(kExhausted) if prompt and
+// max_tokens exceed max_length. `options` are those of an engine of `model`.
+void ValidateRequest(const GenerationRequest& request, const Model& model,
+                     const EngineOptions& options);
+
 // What a step has made for a sequence.
 struct GeneratedTokens {
   std::span<const int32_t> ids;
@@ -85,8 +90,7 @@ class Engine {
   ~Engine();
 
   // Queues a request and returns its number. Without `on_failure`, a failure is thrown by Step().
-  // Throws Error(kInvalidArgument) for ids out of range or bad options, Error(kExhausted) if prompt
-  // and max_tokens exceed max_length.
+  // Throws as ValidateRequest does.
   int64_t Submit(GenerationRequest request, TokenCallback callback,
                  FailureCallback on_failure = {});
 

@@ -122,7 +122,7 @@ bool EngineLoop::TakeQueued() {
     const auto found = open_.find(id);
     if (found == open_.end()) continue;
     engine_->Cancel(found->second.engine_id);
-    Close(id);
+    Fail(id, Error(ErrorCode::kInterrupted, "the request was cancelled"));
   }
   return !stopping;
 }

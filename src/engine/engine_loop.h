@@ -26,14 +26,14 @@ struct EngineLoopOptions {
 
 // A request with what becomes of it. The callbacks are called on the engine's thread, so that they
 // must be quick; one that throws ends its own sequence. A request ends with a call of `on_tokens`
-// that has `finished` set or returns false, or with the one call of `on_failure`, or with Cancel().
+// that has `finished` set or returns false, or with the one call of `on_failure`.
 struct LoopRequest {
   GenerationRequest generation;
   // When it passes, the request fails with kExhausted.
   std::optional<std::chrono::steady_clock::time_point> deadline;
   TokenCallback on_tokens;
   // Beside kCorrupt (see FailureCallback) what Engine::Submit throws, kExhausted for a deadline,
-  // kInterrupted when the loop stops, and kInternal if a step failed as a whole.
+  // kInterrupted when it is cancelled or the loop stops, and kInternal if a step failed as a whole.
   FailureCallback on_failure;
 };
 

@@ -15,27 +15,27 @@ int32_t PagePool::Take() {
   if (free_.empty()) {
     const int32_t oldest = unused_.front();
     unused_.pop_front();
-    known_.erase(*std::exchange(At(oldest).known, std::nullopt));
+    cached_.erase(*std::exchange(At(oldest).cached, std::nullopt));
     free_.push_back(oldest);
   }
   const int32_t page = free_.back();
   free_.pop_back();
-  At(page).users = 1;
+  At(page).references = 1;
   return page;
 }
 
 std::optional<int32_t> PagePool::Find(int32_t previous, const std::vector<int32_t>& contents) {
-  const auto found = known_.find({previous, contents});
-  if (found == known_.end()) return std::nullopt;
+  const auto found = cached_.find({previous, contents});
+  if (found == cached_.end()) return std::nullopt;
   Use(found->second);
   return found->second;
 }
 
-int32_t PagePool::MakeKnown(int32_t page, int32_t previous, std::vector<int32_t> contents) {
-  if (previous != kNoPage && !At(previous).known) return page;
-  const auto [entry, is_new] = known_.emplace(std::pair(previous, std::move(contents)), page);
+int32_t PagePool::Publish(int32_t page, int32_t previous, std::vector<int32_t> contents) {
+  if (previous != kNoPage && !At(previous).cached) return page;
+  const auto [entry, is_new] = cached_.emplace(std::pair(previous, std::move(contents)), page);
   if (is_new) {
-    At(page).known = entry;
+    At(page).cached = entry;
     return page;
   }
   Use(entry->second);
@@ -49,14 +49,14 @@ void PagePool::Forget(int32_t page) {
     const int32_t next = open.back();
     open.pop_back();
     Page& forgotten = At(next);
-    if (!forgotten.known) continue;
-    known_.erase(*std::exchange(forgotten.known, std::nullopt));
-    if (forgotten.users == 0) {
+    if (!forgotten.cached) continue;
+    cached_.erase(*std::exchange(forgotten.cached, std::nullopt));
+    if (forgotten.references == 0) {
       unused_.erase(forgotten.unused);
       free_.push_back(next);
     }
-    for (auto entry = known_.lower_bound({next, {}});
-         entry != known_.end() && entry->first.first == next; ++entry) {
+    for (auto entry = cached_.lower_bound({next, {}});
+         entry != cached_.end() && entry->first.first == next; ++entry) {
       open.push_back(entry->second);
     }
   }
@@ -67,12 +67,12 @@ void PagePool::Release(std::vector<int32_t>* pages) {
 }
 
 void PagePool::Use(int32_t page) {
-  if (At(page).users++ == 0) unused_.erase(At(page).unused);
+  if (At(page).references++ == 0) unused_.erase(At(page).unused);
 }
 
 void PagePool::ReleaseOne(int32_t page) {
-  if (--At(page).users > 0) return;
-  if (At(page).known) {
+  if (--At(page).references > 0) return;
+  if (At(page).cached) {
     At(page).unused = unused_.insert(unused_.end(), page);
   } else {
     free_.push_back(page);

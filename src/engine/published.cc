@@ -70,7 +70,7 @@ std::vector<std::vector<int32_t>> GeneratePublished(std::shared_ptr<const Model>
   const int64_t prompt_length = static_cast<int64_t>(batch.prompts.front().size());
   Require(batch.max_length > prompt_length && batch.max_length <= kMaxLength,
           ErrorCode::kInvalidArgument,
-          "max_length: {} is out of range; {} to {} is wanted after a prompt of {} tokens",
+          "`max_length`: {} is out of range; {} to {} is wanted after a prompt of {} tokens",
           batch.max_length, prompt_length + 1, kMaxLength, prompt_length);
   const int64_t new_tokens = NewTokens(prompt_length, model->unit_length(), batch.max_length);
   EngineOptions options;

@@ -83,7 +83,7 @@ void Scheduler::StepDone() {
     const auto entry = running_.find(rank);
     if (entry == running_.end()) continue;
     entry->second.done += units;
-    MakePagesKnown(rank.second, &entry->second);
+    PublishPages(rank.second, &entry->second);
   }
   started_.pop_front();
 }
@@ -153,7 +153,7 @@ void Scheduler::Stop(Queue::iterator entry) {
   pool_.Release(&sequence.pages);
   sequence.prefill = sequence.units;
   sequence.computed = sequence.done = sequence.size.given_units;
-  sequence.planned = sequence.found = sequence.known_pages = 0;
+  sequence.planned = sequence.found = sequence.published_pages = 0;
   LeavePlace(&sequence);
   waiting_.insert(running_.extract(entry));
 }
@@ -172,14 +172,15 @@ void Scheduler::TakeKnownPages(int64_t id, Sequence* sequence) {
   const int64_t size = limits_.page_size;
   while (sequence->computed == static_cast<int64_t>(sequence->pages.size()) * size &&
          sequence->computed + size < sequence->prefill) {
-    const std::optional<int32_t> page = pool_.Find(Previous(sequence->pages, sequence->known_pages),
-                                                   read_units_(id, sequence->computed, size));
+    const std::optional<int32_t> page =
+        pool_.Find(Previous(sequence->pages, sequence->published_pages),
+                   read_units_(id, sequence->computed, size));
     if (!page) return;
     sequence->pages.push_back(*page);
     sequence->computed += size;
     sequence->done += size;
     sequence->found += size;
-    ++sequence->known_pages;
+    ++sequence->published_pages;
   }
 }
 
@@ -202,13 +203,14 @@ Scheduler::Pages Scheduler::TakePages(Queue::iterator entry, bool may_stop) {
   return Pages::kTaken;
 }
 
-void Scheduler::MakePagesKnown(int64_t id, Sequence* sequence) {
+void Scheduler::PublishPages(int64_t id, Sequence* sequence) {
   if (!read_units_) return;
   const int64_t size = limits_.page_size;
-  for (int64_t& known = sequence->known_pages; (known + 1) * size <= sequence->done; ++known) {
-    int32_t& page = sequence->pages[static_cast<size_t>(known)];
-    page = pool_.MakeKnown(page, Previous(sequence->pages, known),
-                           read_units_(id, known * size, size));
+  for (int64_t& page_index = sequence->published_pages; (page_index + 1) * size <= sequence->done;
+       ++page_index) {
+    int32_t& page = sequence->pages[static_cast<size_t>(page_index)];
+    page = pool_.Publish(page, Previous(sequence->pages, page_index),
+                         read_units_(id, page_index * size, size));
   }
 }
 

@@ -12,10 +12,10 @@ namespace {
 ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
   if (options.max_length == 0) options.max_length = config.max_length;
   Require(options.max_length >= 1 && options.max_length <= kMaxScorerTokens,
-          ErrorCode::kInvalidArgument, "max_length: {} is out of range; 1 to {} is wanted",
+          ErrorCode::kInvalidArgument, "`max_length`: {} is out of range; 1 to {} is wanted",
           options.max_length, kMaxScorerTokens);
   Require(options.batch_tokens >= 1 && options.batch_tokens <= kMaxScorerTokens,
-          ErrorCode::kInvalidArgument, "batch_tokens: {} is out of range; 1 to {} is wanted",
+          ErrorCode::kInvalidArgument, "`batch_tokens`: {} is out of range; 1 to {} is wanted",
           options.batch_tokens, kMaxScorerTokens);
   if (!options.padding) {
     options.padding =
@@ -25,6 +25,15 @@ ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
 }
 
 }  // namespace
+
+std::optional<ScoringPadding> ParseScoringPadding(const std::string& option,
+                                                  const std::string& name) {
+  if (name == "pad") return ScoringPadding::kPadded;
+  if (name == "nopad") return ScoringPadding::kUnpadded;
+  Require(name == "auto", ErrorCode::kInvalidArgument,
+          "{}: \"{}\" is not known; one of auto, pad, nopad is wanted", option, name);
+  return std::nullopt;
+}
 
 int64_t CutTokens(const ScoreRequest& request, int64_t max_length) {
   return std::max<int64_t>(std::ssize(request.tokens) - 1 - max_length, 0);

@@ -26,6 +26,10 @@ struct ScorerOptions {
   std::optional<ScoringPadding> padding;
 };
 
+// "pad", "nopad", or "auto" for none. Throws Error(kInvalidArgument) that opens with `option`.
+std::optional<ScoringPadding> ParseScoringPadding(const std::string& option,
+                                                  const std::string& name);
+
 // How many tokens Scorer::Run() cuts off the beginning of a request, 0 for most.
 int64_t CutTokens(const ScoreRequest& request, int64_t max_length);
 

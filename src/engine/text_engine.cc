@@ -1,6 +1,39 @@
 #include "engine/text_engine.h"
 
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "devices/devices.h"
+
 namespace blockformer {
+namespace {
+
+// The type that an option names; nothing for "auto".
+std::optional<NumberType> ParseType(const char* option, const std::string& name,
+                                    const std::set<NumberType>& allowed) {
+  if (name == "auto") return std::nullopt;
+  const std::optional<NumberType> type = ParseNumberType(name);
+  if (type && allowed.contains(*type)) return type;
+  std::string names = "auto";
+  for (const NumberType choice : allowed) names += std::string(", ") + NumberTypeName(choice);
+  Fail(ErrorCode::kInvalidArgument, "`{}`: \"{}\" is not known; one of {} is wanted", option, name,
+       names);
+}
+
+EngineOptions ToEngineOptions(const GeneratorOptions& options, NumberType kv_type,
+                              const Tokenizer& tokenizer) {
+  EngineOptions engine = TextEngineOptions(tokenizer);
+  engine.max_sequences = options.max_sequences;
+  engine.max_length = options.max_length;
+  engine.kv_type = kv_type;
+  engine.memory_bytes = options.memory_bytes;
+  return engine;
+}
+
+}  // namespace
 
 EngineOptions TextEngineOptions(const Tokenizer& tokenizer) {
   EngineOptions options;
@@ -11,6 +44,25 @@ EngineOptions TextEngineOptions(const Tokenizer& tokenizer) {
 
 NumberType DefaultKvType(NumberType weight_type) {
   return weight_type == NumberType::kF32 ? NumberType::kF32 : NumberType::kF16;
+}
+
+TextModel TextModel::Load(const std::string& directory, const GeneratorOptions& options) {
+  const auto dtype =
+      ParseType("dtype", options.dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+  const auto kv_dtype = ParseType("kv_dtype", options.kv_dtype,
+                                  {NumberType::kF32, NumberType::kF16, NumberType::kInt8});
+  Tokenizer tokenizer = Tokenizer::Load(
+      directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
+  auto model = LoadModel(directory, {options.device, dtype});
+  RequireVocabularyFits(tokenizer, model->config().vocab_size, directory);
+  EngineOptions engine =
+      ToEngineOptions(options, kv_dtype.value_or(DefaultKvType(model->weight_type())), tokenizer);
+  return {std::move(tokenizer), std::move(model), std::move(engine)};
+}
+
+int64_t ExcessTokens(int64_t prompt_tokens, int64_t max_tokens, int64_t max_length) {
+  const int64_t room = max_length - max_tokens;
+  return room < 1 ? 0 : std::max<int64_t>(0, prompt_tokens - room);
 }
 
 }  // namespace blockformer

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "devices/devices.h"
 #include "engine/text_engine.h"
 #include "engine/text_stream.h"
 #include "text/tokenizer.h"
@@ -19,49 +17,15 @@ namespace {
 // Prompts that wait in the engine beside those that run, so that a free place is filled at once.
 constexpr int64_t kQueuedPrompts = 8;
 
-// The type that an option names; nothing for "auto".
-std::optional<NumberType> ParseType(const char* option, const std::string& name,
-                                    const std::set<NumberType>& allowed) {
-  if (name == "auto") return std::nullopt;
-  const std::optional<NumberType> type = ParseNumberType(name);
-  if (type && allowed.contains(*type)) return type;
-  std::string names = "auto";
-  for (const NumberType choice : allowed) names += std::string(", ") + NumberTypeName(choice);
-  Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is not known; one of {} is wanted", option, name,
-       names);
-}
-
-std::optional<NumberType> WeightType(const GeneratorOptions& options) {
-  return ParseType("dtype", options.dtype,
-                   {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
-}
-
-NumberType KvType(const GeneratorOptions& options, const Model& model) {
-  return ParseType("kv_dtype", options.kv_dtype,
-                   {NumberType::kF32, NumberType::kF16, NumberType::kInt8})
-      .value_or(DefaultKvType(model.weight_type()));
-}
-
-EngineOptions ToEngineOptions(const GeneratorOptions& options, const Model& model,
-                              const Tokenizer& tokenizer, const std::string& directory) {
-  RequireVocabularyFits(tokenizer, model.config().vocab_size, directory);
-  EngineOptions engine = TextEngineOptions(tokenizer);
-  engine.max_sequences = options.max_sequences;
-  engine.max_length = options.max_length;
-  engine.kv_type = KvType(options, model);
-  engine.memory_bytes = options.memory_bytes;
-  return engine;
-}
-
 }  // namespace
 
 void ValidateTextOptions(const TextOptions& options) {
   ValidateSampling(options);
   Require(options.max_tokens >= 1, ErrorCode::kInvalidArgument,
-          "max_tokens: {} is out of range; 1 or more is wanted", options.max_tokens);
+          "`max_tokens`: {} is out of range; 1 or more is wanted", options.max_tokens);
   for (const std::string& stop : options.stop) {
     Require(FindInvalidUtf8(stop) == stop.size(), ErrorCode::kInvalidArgument,
-            "stop: a text is not valid UTF-8, as all that is generated is");
+            "`stop`: a text is not valid UTF-8, as all that is generated is");
   }
 }
 
@@ -111,10 +75,12 @@ struct TextGenerator::Impl {
   };
 
   Impl(const std::string& directory, const GeneratorOptions& options)
-      : tokenizer(Tokenizer::Load(
-            directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse)),
-        model(LoadModel(directory, {options.device, WeightType(options)})),
-        engine(model, ToEngineOptions(options, *model, tokenizer, directory)),
+      : Impl(TextModel::Load(directory, options), options) {}
+
+  Impl(TextModel loaded, const GeneratorOptions& options)
+      : tokenizer(std::move(loaded.tokenizer)),
+        model(std::move(loaded.model)),
+        engine(model, loaded.engine_options),
         threads(options.threads),
         keep_going(options.keep_going) {}
 
@@ -122,9 +88,9 @@ struct TextGenerator::Impl {
   // stays as it is, for the engine to refuse.
   bool FitPrompt(const TextOptions& options, std::vector<int32_t>* prompt,
                  GeneratedText* result) const {
-    const int64_t room = engine.options().max_length - options.max_tokens;
-    const int64_t excess = static_cast<int64_t>(prompt->size()) - room;
-    if (options.too_long == TooLong::kError || room < 1 || excess <= 0) return true;
+    const int64_t excess =
+        ExcessTokens(std::ssize(*prompt), options.max_tokens, engine.options().max_length);
+    if (options.too_long == TooLong::kError || excess == 0) return true;
     if (options.too_long == TooLong::kSkip) {
       result->prompt_tokens = static_cast<int64_t>(prompt->size());
       result->reason = FinishReason::kTooLong;

@@ -26,7 +26,7 @@ class Report {
   Report(const Json& json, std::string source) : json_(json), source_(std::move(source)) {
     for (const char* key : {"results", "samples", "task_hashes"}) {
       Require(json.is_object() && json.contains(key) && json[key].is_object(), ErrorCode::kCorrupt,
-              "{}: has no \"{}\"; a file that `blockformer eval --tasks --json` wrote is wanted",
+              "{}: has no \"{}\"; a file that `blockformer eval tasks --json` wrote is wanted",
               source_, key);
     }
   }
@@ -182,7 +182,7 @@ OrderedJson CompareReports(const Json& json_a, const std::string& source_a, cons
   for (const auto& [task, results] : a.tasks().items()) {
     if (!b.tasks().contains(task)) continue;
     Require(a.HashOf(task) == b.HashOf(task), ErrorCode::kInvalidArgument,
-            "{} and {} have {} of different records; compare runs with the same --data and --limit",
+            "{} and {} have {} of different records; compare runs with the same `data` and `limit`",
             source_a, source_b, task);
     const TaskResults results_a = a.Task(task);
     const TaskResults results_b = b.Task(task);

@@ -7,8 +7,7 @@
 
 #include "base/error.h"
 #include "base/gnuplot.h"
-#include "base/program.h"
-#include "base/progress.h"
+#include "base/work_observer.h"
 #include "engine/text_engine.h"
 
 namespace blockformer {
@@ -32,7 +31,8 @@ EngineOptions OptionsFor(const EvalModel& model, const NeedleOptions& options) {
 
 std::vector<std::string> GenerateAnswers(const EvalModel& model, const std::string& name,
                                          const NeedleOptions& options,
-                                         const std::vector<NeedlePrompt>& prompts) {
+                                         const std::vector<NeedlePrompt>& prompts,
+                                         WorkObserver* observer) {
   std::vector<std::vector<int32_t>> generated(prompts.size());
   int64_t done = 0;
   Engine engine(model.model, OptionsFor(model, options));
@@ -52,13 +52,13 @@ std::vector<std::string> GenerateAnswers(const EvalModel& model, const std::stri
           Fail(error.code(), "{}: prompt {}: {}", name, i, error.what());
         });
   }
-  ProgressBar progress("needle " + name, static_cast<int64_t>(prompts.size()), "prompts");
+  observer->Begin("needle " + name, std::ssize(prompts), "prompts", 0);
   while (engine.Step()) {
-    if (StopRequested()) {
+    if (observer->StopRequested()) {
       Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {} prompts", name, done,
            prompts.size());
     }
-    progress.Update(done);
+    observer->Update(done, "");
   }
   std::vector<std::string> answers;
   for (const std::vector<int32_t>& tokens : generated) {
@@ -180,8 +180,9 @@ OrderedJson NeedleResult(const std::string& name, const NeedleOptions& options,
 }
 
 OrderedJson RunNeedle(const EvalModel& model, const std::string& name, const NeedleOptions& options,
-                      const std::vector<NeedlePrompt>& prompts) {
-  return NeedleResult(name, options, prompts, GenerateAnswers(model, name, options, prompts));
+                      const std::vector<NeedlePrompt>& prompts, WorkObserver* observer) {
+  return NeedleResult(name, options, prompts,
+                      GenerateAnswers(model, name, options, prompts, observer));
 }
 
 std::string NeedleTable(const OrderedJson& report) {

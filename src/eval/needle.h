@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/work_observer.h"
 #include "config/json.h"
 #include "eval/eval_model.h"
 #include "eval/needle_prompt.h"
@@ -21,11 +22,12 @@ OrderedJson NeedleResult(const std::string& name, const NeedleOptions& options,
                          const std::vector<NeedlePrompt>& prompts,
                          const std::vector<std::string>& answers);
 
-// Generates kNeedleNewTokens tokens greedily after each prompt, many of them together, with a
-// progress bar. A length beyond the model's context is computed, with a warning in the log. Throws
-// Error: kExhausted if the KV cache of the longest does not fit, kInterrupted on StopRequested().
+// Generates kNeedleNewTokens tokens greedily after each prompt, many of them together. A
+// length beyond the model's context is computed, with a warning in the log. Throws Error:
+// kExhausted if the KV cache of the longest does not fit, kInterrupted when `observer` asks to
+// stop.
 OrderedJson RunNeedle(const EvalModel& model, const std::string& name, const NeedleOptions& options,
-                      const std::vector<NeedlePrompt>& prompts);
+                      const std::vector<NeedlePrompt>& prompts, WorkObserver* observer);
 
 // A report is {"task": "needle", "form", ..., "results": [NeedleResult() of each model]}, all for
 // the same lengths and depths.

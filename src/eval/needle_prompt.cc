@@ -76,19 +76,19 @@ int64_t PlaceOf(const Haystack& haystack, int64_t begin, int64_t end, double dep
 
 void CheckOptions(const NeedleOptions& options) {
   Require(!options.lengths.empty(), ErrorCode::kInvalidArgument,
-          "--lengths: is empty; at least one length is wanted");
+          "`lengths`: is empty; at least one length is wanted");
   for (const int64_t length : options.lengths) {
     Require(length >= 1 && length <= kMaxLength, ErrorCode::kInvalidArgument,
-            "--lengths: {} is out of range; 1 to {} is wanted", length, kMaxLength);
+            "`lengths`: {} is out of range; 1 to {} is wanted", length, kMaxLength);
   }
   Require(!options.depths.empty(), ErrorCode::kInvalidArgument,
-          "--depths: is empty; at least one depth is wanted");
+          "`depths`: is empty; at least one depth is wanted");
   for (const double depth : options.depths) {
     Require(depth >= 0 && depth <= 1, ErrorCode::kInvalidArgument,
-            "--depths: {} is out of range; 0 to 1 is wanted", depth);
+            "`depths`: {} is out of range; 0 to 1 is wanted", depth);
   }
   Require(options.samples >= 1 && options.samples <= kMaxSamples, ErrorCode::kInvalidArgument,
-          "--samples: {} is out of range; 1 to {} is wanted", options.samples, kMaxSamples);
+          "`samples`: {} is out of range; 1 to {} is wanted", options.samples, kMaxSamples);
 }
 
 // Fills in the tokens of a prompt, and where the needle came to lie.
@@ -100,12 +100,12 @@ void Assemble(const Tokenizer& tokenizer, const Haystack& haystack, NeedleForm f
   const int64_t taken = static_cast<int64_t>(needle.size() + ending.size()) + kNeedleNewTokens;
   const int64_t size = prompt->length - taken;
   Require(size >= 1, ErrorCode::kInvalidArgument,
-          "--lengths: {} is too short, since the needle, the prompt's end and {} new tokens take "
+          "`lengths`: {} is too short, since the needle, the prompt's end and {} new tokens take "
           "{}; more is wanted",
           prompt->length, kNeedleNewTokens, taken);
   const auto first_end = std::ranges::lower_bound(haystack.sentence_ends, size);
   Require(first_end != haystack.sentence_ends.end(), ErrorCode::kInvalidArgument,
-          "--data: the haystack of {} tokens is too short for a length of {}, which needs {}",
+          "`data`: the haystack of {} tokens is too short for a length of {}, which needs {}",
           haystack.tokens.size(), prompt->length, size);
   const auto choices = static_cast<uint64_t>(haystack.sentence_ends.end() - first_end);
   const int64_t end = first_end[static_cast<int64_t>(random->Below(choices))];

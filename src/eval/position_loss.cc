@@ -7,8 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/program.h"
-#include "base/progress.h"
+#include "base/work_observer.h"
 #include "data/corpus.h"
 
 namespace blockformer {
@@ -69,17 +68,17 @@ class WindowReader {
 
 // Finds all windows, so that what is wrong with the files is said before anything is computed.
 void FindWindows(WindowReader reader, const PositionLossOptions& options, int64_t block_positions,
-                 PositionLoss* loss) {
+                 const WorkObserver& observer, PositionLoss* loss) {
   Fnv1a hash;
   while (std::ssize(loss->windows) != options.max_windows.value_or(-1)) {
     const std::optional<ScoreRequest> request = reader.Next();
     if (!request) break;
-    Require(!StopRequested(), ErrorCode::kInterrupted, "stopped before scoring");
+    Require(!observer.StopRequested(), ErrorCode::kInterrupted, "stopped before scoring");
     const std::vector<int32_t>& tokens = request->tokens;
     hash.Add({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(tokens[0])});
     loss->windows.push_back({reader.document(),
-                             std::vector<LossTotal>(static_cast<size_t>(options.bins)),
-                             std::vector<LossTotal>(static_cast<size_t>(block_positions))});
+                             std::vector<LossSum>(static_cast<size_t>(options.bins)),
+                             std::vector<LossSum>(static_cast<size_t>(block_positions))});
   }
   loss->tokens_hash = hash.value();
   // Without any, the reader has seen all documents.
@@ -93,7 +92,7 @@ void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left
                WindowLoss* window) {
   int64_t position = context - std::ssize(scores);
   for (const TokenScore& score : scores) {
-    const LossTotal token = {-score.log_likelihood, 1};
+    const LossSum token = {-score.log_likelihood, 1};
     window->bins[static_cast<size_t>(position * std::ssize(window->bins) / context)].Add(token);
     if (!window->block_positions.empty()) {
       const int64_t slot = (left_pad + position) % std::ssize(window->block_positions);
@@ -108,21 +107,22 @@ void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left
 void CheckPositionLossOptions(const PositionLossOptions& options, const ModelConfig& config) {
   const int64_t shortest = 2 * UnitLength(config);
   Require(options.context >= shortest, ErrorCode::kInvalidArgument,
-          "--context: {} is too short; at least {} is wanted, {}", options.context, shortest,
+          "`context`: {} is too short; at least {} is wanted, {}", options.context, shortest,
           config.kind == ModelKind::kBlock ? "two blocks" : "one token and the next");
   Require(options.context <= kMaxScorerTokens, ErrorCode::kInvalidArgument,
-          "--context: {} is out of range; at most {} is wanted", options.context, kMaxScorerTokens);
+          "`context`: {} is out of range; at most {} is wanted", options.context, kMaxScorerTokens);
   const int64_t most = std::min(options.context, kMaxBins);
   Require(options.bins >= 1 && options.bins <= most, ErrorCode::kInvalidArgument,
-          "--bins: {} is out of range; 1 to {} is wanted", options.bins, most);
+          "`bins`: {} is out of range; 1 to {} is wanted", options.bins, most);
   Require(options.max_windows.value_or(1) >= 1, ErrorCode::kInvalidArgument,
-          "--limit: {} is out of range; at least 1 window is wanted",
+          "`limit`: {} is out of range; at least 1 window is wanted",
           options.max_windows.value_or(1));
 }
 
 PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,
                                  const std::vector<std::string>& files,
-                                 const PositionLossOptions& options, const CorpusOptions& corpus) {
+                                 const PositionLossOptions& options, const CorpusOptions& corpus,
+                                 WorkObserver* observer) {
   const ModelConfig& config = model.model->config();
   CheckPositionLossOptions(options, config);
   WindowReader reader(files, corpus, model.tokenizer, options.context);
@@ -138,11 +138,11 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
   PositionLoss loss = {name, options.context, {}, 0};
   const int64_t block_positions = model.model->is_block() ? config.block_length : 0;
   FindWindows(WindowReader(files, corpus, model.tokenizer, options.context), options,
-              block_positions, &loss);
+              block_positions, *observer, &loss);
   const bool is_padded = scorer->options().padding == ScoringPadding::kPadded;
   const int64_t left_pad = is_padded ? UnitLength(config) - 1 : 0;
   const int64_t total = std::ssize(loss.windows);
-  ProgressBar progress(name, total, "windows");
+  observer->Begin(name, total, "windows", 0);
   int64_t asked = 0;
   scorer->Run(
       [&]() -> std::optional<ScoreRequest> {
@@ -152,11 +152,11 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
         return request;
       },
       [&](int64_t index, std::span<const TokenScore> scores) {
-        Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} windows", index,
-                total);
+        Require(!observer->StopRequested(), ErrorCode::kInterrupted,
+                "stopped after {} of {} windows", index, total);
         RequireFinite(scores, fmt::format("{}: window {}", name, index + 1));
         AddScores(scores, options.context, left_pad, &loss.windows[static_cast<size_t>(index)]);
-        progress.Update(index + 1);
+        observer->Update(index + 1, "");
       });
   return loss;
 }

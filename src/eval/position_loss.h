@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/work_observer.h"
 #include "config/model_config.h"
 #include "data/corpus.h"
 #include "engine/scorer.h"
@@ -21,8 +22,8 @@ struct PositionLossOptions {
 };
 
 // Negative log-likelihood in nats, over so many tokens.
-struct LossTotal {
-  void Add(const LossTotal& other) {
+struct LossSum {
+  void Add(const LossSum& other) {
     sum += other.sum;
     tokens += other.tokens;
   }
@@ -34,8 +35,8 @@ struct LossTotal {
 // What the tokens of a window lost.
 struct WindowLoss {
   int64_t document = 0;  // counts those with whole windows
-  std::vector<LossTotal> bins;
-  std::vector<LossTotal> block_positions;  // none for a vanilla model
+  std::vector<LossSum> bins;
+  std::vector<LossSum> block_positions;  // none for a vanilla model
 };
 
 // What a model lost by the position in the text and in the block.
@@ -56,11 +57,12 @@ void CheckPositionLossOptions(const PositionLossOptions& options, const ModelCon
 // none of that block's tokens has. `name` is the model's for messages. `scorer` is one of `model`,
 // and its max_length at least context - 1. The files are read twice. Warns of a context beyond the
 // trained one. Throws Error: kInvalidArgument as the above, and for files that hold no window or
-// are no regular ones; what CorpusReader and Scorer throw; kInterrupted once StopRequested().
+// are no regular ones; what CorpusReader and Scorer throw; kInterrupted when `observer` asks
+// to stop.
 PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model, Scorer* scorer,
                                  const std::vector<std::string>& files,
-                                 const PositionLossOptions& options,
-                                 const CorpusOptions& corpus = {});
+                                 const PositionLossOptions& options, const CorpusOptions& corpus,
+                                 WorkObserver* observer);
 
 }  // namespace blockformer
 

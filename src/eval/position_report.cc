@@ -26,7 +26,7 @@ int64_t NumDocuments(const PositionLoss& loss) { return loss.windows.back().docu
 
 // A mean over tokens, and by how much each cluster moves it: clusters' deviations add up to 0.
 struct Estimate {
-  LossTotal total;
+  LossSum total;
   std::vector<double> deviations;
 
   double Mean() const { return total.sum / static_cast<double>(total.tokens); }
@@ -36,17 +36,17 @@ struct Estimate {
 template <typename Select>
 Estimate EstimateMean(const PositionLoss& loss, const Select& select) {
   const int64_t documents = NumDocuments(loss);
-  std::vector<LossTotal> clusters(documents > 1 ? static_cast<size_t>(documents)
-                                                : loss.windows.size());
+  std::vector<LossSum> clusters(documents > 1 ? static_cast<size_t>(documents)
+                                              : loss.windows.size());
   Estimate estimate;
   for (size_t i = 0; i < loss.windows.size(); ++i) {
     const WindowLoss& window = loss.windows[i];
-    const LossTotal total = select(window);
+    const LossSum total = select(window);
     clusters[documents > 1 ? static_cast<size_t>(window.document) : i].Add(total);
     estimate.total.Add(total);
   }
   if (estimate.total.tokens == 0) return estimate;
-  for (const LossTotal& cluster : clusters) {
+  for (const LossSum& cluster : clusters) {
     estimate.deviations.push_back(
         (cluster.sum - estimate.Mean() * static_cast<double>(cluster.tokens)) /
         static_cast<double>(estimate.total.tokens));
@@ -82,9 +82,9 @@ void AddLoss(const PositionLoss& loss, const PositionLoss* first, const Select& 
   if (first != nullptr) AddDifference(estimate, EstimateMean(*first, select), entry);
 }
 
-LossTotal WholeWindow(const WindowLoss& window) {
-  LossTotal total;
-  for (const LossTotal& bin : window.bins) total.Add(bin);
+LossSum WholeWindow(const WindowLoss& window) {
+  LossSum total;
+  for (const LossSum& bin : window.bins) total.Add(bin);
   return total;
 }
 

@@ -10,8 +10,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/program.h"
-#include "base/progress.h"
+#include "base/work_observer.h"
 #include "config/json.h"
 #include "data/corpus.h"
 #include "data/json_record.h"
@@ -122,19 +121,19 @@ OrderedJson ToJson(const Line& line, int64_t cut_tokens, const RequestScore& sco
 class LineScorer {
  public:
   LineScorer(const ScoreFile& file, LineReader reader, const ResultFields& results,
-             ResumableLines* output, ResultErrors* errors)
+             ResumableLines* output, ResultErrors* errors, WorkObserver* observer)
       : file_(file),
         reader_(std::move(reader)),
         results_(results),
         output_(output),
         errors_(errors),
-        progress_("scoring", file.tokens, "tokens") {
+        observer_(observer) {
     Line line;
     std::vector<ScoreRequest> requests;
     for (int64_t i = 0; i < output_->lines_done() && reader_.Next(&line, &requests); ++i) {
       tokens_ += CountTokens(requests);
     }
-    progress_.StartAt(tokens_);
+    observer_->Begin("scoring", file.tokens, "tokens", tokens_);
     first_tokens_ = tokens_;
   }
 
@@ -142,7 +141,6 @@ class LineScorer {
   int64_t Run(Scorer* scorer) {
     scorer->Run([this] { return NextRequest(); },
                 [this](int64_t, std::span<const TokenScore> scores) { Add(scores); });
-    progress_.Finish();
     return tokens_ - first_tokens_;
   }
 
@@ -157,7 +155,7 @@ class LineScorer {
 
   std::optional<ScoreRequest> NextRequest() {
     while (requests_.empty()) {
-      if (StopRequested()) return std::nullopt;
+      if (observer_->StopRequested()) return std::nullopt;
       std::vector<ScoreRequest> requests;
       OpenLine open;
       if (!reader_.Next(&open.line, &requests)) {
@@ -187,7 +185,7 @@ class LineScorer {
     tokens_ += request_tokens_.front();
     request_tokens_.pop_front();
     WriteFinished();
-    progress_.Update(tokens_);
+    observer_->Update(tokens_, "");
   }
 
   void WriteFinished() {
@@ -206,7 +204,7 @@ class LineScorer {
   const ResultFields& results_;
   ResumableLines* output_;
   ResultErrors* errors_;
-  ProgressBar progress_;
+  WorkObserver* observer_;
   std::deque<OpenLine> lines_;          // read, and not written yet
   std::deque<ScoreRequest> requests_;   // of the last line, not asked for yet
   std::deque<int64_t> request_tokens_;  // of the requests that are being computed
@@ -238,9 +236,10 @@ ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, cons
 }
 
 int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, const ResultFields& results,
-                   Scorer* scorer, ResumableLines* output, ResultErrors* errors) {
+                   Scorer* scorer, ResumableLines* output, ResultErrors* errors,
+                   WorkObserver* observer) {
   LineReader reader(file, model, scorer->options().max_length, results);
-  return LineScorer(file, std::move(reader), results, output, errors).Run(scorer);
+  return LineScorer(file, std::move(reader), results, output, errors, observer).Run(scorer);
 }
 
 }  // namespace blockformer

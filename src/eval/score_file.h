@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/resumable_lines.h"
+#include "base/work_observer.h"
 #include "data/result_fields.h"
 #include "engine/scorer.h"
 #include "eval/eval_model.h"
@@ -36,9 +37,11 @@ ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, cons
 // "text", and "cut_tokens" of a context that was cut on the left; these are named as `results`
 // says, as which CheckScoreFile() got it. A line whose log-likelihood is not a finite number has
 // null in its place, and a message as "error"; `errors` counts such lines. Returns the number of
-// tokens computed. Ends early once StopRequested(). Throws Error(kCorrupt) if the file has changed.
+// tokens computed. Ends early when `observer` asks to stop. Throws Error(kCorrupt) if the file has
+// changed.
 int64_t ScoreLines(const ScoreFile& file, const EvalModel& model, const ResultFields& results,
-                   Scorer* scorer, ResumableLines* output, ResultErrors* errors);
+                   Scorer* scorer, ResumableLines* output, ResultErrors* errors,
+                   WorkObserver* observer);
 
 }  // namespace blockformer
 

@@ -315,7 +315,7 @@ Task ParseTask(std::string_view yaml, const std::string& source,
 }
 
 Task ReadTask(const std::string& name_or_path, const std::string& data_directory) {
-  if (const BuiltinTask* found = FindBuiltinTask(name_or_path)) {
+  if (const std::optional<BuiltinTask> found = FindBuiltinTask(name_or_path)) {
     Task task = ParseTask(found->yaml, fmt::format("{} (built in)", found->name),
                           data_directory.empty() ? "eval-data" : data_directory);
     task.is_built_in = true;

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
-#include "base/program.h"
 #include "eval/request_encoder.h"
 
 namespace blockformer {
@@ -97,19 +96,21 @@ int64_t TaskRequests::CountCut() const {
   });
 }
 
-void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) const {
+void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score,
+                       WorkObserver* observer) const {
   size_t asked = static_cast<size_t>(first);  // the request whose windows are handed out
   size_t window = 0;
   size_t request = asked;  // the one whose windows' scores come in
   size_t scored = 0;       // windows of it
   RequestScore score;
   int64_t tokens_done = CountTokens(first);
+  observer->Begin("evaluating", CountTokens(size()), "tokens", tokens_done);
   const auto next = [&]() -> std::optional<ScoreRequest> {
     while (asked < requests_.size() && window == requests_[asked].size()) {
       ++asked;
       window = 0;
     }
-    if (asked == requests_.size() || StopRequested()) return std::nullopt;
+    if (asked == requests_.size() || observer->StopRequested()) return std::nullopt;
     return requests_[asked][window++];
   };
   // Hands on all requests whose windows are done; an empty one has none.
@@ -117,6 +118,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score) c
     while (request < requests_.size() && scored == requests_[request].size()) {
       tokens_done += TokensOf(requests_[request]);
       on_score(std::exchange(score, {}), tokens_done);
+      observer->Update(tokens_done, "");
       ++request;
       scored = 0;
     }

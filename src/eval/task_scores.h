@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/work_observer.h"
 #include "engine/scorer.h"
 #include "eval/eval_model.h"
 #include "eval/task.h"
@@ -48,9 +49,10 @@ class TaskRequests {
 
   // Scores the requests from number `first` on. Throws Error(kCorrupt) that opens with the place of
   // an item whose log-likelihood is not a finite number. `on_score` is called for each, in order,
-  // with the tokens that are done, as CountTokens() has them. Ends early once StopRequested().
+  // with the tokens that are done, as CountTokens() has them. Ends early when
+  // `observer` asks to stop.
   using OnScore = std::function<void(const RequestScore& score, int64_t tokens_done)>;
-  void Run(Scorer* scorer, int64_t first, const OnScore& on_score) const;
+  void Run(Scorer* scorer, int64_t first, const OnScore& on_score, WorkObserver* observer) const;
 
  private:
   // What is computed for a request: one text, or the windows of a long one; none for an empty one.

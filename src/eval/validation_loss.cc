@@ -4,8 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/program.h"
-#include "base/progress.h"
+#include "base/work_observer.h"
 
 namespace blockformer {
 namespace {
@@ -58,15 +57,17 @@ ValidationSamples::ValidationSamples(const TokenFile& tokens, const ModelConfig&
       prefix_(tokens.prefix()),
       count_(std::min(limit, samples_.NumSamples())) {
   Require(count_ > 0, ErrorCode::kInvalidArgument,
-          "--data: the {} tokens of {} do not fill one sample of {}", tokens.NumTokens(), prefix_,
+          "`data`: the {} tokens of {} do not fill one sample of {}", tokens.NumTokens(), prefix_,
           config.max_length);
 }
 
-LossSums ValidationSamples::SumLoss(const Model& model, const std::string& label) const {
-  ProgressBar progress(label, count_, "samples");
+LossSums ValidationSamples::SumLoss(const Model& model, const std::string& label,
+                                    WorkObserver* observer) const {
+  observer->Begin(label, count_, "samples", 0);
   LossSums total;
   for (int64_t i = 0; i < count_; ++i) {
-    Require(!StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} samples", i, count_);
+    Require(!observer->StopRequested(), ErrorCode::kInterrupted, "stopped after {} of {} samples",
+            i, count_);
     const int64_t index = i * samples_.NumSamples() / count_;
     const Sample sample = ReadSample(samples_, index);
     Add(ComputeLoss(model, sample.input, sample.labels, Forward(model, sample.input)), &total);
@@ -74,10 +75,10 @@ LossSums ValidationSamples::SumLoss(const Model& model, const std::string& label
             "{}: the model's loss of sample {} is not a finite number; its weights are damaged, or "
             "its training diverged",
             prefix_, index);
-    progress.Update(i + 1);
+    observer->Update(i + 1, "");
   }
   Require(total.count > 0, ErrorCode::kInvalidArgument,
-          "--data: the {} samples of {} hold no token to predict", count_, prefix_);
+          "`data`: the {} samples of {} hold no token to predict", count_, prefix_);
   return total;
 }
 

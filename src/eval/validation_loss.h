@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/work_observer.h"
 #include "data/packing.h"
 #include "data/token_file.h"
 #include "engine/teacher_forcing.h"
@@ -23,10 +24,10 @@ class ValidationSamples {
   int64_t count() const { return count_; }
 
   // The loss over all samples, by position in the block too. The model is one of the
-  // configuration's. Shows progress under `label`. Throws Error(kInvalidArgument) if there is no
-  // token to predict, Error(kCorrupt) for an id that is not in the vocabulary, Error(kInterrupted)
-  // once StopRequested().
-  LossSums SumLoss(const Model& model, const std::string& label) const;
+  // configuration's. `observer` knows this as `label`. Throws Error(kInvalidArgument) if there is
+  // no token to predict, Error(kCorrupt) for an id that is not in the vocabulary,
+  // Error(kInterrupted) when `observer` asks to stop.
+  LossSums SumLoss(const Model& model, const std::string& label, WorkObserver* observer) const;
 
  private:
   PackedSamples samples_;

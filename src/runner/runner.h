@@ -28,7 +28,7 @@ struct RunnerOptions {
   int64_t max_units = 0;   // a sequence
   NumberType kv_type = NumberType::kF32;
   PositionRule position_rule = PositionRule::kTrained;
-  SampledIds sampled_ids;
+  TokenFilter token_filter;
   bool fill_cache = false;  // with arbitrary small numbers, for benchmarks
 };
 

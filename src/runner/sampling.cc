@@ -51,7 +51,7 @@ void ValidateSampling(const SamplingOptions& options, int64_t vocab_size) {
 DrawMethod MethodOf(const SamplingOptions& options) {
   if (options.temperature < kMinTemperature) return DrawMethod::kLargest;
   const bool filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
-  return filters ? DrawMethod::kFiltered : DrawMethod::kWithNoise;
+  return filters ? DrawMethod::kFiltered : DrawMethod::kGumbelMax;
 }
 
 }  // namespace blockformer

@@ -17,13 +17,13 @@ void ValidateSampling(const SamplingOptions& options,
 // How a token is drawn.
 enum class DrawMethod : int32_t {
   kLargest,    // the largest logit
-  kWithNoise,  // the largest of the logits with Gumbel noise: the softmax, unfiltered
+  kGumbelMax,  // the largest of the logits with Gumbel noise: the softmax, unfiltered
   kFiltered,   // from the most likely tokens, which the filters keep
 };
 DrawMethod MethodOf(const SamplingOptions& options);
 
 // The ids that may be chosen.
-struct SampledIds {
+struct TokenFilter {
   int64_t count = 0;              // those from here on never are
   std::vector<int32_t> excluded;  // nor these, in ascending order
 };

@@ -14,7 +14,7 @@ class ChatCompletion : public TextAnswer {
  public:
   ChatCompletion(ServerContext* context, Exchange* exchange, const ChatRequest& request)
       : TextAnswer(context, exchange, request.settings), request_(request) {
-    CountPrompt(std::ssize(request.prompt));
+    CountPrompt(std::ssize(request.prompt.ids));
   }
 
  private:
@@ -23,8 +23,8 @@ class ChatCompletion : public TextAnswer {
   std::vector<Generation::Sequence> Sequences() const override {
     std::vector<Generation::Sequence> sequences;
     for (size_t i = 0; i < NumChoices(); ++i) {
-      sequences.push_back({request_.prompt, settings().max_tokens, static_cast<uint64_t>(i),
-                           request_.left_padding});
+      sequences.push_back({request_.prompt.ids, settings().max_tokens, static_cast<uint64_t>(i),
+                           request_.prompt.left_padding});
     }
     return sequences;
   }

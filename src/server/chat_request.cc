@@ -61,25 +61,14 @@ Json ReadMessages(RequestFields* fields) {
   return list;
 }
 
-std::vector<int32_t> Render(const ServedModel& model, const Json& messages,
-                            bool add_generation_prompt) {
-  std::string text;
+ChatPrompt MakePrompt(const ServedModel& model, const Json& messages, bool add_generation_prompt) {
   try {
-    text = model.chat_template->Render(messages, add_generation_prompt);
+    return MakeChatPrompt(*model.chat_template, messages, add_generation_prompt,
+                          model.unit_length(),
+                          [&](const std::string& text) { return model.EncodeChat(text); });
   } catch (const Error& error) {
     FailField("messages", error.what());
   }
-  return model.EncodeChat(text);
-}
-
-// The conversation up to its first answer: the same for all of its turns.
-Json FirstTurn(const Json& messages) {
-  Json turn = Json::array();
-  for (const Json& message : messages) {
-    if (message["role"] == "assistant" && !turn.empty()) break;
-    turn.push_back(message);
-  }
-  return turn;
 }
 
 void AcceptToolsThatAreNone(RequestFields* fields) {
@@ -129,14 +118,11 @@ ChatRequest ParseChatRequest(const Json& body, const ServedModel& model) {
                        : model.chat_problem,
                    "messages", "no_chat_template");
   }
-  request.prompt = Render(model, messages, add_generation_prompt);
-  const int64_t length = std::ssize(request.prompt);
+  request.prompt = MakePrompt(model, messages, add_generation_prompt);
+  const int64_t length = std::ssize(request.prompt.ids);
   const int64_t room = model.max_length - length;
   settings.max_tokens = newer ? *newer : older.value_or(std::max<int64_t>(room, 1));
   RequireFits(model, length, settings.max_tokens, "messages");
-  const int64_t unit = model.unit_length();
-  const int64_t first = std::ssize(Render(model, FirstTurn(messages), true));
-  request.left_padding = (unit - first % unit) % unit;
   return request;
 }
 

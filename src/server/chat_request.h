@@ -1,20 +1,17 @@
 #ifndef BLOCKFORMER_SERVER_CHAT_REQUEST_H_
 #define BLOCKFORMER_SERVER_CHAT_REQUEST_H_
 
-#include <cstdint>
-#include <vector>
+#include <cstddef>
 
 #include "server/generation_request.h"
+#include "text/chat_prompt.h"
 
 namespace blockformer {
 
 // The body of /v1/chat/completions.
 struct ChatRequest {
   GenerationSettings settings;  // max_tokens is resolved
-  std::vector<int32_t> prompt;  // the conversation as the model's template writes it
-  // The padding that makes the conversation up to its first answer whole blocks: so the blocks of
-  // each turn are found in the cache when the next one comes.
-  int64_t left_padding = 0;
+  ChatPrompt prompt;
 };
 
 inline constexpr size_t kMaxMessages = 4096;

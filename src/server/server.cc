@@ -134,7 +134,7 @@ struct Server::Impl {
 
   void UseTls() {
     Require(options.tls_certificate.empty() == options.tls_key.empty(), ErrorCode::kInvalidArgument,
-            "--tls-cert and --tls-key: both are wanted, or none");
+            "`tls_cert` and `tls_key`: both are wanted, or none");
     if (options.tls_key.empty()) return;
     tls.emplace(asio::ssl::context::tls_server);
     boost::system::error_code error;
@@ -152,13 +152,13 @@ struct Server::Impl {
     tcp::resolver resolver(io);
     const auto found =
         resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
-    Require(!error && !found.empty(), ErrorCode::kInvalidArgument, "--host: {}: {}", options.host,
+    Require(!error && !found.empty(), ErrorCode::kInvalidArgument, "`host`: {}: {}", options.host,
             error.message());
     const tcp::endpoint endpoint = found.begin()->endpoint();
     Require(!options.api_key.empty() || options.insecure_listen || endpoint.address().is_loopback(),
             ErrorCode::kInvalidArgument,
-            "--host: {} can be reached from other machines; give --api-key-file, or "
-            "--insecure-listen to serve everybody",
+            "`host`: {} can be reached from other machines; give `api_key_file`, or "
+            "`insecure_listen` to serve everybody",
             options.host);
     acceptor.open(endpoint.protocol());
     acceptor.set_option(tcp::acceptor::reuse_address(true));

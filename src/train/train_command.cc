@@ -12,9 +12,9 @@
 #include "base/program.h"
 #include "config/train_recipe.h"
 #include "train/commands.h"
-#include "train/distributed.h"
-#include "train/launcher.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
+#include "train/processes/distributed.h"
+#include "train/processes/launcher.h"
 
 namespace blockformer::train {
 namespace {

@@ -9,9 +9,9 @@
 #include "engine/teacher_forcing.h"
 #include "tests/cpu/tiny_model.h"
 #include "tests/engine/engine_fixture.h"
-#include "train/block_model.h"
-#include "train/text_sample.h"
-#include "train/vanilla_model.h"
+#include "train/loop/text_sample.h"
+#include "train/model/block_model.h"
+#include "train/model/vanilla_model.h"
 
 namespace blockformer {
 namespace {

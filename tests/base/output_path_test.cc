@@ -224,7 +224,7 @@ TEST_F(OutputPathTest, RefusesPlacesWithoutPermission) {
 
 TEST_F(OutputPathTest, ReplacesOnlyWithForce) {
   const std::string file = MakeFile("file");
-  EXPECT_EQ(Refusal(file), "--out: " + file + ": is there already; --force replaces it");
+  EXPECT_EQ(Refusal(file), "--out: " + file + ": is there already; `force` replaces it");
   EXPECT_THAT(Refusal(MakeLink("file", "link")), HasSubstr("link: is there already"));
   EXPECT_EQ(Refusal(MakeLink("new", "dangling")), "no error");
   EXPECT_EQ(Refusal(file, {}, true), "no error");

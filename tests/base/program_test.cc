@@ -35,6 +35,16 @@ TEST(ProgramDeathTest, AnErrorIsOneLineWhateverItNames) {
               testing::ExitedWithCode(1), R"(program: a\\x0a\\x1b\[31mb é)");
 }
 
+TEST(ProgramDeathTest, OptionsThatAMessageNamesAreFlags) {
+  const auto expect = [](const std::string& message, const std::string& shown) {
+    EXPECT_EXIT(RunAndExit([&]() -> int { throw Error(ErrorCode::kIo, message); }),
+                testing::ExitedWithCode(1), "program: " + shown + "\n$");
+  };
+  expect("`max_tokens`: 0 is out of range; a smaller `batch` helps",
+         "--max-tokens: 0 is out of range; a smaller --batch helps");
+  expect("a`b_`: `zstd -d` or ``, `A`, `x", "a--b-: `zstd -d` or ``, `A`, `x");
+}
+
 TEST(ProgramDeathTest, OutputThatCannotBeWrittenIsAFailure) {
   const auto fill = [](const std::function<void()>& print) {
     RunAndExit([&] {

@@ -68,7 +68,7 @@ TEST(BatchSearchTest, TheLargestBatchFillsTheMemory) {
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kExhausted);
-    EXPECT_THAT(error.what(), testing::HasSubstr("--memory"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("`memory`"));
     EXPECT_THAT(error.what(), testing::HasSubstr("tiny"));
   }
 }

@@ -8,8 +8,8 @@
 namespace blockformer {
 namespace {
 
-ModelConfig Block85() { return ReadRecipeModel("recipes/block_main_b4_85.yaml"); }
-ModelConfig Vanilla85() { return ReadRecipeModel("recipes/vanilla_160.yaml"); }
+ModelConfig Block85() { return ReadRecipeModel("recipes/paper/block_main_b4_85.yaml"); }
+ModelConfig Vanilla85() { return ReadRecipeModel("recipes/paper/vanilla_160.yaml"); }
 
 // Matrix products of width 768, 7.08M multiply-adds a layer and 38.6M of the output head.
 constexpr double kLayer = 12.0 * 768 * 768;

@@ -260,7 +260,7 @@ TEST_F(ConvertTest, DestinationIsReplacedOnlyWithForceAndOnlyIfItIsAModel) {
   WriteModel("vanilla", VanillaConfig());
   WriteModel("there", VanillaConfig());
   WriteFileAtomically(Path("there/old"), "");
-  EXPECT_THAT(ErrorOf(Options("vanilla", "there")), HasSubstr("--force"));
+  EXPECT_THAT(ErrorOf(Options("vanilla", "there")), HasSubstr("`force`"));
   ConvertOptions options = Options("vanilla", "there");
   options.replace = true;
   Convert(options);
@@ -323,11 +323,11 @@ TEST_F(ConvertTest, RefusesOptionsThatDoNotApply) {
   WriteModel("vanilla", VanillaConfig());
   ConvertOptions options = Options("vanilla", "x");
   options.without_padding = true;
-  EXPECT_THAT(ErrorOf(options), HasSubstr("--no-padding"));
+  EXPECT_THAT(ErrorOf(options), HasSubstr("`no_padding`"));
   options = Options("vanilla", "x");
   options.from = CheckpointFormat::kBlockformer;
   options.trainer_yaml = "trainer.yaml";
-  EXPECT_THAT(ErrorOf(options), HasSubstr("--config"));
+  EXPECT_THAT(ErrorOf(options), HasSubstr("`config`"));
   EXPECT_THAT(ErrorOf(Options("vanilla/model.safetensors", "x")), HasSubstr("its directory"));
   std::filesystem::create_directories(Path("there"));
   std::filesystem::create_symlink("there", Path("link"));
@@ -343,7 +343,7 @@ TEST_F(ConvertTest, RefusesWhatIsAmbiguousUnknownOrPickled) {
   out.to = CheckpointFormat::kPublishedBlock;
   Convert(out);
   WriteModelConfig(Path("both"), BlockConfig());
-  EXPECT_THAT(ErrorOf(Options("both", "x")), HasSubstr("--from"));
+  EXPECT_THAT(ErrorOf(Options("both", "x")), HasSubstr("`from`"));
   out.from = CheckpointFormat::kHuggingFace;  // which is read of vanilla models
   out.destination = Path("x");
   EXPECT_THAT(ErrorOf(out), HasSubstr("model_type"));

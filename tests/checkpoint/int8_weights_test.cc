@@ -241,7 +241,7 @@ TEST_F(Int8WeightsTest, OtherFormatsAndUptrainingDoNotTakeThem) {
   EXPECT_THAT(ConvertError(options), HasSubstr("hf holds no int8 weights"));
   options = Options("model", "x");
   options.uptrain = UptrainOptions{.block_length = 4};
-  EXPECT_THAT(ConvertError(options), HasSubstr("--uptrain"));
+  EXPECT_THAT(ConvertError(options), HasSubstr("`uptrain`"));
 }
 
 TEST_F(Int8WeightsTest, NamesWhatCannotBeConverted) {

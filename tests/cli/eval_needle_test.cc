@@ -1,5 +1,3 @@
-#include "cli/eval_needle.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -8,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/eval_modes.h"
 #include "tests/cpu/tiny_model_directory.h"
 
 namespace blockformer {
@@ -26,33 +25,35 @@ class EvalNeedleTest : public testing::Test {
     std::string text = "It began.";
     for (int i = 0; i < 50; ++i) text += " The rain did not end.";
     WriteFileAtomically(Path("book.txt"), text);
-    flags_.options.samples = 1;
   }
   ~EvalNeedleTest() override { std::filesystem::remove_all(directory_); }
 
   std::string Path(const std::string& name) const { return directory_ + "/" + name; }
-  // What is printed.
-  std::string Evaluate(const std::vector<std::string>& models, const std::string& json,
-                       const std::string& plot = "") {
+  // What is printed for these models and flags.
+  std::string Evaluate(const std::string& arguments) const {
+    return EvaluateOn(Path("book.txt"), "--samples 1 " + arguments);
+  }
+  static std::string EvaluateOn(const std::string& data, const std::string& arguments) {
+    CLI::App app;
+    AddEvalNeedle(&app);
     testing::internal::CaptureStdout();
     std::string failure;
     try {
-      const EvalOutput output = {json, plot};
-      output.Check({});
-      EvaluateNeedle(models, data_, flags_, EvalFlags(), output);
+      app.parse("needle --data " + data + " " + arguments);
     } catch (const Error& error) {
+      failure = error.what();
+    } catch (const CLI::ParseError& error) {
       failure = error.what();
     }
     return testing::internal::GetCapturedStdout() + failure;
   }
 
   std::string directory_;
-  NeedleFlags flags_;
-  std::vector<std::string> data_ = {Path("book.txt")};
 };
 
 TEST_F(EvalNeedleTest, WritesATableAndAReport) {
-  const std::string output = Evaluate({Path("a/block"), Path("b/block")}, Path("needle.json"));
+  const std::string output =
+      Evaluate(Path("a/block") + " " + Path("b/block") + " --json " + Path("needle.json"));
   EXPECT_THAT(output, HasSubstr("a/block: 0.0 % of 5 prompts, form question\n  depth      256\n"));
   const Json report = ReadJsonFile(Path("needle.json"));
   EXPECT_EQ(report["task"], "needle");
@@ -67,41 +68,36 @@ TEST_F(EvalNeedleTest, WritesATableAndAReport) {
 }
 
 TEST_F(EvalNeedleTest, DefaultLengthsGoUpToTheContext) {
-  EXPECT_THAT(Evaluate({Path("a/block")}, ""), HasSubstr("block: 0.0 % of 10 prompts"));
-  EXPECT_EQ(ParseJson(Evaluate({Path("a/block")}, "-"), "report")["results"][0]["lengths"],
+  EXPECT_THAT(Evaluate(Path("a/block")), HasSubstr("block: 0.0 % of 10 prompts"));
+  EXPECT_EQ(ParseJson(Evaluate(Path("a/block") + " --json -"), "report")["results"][0]["lengths"],
             Json({256, 512}));
   ModelConfig config = TinyTextConfig();
   config.max_length = 200;
   WriteTinyModel(Path("short"), config);
-  EXPECT_THAT(Evaluate({Path("a/block"), Path("short")}, ""), HasSubstr("depth      200\n"));
+  EXPECT_THAT(Evaluate(Path("a/block") + " " + Path("short")), HasSubstr("depth      200\n"));
 }
 
 TEST_F(EvalNeedleTest, RefusesBeforeItComputes) {
-  const std::vector<std::string> models = {Path("a/block")};
-  EXPECT_THAT(Evaluate(models, "/no/such"), HasSubstr("--json: /no/such: the folder /no"));
-  EXPECT_THAT(Evaluate(models, "", Path("x.pdf")), HasSubstr("--plot: "));
-  EXPECT_THAT(Evaluate({Path("a/block"), Path("none")}, ""), HasSubstr("none: "));
-  flags_.form = "riddle";
-  EXPECT_THAT(Evaluate(models, ""), HasSubstr("--needle-form: \"riddle\" is not known"));
-  flags_.form = "continuation";
-  data_ = {Path("none.txt")};
-  EXPECT_THAT(Evaluate(models, ""), HasSubstr("none.txt: "));
-  data_ = {};
-  EXPECT_THAT(Evaluate(models, ""), HasSubstr("--data: is missing"));
+  const std::string block = Path("a/block") + " ";
+  EXPECT_THAT(Evaluate(block + "--json /no/such"), HasSubstr("--json: /no/such: the folder /no"));
+  EXPECT_THAT(Evaluate(block + "--plot " + Path("x.pdf")), HasSubstr("--plot: "));
+  EXPECT_THAT(Evaluate(block + Path("none")), HasSubstr("none: "));
+  EXPECT_THAT(Evaluate(block + "--form riddle"), HasSubstr("--form: \"riddle\" is not known"));
+  EXPECT_THAT(EvaluateOn(Path("none.txt"), block), HasSubstr("none.txt: "));
 }
 
 TEST_F(EvalNeedleTest, ReadsItsFlags) {
-  CLI::App app;
-  flags_.AddTo(&app);
-  app.parse(
-      "--needle --needle-form continuation --lengths 512,1024 --depths 0,0.5 --samples 3 "
-      "--seed 7");
-  EXPECT_TRUE(flags_.is_wanted);
-  EXPECT_EQ(flags_.form, "continuation");
-  EXPECT_EQ(flags_.options.lengths, (std::vector<int64_t>{512, 1024}));
-  EXPECT_EQ(flags_.options.depths, (std::vector<double>{0, 0.5}));
-  EXPECT_EQ(flags_.options.samples, 3);
-  EXPECT_EQ(flags_.options.seed, 7U);
+  const std::string output =
+      EvaluateOn(Path("book.txt"),
+                 Path("a/block") +
+                     " --form continuation --lengths 200,300 --depths 0,0.5 --samples 3 --seed 7 "
+                     "--json -");
+  const Json report = ParseJson(output, "report");
+  EXPECT_EQ(report["form"], "continuation");
+  EXPECT_EQ(report["seed"], 7);
+  EXPECT_EQ(report["results"][0]["lengths"], Json({200, 300}));
+  EXPECT_EQ(report["results"][0]["depths"], Json({0.0, 0.5}));
+  EXPECT_EQ(report["results"][0]["samples"], 3);
 }
 
 }  // namespace

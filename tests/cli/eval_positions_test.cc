@@ -1,9 +1,8 @@
-#include "cli/eval_positions.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "cli/eval_modes.h"
 #include "tests/cli/program_fixture.h"
 
 namespace blockformer {
@@ -22,13 +21,12 @@ class EvalPositionsTest : public ProgramTest {
     WriteFileAtomically(Path("b.txt"), std::string(120, 'b'));
   }
 
-  std::string MessageOf(const std::vector<std::string>& models, const PositionFlags& flags,
-                        const EvalFlags& eval, const std::string& json,
-                        const std::string& plot) const {
+  // What is wrong with these models and flags.
+  std::string MessageOf(const std::string& arguments) const {
+    CLI::App app;
+    AddEvalPositions(&app);
     try {
-      const EvalOutput output = {json, plot};
-      output.Check({});
-      EvaluateLossByPosition(models, {Path("a.txt")}, flags, eval, {}, output);
+      app.parse("positions --data " + Path("a.txt") + " " + arguments);
     } catch (const Error& error) {
       return error.what();
     }
@@ -38,8 +36,9 @@ class EvalPositionsTest : public ProgramTest {
 
 TEST_F(EvalPositionsTest, ReportsAllModelsOnTheSmallestContext) {
   testing::internal::CaptureStdout();
-  EvaluateLossByPosition({Path("block"), Path("vanilla/")}, {Path("a.txt"), Path("b.txt")},
-                         {true, 0, 4}, {}, 4, {Path("out.json"), ""});
+  EXPECT_EQ(MessageOf("--data " + Path("b.txt") + " --bins 4 --limit 4 --json " + Path("out.json") +
+                      " " + Path("block") + " " + Path("vanilla/")),
+            "");
   EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("vanilla - block"));
   const Json report = ReadJsonFile(Path("out.json"));
   EXPECT_EQ(report["task"], "loss_by_position");
@@ -62,26 +61,23 @@ TEST_F(EvalPositionsTest, WarnsOfModelsThatReadOtherTokens) {
   WriteFileAtomically(Path("other/block/tokenizer.json"), tokenizer);
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  EXPECT_EQ(MessageOf({Path("block"), Path("other/block")}, {}, {}, "-", ""), "");
+  EXPECT_EQ(MessageOf(Path("block") + " " + Path("other/block") + " --json -"), "");
   const std::string errors = testing::internal::GetCapturedStderr();
   EXPECT_THAT(errors, HasSubstr("other/block reads other tokens than " + Path("block")));
   EXPECT_EQ(ParseJson(testing::internal::GetCapturedStdout(), "output")["results"].size(), 2U);
 }
 
 TEST_F(EvalPositionsTest, ErrorsBeforeAnythingIsComputed) {
-  const std::vector<std::string> block = {Path("block")};
-  EXPECT_THAT(MessageOf(block, {}, {}, Path("none/out.json"), ""), HasSubstr("--json: "));
-  EXPECT_THAT(MessageOf(block, {}, {}, "", Path("none/out.svg")), HasSubstr("--plot: "));
-  EXPECT_THAT(MessageOf(block, {}, {}, "", Path("out.pdf")),
+  const std::string block = Path("block") + " ";
+  EXPECT_THAT(MessageOf(block + "--json " + Path("none/out.json")), HasSubstr("--json: "));
+  EXPECT_THAT(MessageOf(block + "--plot " + Path("none/out.svg")), HasSubstr("--plot: "));
+  EXPECT_THAT(MessageOf(block + "--plot " + Path("out.pdf")),
               HasSubstr("out.pdf is no picture that can be drawn"));
-  EvalFlags eval;
-  eval.scorer.max_length = 5;
-  EXPECT_THAT(MessageOf(block, {}, eval, "", ""), HasSubstr("--max-length: 5 has no meaning"));
   // The second model is the wrong one.
-  EXPECT_THAT(MessageOf({Path("vanilla"), Path("block")}, {true, 6, 2}, {}, "", ""),
-              HasSubstr("context: 6 is too short; at least 8 is wanted"));
-  EXPECT_THAT(MessageOf({Path("block"), Path("none")}, {}, {}, "", ""), HasSubstr("none"));
-  EXPECT_THAT(MessageOf(block, {}, {}, "", ""), "");
+  EXPECT_THAT(MessageOf(Path("vanilla") + " " + block + "--context 6 --bins 2"),
+              HasSubstr("`context`: 6 is too short; at least 8 is wanted"));
+  EXPECT_THAT(MessageOf(block + Path("none")), HasSubstr("none"));
+  EXPECT_THAT(MessageOf(block), "");
 }
 
 }  // namespace

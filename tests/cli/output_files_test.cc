@@ -62,13 +62,13 @@ class OutputFilesTest : public ProgramTest {
          "--output", Path("in.jsonl"), ""},
         {"score --threads 1 " + block + " --input " + Path("in.jsonl"), "--output",
          Path("in.jsonl"), ""},
-        {"eval --threads 1 --tasks piqa --data " + Path("data") + " " + block, "--json",
+        {"eval tasks --threads 1 --tasks piqa --data " + Path("data") + " " + block, "--json",
          Path("data/piqa_val.jsonl"), ""},
-        {"eval --threads 1 --loss --data " + Path("tokens") + " " + block, "--json",
+        {"eval loss --threads 1 --data " + Path("tokens") + " " + block, "--json",
          Path("tokens.idx"), ""},
-        {"eval --threads 1 --needle --lengths 160 --samples 1 --data " + Path("text") + " " + block,
+        {"eval needle --threads 1 --lengths 160 --samples 1 --data " + Path("text") + " " + block,
          "--plot", Path("text"), ".svg"},
-        {"eval --threads 1 --loss-by-position --data " + Path("text") + " " + block, "--json",
+        {"eval positions --threads 1 --data " + Path("text") + " " + block, "--json",
          block + "/config.json", ""},
         {"eval-data piqa " + Path("piqa.jsonl") + " " + Path("piqa.lst"), "--output",
          Path("piqa.lst"), ""},
@@ -137,7 +137,7 @@ TEST_F(OutputFilesTest, NoCommandOverwritesItsInput) {
   }
   ExpectRefusal("convert --force --dtype int8 " + Path("block") + " " + Path("./block"),
                 "is also an input, which it would replace");
-  ExpectRefusal("eval --force --compare " + Path("a.json") + " " + Path("in.jsonl") + " --json " +
+  ExpectRefusal("eval compare --force " + Path("a.json") + " " + Path("in.jsonl") + " --json " +
                     Path("in.jsonl"),
                 "is also an input");
 }

@@ -305,7 +305,7 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect("generate --prompt x --model " + Path("none"), 1, "none");
   expect(block + " --temperature -1", 2, "temperature: -1");
   expect(block + " --top-p 0", 2, "top_p");
-  expect(block + " --max-tokens 0", 2, "max_tokens: 0");
+  expect(block + " --max-tokens 0", 2, "--max-tokens: 0");
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
   expect(block + " --memory 1K --max-length 64", 1, "the largest that fits is 0");
@@ -314,7 +314,7 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --memory 0", 2, "--memory: \"0\"");
   expect(block + " --memory 64K --max-tokens 8", 0, "x");
   expect(block + " --dtype f16", 2, "dtype: \"f16\" is not known; one of auto, f32, bf16, int8");
-  expect(block + " --kv-dtype bf16", 2, "kv_dtype: \"bf16\" is not known; one of auto, f32, f16");
+  expect(block + " --kv-dtype bf16", 2, "--kv-dtype: \"bf16\" is not known; one of auto, f32, f16");
   expect(block + " --dtype f32 --kv-dtype f32 --max-tokens 8", 0, "x");
   expect(block + " --n 3 --batch 65536 --max-length 4194304", 0, "x");  // as many as memory holds
   expect(block + " --max-length 100 --max-tokens 64", 0, "exceeds the context of 64");

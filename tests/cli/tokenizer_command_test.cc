@@ -176,7 +176,7 @@ TEST_F(TokenizerCommand, LinesThatOtherProgramsWrite) {
   const std::string ids = Run(encode, "{\"text\":\"a\"}\n");
   EXPECT_EQ(Run(encode, "\xEF\xBB\xBF{\"x\": NaN, \"text\":\"a\"}\r\n"), ids);
   EXPECT_EQ(Run(encode, "{\"x\": \"\\ud83d\", \"text\":\"a\"}"), ids);
-  EXPECT_THAT(ErrorOf(encode, "{\"text\":\"\\ud83d\"}"), HasSubstr("--replace-invalid"));
+  EXPECT_THAT(ErrorOf(encode, "{\"text\":\"\\ud83d\"}"), HasSubstr("`replace_invalid`"));
   EXPECT_EQ(Run({"encode", "--replace-invalid", "--tokenizer", path_}, "{\"text\":\"\\ud83d\"}"),
             Run(encode, "{\"text\":\"\\ufffd\"}"));
 }

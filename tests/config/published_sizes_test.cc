@@ -60,7 +60,7 @@ class PublishedSizes : public testing::TestWithParam<PublishedSize> {};
 
 TEST_P(PublishedSizes, AreThoseOfTheRecipe) {
   const PublishedSize& size = GetParam();
-  const std::string path = fmt::format("recipes/{}.yaml", size.recipe);
+  const std::string path = fmt::format("recipes/paper/{}.yaml", size.recipe);
   const ParameterCounts counts = CountParameters(ReadRecipeModel(path));
   EXPECT_EQ(counts.total, size.total);
   EXPECT_EQ(counts.non_embedding, size.non_embedding);

@@ -119,17 +119,17 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
   std::vector<float> logits(width * static_cast<size_t>(vocab_));
   head.ComputeLogits(identity.data(), static_cast<int64_t>(width), logits.data());
 
-  std::vector<SampledIds> sampled_ids = {
+  std::vector<TokenFilter> token_filter = {
       {vocab_, {}}, {vocab_ - 13, {0, 2, static_cast<int32_t>(vocab_ * 2 / 3)}}, {vocab_, {}}};
   for (int32_t id = 0; id < vocab_; ++id) {
-    if (id % 7 != 3) sampled_ids[2].excluded.push_back(id);  // at the ends of tiles, too
+    if (id % 7 != 3) token_filter[2].excluded.push_back(id);  // at the ends of tiles, too
   }
   const std::vector<SamplingOptions> options = AllOptions();
   uint64_t seed = 0;
   for (const int threads : {1, 2, 3}) {
     SetNumThreads(threads);
     for (const int64_t rows : {1, 9, 40, 40, 40}) {
-      const SampledIds& ids = sampled_ids[seed % sampled_ids.size()];
+      const TokenFilter& ids = token_filter[seed % token_filter.size()];
       const Batch batch(rows, vocab_, width, options, seed++);
       std::vector<int32_t> chosen(batch.draws.size());
       head.Choose(batch.hidden.data(), batch.draws, ids, chosen.data());

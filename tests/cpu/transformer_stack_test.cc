@@ -102,8 +102,8 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
   }
 
   // The same for the sequences as blocks.
-  Rows RunLocal(const TransformerStack& stack, int64_t step, bool all_wanted) const {
-    LocalState state(config_.decoder, kSequences, kLength);
+  Rows RunInBlock(const TransformerStack& stack, int64_t step, bool all_wanted) const {
+    BlockState state(config_.decoder, kSequences, kLength);
     std::vector<int32_t> positions(kLength);
     std::iota(positions.begin(), positions.end(), 0);
     Rows results(inputs_.size());
@@ -154,10 +154,10 @@ TEST_P(TransformerStackTest, Int8RowsAreTheSameHoweverTheyAreCutAndWanted) {
       EXPECT_EQ(last, Select(whole, last));
     }
   }
-  const Rows whole = RunLocal(stack, kLength, true);
+  const Rows whole = RunInBlock(stack, kLength, true);
   for (const int64_t step : {int64_t{1}, int64_t{4}, kLength}) {
-    EXPECT_EQ(RunLocal(stack, step, true), whole);
-    const Rows last = RunLocal(stack, step, false);
+    EXPECT_EQ(RunInBlock(stack, step, true), whole);
+    const Rows last = RunInBlock(stack, step, false);
     EXPECT_EQ(last, Select(whole, last));
   }
 }
@@ -171,7 +171,8 @@ TEST_P(TransformerStackTest, FloatRowsAgreeHoweverTheyAreCutAndWanted) {
       const Rows paged = RunPaged(stack, NumberType::kF32, step, all_wanted);
       EXPECT_LE(RelativeDifference(paged, Select(whole, paged)), 1e-5);
       // The other attention kernel.
-      EXPECT_LE(RelativeDifference(RunLocal(stack, step, all_wanted), Select(whole, paged)), 1e-5);
+      EXPECT_LE(RelativeDifference(RunInBlock(stack, step, all_wanted), Select(whole, paged)),
+                1e-5);
     }
   }
 }

@@ -232,7 +232,7 @@ void AttentionTest::TestBlocks(const HeadsShape& shape, Element type, bool maske
   std::vector<float> rounded = inputs;
   const int64_t stride = layout.OutputWidth() + 3;
   for (const int64_t first : {0, 3, 4}) {
-    LocalStep step;
+    BlockStep step;
     step.blocks = kBlocks;
     step.positions = kPositions;
     step.first = first;
@@ -253,7 +253,7 @@ void AttentionTest::TestBlocks(const HeadsShape& shape, Element type, bool maske
           rounded.begin() + (i / step.count * kPositions + first + i % step.count) * layout.width);
     }
     const Numbers out(type, kBlocks * step.wanted * stride);
-    AttendLocally(&stream_, type, cache.data(), layout,
+    AttendInBlock(&stream_, type, cache.data(), layout,
                   {cosines.data(), sines.data(), shape.rotary}, step, qkv.data(), out.data(),
                   stride);
     const std::vector<float> actual = out.Read(&stream_);

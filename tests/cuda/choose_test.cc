@@ -200,7 +200,7 @@ TEST_P(ChooseTest, NoiseDrawsFromTheSoftmax) {
   std::vector<float> logits;
   for (int64_t i = 0; i < kDraws; ++i) {
     Draw draw;
-    draw.place.method = DrawMethod::kWithNoise;
+    draw.place.method = DrawMethod::kGumbelMax;
     draw.place.seed = static_cast<uint64_t>(i);
     draw.place.given = 6;
     draws.push_back(draw);

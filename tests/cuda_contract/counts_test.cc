@@ -27,7 +27,7 @@ TEST(CudaCounts, ABlockStepTakesWhatTheFormulasSay) {
   options.num_pages = 2 * kPlaces;
   options.max_units = 2 * options.page_size;
   options.kv_type = NumberType::kBf16;
-  options.sampled_ids.count = kVocab;
+  options.token_filter.count = kVocab;
   const std::unique_ptr<Runner> runner = model.MakeRunner(options);
   Step prompts;
   Step step;

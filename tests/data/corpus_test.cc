@@ -219,8 +219,8 @@ TEST_F(CorpusTest, JsonLinesUnderANameOfPlainTextAreRefused) {
   for (const std::string name : {"a.txt", "a", "a.jsonl.bak", "a.txt.gz"}) {
     const std::string path = Write(name, name.ends_with(".gz") ? Gzip(lines) : lines);
     EXPECT_THAT(FailureOf({path}),
-                ::testing::AllOf(HasSubstr(path), HasSubstr("--input-format jsonl"),
-                                 HasSubstr("--input-format text")));
+                ::testing::AllOf(HasSubstr(path), HasSubstr("`input_format` jsonl"),
+                                 HasSubstr("`input_format` text")));
     EXPECT_THAT(ReadAll({path}, {.format = InputFormat::kText}), ElementsAre(lines));
   }
   EXPECT_THAT(
@@ -256,7 +256,7 @@ TEST_F(CorpusTest, PipesAreReadOnce) {
 TEST_F(CorpusTest, NullTexts) {
   const std::string path = Write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": null}\n");
   EXPECT_THAT(FailureOf({path}), HasSubstr("a.jsonl:2: text: is null; a string is wanted, and "
-                                           "--skip-null leaves such lines out"));
+                                           "`skip_null` leaves such lines out"));
   EXPECT_THAT(ReadAll({path}, {.skip_null = true}), ElementsAre("a"));
   EXPECT_THAT(FailureOf({Write("b.jsonl", "{\"txt\": \"a\"}\n")}, {.skip_null = true}),
               HasSubstr("b.jsonl:1: text: is missing"));

@@ -53,10 +53,10 @@ TEST(JsonRecord, WhatStandsInOtherFieldsDoesNotMatter) {
 TEST(JsonRecord, InvalidTextInAUsedField) {
   EXPECT_THAT(FailureOf("{\"text\": \"a\xFF\"}"),
               HasSubstr("a.jsonl:7: text: byte 11 of the line: 0xFF is not valid UTF-8; "
-                        "--replace-invalid replaces it"));
+                        "`replace_invalid` replaces it"));
   EXPECT_THAT(FailureOf(R"({"text": "a\ud83d\u0041"})"),
               HasSubstr("byte 11 of the line: \\ud83d is half of a surrogate pair, which is no "
-                        "character; --replace-invalid replaces it"));
+                        "character; `replace_invalid` replaces it"));
   EXPECT_EQ(Record("{\"text\": \"a\xFF"
                    R"(\ud83d\u0041\udc00\\ud83d\ud83d\ude00"})")
                 .Text("text", kReplace),

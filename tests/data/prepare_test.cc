@@ -234,7 +234,7 @@ TEST_F(PrepareTest, BadLineLeavesAnOlderPairAlone) {
   AddInput("a.jsonl", "{\"text\": \"old\"}\n");
   Prepare();
   AddInput("b.jsonl", "{\"text\": \"new\"}\n{\"text\": }\n");
-  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokens.bin: is there already; --force replaces it"));
+  EXPECT_THAT(FailureOfPrepare(), HasSubstr("tokens.bin: is there already; `force` replaces it"));
   options_.force = true;
   EXPECT_THAT(FailureOfPrepare(), HasSubstr(directory_ + "b.jsonl:2: "));
   EXPECT_THAT(Texts(options_.output_prefix), ElementsAre("old"));

@@ -48,7 +48,7 @@ TEST(ResultFieldsTest, AFieldOfTheUserIsNeverOverwritten) {
   for (const char* line :
        {R"({"text":"a"})", R"({"text":null})", R"({"prompt":"a","te\u0078t":[]})"}) {
     EXPECT_THAT(RefusalOf(fields, line), AllOf(StartsWith("in.jsonl: line 3: "),
-                                               HasSubstr("\"text\""), HasSubstr("--result-prefix")))
+                                               HasSubstr("\"text\""), HasSubstr("`result_prefix`")))
         << line;
   }
   EXPECT_THAT(RefusalOf(fields, R"({"tokens":0})"), HasSubstr("\"tokens\""));

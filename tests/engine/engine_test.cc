@@ -307,7 +307,7 @@ TEST_P(EngineMemoryTest, NamesTheLargestLengthThatFitsItsMemory) {
     EXPECT_EQ(error.code(), ErrorCode::kExhausted);
     message = error.what();
   }
-  EXPECT_THAT(message, testing::StartsWith("max_length: 500 tokens take"));
+  EXPECT_THAT(message, testing::StartsWith("`max_length`: 500 tokens take"));
   const size_t number = message.rfind(' ') + 1;
   ASSERT_LT(number, message.size());
   options.max_length = std::stoll(message.substr(number));

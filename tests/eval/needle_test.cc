@@ -197,22 +197,22 @@ TEST_F(NeedleTest, RefusesWhatDoesNotFit) {
     return MakeError(options, text);
   };
   EXPECT_THAT(error([](NeedleOptions*) {}, RunningText(10)),
-              HasSubstr("--data: the haystack of 289 tokens is too short for a length of 600, "
+              HasSubstr("`data`: the haystack of 289 tokens is too short for a length of 600, "
                         "which needs "));
-  EXPECT_THAT(error([](NeedleOptions*) {}, ""), HasSubstr("--data: the haystack of 0 tokens"));
+  EXPECT_THAT(error([](NeedleOptions*) {}, ""), HasSubstr("`data`: the haystack of 0 tokens"));
   EXPECT_THAT(error([](NeedleOptions* o) {
                 o->lengths = {600, 140};
               }),
-              HasSubstr("--lengths: 140 is too short, since"));
-  EXPECT_THAT(error([](NeedleOptions* o) { o->lengths = {-1}; }), HasSubstr("--lengths: -1 "));
+              HasSubstr("`lengths`: 140 is too short, since"));
+  EXPECT_THAT(error([](NeedleOptions* o) { o->lengths = {-1}; }), HasSubstr("`lengths`: -1 "));
   EXPECT_THAT(error([](NeedleOptions* o) { o->lengths = {int64_t{1} << 60}; }),
-              HasSubstr("--lengths: 1152921504606846976 is out of range"));
-  EXPECT_THAT(error([](NeedleOptions* o) { o->lengths.clear(); }), HasSubstr("--lengths: is"));
-  EXPECT_THAT(error([](NeedleOptions* o) { o->depths = {0, 1.5}; }), HasSubstr("--depths: 1.5 "));
+              HasSubstr("`lengths`: 1152921504606846976 is out of range"));
+  EXPECT_THAT(error([](NeedleOptions* o) { o->lengths.clear(); }), HasSubstr("`lengths`: is"));
+  EXPECT_THAT(error([](NeedleOptions* o) { o->depths = {0, 1.5}; }), HasSubstr("`depths`: 1.5 "));
   EXPECT_THAT(error([](NeedleOptions* o) { o->depths = {std::nan("")}; }),
-              HasSubstr("--depths: nan "));
-  EXPECT_THAT(error([](NeedleOptions* o) { o->depths.clear(); }), HasSubstr("--depths: is"));
-  EXPECT_THAT(error([](NeedleOptions* o) { o->samples = 0; }), HasSubstr("--samples: 0 "));
+              HasSubstr("`depths`: nan "));
+  EXPECT_THAT(error([](NeedleOptions* o) { o->depths.clear(); }), HasSubstr("`depths`: is"));
+  EXPECT_THAT(error([](NeedleOptions* o) { o->samples = 0; }), HasSubstr("`samples`: 0 "));
 }
 
 TEST_F(NeedleTest, ReadsTextAndJsonLines) {
@@ -266,7 +266,8 @@ TEST_F(NeedleTest, ARandomModelFindsNothing) {
   options.lengths = {300, 600};  // the latter beyond the context
   options.depths = {0.5};
   const std::vector<NeedlePrompt> prompts = Make(options);
-  const OrderedJson result = RunNeedle(model_, "random", options, prompts);
+  WorkObserver observer;
+  const OrderedJson result = RunNeedle(model_, "random", options, prompts, &observer);
   EXPECT_EQ(result["hits"].dump(), "[[0,0]]");
   EXPECT_EQ(result["accuracy"], 0.0);
   ASSERT_THAT(result["prompts"], SizeIs(8));

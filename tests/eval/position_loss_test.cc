@@ -7,12 +7,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/program.h"
 #include "base/random.h"
 #include "tests/cpu/tiny_model_directory.h"
 #include "tests/engine/score_by_forward.h"
@@ -49,7 +47,7 @@ std::vector<std::optional<double>> Reference(const Model& model, const std::stri
   return losses;
 }
 
-void ExpectTotal(const LossTotal& actual, double sum, int64_t tokens) {
+void ExpectTotal(const LossSum& actual, double sum, int64_t tokens) {
   EXPECT_NEAR(actual.sum, sum, kSumTolerance * (1 + sum));
   EXPECT_EQ(actual.tokens, tokens);
 }
@@ -71,10 +69,13 @@ class PositionLossTest : public testing::Test {
 
   PositionLoss Measure(const std::string& name, const PositionLossOptions& options,
                        const std::vector<std::string>& files,
-                       ScoringPadding padding = ScoringPadding::kPadded) const {
+                       ScoringPadding padding = ScoringPadding::kPadded,
+                       WorkObserver* observer = nullptr) const {
     const EvalModel model = EvalModel::Load(folder_ + "/" + name, {});
     Scorer scorer(model.model, {options.context, 50, padding});
-    return MeasurePositionLoss(name, model, &scorer, files, options);
+    WorkObserver patient;
+    return MeasurePositionLoss(name, model, &scorer, files, options, {},
+                               observer == nullptr ? &patient : observer);
   }
 
   std::string MessageOf(const std::string& name, const PositionLossOptions& options,
@@ -103,8 +104,8 @@ class PositionLossTest : public testing::Test {
       EXPECT_EQ(window.document, i < 3 ? 0 : 1);
       const std::string text =
           i < 3 ? texts[0].substr(i * 18, 18) : texts[2].substr((i - 3) * 18, 18);
-      std::vector<LossTotal> bins(4);
-      std::vector<LossTotal> slots(model->is_block() ? 4 : 0);
+      std::vector<LossSum> bins(4);
+      std::vector<LossSum> slots(model->is_block() ? 4 : 0);
       const auto losses = Reference(*model, text, left);
       for (size_t p = 0; p < losses.size(); ++p) {
         if (!losses[p]) continue;
@@ -168,12 +169,12 @@ TEST_F(PositionLossTest, ClearErrors) {
   EXPECT_THAT(MessageOf("block", {16, 2, {}}, {texts}),
               HasSubstr("no document has 16 tokens, a context's; the longest has 15"));
   EXPECT_THAT(MessageOf("block", {7, 2, {}}, {texts}),
-              HasSubstr("context: 7 is too short; at least 8 is wanted, two blocks"));
-  EXPECT_THAT(MessageOf("vanilla", {1, 1, {}}, {texts}), HasSubstr("context: 1 is too short"));
+              HasSubstr("`context`: 7 is too short; at least 8 is wanted, two blocks"));
+  EXPECT_THAT(MessageOf("vanilla", {1, 1, {}}, {texts}), HasSubstr("`context`: 1 is too short"));
   EXPECT_THAT(MessageOf("block", {8, 0, {}}, {texts}),
-              HasSubstr("bins: 0 is out of range; 1 to 8 is wanted"));
-  EXPECT_THAT(MessageOf("block", {8, 9, {}}, {texts}), HasSubstr("bins: 9 is out of range"));
-  EXPECT_THAT(MessageOf("block", {8, 2, 0}, {texts}), HasSubstr("limit: 0 is out of range"));
+              HasSubstr("`bins`: 0 is out of range; 1 to 8 is wanted"));
+  EXPECT_THAT(MessageOf("block", {8, 9, {}}, {texts}), HasSubstr("`bins`: 9 is out of range"));
+  EXPECT_THAT(MessageOf("block", {8, 2, 0}, {texts}), HasSubstr("`limit`: 0 is out of range"));
   EXPECT_THAT(MessageOf("block", {8, 2, {}}, {folder_ + "/none.jsonl"}), HasSubstr("none.jsonl"));
   EXPECT_THAT(MessageOf("block", {8, 2, {}}, {"/dev/null"}),
               HasSubstr("/dev/null: is not a regular file"));
@@ -194,21 +195,16 @@ TEST_F(PositionLossTest, HostileTextsAreNamed) {
 }
 
 TEST_F(PositionLossTest, StopsWhenTold) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process of its own, as the model has threads
-  const std::string texts = Corpus({RandomText(40, 1)});
-  const auto measure = [&] {
-    CatchStopSignals();
-    std::raise(SIGTERM);
-    int exit_code = 0;
-    try {
-      Measure("block", {16, 2, {}}, {texts});
-    } catch (const Error& error) {
-      exit_code = error.code() == ErrorCode::kInterrupted ? 42 : 1;
-    }
-    std::filesystem::remove_all(folder_);
-    std::_Exit(exit_code);
-  };
-  EXPECT_EXIT(measure(), testing::ExitedWithCode(42), "");
+  struct ImpatientObserver : WorkObserver {
+    bool StopRequested() const override { return true; }
+  } observer;
+  try {
+    Measure("block", {16, 2, {}}, {Corpus({RandomText(40, 1)})}, ScoringPadding::kPadded,
+            &observer);
+    FAIL() << "it went on";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInterrupted) << error.what();
+  }
 }
 
 }  // namespace

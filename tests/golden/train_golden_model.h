@@ -7,9 +7,9 @@
 #include "config/parameters.h"
 #include "data/packing.h"
 #include "tests/golden/golden_file.h"
-#include "train/block_model.h"
+#include "train/model/block_model.h"
+#include "train/model/vanilla_model.h"
 #include "train/torch.h"
-#include "train/vanilla_model.h"
 
 namespace blockformer::train {
 

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/train_golden_model.h"
-#include "train/optimizer.h"
+#include "train/loop/optimizer.h"
 
 namespace blockformer::train {
 namespace {

@@ -5,7 +5,7 @@
 #include "checkpoint/model_directory.h"
 #include "tests/golden/hf_golden.h"
 #include "tests/golden/train_golden_model.h"
-#include "train/weights.h"
+#include "train/model/weights.h"
 
 namespace blockformer::train {
 namespace {

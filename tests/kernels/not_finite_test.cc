@@ -11,10 +11,10 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/attention.h"
+#include "kernels/block_attention.h"
 #include "kernels/gemm.h"
 #include "kernels/isa.h"
 #include "kernels/layer_norm.h"
-#include "kernels/local_attention.h"
 #include "kernels/rms_norm.h"
 #include "kernels/swiglu.h"
 #include "tests/kernels/random_vector.h"
@@ -56,14 +56,14 @@ std::vector<float> Attention(NumberType type, int64_t page_size, std::vector<flo
   return out;
 }
 
-std::vector<float> LocalAttention(const std::vector<float>& qkv) {
+std::vector<float> BlockAttention(const std::vector<float>& qkv) {
   const int64_t positions = std::ssize(qkv) / (3 * kWidth);
-  LocalCache cache = {nullptr, kHeads, kSize, positions};
+  BlockCache cache = {nullptr, kHeads, kSize, positions};
   const AlignedBuffer memory(cache.BlockFloats() * static_cast<int64_t>(sizeof(float)));
   cache.memory = memory.As<float>();
   const std::vector<int32_t> turned(static_cast<size_t>(positions), 0);
   std::vector<float> out(static_cast<size_t>(positions * kWidth));
-  AttendLocally(cache, HeadLayout::Grouped(kHeads, kHeads, kSize), RotaryTable(1, {4}),
+  AttendInBlock(cache, HeadLayout::Grouped(kHeads, kHeads, kSize), RotaryTable(1, {4}),
                 {1, 0, positions, positions, turned.data()}, qkv.data(), out.data());
   return out;
 }
@@ -106,7 +106,7 @@ TEST_P(NotFiniteTest, PassesThroughAttentionOverEveryCache) {
 }
 
 TEST_P(NotFiniteTest, PassesThroughAttentionWithinBlocks) {
-  for (const int64_t positions : {1, 6, 41}) ExpectNoticed(positions, LocalAttention);
+  for (const int64_t positions : {1, 6, 41}) ExpectNoticed(positions, BlockAttention);
 }
 
 // Scores of -1e31 hide nothing: all keys weigh the same.
@@ -119,7 +119,7 @@ TEST_P(NotFiniteTest, LowScoresAreNotTakenForHiddenKeys) {
     std::fill_n(query + kSize, kSize, 1e16F);
   }
   for (const float value : Attention(NumberType::kF32, 8, qkv)) EXPECT_NEAR(value, 1, 1e-5);
-  for (const float value : LocalAttention(qkv)) EXPECT_NEAR(value, 1, 1e-5);
+  for (const float value : BlockAttention(qkv)) EXPECT_NEAR(value, 1, 1e-5);
 }
 
 TEST_P(NotFiniteTest, PassesThroughNorms) {

@@ -323,7 +323,7 @@ TEST_F(HostileTest, WithoutAKeyOnlyThisMachineIsServed) {
     Server(directory_, options_);
     FAIL() << "everybody could use it";
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("--insecure-listen"));
+    EXPECT_THAT(error.what(), HasSubstr("`insecure_listen`"));
   }
   options_.insecure_listen = true;
   Server(directory_, options_);

@@ -1,4 +1,4 @@
-#include "train/attention.h"
+#include "train/model/attention.h"
 
 #include <gtest/gtest.h>
 

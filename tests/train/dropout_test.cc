@@ -1,10 +1,10 @@
-#include "train/dropout.h"
+#include "train/model/dropout.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "train/biased_attention.h"
+#include "train/model/biased_attention.h"
 
 namespace blockformer::train {
 namespace {
@@ -62,7 +62,7 @@ TEST(Dropout, AttentionDropsProbabilities) {
   const torch::Tensor query = torch::zeros({1, 1, 1, 8});
   const torch::Tensor key = torch::zeros({1, 50, 1, 8});
   const torch::Tensor value = torch::eye(50).view({1, 50, 1, 50});
-  AttentionRules rules;
+  BiasedAttentionOptions rules;
   rules.dropout = 0.4;
   // Each output is a probability: 1/50 before, and 0 or 1/50/0.6 after.
   const torch::Tensor kept =

@@ -1,4 +1,4 @@
-// `blockformer eval --loss` against the validation loss that the trainer wrote.
+// `blockformer eval loss` against the validation loss that the trainer wrote.
 #include <gtest/gtest.h>
 
 #include "base/child_process.h"
@@ -24,7 +24,7 @@ void ExpectSameLoss(std::vector<std::string> overrides) {
   }();
   ASSERT_FALSE(validation.is_null());
   const int64_t samples = folder.Read().validation.samples;
-  ASSERT_EQ(RunProcess({BLOCKFORMER_PROGRAM, "eval", folder.Path("run"), "--loss", "--data",
+  ASSERT_EQ(RunProcess({BLOCKFORMER_PROGRAM, "eval", "loss", folder.Path("run"), "--data",
                         folder.Path("validation"), "--limit", std::to_string(samples), "--json",
                         folder.Path("loss.json")},
                        folder.Path("eval.log")),

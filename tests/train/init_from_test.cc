@@ -9,7 +9,7 @@
 #include "checkpoint/convert.h"
 #include "checkpoint/model_directory.h"
 #include "tests/train/training_run.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace blockformer::train {
 namespace {

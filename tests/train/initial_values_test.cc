@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "train/language_model.h"
+#include "train/model/language_model.h"
 
 namespace blockformer::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/language_model.h"
+#include "train/model/language_model.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "config/parameters.h"
-#include "train/block_model.h"
+#include "train/model/block_model.h"
 
 namespace blockformer::train {
 namespace {

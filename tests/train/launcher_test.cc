@@ -1,5 +1,5 @@
 // The launcher of --nproc, with this test program in the place of the trainer.
-#include "train/launcher.h"
+#include "train/processes/launcher.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

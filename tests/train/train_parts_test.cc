@@ -9,12 +9,12 @@
 
 #include "base/error.h"
 #include "tests/train/training_run.h"
-#include "train/batch_loader.h"
-#include "train/checkpoint.h"
-#include "train/checkpoint_store.h"
-#include "train/distributed.h"
-#include "train/lr_schedule.h"
-#include "train/metrics_log.h"
+#include "train/loop/batch_loader.h"
+#include "train/loop/checkpoint.h"
+#include "train/loop/checkpoint_store.h"
+#include "train/loop/lr_schedule.h"
+#include "train/loop/metrics_log.h"
+#include "train/processes/distributed.h"
 
 namespace blockformer::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,8 +15,8 @@
 #include "checkpoint/safetensors.h"
 #include "tests/train/training_run.h"
 #include "text/bpe_trainer.h"
-#include "train/batch_loader.h"
-#include "train/training_state.h"
+#include "train/loop/batch_loader.h"
+#include "train/loop/training_state.h"
 
 namespace blockformer::train {
 namespace {

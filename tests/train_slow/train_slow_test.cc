@@ -5,10 +5,10 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "tests/train/training_run.h"
-#include "train/checkpoint_store.h"
-#include "train/distributed.h"
-#include "train/launcher.h"
-#include "train/trainer.h"
+#include "train/loop/checkpoint_store.h"
+#include "train/loop/trainer.h"
+#include "train/processes/distributed.h"
+#include "train/processes/launcher.h"
 
 namespace blockformer::train {
 namespace {

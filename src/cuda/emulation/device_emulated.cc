@@ -110,7 +110,7 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   Allocations& all = AllAllocations();
   const std::lock_guard lock(all.mutex);
   Require(bytes <= kMemoryBytes - all.used[current_device], ErrorCode::kExhausted,
-          "{} MB of the GPU's memory cannot be had; a smaller --batch or --max-length takes less",
+          "{} MB of the GPU's memory cannot be had; a smaller `batch` or `max_length` takes less",
           bytes / 1'000'000);
   const int64_t whole = (bytes + kGuard + kAlignment - 1) / kAlignment * kAlignment;
   memory_.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(whole)));

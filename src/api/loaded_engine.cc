@@ -1,0 +1,302 @@
+#include "api/loaded_engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <future>
+#include <limits>
+#include <utility>
+
+#include "api/request.h"
+#include "api/status.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "eval/request_encoder.h"
+#include "eval/task_scores.h"
+#include "text/utf8.h"
+
+namespace blockformer {
+namespace {
+
+// Tokens scored between two steps while something is generated.
+constexpr int64_t kTokensBetweenSteps = 2048;
+
+std::atomic<int64_t> last_request = 0;
+
+void RequireNoCallback(const char* function) {
+  Require(!InCallback(), ErrorCode::kInvalidArgument,
+          "{}: called from a callback, which it would wait for", function);
+}
+
+Json ParseMessages(std::string_view text) {
+  const Json messages = ParseJson(text, "messages");
+  Require(messages.is_array() && !messages.empty(), ErrorCode::kInvalidArgument,
+          "messages: a list of at least one object is wanted");
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const Json& message = messages[i];
+    for (const char* field : {"role", "content"}) {
+      Require(message.is_object() && message.contains(field) && message[field].is_string(),
+              ErrorCode::kInvalidArgument,
+              "messages[{}]: an object whose \"{}\" is a text is wanted", i, field);
+    }
+  }
+  return messages;
+}
+
+TextModel LoadWithThreads(const std::string& directory, const GeneratorOptions& options) {
+  const ThreadLimit limit(options.threads);
+  return TextModel::Load(directory, options);
+}
+
+LoadedEngine::Score SumUp(std::span<const std::vector<TokenScore>> windows) {
+  RequestScore sum;
+  LoadedEngine::Score score;
+  for (const std::vector<TokenScore>& window : windows) {
+    sum.Add(window);
+    for (const TokenScore& token : window) score.tokens.push_back(token.log_likelihood);
+  }
+  score.is_greedy = sum.is_greedy;
+  score.log_likelihood = std::isfinite(sum.log_likelihood)
+                             ? sum.log_likelihood
+                             : std::numeric_limits<double>::quiet_NaN();
+  return score;
+}
+
+}  // namespace
+
+LoadedEngine::LoadedEngine(const std::string& directory, const LoadSettings& settings)
+    : LoadedEngine(LoadWithThreads(directory, settings.generator), directory, settings) {}
+
+LoadedEngine::LoadedEngine(TextModel loaded, const std::string& directory,
+                           const LoadSettings& settings)
+    : process_(getpid()),
+      tokenizer_(std::move(loaded.tokenizer)),
+      model_(std::move(loaded.model)),
+      prefix_id_(PrefixTokenId(directory, tokenizer_, model_->config())),
+      device_(model_->device()),
+      scorer_(std::make_unique<Scorer>(model_, settings.scorer)),
+      loop_(std::make_unique<EngineLoop>(std::make_unique<Engine>(model_, loaded.engine_options),
+                                         settings.loop)),
+      open_(std::make_shared<OpenRequests>(loop_.get())) {
+  LoadChatTemplate(directory, settings.generator.plain_text);
+}
+
+LoadedEngine::~LoadedEngine() {
+  open_->Detach();
+  // What a forked process cannot stop, it leaves as it is.
+  if (IsHere()) return;
+  static_cast<void>(loop_.release());
+  static_cast<void>(scorer_.release());
+}
+
+// A template that cannot be read takes the chats away and nothing else.
+void LoadedEngine::LoadChatTemplate(const std::string& directory, bool plain_text) {
+  try {
+    chat_template_ = ChatTemplate::Load(directory);
+    if (!chat_template_) chat_problem_ = directory + ": the model has no chat template";
+  } catch (const Error& error) {
+    chat_problem_ = error.what();
+  }
+  if (plain_text) parsing_tokenizer_ = Tokenizer::Load(directory, SpecialTokens::kParse);
+}
+
+bool LoadedEngine::IsHere() const { return getpid() == process_; }
+
+void LoadedEngine::RequireHere() const {
+  Require(IsHere(), ErrorCode::kUnsupported,
+          "the engine was loaded by process {}, from which this one was forked; it has to load one "
+          "of its own",
+          process_);
+}
+
+void LoadedEngine::Stop() {
+  RequireHere();
+  RequireNoCallback("bf_engine_stop");
+  loop_->Stop();
+}
+
+bf_engine_info LoadedEngine::info() const {
+  const EngineOptions& options = loop_->engine_options();
+  const ModelConfig& config = model_->config();
+  bf_engine_info info = {};
+  info.device = device_.c_str();
+  info.dtype = NumberTypeName(model_->weight_type());
+  info.kv_dtype = NumberTypeName(options.kv_type);
+  info.max_sequences = options.max_sequences;
+  info.max_length = options.max_length;
+  info.capacity = loop_->capacity();
+  info.vocab_size = config.vocab_size;
+  info.block_length = model_->unit_length();
+  info.end_of_text_id = static_cast<int32_t>(config.eos_token_id);
+  info.has_chat_template = chat_template_ ? 1 : 0;
+  return info;
+}
+
+bf_engine_stats LoadedEngine::stats() const {
+  const EngineLoopStats loop = loop_->stats();
+  bf_engine_stats stats = {};
+  stats.open = loop.open;
+  stats.running = loop.engine.running;
+  stats.steps = loop.engine.steps;
+  stats.generated_tokens = loop.generated_tokens;
+  stats.computed_prompt_units = loop.engine.computed_prompt_units;
+  stats.cached_prompt_units = loop.engine.cached_prompt_units;
+  stats.preemptions = loop.engine.preemptions;
+  stats.cache_pages = loop.engine.pages;
+  stats.cache_pages_in_use = loop.engine.pages_in_use;
+  stats.accepting = loop.accepting ? 1 : 0;
+  return stats;
+}
+
+std::vector<int32_t> LoadedEngine::Tokenize(std::string_view text, bool add_prefix,
+                                            bool parse_special) const {
+  const Tokenizer& tokenizer = parse_special ? parsing_tokenizer() : tokenizer_;
+  return add_prefix ? tokenizer.EncodeWithPrefix(text) : tokenizer.Encode(text);
+}
+
+std::string LoadedEngine::Detokenize(std::span<const int32_t> ids, bool skip_special) const {
+  return ReplaceInvalidUtf8(tokenizer_.Decode(ids, skip_special));
+}
+
+const ChatTemplate& LoadedEngine::RequireChatTemplate() const {
+  Require(chat_template_.has_value(), ErrorCode::kUnsupported, "{}", chat_problem_);
+  return *chat_template_;
+}
+
+std::string LoadedEngine::ChatText(std::string_view messages, bool add_generation_prompt) const {
+  return RequireChatTemplate().Render(ParseMessages(messages), add_generation_prompt);
+}
+
+ChatPrompt LoadedEngine::MakePrompt(std::string_view messages) const {
+  return MakeChatPrompt(
+      RequireChatTemplate(), ParseMessages(messages), /*add_generation_prompt=*/true,
+      model_->unit_length(),
+      [this](const std::string& text) { return parsing_tokenizer().Encode(text); });
+}
+
+int64_t LoadedEngine::Submit(std::vector<int32_t> prompt, RequestSettings settings,
+                             std::shared_ptr<EventQueue> queue) {
+  RequireHere();
+  const EngineOptions& options = loop_->engine_options();
+  int64_t length = std::ssize(prompt);
+  if (!settings.max_tokens) {
+    settings.text.max_tokens = std::max<int64_t>(1, options.max_length - length);
+  }
+  const int64_t cut = settings.text.too_long == TooLong::kTruncateLeft
+                          ? ExcessTokens(length, settings.text.max_tokens, options.max_length)
+                          : 0;
+  prompt.erase(prompt.begin(), prompt.begin() + cut);
+  length -= cut;
+
+  LoopRequest request;
+  request.generation.prompt = std::move(prompt);
+  request.generation.max_tokens = settings.text.max_tokens;
+  request.generation.stop_at_eos = !settings.text.ignore_end_of_text;
+  request.generation.sampling = settings.text;
+  request.generation.stream = settings.stream;
+  request.generation.priority = settings.priority;
+  request.generation.left_padding = settings.left_padding;
+  request.generation.stop_ids = settings.stop_ids;
+  request.generation.excluded_ids = settings.excluded_ids;
+  request.generation.log_probabilities = settings.log_probabilities;
+  request.deadline = settings.deadline;
+  ValidateRequest(request.generation, *model_, options);
+
+  const int64_t number = ++last_request;
+  const auto events =
+      std::make_shared<Request>(number, settings, tokenizer_, open_, std::move(queue));
+  events->SetPrompt(length, cut);
+  request.on_tokens = [events](const GeneratedTokens& tokens) { return events->Take(tokens); };
+  request.on_failure = [events](const Error& error) { events->Fail(error); };
+  try {
+    open_->Submit(number, std::move(request));
+  } catch (const Error& error) {
+    events->Forget();
+    if (error.code() == ErrorCode::kExhausted) throw FullError(error.what());
+    throw;
+  }
+  return number;
+}
+
+void LoadedEngine::Cancel(int64_t request) {
+  RequireHere();
+  open_->Cancel(request);
+}
+
+std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoreText& text, size_t index) const {
+  const int64_t max_length = scorer_->options().max_length;
+  try {
+    if (!text.context) {
+      return RollingWindows(EncodeWhole(tokenizer_, text.text, prefix_id_), max_length, prefix_id_);
+    }
+    return {EncodePair(tokenizer_, *text.context, text.text, max_length, prefix_id_)};
+  } catch (const Error& error) {
+    Fail(error.code(), "inputs[{}]: {}", index, error.what());
+  }
+}
+
+std::vector<std::vector<TokenScore>> LoadedEngine::ScoreOnEngine(
+    std::span<const ScoreRequest> requests) {
+  using Scores = std::vector<std::vector<TokenScore>>;
+  const auto task = std::make_shared<std::packaged_task<Scores()>>([this, requests] {
+    Scores scores;
+    size_t next = 0;
+    scorer_->Run(
+        [&]() -> std::optional<ScoreRequest> {
+          if (next == requests.size()) return std::nullopt;
+          return requests[next++];
+        },
+        [&](int64_t, std::span<const TokenScore> values) {
+          scores.emplace_back(values.begin(), values.end());
+        });
+    return scores;
+  });
+  std::future<Scores> done = task->get_future();
+  try {
+    loop_->Post([task] { (*task)(); });
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kExhausted) throw FullError(error.what());
+    throw;
+  }
+  try {
+    return done.get();
+  } catch (const std::future_error&) {  // the loop has let go of it
+    Fail(ErrorCode::kInterrupted, "the engine was stopped before this request ended");
+  }
+}
+
+std::vector<LoadedEngine::Score> LoadedEngine::ScoreTexts(std::span<const ScoreText> texts) {
+  RequireHere();
+  RequireNoCallback("bf_score");
+  std::vector<ScoreRequest> requests;
+  std::vector<size_t> windows;  // of each text
+  for (size_t i = 0; i < texts.size(); ++i) {
+    std::vector<ScoreRequest> encoded = EncodeForScore(texts[i], i);
+    windows.push_back(encoded.size());
+    std::ranges::move(encoded, std::back_inserter(requests));
+  }
+  const int64_t piece_tokens =
+      loop_->stats().open > 0 ? kTokensBetweenSteps : scorer_->options().batch_tokens;
+  std::vector<std::vector<TokenScore>> values;
+  while (values.size() < requests.size()) {
+    const auto left = std::span<const ScoreRequest>(requests).subspan(values.size());
+    size_t count = 0;
+    for (int64_t tokens = 0; count < left.size() && tokens < piece_tokens; ++count) {
+      tokens += std::ssize(left[count].tokens);
+    }
+    std::ranges::move(ScoreOnEngine(left.first(count)), std::back_inserter(values));
+  }
+  std::vector<Score> scores;
+  size_t next = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    scores.push_back(SumUp(std::span(values).subspan(next, windows[i])));
+    for (size_t end = next + windows[i]; next < end; ++next) {
+      scores.back().cut_tokens += CutTokens(requests[next], scorer_->options().max_length);
+    }
+  }
+  return scores;
+}
+
+}  // namespace blockformer

@@ -1,0 +1,93 @@
+#ifndef BLOCKFORMER_API_LOADED_ENGINE_H_
+#define BLOCKFORMER_API_LOADED_ENGINE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/event_queue.h"
+#include "api/options.h"
+#include "engine/engine_loop.h"
+#include "engine/scorer.h"
+#include "engine/text_engine.h"
+#include "text/chat_prompt.h"
+#include "text/tokenizer.h"
+
+namespace blockformer {
+
+// What the C interface calls an engine. Thread-safe. All functions throw Error.
+class LoadedEngine {
+ public:
+  LoadedEngine(const std::string& directory, const LoadSettings& settings);
+  // Stop().
+  ~LoadedEngine();
+  LoadedEngine(const LoadedEngine&) = delete;
+  LoadedEngine& operator=(const LoadedEngine&) = delete;
+
+  // See bf_engine_stop(). Error(kInvalidArgument) from callbacks, as of Score().
+  void Stop();
+
+  bf_engine_info info() const;
+  bf_engine_stats stats() const;
+
+  std::vector<int32_t> Tokenize(std::string_view text, bool add_prefix, bool parse_special) const;
+  std::string Detokenize(std::span<const int32_t> ids, bool skip_special) const;
+  // `messages` is JSON, see bf_chat_text().
+  std::string ChatText(std::string_view messages, bool add_generation_prompt) const;
+  ChatPrompt MakePrompt(std::string_view messages) const;
+
+  // Queues a request and returns its number. With a callback in the settings, `queue` is null.
+  // Throws FullError if no more can wait.
+  int64_t Submit(std::vector<int32_t> prompt, RequestSettings settings,
+                 std::shared_ptr<EventQueue> queue);
+  void Cancel(int64_t request);
+
+  struct Score {
+    std::vector<double> tokens;  // log-likelihoods
+    double log_likelihood = 0;   // NaN if it is not finite
+    bool is_greedy = true;
+    int64_t cut_tokens = 0;
+  };
+  struct ScoreText {
+    std::optional<std::string_view> context;
+    std::string_view text;
+  };
+  std::vector<Score> ScoreTexts(std::span<const ScoreText> texts);
+
+ private:
+  LoadedEngine(TextModel loaded, const std::string& directory, const LoadSettings& settings);
+  void LoadChatTemplate(const std::string& directory, bool plain_text);
+  // Requests of one text, one after the other.
+  std::vector<ScoreRequest> EncodeForScore(const ScoreText& text, size_t index) const;
+  // On the engine's thread, between two of its steps.
+  std::vector<std::vector<TokenScore>> ScoreOnEngine(std::span<const ScoreRequest> requests);
+  const ChatTemplate& RequireChatTemplate() const;
+  const Tokenizer& parsing_tokenizer() const {
+    return parsing_tokenizer_ ? *parsing_tokenizer_ : tokenizer_;
+  }
+  // A thread does not follow into a process that was forked.
+  bool IsHere() const;
+  void RequireHere() const;
+
+  const pid_t process_;
+  Tokenizer tokenizer_;
+  std::optional<Tokenizer> parsing_tokenizer_;  // if the other one takes special tokens for text
+  std::shared_ptr<const Model> model_;
+  int32_t prefix_id_;  // before scored texts, as PrefixTokenId() has it
+  std::optional<ChatTemplate> chat_template_;
+  std::string chat_problem_;  // why there is none
+  std::string device_;
+  std::unique_ptr<Scorer> scorer_;  // of the loop's thread
+  std::unique_ptr<EngineLoop> loop_;
+  std::shared_ptr<OpenRequests> open_;
+};
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_API_LOADED_ENGINE_H_

@@ -1,0 +1,77 @@
+// Directories with a config.json: our own and Hugging Face's.
+#include "base/file.h"
+#include "checkpoint/formats/format.h"
+#include "checkpoint/gguf_file.h"
+#include "checkpoint/hf_config.h"
+#include "checkpoint/hf_export.h"
+#include "config/json.h"
+
+namespace blockformer {
+namespace {
+
+std::string ConfigPath(const std::string& source) {
+  return CheckpointDirectory(source) + "/" + kConfigFile;
+}
+
+bool HasConfig(const std::string& source) {
+  return !GgufFile::IsGguf(source) && FileExists(ConfigPath(source));
+}
+
+bool IsOurs(const std::string& path) {
+  const Json json = ReadJsonFile(path);
+  return ObjectReader(json, path).String("model_type", "") == "block_transformer" ||
+         json.contains("blockformer");
+}
+
+bool IsBlockformer(const std::string& source) {
+  return HasConfig(source) && IsOurs(ConfigPath(source));
+}
+
+bool IsHuggingFace(const std::string& source) {
+  return HasConfig(source) && !IsOurs(ConfigPath(source));
+}
+
+std::unique_ptr<CheckpointSource> OpenBlockformer(const OpenOptions& options) {
+  RequireNoTrainerYaml(options, kBlockformerFormat.name, kConfigFile);
+  RequireDirectory(options, kBlockformerFormat.name);
+  return std::make_unique<FileSource>(options.source, ReadModelConfig(options.source));
+}
+
+std::unique_ptr<CheckpointSource> OpenHuggingFace(const OpenOptions& options) {
+  RequireNoTrainerYaml(options, kHuggingFaceFormat.name, kConfigFile);
+  RequireDirectory(options, kHuggingFaceFormat.name);
+  const std::string path = ConfigPath(options.source);
+  return std::make_unique<FileSource>(options.source, HfConfigFromJson(ReadJsonFile(path), path));
+}
+
+void RequireNothing(const ModelConfig& /*config*/) {}
+
+void WriteBlockformer(const std::string& directory, const ModelDescription& model) {
+  WriteModelConfig(directory, model.config, model.type);
+}
+
+void WriteHuggingFace(const std::string& directory, const ModelDescription& model) {
+  WriteHfExport(directory, model.config, model.type, model.tokenizer);
+}
+
+}  // namespace
+
+const FormatEntry kBlockformerFormat = {.format = CheckpointFormat::kBlockformer,
+                                        .name = "blockformer",
+                                        .recognises = IsBlockformer,
+                                        .open = OpenBlockformer,
+                                        .require_expressible = RequireNothing,
+                                        .write = WriteBlockformer,
+                                        .holds_int8 = true,
+                                        .names_aliases = false};
+
+const FormatEntry kHuggingFaceFormat = {.format = CheckpointFormat::kHuggingFace,
+                                        .name = "hf",
+                                        .recognises = IsHuggingFace,
+                                        .open = OpenHuggingFace,
+                                        .require_expressible = RequireNothing,
+                                        .write = WriteHuggingFace,
+                                        .holds_int8 = false,
+                                        .names_aliases = false};
+
+}  // namespace blockformer

@@ -1,0 +1,29 @@
+#ifndef BLOCKFORMER_TEXT_CHAT_PROMPT_H_
+#define BLOCKFORMER_TEXT_CHAT_PROMPT_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "text/chat_template.h"
+
+namespace blockformer {
+
+// A conversation as a model reads it.
+struct ChatPrompt {
+  std::vector<int32_t> ids;  // as the model's template writes it
+  // The padding that makes the conversation up to its first answer whole blocks: so the blocks of
+  // each turn are found in the cache when the next one comes.
+  int64_t left_padding = 0;
+};
+
+// `encode` gives the ids of what the template has written, which puts in the special tokens itself.
+// Throws what Render() and `encode` do.
+ChatPrompt MakeChatPrompt(const ChatTemplate& chat_template, const Json& messages,
+                          bool add_generation_prompt, int64_t unit_length,
+                          const std::function<std::vector<int32_t>(const std::string&)>& encode);
+
+}  // namespace blockformer
+
+#endif  // BLOCKFORMER_TEXT_CHAT_PROMPT_H_

@@ -1,0 +1,535 @@
+#include "train/loop/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/progress.h"
+#include "base/random.h"
+#include "config/parameters.h"
+#include "train/loop/checkpoint.h"
+#include "train/loop/checkpoint_store.h"
+#include "train/loop/device.h"
+#include "train/loop/lr_schedule.h"
+#include "train/loop/metrics_log.h"
+#include "train/loop/optimizer.h"
+#include "train/loop/text_sample.h"
+#include "train/loop/training_data.h"
+#include "train/loop/validation.h"
+#include "train/model/language_model.h"
+#include "train/model/weights.h"
+
+namespace blockformer::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Sums over micro-batches and processes. With LossAverage::kTokens a micro-batch adds the sum of
+// its token losses and weighs as many as its kept tokens; with kPublished it adds its mean and
+// weighs 1.
+struct StepLossSums {
+  double loss = 0;
+  double weight = 0;
+  // Of the auxiliary losses, with the same weight.
+  double block_decoding = 0;
+  double auto_encoding = 0;
+
+  double Mean() const { return MeanOf(loss); }
+  double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
+};
+
+// `path` relative to the directory that it is or is in; empty if it is elsewhere or not there.
+std::string PathInside(const std::string& directory, const std::string& path) {
+  std::error_code error;
+  const fs::path relative =
+      fs::canonical(path, error).lexically_relative(fs::canonical(directory, error));
+  return relative.empty() || *relative.begin() == ".." ? "" : relative.string();
+}
+
+class Trainer {
+ public:
+  Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
+
+  void Run();
+
+ private:
+  void PrepareOutput();
+  void Restart();
+  void Resume();
+  void SetAsideAfter(int64_t step);
+  void LoadGivenWeights();
+  void ShareState();
+  void LogSetup() const;
+
+  bool TrainStep();
+  void ReportStep(const StepLossSums& totals, double learning_rate, double norm, double seconds);
+  StepLossSums AccumulateGradients();
+  torch::Tensor AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
+                                   StepLossSums* totals) const;
+  void SumGradients();
+  // Adds up over the processes; returns whether any of them was asked to stop.
+  bool SumTotals(StepLossSums* totals);
+
+  void RequireFinite(bool finite, std::string_view what, int64_t step) const;
+  bool ParametersAreFinite() const;
+  bool IsDue(int64_t interval) const;
+  bool Validate();
+  void ReportValidation(const ValidationLoss& loss);
+  std::string MakeSample() const;
+  // A full disk is an error only if the checkpoint `is_required`.
+  void SaveCheckpoint(bool is_required);
+  void WriteToStore(int64_t best_step);
+
+  int64_t FirstSequence(int64_t micro_batch) const;
+  TokenBatch ReadTrainingBatch(int64_t first_sequence);
+  double TokensPerStep() const {
+    return static_cast<double>(recipe_.training.batch_size * recipe_.model.max_length);
+  }
+
+  TrainRecipe recipe_;
+  const TrainOptions& options_;
+  const torch::Device device_;
+  const int threads_;
+  // What can be wrong is looked at before the processes wait for each other.
+  int64_t share_;        // sequences a step in this process
+  int64_t micro_batch_;  // sequences at once
+  TrainingData data_;
+  SampleOrder order_;
+  ProcessGroup group_;
+  std::shared_ptr<LanguageModel> model_;
+  AdamW optimizer_;
+  TrainingState state_;
+  TrainingState saved_;    // of the newest checkpoint; step 0 if there is none
+  double peak_flops_ = 0;  // of all processes
+
+  // In the main process only.
+  std::optional<CheckpointStore> store_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<ProgressBar> progress_;
+};
+
+ComputeType ComputeTypeOf(const TrainRecipe& recipe) {
+  return recipe.training.bfloat16 ? ComputeType::kBFloat16 : ComputeType::kFloat32;
+}
+
+AdamWOptions OptimizerOptions(const TrainingRecipe& training) {
+  return {training.beta1, training.beta2, training.epsilon, training.weight_decay};
+}
+
+int64_t ShareOf(const TrainingRecipe& training, int processes) {
+  Require(training.batch_size % processes == 0, ErrorCode::kInvalidArgument,
+          "training.batch_size: {} is not a multiple of the {} processes", training.batch_size,
+          processes);
+  return training.batch_size / processes;
+}
+
+int64_t MicroBatchOf(const TrainingRecipe& training, int64_t share) {
+  if (training.micro_batch_size == 0) return share;
+  Require(share % training.micro_batch_size == 0, ErrorCode::kInvalidArgument,
+          "training.micro_batch_size: {} does not divide the {} sequences that a process has in a "
+          "step",
+          training.micro_batch_size, share);
+  return training.micro_batch_size;
+}
+
+Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank)
+    : recipe_(recipe),
+      options_(options),
+      device_(SelectDevice(recipe.training.device, rank.local_rank)),
+      threads_(SetTrainingThreads(recipe.training.threads, rank.local_world_size)),
+      share_(ShareOf(recipe.training, rank.world_size)),
+      micro_batch_(MicroBatchOf(recipe.training, share_)),
+      data_(recipe),
+      order_(data_.train.NumSamples(), recipe.training.seed),
+      group_(rank, device_, data_.Describe(recipe)),
+      model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
+      optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
+  state_.data = data_.Fingerprint();
+  model_->set_auxiliary_losses(recipe.training.auxiliary);
+  if (group_.IsMain()) PrepareOutput();
+  ShareState();
+  const torch::Tensor peak =
+      torch::tensor({MeasurePeakFlops(device_)}, torch::kFloat64).to(device_);
+  group_.Sum({peak});
+  peak_flops_ = peak.item<double>();
+}
+
+void Trainer::PrepareOutput() {
+  if (options_.restart && FileExists(recipe_.output)) Restart();
+  RequireLinksOnly(recipe_.output, data_.tokenizer_files);
+  store_.emplace(recipe_.output);
+  Resume();
+  metrics_.emplace(recipe_.output + "/metrics.jsonl", state_.step);
+}
+
+// Moves the earlier run aside. The initial weights may be its own.
+void Trainer::Restart() {
+  const CheckpointStore earlier(recipe_.output);  // nobody else trains there
+  const std::string inside =
+      recipe_.init_from.empty() ? "" : PathInside(recipe_.output, recipe_.init_from);
+  const std::string moved = MoveAside(recipe_.output);
+  LogInfo("the earlier run is now in {}", moved);
+  if (inside.empty()) return;
+  recipe_.init_from = inside == "." ? moved : moved + "/" + inside;
+  recipe_.document["init_from"] = recipe_.init_from;
+}
+
+// Restores the newest checkpoint, or if that is damaged the one before it. Where none can be read
+// the run ends, rather than begin anew unasked. Nothing in the directory changes before one was
+// read.
+void Trainer::Resume() {
+  std::vector<int64_t> steps = store_->Steps();
+  if (steps.empty()) return LoadGivenWeights();
+  const DataFingerprint data = data_.Fingerprint();
+  for (; !steps.empty(); steps.pop_back()) {
+    const std::string path = store_->PathOf(steps.back());
+    try {
+      state_ = ReadCheckpoint(path, recipe_, {*model_, optimizer_});
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kNotFound) throw;
+      LogWarning("damaged: {}", error.what());
+      continue;
+    }
+    Require(state_.data == data, ErrorCode::kInvalidArgument,
+            "data.train: {} holds {} documents and {} tokens, but {} was trained on {} and {}; "
+            "restore the data, choose another output, or begin anew with --restart",
+            recipe_.data.train, data.documents, data.tokens, path, state_.data.documents,
+            state_.data.tokens);
+    store_->UpdateLinks(state_.step, state_.best_step);
+    SetAsideAfter(state_.step);
+    LogInfo("resuming from {}", path);
+    return;
+  }
+  Fail(ErrorCode::kCorrupt, "{}: none of its checkpoints can be read; begin anew with --restart",
+       recipe_.output);
+}
+
+void Trainer::SetAsideAfter(int64_t step) {
+  for (const int64_t damaged : store_->Steps()) {
+    if (damaged > step) LogWarning("the damaged one is now in {}", store_->SetAside(damaged));
+  }
+}
+
+void Trainer::LoadGivenWeights() {
+  if (recipe_.init_from.empty()) return;
+  LoadInitialWeights(recipe_.init_from, *model_);
+  LogInfo("the weights are those of {}", recipe_.init_from);
+}
+
+// Gives all processes what the main one has read.
+void Trainer::ShareState() {
+  std::vector<torch::Tensor> tensors = model_->parameters();
+  for (const auto& [name, tensor] : optimizer_.State()) tensors.push_back(tensor);
+  torch::Tensor step = torch::tensor({state_.step}, torch::kInt64).to(device_);
+  tensors.push_back(step);
+  group_.Broadcast(tensors);
+  state_.step = step.item<int64_t>();
+  optimizer_.SetUpdates(state_.step);
+  saved_ = state_;
+}
+
+void Trainer::LogSetup() const {
+  const ParameterCounts counts = CountParameters(recipe_.model);
+  LogInfo("{} model: {} parameters, {} non-embedding; context {}; in {}",
+          recipe_.model.kind == ModelKind::kBlock ? "block" : "vanilla", counts.used,
+          counts.non_embedding, recipe_.model.max_length, recipe_.output);
+  LogInfo("{} in {}, {} processes of {} threads, {:.0f} GFLOP/s in f32 measured; {}", device_.str(),
+          recipe_.training.bfloat16 ? "bf16" : "f32", group_.size(), threads_, peak_flops_ / 1e9,
+          BlasDescription());
+  LogInfo("{} samples of {} tokens; {} steps of {} samples ({:.2f} epochs), {} at once",
+          data_.train.NumSamples(), recipe_.model.max_length, recipe_.training.stop_steps,
+          recipe_.training.batch_size,
+          static_cast<double>(recipe_.training.stop_steps * recipe_.training.batch_size) /
+              static_cast<double>(data_.train.NumSamples()),
+          micro_batch_);
+  if (recipe_.training.flops > 0) {
+    LogInfo("training.flops {:g}: {} steps of {:.3g} FLOPs", recipe_.training.flops,
+            recipe_.training.steps, TrainingFlops(recipe_, 1));
+  }
+}
+
+void Trainer::Run() {
+  const int64_t last_step = recipe_.training.stop_steps;
+  if (group_.IsMain()) {
+    LogSetup();
+    progress_.emplace("training", last_step, "steps");
+    progress_->StartAt(state_.step);
+  }
+  while (state_.step < last_step) {
+    const bool stop = TrainStep();
+    const bool is_best = IsDue(recipe_.validation.interval) && Validate();
+    if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
+      SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
+    }
+    Require(!stop || state_.step == last_step, ErrorCode::kInterrupted, "stopped after step {}{}",
+            state_.step, group_.IsMain() ? ", which is saved; the same command continues" : "");
+  }
+  if (!group_.IsMain()) return;
+  progress_->Finish();
+  LogInfo("{} steps done{}; the model is in {}", state_.step,
+          state_.validation_loss ? fmt::format(", validation loss {:.4f}", *state_.validation_loss)
+                                 : "",
+          recipe_.output);
+}
+
+// One optimiser step on the global batch. Returns whether a process was asked to stop.
+bool Trainer::TrainStep() {
+  const Clock::time_point begin = Clock::now();
+  optimizer_.ZeroGradients();
+  StepLossSums totals = AccumulateGradients();
+  SumGradients();
+  const bool stop = SumTotals(&totals);
+
+  const double average = totals.weight > 0 ? 1 / totals.weight : 0;
+  const double norm = optimizer_.GradientNorm() * average;
+  const double clip_norm = recipe_.training.clip_norm;
+  const double learning_rate = LearningRate(recipe_.training, state_.step);
+  RequireFinite(std::isfinite(totals.loss) && std::isfinite(norm), "loss", state_.step + 1);
+  optimizer_.Step(learning_rate, average * (clip_norm > 0 ? ClipScale(norm, clip_norm) : 1));
+  ++state_.step;
+  state_.training_loss = totals.Mean();
+  if (group_.IsMain()) ReportStep(totals, learning_rate, norm, SecondsSince(begin));
+  return stop;
+}
+
+void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, double norm,
+                         double seconds) {
+  const double tokens_per_second = TokensPerStep() / seconds;
+  // Three passes' worth of multiply-adds, 2 FLOPs each: the backward pass costs twice the forward.
+  const double flops = 6 * MultiplyAddsPerToken(recipe_.model, recipe_.model.max_length);
+  OrderedJson entry = {{"step", state_.step},
+                       {"tokens", static_cast<int64_t>(TokensPerStep()) * state_.step},
+                       {"loss", totals.Mean()}};
+  const AuxiliaryLosses& auxiliary = recipe_.training.auxiliary;
+  if (auxiliary.block_decoding != BlockDecodingLoss::kNone) {
+    entry["block_decoding_loss"] = totals.MeanOf(totals.block_decoding);
+  }
+  if (auxiliary.auto_encoding_weight > 0) {
+    entry["auto_encoding_loss"] = totals.MeanOf(totals.auto_encoding);
+  }
+  entry.update(OrderedJson{{"learning_rate", learning_rate},
+                           {"grad_norm", norm},
+                           {"tokens_per_s", tokens_per_second},
+                           {"mfu", flops * tokens_per_second / peak_flops_}});
+  metrics_->Append(entry);
+  progress_->Update(state_.step,
+                    fmt::format("loss {:.3f}, {:.0f} tokens/s", totals.Mean(), tokens_per_second));
+}
+
+// Sequences are numbered over the whole run; each process takes its part of the step's.
+int64_t Trainer::FirstSequence(int64_t micro_batch) const {
+  return state_.step * recipe_.training.batch_size + group_.rank() * share_ +
+         micro_batch * micro_batch_;
+}
+
+TokenBatch Trainer::ReadTrainingBatch(int64_t first_sequence) {
+  std::vector<int64_t> samples;
+  for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first_sequence + i));
+  return data_.train.Read(samples, device_);
+}
+
+// Gradients of the summed losses; the optimiser divides them by the weight of the whole step, which
+// is known only when every process has counted.
+StepLossSums Trainer::AccumulateGradients() {
+  model_->train();
+  StepLossSums totals;
+  for (int64_t i = 0; i < share_ / micro_batch_; ++i) {
+    const int64_t first_sequence = FirstSequence(i);
+    // What dropout removes follows from the place in the run, in whatever process and after any
+    // number of interruptions.
+    torch::manual_seed(
+        MixBits(recipe_.training.seed + MixBits(static_cast<uint64_t>(first_sequence))));
+    const TokenLoss loss = model_->Loss(ReadTrainingBatch(first_sequence));
+    const double count = static_cast<double>(loss.count.item<int64_t>());
+    if (count == 0) continue;  // nothing but padding
+    const bool by_tokens = recipe_.training.loss_average == LossAverage::kTokens;
+    const double weight = by_tokens ? count : 1;
+    const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
+    totals.loss += value.item<double>();
+    totals.weight += weight;
+    AddAuxiliaryLosses(loss, value, weight, &totals).backward();
+  }
+  model_->eval();
+  return totals;
+}
+
+// The token loss `value` and the auxiliary losses of a micro-batch with this weight.
+torch::Tensor Trainer::AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
+                                          StepLossSums* totals) const {
+  const AuxiliaryLosses& auxiliary = recipe_.training.auxiliary;
+  if (loss.block_decoding.defined()) {
+    value = value + loss.block_decoding * (weight * auxiliary.block_decoding_weight);
+    totals->block_decoding += weight * loss.block_decoding.item<double>();
+  }
+  if (loss.auto_encoding.defined()) {
+    value = value + loss.auto_encoding * (weight * auxiliary.auto_encoding_weight);
+    totals->auto_encoding += weight * loss.auto_encoding.item<double>();
+  }
+  return value;
+}
+
+void Trainer::SumGradients() {
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : model_->parameters()) {
+    if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
+    gradients.push_back(parameter.grad());
+  }
+  group_.Sum(gradients);
+}
+
+bool Trainer::SumTotals(StepLossSums* totals) {
+  const double stop = StopRequested() ? 1 : 0;
+  const torch::Tensor sums = torch::tensor({totals->loss, totals->weight, totals->block_decoding,
+                                            totals->auto_encoding, stop},
+                                           torch::kFloat64)
+                                 .to(device_);
+  group_.Sum({sums});
+  const torch::Tensor result = sums.cpu();
+  const auto values = result.accessor<double, 1>();
+  *totals = {values[0], values[1], values[2], values[3]};
+  return values[4] > 0;
+}
+
+// Ends a run that has diverged before it saves what no run can continue from.
+void Trainer::RequireFinite(bool finite, std::string_view what, int64_t step) const {
+  Require(finite, ErrorCode::kInvalidArgument,
+          "training.learning_rate: the {} became infinite or not a number at step {}; {}a lower "
+          "rate or a longer warm-up is wanted",
+          what, step,
+          saved_.step == 0 ? ""
+                           : fmt::format("the checkpoint of step {} in {} is from before; ",
+                                         saved_.step, recipe_.output));
+}
+
+bool Trainer::ParametersAreFinite() const {
+  return std::ranges::all_of(model_->parameters(), [](const torch::Tensor& parameter) {
+    return torch::isfinite(parameter).all().item<bool>();
+  });
+}
+
+// After every `interval` steps, and after the last step.
+bool Trainer::IsDue(int64_t interval) const {
+  return state_.step == recipe_.training.stop_steps ||
+         (interval > 0 && state_.step % interval == 0);
+}
+
+// Measures the loss on the validation file. Returns whether a checkpoint of it is wanted: it is the
+// lowest so far, and the best is kept.
+bool Trainer::Validate() {
+  if (!data_.validation) return false;
+  const std::optional<ValidationLoss> loss = MeasureValidationLoss(
+      *model_, *data_.validation, recipe_.validation.samples, micro_batch_, device_, &group_);
+  if (!loss) return false;  // nothing but padding
+  RequireFinite(std::isfinite(loss->mean), "validation loss", state_.step);
+  state_.validation_loss = loss->mean;
+  const bool is_best = !state_.best_loss || loss->mean < *state_.best_loss;
+  if (is_best) {
+    state_.best_loss = loss->mean;
+    state_.best_step = state_.step;
+  }
+  if (group_.IsMain()) ReportValidation(*loss);
+  return is_best && recipe_.checkpoint.keep_best;
+}
+
+void Trainer::ReportValidation(const ValidationLoss& loss) {
+  OrderedJson entry = {{"step", state_.step}, {"validation_loss", loss.mean}};
+  std::string text = fmt::format("step {}: validation loss {:.4f}", state_.step, loss.mean);
+  if (data_.validation_tokens_per_byte) {
+    const double bits = loss.mean / std::numbers::ln2 * *data_.validation_tokens_per_byte;
+    entry["validation_bits_per_byte"] = bits;
+    text += fmt::format(", {:.4f} bits a byte", bits);
+  }
+  OrderedJson& by_position = entry["validation_loss_by_position"] = OrderedJson::array();
+  for (const std::optional<double>& mean : loss.by_position) {
+    by_position.push_back(mean ? OrderedJson(*mean) : OrderedJson());
+  }
+  progress_->Clear();
+  const std::string sample = MakeSample();
+  if (!sample.empty()) {
+    entry["sample"] = sample;
+    text += ": " + sample;
+  }
+  metrics_->Append(entry);
+  LogInfo("{}", text);
+}
+
+// The prompt and its continuation; the settings are those at which small models read best. A sample
+// that fails, such as at a prompt too long for the model, is not worth ending a training for.
+std::string Trainer::MakeSample() const {
+  if (data_.prompt.empty() || recipe_.validation.sample_tokens == 0) return "";
+  TextSampleOptions options;
+  options.max_tokens = recipe_.validation.sample_tokens;
+  options.sampling.temperature = 0.7;
+  options.sampling.top_p = 0.95;
+  options.sampling.seed = recipe_.training.seed;
+  options.stream = static_cast<uint64_t>(state_.step);
+  try {
+    return recipe_.validation.prompt + SampleText(*model_, *data_.tokenizer, data_.prompt, options);
+  } catch (const Error& error) {
+    LogWarning("no sample of text: {}", error.what());
+    return "";
+  }
+}
+
+// On a full disk the oldest checkpoint goes that would go after this one was written, and it is
+// tried once more.
+void Trainer::SaveCheckpoint(bool is_required) {
+  RequireFinite(ParametersAreFinite(), "parameters", state_.step);
+  if (!group_.IsMain()) {
+    saved_ = state_;
+    return;
+  }
+  const bool keep_best = recipe_.checkpoint.keep_best;
+  for (bool has_made_room = false;; has_made_room = true) {
+    try {
+      WriteToStore(keep_best ? state_.best_step : -1);
+      saved_ = state_;
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kExhausted) throw;
+      const int64_t keep = std::max<int64_t>(1, recipe_.checkpoint.keep_last - 1);
+      if (!has_made_room && store_->Prune(keep, keep_best ? saved_.best_step : -1)) continue;
+      if (is_required) throw;
+      progress_->Clear();
+      LogWarning("no checkpoint of step {}: {}; the training goes on", state_.step, error.what());
+      if (!keep_best) return;
+      // The best one is the best of those that are kept.
+      state_.best_loss = saved_.best_loss;
+      state_.best_step = saved_.best_step;
+      return;
+    }
+  }
+}
+
+void Trainer::WriteToStore(int64_t best_step) {
+  metrics_->Sync();
+  store_->Save(state_.step, [this](const std::string& directory) {
+    WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
+                    options_.command);
+  });
+  store_->UpdateLinks(state_.step, best_step);
+  store_->Prune(recipe_.checkpoint.keep_last, best_step);
+}
+
+}  // namespace
+
+void Train(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank) {
+  CatchStopSignals();
+  Trainer(recipe, options, rank).Run();
+}
+
+}  // namespace blockformer::train

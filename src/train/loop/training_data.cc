@@ -1,0 +1,102 @@
+#include "train/loop/training_data.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "blockformer/version.h"
+#include "data/token_file_info.h"
+#include "text/tokenizer_config.h"
+
+namespace blockformer::train {
+namespace {
+
+// Enough to tell files apart, and little to read from a large one.
+constexpr int64_t kSampledDocuments = 1024;
+constexpr int64_t kSampledTokens = 16;
+
+// Refuses tokens that were made for another vocabulary, as far as their PREFIX.json says.
+void CheckVocabulary(const TokenFile& tokens, const TrainRecipe& recipe,
+                     const std::optional<Tokenizer>& tokenizer) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info) return;
+  Require(info->vocab_size <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
+          "model.vocab_size: {} is less than the {} entries of the tokenizer that made {}",
+          recipe.model.vocab_size, info->vocab_size, tokens.prefix());
+  Require(!tokenizer || TokenizerFingerprint(*tokenizer) == info->tokenizer_fingerprint,
+          ErrorCode::kInvalidArgument,
+          "data.tokenizer: {} is not the tokenizer that made {}, which was {}",
+          recipe.data.tokenizer, tokens.prefix(), info->tokenizer);
+}
+
+void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
+  Require(tokenizer.VocabSize() <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
+          "model.vocab_size: {} is less than the {} entries of {}", recipe.model.vocab_size,
+          tokenizer.VocabSize(), recipe.data.tokenizer);
+  const std::optional<int32_t> end_of_text = EndOfTextToken(recipe.data.tokenizer, tokenizer);
+  Require(!end_of_text || *end_of_text == recipe.model.eos_token_id, ErrorCode::kInvalidArgument,
+          "model.eos_token_id: {} is wanted, the end-of-text id of {}, not {}",
+          end_of_text.value_or(0), recipe.data.tokenizer, recipe.model.eos_token_id);
+}
+
+std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
+  if (recipe.data.tokenizer.empty()) return std::nullopt;
+  std::optional<Tokenizer> tokenizer = Tokenizer::Load(recipe.data.tokenizer);
+  CheckTokenizer(*tokenizer, recipe);
+  return tokenizer;
+}
+
+Json DescribeTokens(const TokenFile& tokens) {
+  const int64_t documents = tokens.NumDocuments();
+  const int64_t count = std::min(documents, kSampledDocuments);
+  Fnv1a hash;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t document = i * documents / count;
+    const int64_t length = tokens.DocumentLength(document);
+    std::vector<int32_t> sample(static_cast<size_t>(std::min(length, kSampledTokens)));
+    tokens.ReadTokens(document, 0, sample);
+    hash.Add(fmt::format("{}:{},", length, fmt::join(sample, " ")));
+  }
+  return {{"documents", documents}, {"tokens", tokens.NumTokens()}, {"sample", hash.value()}};
+}
+
+// End-of-text marks count as tokens: without them the bytes could not be told apart into documents.
+std::optional<double> TokensPerByte(const TokenFile& tokens) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info || info->text_bytes <= 0) return std::nullopt;
+  return static_cast<double>(info->tokens + info->documents) /
+         static_cast<double>(info->text_bytes);
+}
+
+}  // namespace
+
+TrainingData::TrainingData(const TrainRecipe& recipe)
+    : train(recipe.data.train, recipe.model, recipe.data.published_packing),
+      tokenizer(LoadTokenizer(recipe)),
+      tokenizer_files(ReadTokenizerFiles(recipe.data.tokenizer)) {
+  CheckVocabulary(train.tokens(), recipe, tokenizer);
+  if (tokenizer) prompt = tokenizer->EncodeWithPrefix(recipe.validation.prompt);
+  if (recipe.data.validation.empty()) return;
+  validation.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
+  CheckVocabulary(validation->tokens(), recipe, tokenizer);
+  validation_tokens_per_byte = TokensPerByte(validation->tokens());
+}
+
+Json TrainingData::Describe(const TrainRecipe& recipe) const {
+  Json description = recipe.document;
+  for (const char* key : {"output", "init_from"}) description.erase(key);
+  for (const char* key : {"threads", "device"}) description["training"].erase(key);
+  description["data"]["train"] = DescribeTokens(train.tokens());
+  if (validation) description["data"]["validation"] = DescribeTokens(validation->tokens());
+  if (tokenizer) description["data"]["tokenizer"] = TokenizerFingerprint(*tokenizer);
+  description["version"] = kVersion;
+  return description;
+}
+
+DataFingerprint TrainingData::Fingerprint() const {
+  return {train.tokens().NumDocuments(), train.tokens().NumTokens()};
+}
+
+}  // namespace blockformer::train

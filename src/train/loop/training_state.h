@@ -1,0 +1,42 @@
+#ifndef BLOCKFORMER_TRAIN_LOOP_TRAINING_STATE_H_
+#define BLOCKFORMER_TRAIN_LOOP_TRAINING_STATE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "config/train_recipe.h"
+
+namespace blockformer::train {
+
+// What tells one training file from another without reading all of it.
+struct DataFingerprint {
+  int64_t documents = 0;
+  int64_t tokens = 0;
+  bool operator==(const DataFingerprint&) const = default;
+};
+
+// Where a run stands, beside the tensors: state.json of a checkpoint. The place in the data follows
+// from the step.
+struct TrainingState {
+  int64_t step = 0;  // steps done
+  DataFingerprint data;
+  std::optional<double> training_loss;    // of the last step
+  std::optional<double> validation_loss;  // the last one measured
+  std::optional<double> best_loss;        // the lowest validation loss
+  int64_t best_step = -1;
+};
+
+void WriteTrainingState(const std::string& directory, const TrainingState& state,
+                        const TrainRecipe& recipe);
+
+// Reads state.json and checks that `recipe` continues the run that wrote it: the model, the
+// packing, the batch size, the seed and the way losses are averaged are the same. All else may
+// change, and each change is logged. Throws Error: kCorrupt for a damaged file, kUnsupported
+// for one that another version of blockformer wrote with fields or values that this one does not
+// know, kInvalidArgument that names the first field that differs.
+TrainingState ReadTrainingState(const std::string& directory, const TrainRecipe& recipe);
+
+}  // namespace blockformer::train
+
+#endif  // BLOCKFORMER_TRAIN_LOOP_TRAINING_STATE_H_

@@ -1,0 +1,84 @@
+#include "blockformer/async_engine.h"
+
+#include <map>
+
+#include "tests/api/api_fixture.h"
+
+namespace blockformer {
+namespace {
+
+using testing::HasSubstr;
+
+class AsyncEngineTest : public ApiTest {
+ protected:
+  AsyncEngine LoadAsync() const {
+    AsyncEngineOptions options;
+    options.dtype = "int8";
+    options.max_sequences = 4;
+    options.max_waiting = 1;
+    return AsyncEngine::Load(directory_, options);
+  }
+};
+
+TEST_F(AsyncEngineTest, ManyRequestsThroughOneQueue) {
+  Load();
+  AsyncEngine engine = LoadAsync();
+  RequestQueue queue;
+  RequestOptions options;
+  options.max_tokens = 20;
+  options.temperature = 1;
+  options.ignore_end_of_text = true;
+  options.log_probabilities = 0;
+  std::map<int64_t, std::string> texts;
+  std::map<int64_t, std::string> expected;
+  const auto take = [&] {
+    const std::optional<RequestEvent> event = queue.Next();
+    if (!event) return false;
+    texts[event->request()] += event->text();
+    EXPECT_EQ(event->ids().size(), event->log_probabilities().size());
+    if (event->is_last()) {
+      EXPECT_EQ(event->reason(), FinishReason::kLength);
+    }
+    return true;
+  };
+  for (uint64_t i = 0; i < 20; ++i) {
+    const std::string prompt = "the end" + std::to_string(i);
+    options.stream = options_.stream = i;
+    std::optional<int64_t> request = engine.Submit(prompt, options, &queue);
+    while (!request && take()) request = engine.Submit(prompt, options, &queue);
+    expected[*request] = RunOne(prompt).text;
+  }
+  while (take()) {
+  }
+  EXPECT_EQ(texts, expected);
+  EXPECT_EQ(engine.stats().generated_tokens, 400);
+}
+
+TEST_F(AsyncEngineTest, TextsAndScores) {
+  AsyncEngine engine = LoadAsync();
+  EXPECT_EQ(engine.Detokenize(engine.Tokenize("the end")), "the end");
+  EXPECT_LT(engine.Score("the beginning", " and the end"), 0);
+  EXPECT_STREQ(engine.info().dtype, "int8");
+}
+
+TEST_F(AsyncEngineTest, FailuresAreErrors) {
+  try {
+    AsyncEngine::Load("nowhere");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("nowhere"));
+  }
+  AsyncEngine engine = LoadAsync();
+  RequestQueue queue;
+  RequestOptions options;
+  options.top_k = -1;
+  try {
+    engine.Submit("a", options, &queue);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+  }
+}
+
+}  // namespace
+}  // namespace blockformer
