@@ -47,14 +47,14 @@ int Nibble(const uint8_t* packed, int i) {
   return i < kSmallBlock / 2 ? packed[i] & 0xf : packed[i - kSmallBlock / 2] >> 4;
 }
 
-void DequantizeQ4_0(const std::byte* block, float* out) {
+void DequantizeQ40(const std::byte* block, float* out) {
   BlockReader reader(block);
   const float scale = reader.Half();
   const uint8_t* packed = reader.Bytes(kSmallBlock / 2);
   for (int i = 0; i < kSmallBlock; ++i) out[i] = static_cast<float>(Nibble(packed, i) - 8) * scale;
 }
 
-void DequantizeQ4_1(const std::byte* block, float* out) {
+void DequantizeQ41(const std::byte* block, float* out) {
   BlockReader reader(block);
   const float scale = reader.Half();
   const float least = reader.Half();
@@ -69,7 +69,7 @@ int FiveBits(uint32_t high, const uint8_t* packed, int i) {
   return Nibble(packed, i) | static_cast<int>((high >> i) & 1) << 4;
 }
 
-void DequantizeQ5_0(const std::byte* block, float* out) {
+void DequantizeQ50(const std::byte* block, float* out) {
   BlockReader reader(block);
   const float scale = reader.Half();
   const uint32_t high = reader.Word();
@@ -79,7 +79,7 @@ void DequantizeQ5_0(const std::byte* block, float* out) {
   }
 }
 
-void DequantizeQ5_1(const std::byte* block, float* out) {
+void DequantizeQ51(const std::byte* block, float* out) {
   BlockReader reader(block);
   const float scale = reader.Half();
   const float least = reader.Half();
@@ -90,7 +90,7 @@ void DequantizeQ5_1(const std::byte* block, float* out) {
   }
 }
 
-void DequantizeQ8_0(const std::byte* block, float* out) {
+void DequantizeQ80(const std::byte* block, float* out) {
   BlockReader reader(block);
   const float scale = reader.Half();
   const uint8_t* values = reader.Bytes(kSmallBlock);
@@ -121,7 +121,7 @@ void DequantizeGroups(float scale, float least_scale, const uint8_t* scales, con
     const GroupScale own = UnpackScale(scales, group);
     const float step = scale * static_cast<float>(own.scale);
     const float least = least_scale * static_cast<float>(own.least);
-    const uint8_t* bytes = packed + (group / 2) * kSmallBlock;
+    const uint8_t* bytes = packed + static_cast<ptrdiff_t>(group / 2) * kSmallBlock;
     for (int i = 0; i < kSmallBlock; ++i) {
       int value = group % 2 == 0 ? bytes[i] & 0xf : bytes[i] >> 4;
       if (high != nullptr) value |= ((high[i] >> group) & 1) << 4;
@@ -169,11 +169,11 @@ void DequantizeQ6K(const std::byte* block, float* out) {
 const std::array<GgmlType, 11> kTypes = {
     {{0, "F32", 1, 4, DataType::kF32, nullptr},
      {1, "F16", 1, 2, DataType::kF16, nullptr},
-     {2, "Q4_0", kSmallBlock, 18, std::nullopt, DequantizeQ4_0},
-     {3, "Q4_1", kSmallBlock, 20, std::nullopt, DequantizeQ4_1},
-     {6, "Q5_0", kSmallBlock, 22, std::nullopt, DequantizeQ5_0},
-     {7, "Q5_1", kSmallBlock, 24, std::nullopt, DequantizeQ5_1},
-     {8, "Q8_0", kSmallBlock, 34, std::nullopt, DequantizeQ8_0},
+     {2, "Q4_0", kSmallBlock, 18, std::nullopt, DequantizeQ40},
+     {3, "Q4_1", kSmallBlock, 20, std::nullopt, DequantizeQ41},
+     {6, "Q5_0", kSmallBlock, 22, std::nullopt, DequantizeQ50},
+     {7, "Q5_1", kSmallBlock, 24, std::nullopt, DequantizeQ51},
+     {8, "Q8_0", kSmallBlock, 34, std::nullopt, DequantizeQ80},
      {12, "Q4_K", kLargeBlock, 144, std::nullopt, DequantizeQ4K},
      {13, "Q5_K", kLargeBlock, 176, std::nullopt, DequantizeQ5K},
      {14, "Q6_K", kLargeBlock, 210, std::nullopt, DequantizeQ6K},

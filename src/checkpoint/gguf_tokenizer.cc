@@ -61,6 +61,8 @@ const std::vector<PreTokenizer>& PreTokenizers() {
        false,
        {"[\\p{P}\\$\\+<=>\\^~\\|]+", kGpt2Pattern, "\\p{N}+", "[0-9][0-9][0-9]"}},
       {"gpt-2", false, true, false, false, {}},
+      {"mpt", true, true, false, false, {}},  // GPT-NeoX's tokenizer, also by the next name
+      {"olmo", true, true, false, false, {}},
       {"llama-bpe", false, false, true, true, {kLlama3Pattern}},
       {"qwen2", true, false, false, false, {kQwen2Pattern}},
       {"smollm", false, true, false, false, {"\\p{N}"}}};

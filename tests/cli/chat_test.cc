@@ -79,7 +79,8 @@ class Terminal {
  public:
   explicit Terminal(const std::string& command) {
     child_ = forkpty(&descriptor_, nullptr, nullptr, nullptr);
-    if (child_ == 0) execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    // The program takes the shell's place, and alone gets the terminal's signals.
+    if (child_ == 0) execl("/bin/sh", "sh", "-c", ("exec " + command).c_str(), nullptr);
   }
   ~Terminal() { close(descriptor_); }
 
