@@ -57,8 +57,8 @@ struct GenerationRequest {
   std::optional<int64_t> log_probabilities;
 };
 
-// Throws Error(kInvalidArgument) for ids out of range or bad options, Error(kExhausted) if prompt and
-// max_tokens exceed max_length. `options` are those of an engine of `model`.
+// Throws Error(kInvalidArgument) for ids out of range or bad options, Error(kExhausted) if prompt
+// and max_tokens exceed max_length. `options` are those of an engine of `model`.
 void ValidateRequest(const GenerationRequest& request, const Model& model,
                      const EngineOptions& options);
 
