@@ -99,7 +99,7 @@ cross-aarch64:
 	$(CTEST) --tests-regex '^(base|kernels|cpu|engine)\.'
 
 check-lm-eval: $(BUILD)/build.ninja
-	$(NINJA) --target blockformer
+	$(NINJA) --target blockformer blockformer_shared
 	BUILD=$(BUILD) scripts/check_lm_eval.sh
 
 check-hf: $(BUILD)/build.ninja
