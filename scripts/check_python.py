@@ -88,6 +88,11 @@ def check_generate(program, model, folder):
                 outputs = [text for result in llm.generate(prompts, params, use_tqdm=False)
                            for text in result.outputs]
                 assert len(lines) == len(outputs) == NUM_PROMPTS * n
+                parts = [text for begin in (0, NUM_PROMPTS - 50)
+                         for result in llm.generate(prompts[begin:begin + 50], params,
+                                                    use_tqdm=False, first_index=begin)
+                         for text in result.outputs]
+                assert parts == outputs[:50 * n] + outputs[-50 * n:]
                 for line, output in zip(lines, outputs):
                     assert line["text"] == output.text, (line, output)
                     assert line["tokens"] == len(output.token_ids), (line, output)
