@@ -8,8 +8,8 @@ CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-te
 
 .DEFAULT_GOAL := help
 .PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \
-	fuzz soak cross-aarch64 check-lm-eval check-hf check-server check-python check-cuda bench lint format install \
-	clean
+	fuzz soak cross-aarch64 check-lm-eval check-hf check-server check-python check-ray check-cuda bench lint \
+	format install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
@@ -24,6 +24,7 @@ help:
 	@echo "make check-lm-eval  compares blockformer eval with EleutherAI's lm-evaluation-harness"
 	@echo "make check-hf       compares exported models in Hugging Face's transformers with the program"
 	@echo "make check-python   builds, installs and checks the Python package"
+	@echo "make check-ray      runs python/examples/ray_batch.py with two workers, and kills one"
 	@echo "make check-cuda     compiles the CUDA plugin and runs its tests on an emulated device"
 	@echo "make check-server  uses blockformer serve with openai's library, curl and the harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
@@ -57,7 +58,7 @@ test-isas: build
 test-asan test-asan-train: packages
 # FOLDERS="bench cli sweep" tests the others, which take longer to compile than all of these.
 test-asan: BUILD := build/asan
-test-asan: FOLDERS ?= base config text checkpoint data kernels cpu engine eval server
+test-asan: FOLDERS ?= base config text checkpoint data kernels cpu engine eval api server
 test-asan:
 	cmake --preset asan
 	$(NINJA) --target $(FOLDERS:%=%_test)
@@ -74,8 +75,8 @@ test-tsan: BUILD := build/tsan
 test-tsan:
 	@scripts/install_packages.sh build clang
 	cmake --preset tsan
-	$(NINJA) --target base_test cpu_test engine_test eval_test server_test cli_test
-	$(CTEST) --tests-regex '^(base|cpu|engine|eval|server|cli)\.'
+	$(NINJA) --target base_test cpu_test engine_test eval_test api_test server_test cli_test
+	$(CTEST) --tests-regex '^(base|cpu|engine|eval|api|server|cli)\.'
 
 fuzz: BUILD := build/fuzz
 fuzz: SECONDS ?= 60
@@ -101,7 +102,7 @@ cross-aarch64:
 	$(CTEST) --tests-regex '^(base|kernels|cpu|engine)\.' --exclude-regex '$(EXCLUDE)'
 
 check-lm-eval: $(BUILD)/build.ninja
-	$(NINJA) --target blockformer
+	$(NINJA) --target blockformer blockformer_shared
 	BUILD=$(BUILD) scripts/check_lm_eval.sh
 
 check-hf: $(BUILD)/build.ninja
@@ -118,6 +119,9 @@ check-server: $(BUILD)/build.ninja
 check-python: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
 	BUILD=$(BUILD) JOBS=$(JOBS) scripts/check_python.sh
+
+check-ray: check-python
+	BUILD=$(BUILD) scripts/check_ray.sh
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer

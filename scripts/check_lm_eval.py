@@ -5,7 +5,7 @@
 
 The harness runs its own definitions of the tasks, unchanged but for where their data lie: with its
 own backend `hf`, which runs the vanilla model by transformers and torch; and with the model
-"blockformer" of python/, on both models. Without models, tiny ones with random weights are made;
+"blockformer" of python/, on both models, by the program and in the process. Without models, tiny ones with random weights are made;
 without data, some invented records are used. Needs an environment of make_lm_eval_venv.sh, and no
 network. Prints a table, then all differences; exit code 1 if there are any.
 """
@@ -45,6 +45,7 @@ Run = collections.namedtuple("Run", "label model backend model_arguments toleran
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--library", type=pathlib.Path, help="libblockformer.so")
     parser.add_argument("--vanilla", type=pathlib.Path, help="a vanilla model's directory")
     parser.add_argument("--block", type=pathlib.Path, help="a block model's directory")
     parser.add_argument("--data", type=pathlib.Path,
@@ -150,10 +151,13 @@ def plan_runs(arguments):
                         {"pretrained": str(arguments.vanilla), "dtype": "float32",
                          "device": "cpu", "batch_size": 8}, HF_TOLERANCE))
     for kind, model in (("vanilla", arguments.vanilla), ("block", arguments.block)):
-        if model:
-            runs.append(Run(f"blockformer, {kind}", model, "blockformer",
-                            {"pretrained": str(model), "program": str(arguments.program),
-                             "threads": arguments.threads}, ADAPTER_TOLERANCE))
+        if not model:
+            continue
+        values = {"pretrained": str(model), "threads": arguments.threads}
+        runs.append(Run(f"program, {kind}", model, "blockformer",
+                        values | {"program": str(arguments.program)}, ADAPTER_TOLERANCE))
+        if arguments.library:
+            runs.append(Run(f"library, {kind}", model, "blockformer", values, ADAPTER_TOLERANCE))
     return runs
 
 
@@ -219,6 +223,9 @@ def prepare_libraries(arguments, folder):
     os.environ.update(HF_HOME=str(folder / "hub"), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1",
                       TOKENIZERS_PARALLELISM="false")
     sys.path.insert(0, str(PROJECT / "python"))
+    os.environ.pop("BLOCKFORMER", None)
+    if arguments.library:
+        os.environ["BLOCKFORMER_LIBRARY"] = str(arguments.library)
     import blockformer_lm_eval.model  # noqa: F401  registers the model
     import torch
 

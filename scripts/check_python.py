@@ -12,6 +12,7 @@ random weights, which the program makes. Exits with 1 if something differs.
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -35,6 +36,9 @@ NUM_PROMPTS = 200
 WORDS = "it is a truth that the model of prompts and tokens has been in want of one good word".split()
 CHAT_TEMPLATE = ("{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
                  "{% if add_generation_prompt %}assistant:{% endif %}")
+# A text that only a cancellation ends, within a check's time.
+LONG_CONTEXT = 1 << 20
+ENDLESS = SamplingParams(max_tokens=LONG_CONTEXT // 2, ignore_eos=True)
 FLAT_REQUESTS = 10_000
 FLAT_KB = 2048
 
@@ -88,6 +92,11 @@ def check_generate(program, model, folder):
                 outputs = [text for result in llm.generate(prompts, params, use_tqdm=False)
                            for text in result.outputs]
                 assert len(lines) == len(outputs) == NUM_PROMPTS * n
+                parts = [text for begin in (0, NUM_PROMPTS - 50)
+                         for result in llm.generate(prompts[begin:begin + 50], params,
+                                                    use_tqdm=False, first_index=begin)
+                         for text in result.outputs]
+                assert parts == outputs[:50 * n] + outputs[-50 * n:]
                 for line, output in zip(lines, outputs):
                     assert line["text"] == output.text, (line, output)
                     assert line["tokens"] == len(output.token_ids), (line, output)
@@ -152,15 +161,16 @@ def check_stream(model):
         assert "".join(chunk.text for chunk in chunks) == whole.text
         assert sum((chunk.token_ids for chunk in chunks), []) == whole.token_ids
         assert len(chunks) > 3 and chunks[-1].finish_reason == "length"
-        for _ in llm.stream("it is", SamplingParams(max_tokens=None, ignore_eos=True)):
-            break  # which cancels it
-        wait_until_idle(llm)
         messages = [{"role": "user", "content": "hi"}]
         assert llm.apply_chat_template(messages) == "user: hi\nassistant:"
         answer = llm.chat(messages, params, use_tqdm=False)[0]
         assert answer.prompt == "user: hi\nassistant:"
         assert answer.outputs[0].text == "".join(chunk.text for chunk in llm.stream(messages, params))
         assert len(llm.chat([messages, messages], params, use_tqdm=False)) == 2
+    with LLM(model, max_model_len=LONG_CONTEXT, max_num_seqs=2) as llm:
+        for _ in llm.stream("it is", ENDLESS):
+            break  # which cancels it
+        wait_until_idle(llm)
 
 
 def wait_until_idle(llm):
@@ -195,18 +205,17 @@ def check_threads(model):
 
 def check_interruption(model):
     """Ctrl-C ends a long generation within moments, and the engine is free again."""
-    with LLM(model, max_model_len=1 << 20, max_num_seqs=2) as llm:
+    with LLM(model, max_model_len=LONG_CONTEXT, max_num_seqs=2) as llm:
         timer = threading.Timer(0.3, _thread.interrupt_main)
         timer.start()
         begin = time.monotonic()
         try:
-            llm.generate(["it", "is"], SamplingParams(max_tokens=1 << 19, ignore_eos=True),
-                         use_tqdm=False)
+            llm.generate(["it", "is"], ENDLESS, use_tqdm=False)
             raise AssertionError("it was not interrupted")
         except KeyboardInterrupt:
             assert time.monotonic() - begin < 10
         wait_until_idle(llm)
-        late = llm.generate("it", SamplingParams(max_tokens=1 << 19, ignore_eos=True, timeout=0.05),
+        late = llm.generate("it", dataclasses.replace(ENDLESS, timeout=0.05),
                             use_tqdm=False)[0].outputs[0]
         assert late.finish_reason == "error" and "time" in late.error
 
@@ -265,8 +274,8 @@ def check_exceptions(model):
 
 
 async def use_async(model, expected, prompts, params):
-    async def text_of(llm, prompt, kind):
-        one = SamplingParams(**{**vars(params), "output_kind": kind})
+    async def text_of(llm, prompt, kind, params=params):
+        one = dataclasses.replace(params, output_kind=kind)
         pieces = [output async for output in llm.generate(prompt, one)]
         assert pieces[-1].finished
         if kind is RequestOutputKind.DELTA:
@@ -280,22 +289,24 @@ async def use_async(model, expected, prompts, params):
         scores = await llm.score([("it", " is")])
         assert scores[0].log_likelihood < 0
 
-        endless = SamplingParams(max_tokens=None, ignore_eos=True)
-        task = asyncio.ensure_future(text_of(llm, "it", RequestOutputKind.FINAL_ONLY))
-        await asyncio.sleep(0)
-        task.cancel()
         try:
             async for _ in llm.generate("it", SamplingParams(temperature=-1)):
                 pass
             raise AssertionError("an error was expected")
         except blockformer.InvalidArgumentError:
             pass
-        async for output in llm.generate("it", endless, request_id="mine"):
-            llm.abort("mine")
-        assert output.outputs[0].finish_reason in ("abort", "length")
-        async for _ in llm.chat([{"role": "user", "content": "hi"}], endless):
-            break
+    async with AsyncLLM(model, max_num_seqs=4, max_model_len=LONG_CONTEXT) as llm:
+        task = asyncio.ensure_future(text_of(llm, "it", RequestOutputKind.FINAL_ONLY, ENDLESS))
         await asyncio.sleep(0.05)
+        assert llm.stats()["open"] == 1
+        task.cancel()
+        async for output in llm.generate("it", ENDLESS, request_id="mine"):
+            llm.abort("mine")
+        assert output.outputs[0].finish_reason == "abort"
+        answer = llm.chat([{"role": "user", "content": "hi"}], ENDLESS)
+        async for _ in answer:
+            break
+        await answer.aclose()
         wait_until_idle(llm)
     try:
         async for _ in llm.generate("it"):

@@ -16,6 +16,8 @@
 extern "C" {
 #endif
 
+// NOLINTBEGIN(readability-identifier-naming, modernize-use-using): this is C.
+
 // Raised whenever something is added to this header.
 #define BF_INTERFACE_VERSION 1
 
@@ -298,6 +300,8 @@ bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count
 
 // NULL is ignored.
 void bf_scores_free(bf_score_result* results);
+
+// NOLINTEND(readability-identifier-naming, modernize-use-using)
 
 #ifdef __cplusplus
 }

@@ -37,9 +37,10 @@ def _copy(pointer, shape: Tuple[int, ...], dtype) -> np.ndarray:
 def _chunk(event: _library.Event) -> TextChunk:
     count, top = event.num_ids, event.num_top
     finish = event.finish
-    chunk = TextChunk(ctypes.string_at(event.text, event.text_size).decode("utf-8"),
-                      event.ids[:count] if count else [], finish_reason=_library.FINISH_NAMES.get(finish, "error")
-                      if finish else None, cut_tokens=event.cut_tokens)
+    text = ctypes.string_at(event.text, event.text_size).decode("utf-8")
+    reason = _library.FINISH_NAMES.get(finish, "error") if finish else None
+    chunk = TextChunk(text, event.ids[:count] if count else [], finish_reason=reason,
+                      cut_tokens=event.cut_tokens)
     if event.log_probabilities:
         chunk.logprobs = _copy(event.log_probabilities, (count,), np.float64)
         chunk.top_token_ids = _copy(event.top_ids, (count, top), np.int32)
@@ -62,7 +63,7 @@ class Queue:
         self._free = weakref.finalize(self, lib.bf_queue_free, handle)
 
     def next(self, timeout: float) -> Union[None, int, Tuple[int, TextChunk]]:
-        """The next event as (request, chunk); None when the time is over, IDLE if nothing is open."""
+        """The next event as (request, chunk); None after the time, IDLE if nothing is open."""
         event = ctypes.POINTER(_library.Event)()
         status = lib.bf_queue_next(self.handle, timeout, event)
         if status == _library.TIMEOUT:

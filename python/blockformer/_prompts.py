@@ -19,7 +19,8 @@ def engine_options(dtype: str, kv_dtype: str, max_num_seqs: int, max_model_len: 
     numbers = {"max_num_seqs": max_num_seqs, "max_model_len": max_model_len or 0,
                "memory_bytes": memory_bytes, "threads": threads, "max_waiting": max_waiting}
     for name, value in numbers.items():  # which ctypes would take modulo their size
-        if not isinstance(value, int) or not -2**31 <= value < (2**31 if name == "threads" else 2**63):
+        highest = 2**31 - 1 if name == "threads" else 2**63 - 1
+        if not isinstance(value, int) or not -2**31 <= value <= highest:
             raise errors.InvalidArgumentError(f"{name}: {value!r} is out of range")
     return {"dtype": dtype, "kv_dtype": kv_dtype, "max_sequences": max_num_seqs,
             "max_length": max_model_len or 0, "memory_bytes": memory_bytes, "device": device,

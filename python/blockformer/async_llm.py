@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import os
 import threading
-from typing import Any, AsyncIterator, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -90,23 +90,20 @@ class AsyncLLM:
         """As LLM.detokenize."""
         return self._engine.detokenize(token_ids, skip_special_tokens)
 
-    async def generate(self, prompt: PromptType, sampling_params: Optional[SamplingParams] = None,
-                       request_id: Optional[str] = None) -> AsyncIterator[RequestOutput]:
+    def generate(self, prompt: PromptType, sampling_params: Optional[SamplingParams] = None,
+                 request_id: Optional[str] = None) -> AsyncGenerator[RequestOutput, None]:
         """Continues a prompt, and gives the text as it grows: see SamplingParams.output_kind.
 
         Leaving the loop early, or cancelling the task, cancels the request. A request that fails
         raises.
         """
-        async for output in self._generate(to_prompt(self._engine, prompt), sampling_params,
-                                           request_id):
-            yield output
+        return self._generate(to_prompt(self._engine, prompt), sampling_params, request_id)
 
-    async def chat(self, messages: Messages, sampling_params: Optional[SamplingParams] = None,
-                   request_id: Optional[str] = None) -> AsyncIterator[RequestOutput]:
+    def chat(self, messages: Messages, sampling_params: Optional[SamplingParams] = None,
+             request_id: Optional[str] = None) -> AsyncGenerator[RequestOutput, None]:
         """Answers a conversation, a list of {"role", "content"}; otherwise as `generate`."""
         prompt = self._engine.prompt_of_messages(messages, add_generation_prompt=True)
-        async for output in self._generate(prompt, sampling_params, request_id):
-            yield output
+        return self._generate(prompt, sampling_params, request_id)
 
     def abort(self, request_id: str) -> None:
         """Cancels a request by its id; its last output has the finish_reason "abort"."""
@@ -121,7 +118,7 @@ class AsyncLLM:
         return await loop.run_in_executor(None, self._engine.score, list(inputs))
 
     async def _generate(self, prompt: Prompt, sampling_params: Optional[SamplingParams],
-                        request_id: Optional[str]) -> AsyncIterator[RequestOutput]:
+                        request_id: Optional[str]) -> AsyncGenerator[RequestOutput, None]:
         params = sampling_params or SamplingParams()
         if params.n != 1:
             raise InvalidArgumentError(f"n: {params.n} texts of one request are LLM.generate's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import os
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -22,6 +23,16 @@ WAIT_SECONDS = 0.1
 SCORED_TOGETHER = 512
 
 ScoreInput = Union[str, Tuple[str, str]]
+
+
+@dataclasses.dataclass
+class _Text:
+    """One of the texts of a call: of which prompt, which of its `n`, and where it draws from."""
+
+    index: int
+    sample: int
+    stream: int
+    options: RawOptions
 
 
 class LLM:
@@ -100,15 +111,17 @@ class LLM:
 
     def generate(self, prompts: Union[PromptType, Sequence[PromptType]],
                  sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]] = None,
-                 use_tqdm: bool = True) -> List[RequestOutput]:
+                 use_tqdm: bool = True, first_index: int = 0) -> List[RequestOutput]:
         """Continues prompts, in their order.
 
         A text depends on its prompt, the seed and the prompt's index alone; it is what `blockformer
-        generate --seed` writes for the prompt of that number in a file. What is wrong with a prompt
-        raises before anything is generated. A text that fails later has the finish_reason "error".
+        generate --seed` writes for the prompt of that number in a file. `first_index` is the index
+        of the first prompt: so the parts of a list give what the whole list does. What is wrong with
+        a prompt raises before anything is generated. A text that fails later has the finish_reason
+        "error".
         """
-        given = to_list(prompts)
-        return self._run([to_prompt(self._engine, one) for one in given], sampling_params, use_tqdm)
+        ready = [to_prompt(self._engine, one) for one in to_list(prompts)]
+        return self._run(ready, sampling_params, use_tqdm, first_index)
 
     def chat(self, messages: Union[Messages, Sequence[Messages]],
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]] = None,
@@ -177,21 +190,22 @@ class LLM:
 
     def _run(self, prompts: List[Prompt],
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]],
-             use_tqdm: bool) -> List[RequestOutput]:
+             use_tqdm: bool, first_index: int = 0) -> List[RequestOutput]:
         params = params_for(sampling_params, len(prompts))
         for index, (prompt, one) in enumerate(zip(prompts, params)):
             require_fits(self._engine, prompt, one, f"prompts[{index}]")
         results = [RequestOutput(str(index), prompt.text, prompt.token_ids, [])
                    for index, prompt in enumerate(prompts)]
-        waiting: Deque[Tuple[int, int, RawOptions]] = collections.deque()
+        waiting: Deque[_Text] = collections.deque()
         options: Dict[int, Tuple[SamplingParams, RawOptions]] = {}
         for index, one in enumerate(params):
             if id(one) not in options:
                 options[id(one)] = one, RawOptions(one, one.resolved_seed(), at_end=True)
             for sample in range(_require_count(one.n)):
-                waiting.append((index, sample, options[id(one)][1]))
+                stream = (first_index + index) * one.n + sample
+                waiting.append(_Text(index, sample, stream, options[id(one)][1]))
         with tqdm(total=len(waiting), desc="generating", unit="text", disable=not use_tqdm) as bar:
-            _drain(self._engine, prompts, params, waiting, results, bar.update)
+            _drain(self._engine, prompts, waiting, results, bar.update)
         for result in results:
             result.outputs.sort(key=lambda output: output.index)
         return results
@@ -203,30 +217,26 @@ def _require_count(n: int) -> int:
     return n
 
 
-def _drain(engine: Engine, prompts: List[Prompt], params: List[SamplingParams],
-           waiting: Deque[Tuple[int, int, RawOptions]], results: List[RequestOutput],
-           on_text: Callable[[], Any]) -> None:
+def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],
+           results: List[RequestOutput], on_text: Callable[[], Any]) -> None:
     """Submits all that waits, as places become free, and takes the texts."""
-    open_requests: Dict[int, Tuple[int, int]] = {}
+    open_texts: Dict[int, _Text] = {}
     queue = Queue()
     try:
-        while waiting or open_requests:
+        while waiting or open_texts:
             while waiting:
-                index, sample, options = waiting[0]
-                request = engine.submit(queue, prompts[index], options,
-                                        index * params[index].n + sample)
+                text = waiting[0]
+                request = engine.submit(queue, prompts[text.index], text.options, text.stream)
                 if request is None:
                     break
-                open_requests[request] = (index, sample)
-                waiting.popleft()
+                open_texts[request] = waiting.popleft()
             event = queue.next(WAIT_SECONDS)
             if not isinstance(event, tuple):
                 continue
-            index, sample = open_requests.pop(event[0])
-            chunk = event[1]
-            results[index].cut_tokens = chunk.cut_tokens
-            results[index].outputs.append(CompletionOutput(
-                sample, chunk.text, chunk.token_ids, chunk.logprobs, chunk.top_token_ids,
+            text, chunk = open_texts.pop(event[0]), event[1]
+            results[text.index].cut_tokens = chunk.cut_tokens
+            results[text.index].outputs.append(CompletionOutput(
+                text.sample, chunk.text, chunk.token_ids, chunk.logprobs, chunk.top_token_ids,
                 chunk.top_logprobs, chunk.finish_reason, chunk.stop_reason, chunk.error))
             on_text()
     finally:

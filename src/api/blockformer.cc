@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "blockformer/version.h"
 
+// NOLINTBEGIN(readability-identifier-naming): the names of the C interface.
 struct bf_engine {
   blockformer::LoadedEngine loaded;
 };
@@ -20,6 +21,7 @@ struct bf_engine {
 struct bf_queue {
   std::shared_ptr<blockformer::EventQueue> events;
 };
+// NOLINTEND(readability-identifier-naming)
 
 namespace blockformer {
 namespace {
@@ -93,6 +95,7 @@ std::optional<std::chrono::steady_clock::time_point> ReadTimeout(double seconds)
 
 using namespace blockformer;  // NOLINT(google-build-using-namespace)
 
+// NOLINTBEGIN(readability-identifier-naming)
 const char* bf_version(void) { return kVersion; }
 
 int32_t bf_interface_version(void) { return BF_INTERFACE_VERSION; }
@@ -308,3 +311,4 @@ bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count
 }
 
 void bf_scores_free(bf_score_result* results) { std::free(results); }
+// NOLINTEND(readability-identifier-naming)

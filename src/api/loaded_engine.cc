@@ -31,7 +31,7 @@ void RequireNoCallback(const char* function) {
 }
 
 Json ParseMessages(std::string_view text) {
-  const Json messages = ParseJson(text, "messages");
+  Json messages = ParseJson(text, "messages");
   Require(messages.is_array() && !messages.empty(), ErrorCode::kInvalidArgument,
           "messages: a list of at least one object is wanted");
   for (size_t i = 0; i < messages.size(); ++i) {
