@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 
+from blockformer_lm_eval.generation import generation_flags
+
 ERROR_LINES = 10  # of the program's output, in the message of an error
 
 
@@ -70,9 +72,9 @@ class Program:
                                    f"{result.get('log_likelihood')!r}")
         return results
 
-    def generate(self, prompts, flags):
-        """The continuations of the prompts; `flags` are more flags of `blockformer generate`."""
-        results = self._map_lines("generate", [f"--model={self._model}", *flags],
+    def generate(self, prompts, settings):
+        """The continuations of the prompts; settings as of generation.py."""
+        results = self._map_lines("generate", [f"--model={self._model}", *generation_flags(settings)],
                                   [{"prompt": prompt} for prompt in prompts])
         return [result["text"] for result in results]
 

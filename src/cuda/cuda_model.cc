@@ -15,8 +15,8 @@ int Use(int device) {
   return device;
 }
 
-RunnerSettings Complete(RunnerSettings settings, const ModelConfig& config, Element type) {
-  if (settings.token_blocks > 0) return settings;
+RunnerSettings WithDefaults(RunnerSettings settings, const ModelConfig& config, Element type) {
+  if (settings.token_blocks > 0 || config.kind == ModelKind::kVanilla) return settings;
   // So many that their activations stay in the L2 cache.
   constexpr int64_t kCacheBytes = 30'000'000;
   const StackConfig& stack = config.token_decoder;
@@ -49,7 +49,7 @@ CudaModel::CudaModel(const ModelConfig& config, const ReadWeights& read, int dev
       weight_type_(read.type),
       device_(Use(device)),
       weights_(LoadWeights(config, read, &library_)) {
-  settings_ = Complete(settings, config, weights_.type);
+  settings_ = WithDefaults(settings, config, weights_.type);
 }
 
 std::string CudaModel::device() const { return "cuda:" + std::to_string(device_); }

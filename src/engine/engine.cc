@@ -42,7 +42,7 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
   return pages * page_bytes;
 }
 
-EngineOptions Complete(const Model& model, EngineOptions options) {
+EngineOptions WithDefaults(const Model& model, EngineOptions options) {
   if (options.max_length == 0) options.max_length = model.config().max_length;
   if (options.num_sampled_ids == 0) options.num_sampled_ids = model.config().vocab_size;
   const auto require = [](int64_t value, int64_t max, const char* name) {
@@ -141,7 +141,7 @@ struct Engine::Sequence {
 
 Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
     : model_(std::move(model)),
-      options_(Complete(*model_, options)),
+      options_(WithDefaults(*model_, options)),
       scheduler_(LimitsOf(*model_, options_), UnitReader()),
       runner_(model_->MakeRunner(RunnerOptionsOf(*model_, options_))) {}
 

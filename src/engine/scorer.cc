@@ -9,7 +9,7 @@
 namespace blockformer {
 namespace {
 
-ScorerOptions Complete(ScorerOptions options, const ModelConfig& config) {
+ScorerOptions WithDefaults(ScorerOptions options, const ModelConfig& config) {
   if (options.max_length == 0) options.max_length = config.max_length;
   Require(options.max_length >= 1 && options.max_length <= kMaxScorerTokens,
           ErrorCode::kInvalidArgument, "`max_length`: {} is out of range; 1 to {} is wanted",
@@ -41,7 +41,7 @@ int64_t CutTokens(const ScoreRequest& request, int64_t max_length) {
 
 Scorer::Scorer(std::shared_ptr<const Model> model, const ScorerOptions& options)
     : model_(std::move(model)),
-      options_(Complete(options, model_->config())),
+      options_(WithDefaults(options, model_->config())),
       runner_(model_->MakeRunner({})),
       batch_(model_->config(), *options_.padding) {}
 

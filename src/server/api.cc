@@ -9,7 +9,7 @@
 #include "server/api_error.h"
 #include "server/credentials.h"
 #include "server/openapi.h"
-#include "server/web_page.h"
+#include "server/server_files.h"
 
 namespace blockformer {
 namespace {
@@ -101,7 +101,7 @@ const std::vector<Api::Route>& Api::Routes() {
   return routes;
 }
 
-const Api::Route& Api::FindRoute(const HttpRequest& request) const {
+const Api::Route& Api::FindRoute(const HttpRequest& request, HttpHeaders* extra_headers) const {
   std::string_view method = request.method;
   if (method == "HEAD") method = "GET";
   const Route* other = nullptr;
@@ -111,6 +111,8 @@ const Api::Route& Api::FindRoute(const HttpRequest& request) const {
     other = &route;
   }
   if (other == nullptr) throw ApiError(404, "there is nothing at this path; /docs has a list");
+  const bool reads = std::string_view(other->method) == "GET";
+  if (extra_headers != nullptr) extra_headers->emplace_back("Allow", reads ? "GET, HEAD" : "POST");
   throw ApiError(405, fmt::format("{} is not for this path; {} is", request.method, other->method));
 }
 
@@ -129,7 +131,7 @@ void Api::CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) {
     throw ApiError(401, "the API key is missing or wrong; send \"Authorization: Bearer KEY\"", "",
                    "invalid_api_key");
   }
-  const Route& route = FindRoute(request);
+  const Route& route = FindRoute(request, extra_headers);
   if (std::string_view(route.method) != "POST") return;
   if (draining_) throw ApiError(503, "the server is shutting down", "", "shutting_down");
   if (!IsJson(request.Header("Content-Type"))) {
@@ -148,7 +150,7 @@ boost::asio::awaitable<void> Api::Handle(Exchange* exchange) {
     co_await exchange->Send(PreflightResponse());
     co_return;
   }
-  const Route& route = FindRoute(exchange->request());
+  const Route& route = FindRoute(exchange->request(), nullptr);
   if (route.handle != nullptr) {
     co_await route.handle(context_, exchange);
   } else {
@@ -181,12 +183,14 @@ void Api::Done(const Exchange& exchange, const std::string& client, double secon
 }
 
 HttpResponse Api::OpenApi(const HttpRequest&) {
-  return {200, "application/json", std::string(OpenApiText()), {}};
+  return {200, "application/json", OpenApiText(!options_.key.empty()), {}};
 }
 
 HttpResponse Api::Documentation(const HttpRequest&) { return PageResponse(DocumentationPage()); }
 
-HttpResponse Api::Page(const HttpRequest&) { return PageResponse(std::string(WebPage())); }
+HttpResponse Api::Page(const HttpRequest&) {
+  return PageResponse(std::string(ServerFile("page.html")));
+}
 
 HttpResponse Api::TokenizeText(const HttpRequest& request) {
   return Tokenize(*context_->model, request);

@@ -39,7 +39,8 @@ class Api : public RequestHandler {
   struct Route;
   static const std::vector<Route>& Routes();
   // Throws ApiError: 404, or 405.
-  const Route& FindRoute(const HttpRequest& request) const;
+  // Adds the header that a wrong method is answered with, where there is a list for it.
+  const Route& FindRoute(const HttpRequest& request, HttpHeaders* extra_headers) const;
 
   HttpResponse Health(const HttpRequest& request);
   HttpResponse Ready(const HttpRequest& request);

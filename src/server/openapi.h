@@ -2,12 +2,12 @@
 #define BLOCKFORMER_SERVER_OPENAPI_H_
 
 #include <string>
-#include <string_view>
 
 namespace blockformer {
 
-// The interface in OpenAPI 3.1: a JSON text.
-std::string_view OpenApiText();
+// The interface in OpenAPI 3.1, a JSON text: src/server/openapi.json, of a server that wants a key
+// or of one that takes everybody.
+std::string OpenApiText(bool needs_key);
 
 // The same as a page to read, without outside resources.
 std::string DocumentationPage();

@@ -233,10 +233,10 @@ TEST_F(ApiArgumentsTest, ScoresAreTheScorers) {
   const int64_t length = scorer.options().max_length;
   std::vector<ScoreRequest> requests;
   for (const auto& [context, end] : pairs) {
-    requests.push_back(EncodePair(model.tokenizer, context, end, length, model.end_of_text()));
+    requests.push_back(EncodePair(model.tokenizer, context, end, length, model.prefix_id));
   }
-  for (ScoreRequest& window :
-       RollingWindows(model.tokenizer.Encode(text), length, model.end_of_text())) {
+  for (ScoreRequest& window : RollingWindows(EncodeWhole(model.tokenizer, text, model.prefix_id),
+                                             length, model.prefix_id)) {
     requests.push_back(std::move(window));
   }
   const auto expected = ScoreAll(&scorer, requests);

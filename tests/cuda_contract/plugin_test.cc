@@ -42,16 +42,19 @@ TEST_F(PluginTest, DevicesHaveNames) {
 }
 
 TEST_F(PluginTest, ModelsRunThroughIt) {
-  const ModelConfig config = TinyBlockConfig();
-  const ReadWeights weights = TinyWeights(config);
-  const auto model = MakeModel(config, weights, "cuda:1");
-  EXPECT_EQ(model->device(), "cuda:1");
-  Engine engine(model, {});
-  Engine cpu(MakeModel(config, weights, "cpu"), {});
-  const GenerationRequest request = MakeRequest(RandomTokens(9, 1), 12);
-  EXPECT_EQ(GenerateAll(&engine, {request}), GenerateAll(&cpu, {request}));
-  // Errors keep their type on their way out of the plugin.
-  EXPECT_THROW(engine.Submit(MakeRequest({1}, 100000), {}), Error);
+  for (const ModelConfig& config : {TinyBlockConfig(), TinyVanillaConfig()}) {
+    const ReadWeights weights = TinyWeights(config);
+    const auto model = MakeModel(config, weights, "cuda:1");
+    EXPECT_EQ(model->device(), "cuda:1");
+    Engine engine(model, {});
+    Engine cpu(MakeModel(config, weights, "cpu"), {});
+    const GenerationRequest request = MakeRequest(RandomTokens(9, 1), 12);
+    EXPECT_EQ(GenerateAll(&engine, {request}), GenerateAll(&cpu, {request}));
+    EXPECT_THROW(engine.Submit(MakeRequest({1}, 100000), {}), Error);
+  }
+}
+
+TEST_F(PluginTest, ErrorsKeepTheirTypeOnTheirWayOut) {
   try {
     MakeModel(TinyT5Config(), TinyWeights(TinyT5Config()), "cuda");
     ADD_FAILURE() << "a T5 token decoder was taken";

@@ -83,9 +83,9 @@ class ProgramTest(unittest.TestCase):
 
     def test_generates(self):
         runner = program.Program("model", self.path, padding="pad")
-        self.assertEqual(["A", "B"], runner.generate(["a", "b"], ["--stop=\n"]))
+        self.assertEqual(["A", "B"], runner.generate(["a", "b"], {"max_tokens": 3, "stop": ("\n",)}))
         arguments = self.arguments()
-        self.assertEqual(["generate", "--model=model", "--stop=\n"], arguments[:3])
+        self.assertEqual(["generate", "--model=model", "--max-tokens=3", "--stop=\n"], arguments[:4])
         self.assertNotIn("--padding=pad", arguments)  # generate does not have it
 
     def test_failure_shows_the_last_lines(self):
@@ -115,30 +115,35 @@ class ProgramTest(unittest.TestCase):
             program.find_program("no/such")
 
 
+def flags(arguments):
+    return generation.generation_flags(generation.generation_settings(arguments))
+
+
 class GenerationTest(unittest.TestCase):
 
     def test_greedy_flags(self):
-        self.assertEqual(["--max-tokens=256"], generation.generation_flags({}))
+        self.assertEqual(["--max-tokens=256"], flags({}))
         self.assertEqual(
             ["--max-tokens=32", "--stop=\n\n", "--stop=-x"],
-            generation.generation_flags({"until": ["\n\n", "", "-x"], "max_gen_toks": 32,
-                                         "do_sample": False, "temperature": 0.7, "top_p": 0.9}))
+            flags({"until": ["\n\n", "", "-x"], "max_gen_toks": 32, "do_sample": False,
+                   "temperature": 0.7, "top_p": 0.9}))
         self.assertEqual(["--max-tokens=256", "--stop=."],
-                         generation.generation_flags({"until": ".", "temperature": 0}))
+                         flags({"until": ".", "temperature": 0}))
 
     def test_sampling_flags(self):
-        self.assertEqual(["--max-tokens=256", "--top-k=5", "--temperature=1.0"],
-                         generation.generation_flags({"do_sample": True, "top_k": 5}))
+        self.assertEqual(["--max-tokens=256", "--temperature=1.0", "--top-k=5"],
+                         flags({"do_sample": True, "top_k": 5}))
         self.assertEqual(["--max-tokens=8", "--temperature=0.5"],
-                         generation.generation_flags({"temperature": 0.5, "max_new_tokens": 8}))
+                         flags({"temperature": 0.5, "max_new_tokens": 8}))
 
     def test_refuses_what_the_program_lacks(self):
         with self.assertRaisesRegex(NotImplementedError, "num_beams"):
-            generation.generation_flags({"num_beams": 4})
+            flags({"num_beams": 4})
 
     def test_groups_equal_arguments(self):
         requests = [("a", {"until": "."}), ("b", {"until": "!"}), ("c", {"until": ["."]})]
-        self.assertEqual([[0, 2], [1]], list(generation.group_by_flags(requests).values()))
+        self.assertEqual([[0, 2], [1]],
+                         [positions for _, positions in generation.group_by_settings(requests)])
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ TEST(ServerHttp, HeadersAreFoundInAnyCase) {
 }
 
 TEST(ServerOpenApi, IsJsonAndAPage) {
-  const Json document = Json::parse(OpenApiText());
+  const Json document = Json::parse(OpenApiText(/*needs_key=*/true));
+  EXPECT_EQ(document["security"].size(), 2U);
+  EXPECT_EQ(Json::parse(OpenApiText(/*needs_key=*/false))["security"], Json::array());
   EXPECT_TRUE(document["paths"].contains("/v1/completions"));
   EXPECT_THAT(DocumentationPage(), HasSubstr("<code>repetition_penalty</code>"));
 }

@@ -55,6 +55,14 @@ TEST_F(CompletionTest, SmallEndpointsAnswer) {
   EXPECT_EQ(client.Get("/version").status, 200) << "HEAD's answer has no body";
 }
 
+TEST_F(CompletionTest, AWrongMethodIsToldTheRightOnes) {
+  Start();
+  const ClientResponse get = Get("/v1/completions");
+  EXPECT_EQ(get.status, 405);
+  EXPECT_TRUE(get.HasHeader("Allow: POST"));
+  EXPECT_TRUE(Post("/health", {}).HasHeader("Allow: GET, HEAD"));
+}
+
 TEST_F(CompletionTest, TextsAreThoseOfTheGenerator) {
   Start();
   const GeneratedText expected = Generator().Generate("the end", Options(20, 5));

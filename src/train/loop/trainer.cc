@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <numbers>
 #include <optional>
 #include <span>
@@ -22,6 +21,7 @@
 #include "train/loop/lr_schedule.h"
 #include "train/loop/metrics_log.h"
 #include "train/loop/optimizer.h"
+#include "train/loop/resume.h"
 #include "train/loop/text_sample.h"
 #include "train/loop/training_data.h"
 #include "train/loop/validation.h"
@@ -31,7 +31,6 @@
 namespace blockformer::train {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point begin) {
@@ -52,14 +51,6 @@ struct StepLossSums {
   double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
 };
 
-// `path` relative to the directory that it is or is in; empty if it is elsewhere or not there.
-std::string PathInside(const std::string& directory, const std::string& path) {
-  std::error_code error;
-  const fs::path relative =
-      fs::canonical(path, error).lexically_relative(fs::canonical(directory, error));
-  return relative.empty() || *relative.begin() == ".." ? "" : relative.string();
-}
-
 class Trainer {
  public:
   Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
@@ -68,10 +59,6 @@ class Trainer {
 
  private:
   void PrepareOutput();
-  void Restart();
-  void Resume();
-  void SetAsideAfter(int64_t step);
-  void LoadGivenWeights();
   void ShareState();
   void LogSetup() const;
 
@@ -169,65 +156,18 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
 }
 
 void Trainer::PrepareOutput() {
-  if (options_.restart && FileExists(recipe_.output)) Restart();
+  if (options_.restart && FileExists(recipe_.output)) SetRunAside(&recipe_);
   RequireLinksOnly(recipe_.output, data_.tokenizer_files);
   store_.emplace(recipe_.output);
-  Resume();
+  const TrainingTensors tensors = {*model_, optimizer_};
+  if (std::optional<TrainingState> state =
+          ResumeRun(recipe_, data_.Fingerprint(), tensors, &*store_)) {
+    state_ = *std::move(state);
+  } else if (!recipe_.init_from.empty()) {
+    LoadInitialWeights(recipe_.init_from, *model_);
+    LogInfo("the weights are those of {}", recipe_.init_from);
+  }
   metrics_.emplace(recipe_.output + "/metrics.jsonl", state_.step);
-}
-
-// Moves the earlier run aside. The initial weights may be its own.
-void Trainer::Restart() {
-  const CheckpointStore earlier(recipe_.output);  // nobody else trains there
-  const std::string inside =
-      recipe_.init_from.empty() ? "" : PathInside(recipe_.output, recipe_.init_from);
-  const std::string moved = MoveAside(recipe_.output);
-  LogInfo("the earlier run is now in {}", moved);
-  if (inside.empty()) return;
-  recipe_.init_from = inside == "." ? moved : moved + "/" + inside;
-  recipe_.document["init_from"] = recipe_.init_from;
-}
-
-// Restores the newest checkpoint, or if that is damaged the one before it. Where none can be read
-// the run ends, rather than begin anew unasked. Nothing in the directory changes before one was
-// read.
-void Trainer::Resume() {
-  std::vector<int64_t> steps = store_->Steps();
-  if (steps.empty()) return LoadGivenWeights();
-  const DataFingerprint data = data_.Fingerprint();
-  for (; !steps.empty(); steps.pop_back()) {
-    const std::string path = store_->PathOf(steps.back());
-    try {
-      state_ = ReadCheckpoint(path, recipe_, {*model_, optimizer_});
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kNotFound) throw;
-      LogWarning("damaged: {}", error.what());
-      continue;
-    }
-    Require(state_.data == data, ErrorCode::kInvalidArgument,
-            "data.train: {} holds {} documents and {} tokens, but {} was trained on {} and {}; "
-            "restore the data, choose another output, or begin anew with --restart",
-            recipe_.data.train, data.documents, data.tokens, path, state_.data.documents,
-            state_.data.tokens);
-    store_->UpdateLinks(state_.step, state_.best_step);
-    SetAsideAfter(state_.step);
-    LogInfo("resuming from {}", path);
-    return;
-  }
-  Fail(ErrorCode::kCorrupt, "{}: none of its checkpoints can be read; begin anew with --restart",
-       recipe_.output);
-}
-
-void Trainer::SetAsideAfter(int64_t step) {
-  for (const int64_t damaged : store_->Steps()) {
-    if (damaged > step) LogWarning("the damaged one is now in {}", store_->SetAside(damaged));
-  }
-}
-
-void Trainer::LoadGivenWeights() {
-  if (recipe_.init_from.empty()) return;
-  LoadInitialWeights(recipe_.init_from, *model_);
-  LogInfo("the weights are those of {}", recipe_.init_from);
 }
 
 // Gives all processes what the main one has read.

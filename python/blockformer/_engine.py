@@ -1,0 +1,188 @@
+"""Engines and queues of the C interface as Python objects."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import weakref
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from blockformer import _library, errors
+from blockformer._library import check, lib
+from blockformer.outputs import ScoreOutput, TextChunk
+from blockformer.sampling_params import RawOptions
+
+Messages = List[Dict[str, Any]]
+
+
+@dataclasses.dataclass
+class Prompt:
+    """A prompt of a text, of ids, or of a conversation, with its ids."""
+
+    token_ids: List[int]
+    text: Optional[str] = None
+    messages: Optional[str] = None  # JSON, of a conversation that is to be answered
+
+
+def _copy(pointer, shape: Tuple[int, ...], dtype) -> np.ndarray:
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    return np.ctypeslib.as_array(pointer, shape).copy()
+
+
+def _chunk(event: _library.Event) -> TextChunk:
+    count, top = event.num_ids, event.num_top
+    finish = event.finish
+    chunk = TextChunk(ctypes.string_at(event.text, event.text_size).decode("utf-8"),
+                      event.ids[:count] if count else [], finish_reason=_library.FINISH_NAMES.get(finish, "error")
+                      if finish else None, cut_tokens=event.cut_tokens)
+    if event.log_probabilities:
+        chunk.logprobs = _copy(event.log_probabilities, (count,), np.float64)
+        chunk.top_token_ids = _copy(event.top_ids, (count, top), np.int32)
+        chunk.top_logprobs = _copy(event.top_log_probabilities, (count, top), np.float64)
+    if event.stop_id >= 0:
+        chunk.stop_reason = event.stop_id
+    if finish == _library.FINISH_ERROR:
+        chunk.error = event.message.decode("utf-8", "replace")
+        chunk.error_code = event.error
+    return chunk
+
+
+class Queue:
+    """Where the events of requests wait."""
+
+    def __init__(self):
+        handle = ctypes.c_void_p()
+        check(lib.bf_queue_create(handle))
+        self.handle = handle
+        self._free = weakref.finalize(self, lib.bf_queue_free, handle)
+
+    def next(self, timeout: float) -> Union[None, int, Tuple[int, TextChunk]]:
+        """The next event as (request, chunk); None when the time is over, IDLE if nothing is open."""
+        event = ctypes.POINTER(_library.Event)()
+        status = lib.bf_queue_next(self.handle, timeout, event)
+        if status == _library.TIMEOUT:
+            return None
+        if status == _library.IDLE:
+            return _library.IDLE
+        check(status)
+        try:
+            return event.contents.request, _chunk(event.contents)
+        finally:
+            lib.bf_event_free(event)
+
+    def close(self) -> None:
+        """Cancels what is open of its requests. Not while another thread waits."""
+        self._free()
+
+
+class Engine:
+    """A model that generates and scores. Threads may share it."""
+
+    def __init__(self, model: Union[str, os.PathLike], options: Dict[str, Any]):
+        raw = _library.EngineOptions()
+        check(lib.bf_engine_options_init(raw, ctypes.sizeof(raw)))
+        for name, value in options.items():
+            try:
+                setattr(raw, name, value.encode() if isinstance(value, str) else value)
+            except TypeError as error:
+                raise errors.InvalidArgumentError(f"{name}: {value!r}: {error}") from None
+        handle = ctypes.c_void_p()
+        check(lib.bf_engine_load(os.fsencode(model), raw, handle))
+        self.handle = handle
+        self._free = weakref.finalize(self, lib.bf_engine_free, handle)
+        info = _library.EngineInfo(ctypes.sizeof(_library.EngineInfo))
+        check(lib.bf_engine_get_info(handle, info))
+        self.info = info
+
+    def close(self) -> None:
+        """Ends all requests; the memory goes when nothing refers to the engine any more."""
+        if self._free.alive:
+            check(lib.bf_engine_stop(self.handle))
+
+    def stats(self) -> Dict[str, int]:
+        raw = _library.EngineStats(ctypes.sizeof(_library.EngineStats))
+        check(lib.bf_engine_get_stats(self.handle, raw))
+        return {name: getattr(raw, name) for name, _ in raw._fields_[1:]}
+
+    def tokenize(self, text: str, flags: int) -> List[int]:
+        raw = _library.Text.of(text)
+        capacity = raw.size + 16
+        while True:
+            ids = (ctypes.c_int32 * capacity)()
+            count = ctypes.c_size_t()
+            check(lib.bf_tokenize(self.handle, raw, flags, ids, capacity, count))
+            if count.value <= capacity:
+                return ids[:count.value]
+            capacity = count.value
+
+    def detokenize(self, ids: Sequence[int], skip_special: bool) -> str:
+        raw = _library.ids_of(ids, "token ids")
+        return self._text(lambda *out: lib.bf_detokenize(self.handle, raw, len(raw),
+                                                         bool(skip_special), *out))
+
+    def chat_text(self, messages: str, add_generation_prompt: bool) -> str:
+        raw = _library.Text.of(messages)
+        return self._text(lambda *out: lib.bf_chat_text(self.handle, raw,
+                                                        bool(add_generation_prompt), *out))
+
+    @staticmethod
+    def _text(write) -> str:
+        count = ctypes.c_size_t()
+        check(write(None, 0, count))
+        buffer = ctypes.create_string_buffer(max(count.value, 1))
+        check(write(buffer, count.value, count))
+        return buffer.raw[:count.value].decode("utf-8")
+
+    def prompt_of_messages(self, messages: Messages, add_generation_prompt: bool) -> Prompt:
+        try:
+            text = json.dumps(messages)
+        except (TypeError, ValueError) as error:
+            raise errors.InvalidArgumentError(f"messages: {error}") from None
+        written = self.chat_text(text, add_generation_prompt)
+        ids = self.tokenize(written, _library.NO_PREFIX | _library.PARSE_SPECIAL)
+        return Prompt(ids, written, text if add_generation_prompt else None)
+
+    def submit(self, queue: Queue, prompt: Prompt, options: RawOptions,
+               stream: int) -> Optional[int]:
+        """The request's number; None while no more can wait."""
+        raw = options.raw
+        raw.stream = stream
+        request = ctypes.c_int64()
+        if prompt.messages is not None:
+            text = _library.Text.of(prompt.messages)
+            status = lib.bf_submit_chat(self.handle, queue.handle, text, raw, request)
+        else:
+            ids = _library.ids_of(prompt.token_ids, "token ids")
+            status = lib.bf_submit_ids(self.handle, queue.handle, ids, len(ids), raw, request)
+        if status == _library.FULL:
+            return None
+        check(status)
+        return request.value
+
+    def cancel(self, request: int) -> None:
+        check(lib.bf_cancel(self.handle, request))
+
+    def score(self, inputs: Sequence[Union[str, Tuple[str, str]]]) -> List[ScoreOutput]:
+        raw = (_library.ScoreInput * len(inputs))()
+        for place, given in zip(raw, inputs):
+            is_pair = not isinstance(given, str)
+            place.has_context = is_pair
+            place.text = _library.Text.of(given[1] if is_pair else given)
+            if is_pair:
+                place.context = _library.Text.of(given[0])
+        results = ctypes.POINTER(_library.ScoreResult)()
+        check(lib.bf_score(self.handle, raw, len(inputs), results))
+        try:
+            return [_score_output(results[i]) for i in range(len(inputs))]
+        finally:
+            lib.bf_scores_free(results)
+
+
+def _score_output(result: _library.ScoreResult) -> ScoreOutput:
+    values = _copy(result.token_log_likelihoods, (result.num_tokens,), np.float64)
+    return ScoreOutput(result.log_likelihood, bool(result.is_greedy), values, result.cut_tokens)

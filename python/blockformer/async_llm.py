@@ -1,0 +1,213 @@
+"""`AsyncLLM`: many requests at once for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import dataclasses
+import itertools
+import os
+import threading
+from typing import Any, AsyncIterator, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from blockformer import _library
+from blockformer._engine import Engine, Messages, Prompt, Queue
+from blockformer._prompts import PromptType, engine_options, require_fits, to_prompt
+from blockformer.errors import InvalidArgumentError, class_of
+from blockformer.llm import ScoreInput
+from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
+from blockformer.sampling_params import RawOptions, RequestOutputKind, SamplingParams
+
+# How long a request waits for a place before it asks again.
+FULL_SECONDS = 0.02
+
+
+@dataclasses.dataclass
+class _Reader:
+    """Who reads the events of a request."""
+
+    loop: asyncio.AbstractEventLoop
+    chunks: asyncio.Queue[TextChunk]
+
+
+class AsyncLLM:
+    """A model directory, loaded, for many requests at once. Arguments are those of `LLM`.
+
+    It may be used from several event loops and threads. `close()` ends it, or `async with`.
+    """
+
+    def __init__(self, model: Union[str, os.PathLike], *, dtype: str = "auto",
+                 kv_dtype: str = "auto", max_num_seqs: int = 32,
+                 max_model_len: Optional[int] = None, memory_bytes: int = 0, device: str = "auto",
+                 threads: int = 0, max_waiting: int = 256, plain_text: bool = False,
+                 score_padding: str = "auto"):
+        self._engine = Engine(model, engine_options(dtype, kv_dtype, max_num_seqs, max_model_len,
+                                                    memory_bytes, device, threads, max_waiting,
+                                                    plain_text, score_padding))
+        self._queue = Queue()
+        self._condition = threading.Condition()  # guards what follows
+        self._readers: Dict[int, _Reader] = {}
+        self._names: Dict[str, int] = {}
+        self._closed = False
+        self._counter = itertools.count()
+        self._thread = threading.Thread(target=self._dispatch, name="blockformer", daemon=True)
+        self._thread.start()
+        # Before the interpreter takes the queue away from the thread that waits for it.
+        atexit.register(self.close)
+
+    async def __aenter__(self) -> AsyncLLM:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    def close(self) -> None:
+        """Ends all requests, whose readers get an InterruptedError."""
+        atexit.unregister(self.close)
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        self._engine.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of a sequence, prompt included."""
+        return self._engine.info.max_length
+
+    def stats(self) -> Dict[str, int]:
+        """What the engine has done and how its cache is used."""
+        return self._engine.stats()
+
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> List[int]:
+        """As LLM.tokenize."""
+        return self._engine.tokenize(text, 0 if add_special_tokens else _library.NO_PREFIX)
+
+    def detokenize(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """As LLM.detokenize."""
+        return self._engine.detokenize(token_ids, skip_special_tokens)
+
+    async def generate(self, prompt: PromptType, sampling_params: Optional[SamplingParams] = None,
+                       request_id: Optional[str] = None) -> AsyncIterator[RequestOutput]:
+        """Continues a prompt, and gives the text as it grows: see SamplingParams.output_kind.
+
+        Leaving the loop early, or cancelling the task, cancels the request. A request that fails
+        raises.
+        """
+        async for output in self._generate(to_prompt(self._engine, prompt), sampling_params,
+                                           request_id):
+            yield output
+
+    async def chat(self, messages: Messages, sampling_params: Optional[SamplingParams] = None,
+                   request_id: Optional[str] = None) -> AsyncIterator[RequestOutput]:
+        """Answers a conversation, a list of {"role", "content"}; otherwise as `generate`."""
+        prompt = self._engine.prompt_of_messages(messages, add_generation_prompt=True)
+        async for output in self._generate(prompt, sampling_params, request_id):
+            yield output
+
+    def abort(self, request_id: str) -> None:
+        """Cancels a request by its id; its last output has the finish_reason "abort"."""
+        with self._condition:
+            request = self._names.get(request_id)
+        if request is not None:
+            self._engine.cancel(request)
+
+    async def score(self, inputs: Sequence[ScoreInput]) -> List[ScoreOutput]:
+        """As LLM.score."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, self._engine.score, list(inputs))
+
+    async def _generate(self, prompt: Prompt, sampling_params: Optional[SamplingParams],
+                        request_id: Optional[str]) -> AsyncIterator[RequestOutput]:
+        params = sampling_params or SamplingParams()
+        if params.n != 1:
+            raise InvalidArgumentError(f"n: {params.n} texts of one request are LLM.generate's")
+        require_fits(self._engine, prompt, params, "prompt")
+        at_end = params.output_kind is RequestOutputKind.FINAL_ONLY
+        options = RawOptions(params, params.resolved_seed(), at_end)
+        name = request_id or f"request-{next(self._counter)}"
+        reader = _Reader(asyncio.get_running_loop(), asyncio.Queue())
+        request = await self._submit(prompt, options, reader, name)
+        output = CompletionOutput(0, "", [])
+        try:
+            while output.finish_reason is None:
+                chunk = await reader.chunks.get()
+                if chunk.error is not None:
+                    raise class_of(chunk.error_code)(chunk.error)
+                delta = params.output_kind is RequestOutputKind.DELTA
+                output = _joined(CompletionOutput(0, "", []) if delta else output, chunk)
+                yield RequestOutput(name, prompt.text, prompt.token_ids, [output],
+                                    output.finish_reason is not None, chunk.cut_tokens)
+        finally:
+            self._forget(request, name, cancel=output.finish_reason is None)
+
+    async def _submit(self, prompt: Prompt, options: RawOptions, reader: _Reader,
+                      name: str) -> int:
+        while True:
+            with self._condition:
+                if name in self._names:
+                    raise InvalidArgumentError(f"request_id: {name} is in use")
+                # With the lock, so that its first event finds the reader.
+                request = self._engine.submit(self._queue, prompt, options, 0)
+                if request is not None:
+                    self._readers[request] = reader
+                    self._names[name] = request
+                    self._condition.notify_all()
+                    return request
+            await asyncio.sleep(FULL_SECONDS)
+
+    def _forget(self, request: int, name: str, cancel: bool) -> None:
+        with self._condition:
+            was_open = self._readers.pop(request, None) is not None
+            self._names.pop(name, None)
+        if cancel and was_open:
+            self._engine.cancel(request)
+
+    def _dispatch(self) -> None:
+        """Hands events to their readers, on a thread of its own."""
+        while True:
+            event = self._queue.next(-1)
+            if isinstance(event, tuple):
+                self._hand_over(*event)
+                continue
+            with self._condition:
+                if self._closed:
+                    self._fail_readers()
+                    return
+                if not self._readers:
+                    self._condition.wait(1)
+
+    def _hand_over(self, request: int, chunk: TextChunk) -> None:
+        with self._condition:
+            finished = chunk.finish_reason is not None
+            reader = self._readers.pop(request, None) if finished else self._readers.get(request)
+        if reader is not None:
+            _put(reader, chunk)
+
+    def _fail_readers(self) -> None:
+        for reader in self._readers.values():
+            _put(reader, TextChunk("", [], finish_reason="error", error="the engine was closed",
+                                   error_code=7))
+        self._readers.clear()
+
+
+def _put(reader: _Reader, chunk: TextChunk) -> None:
+    try:
+        reader.loop.call_soon_threadsafe(reader.chunks.put_nowait, chunk)
+    except RuntimeError:  # the loop is closed: nobody reads
+        pass
+
+
+def _append(before: Optional[np.ndarray], new: Optional[np.ndarray]) -> Optional[np.ndarray]:
+    return new if before is None or new is None else np.concatenate([before, new])
+
+
+def _joined(before: CompletionOutput, chunk: TextChunk) -> CompletionOutput:
+    return CompletionOutput(
+        0, before.text + chunk.text, before.token_ids + chunk.token_ids,
+        _append(before.logprobs, chunk.logprobs),
+        _append(before.top_token_ids, chunk.top_token_ids),
+        _append(before.top_logprobs, chunk.top_logprobs), chunk.finish_reason, chunk.stop_reason)

@@ -1,0 +1,233 @@
+"""`LLM`: generates, chats and scores for callers that wait."""
+
+from __future__ import annotations
+
+import collections
+import os
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+from tqdm import tqdm
+
+from blockformer import _library
+from blockformer._engine import Engine, Messages, Prompt, Queue
+from blockformer._prompts import (PromptType, engine_options, params_for, require_fits, to_list,
+                                  to_prompt)
+from blockformer.errors import InvalidArgumentError, class_of
+from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
+from blockformer.sampling_params import RawOptions, SamplingParams
+
+# So long a wait is not interrupted by Ctrl-C.
+WAIT_SECONDS = 0.1
+# Scored in one call of the library.
+SCORED_TOGETHER = 512
+
+ScoreInput = Union[str, Tuple[str, str]]
+
+
+class LLM:
+    """A model directory, loaded. Threads may share it.
+
+    Args:
+        model: The model directory.
+        dtype: Weights in memory: "f32", "bf16" or "int8"; "auto" as in the files.
+        kv_dtype: The KV cache: "f32", "f16" or "int8"; "auto" suits the weights.
+        max_num_seqs: Sequences generated together.
+        max_model_len: Tokens of a sequence, prompt included; None for the model's context.
+        memory_bytes: Of the KV cache; 0 for what max_num_seqs of max_model_len take, but at most 80 %
+            of what is available.
+        device: "auto" (the fastest that is there), "cpu", "cuda" or "cuda:N".
+        threads: That compute; 0 for one a processor.
+        max_waiting: Requests of all callers that may wait beside max_num_seqs.
+        plain_text: Special tokens' texts in prompts, such as "<|endoftext|>", are text.
+        score_padding: Where scored texts begin in a block model: "pad", "nopad", or "auto" as it was
+            trained.
+    """
+
+    def __init__(self, model: Union[str, os.PathLike], *, dtype: str = "auto",
+                 kv_dtype: str = "auto", max_num_seqs: int = 32,
+                 max_model_len: Optional[int] = None, memory_bytes: int = 0, device: str = "auto",
+                 threads: int = 0, max_waiting: int = 256, plain_text: bool = False,
+                 score_padding: str = "auto"):
+        self._engine = Engine(model, engine_options(dtype, kv_dtype, max_num_seqs, max_model_len,
+                                                    memory_bytes, device, threads, max_waiting,
+                                                    plain_text, score_padding))
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends what is generated. The memory goes when nothing refers to the object any more."""
+        self._engine.close()
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of a sequence, prompt included."""
+        return self._engine.info.max_length
+
+    @property
+    def block_length(self) -> int:
+        """Tokens of a block; 1 for a vanilla model."""
+        return self._engine.info.block_length
+
+    @property
+    def dtype(self) -> str:
+        """Of the weights in memory."""
+        return self._engine.info.dtype.decode()
+
+    @property
+    def kv_dtype(self) -> str:
+        """Of the KV cache."""
+        return self._engine.info.kv_dtype.decode()
+
+    def stats(self) -> Dict[str, int]:
+        """What the engine has done and how its cache is used."""
+        return self._engine.stats()
+
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> List[int]:
+        """The ids of a text, behind those that the tokenizer's template puts before one."""
+        return self._engine.tokenize(text, 0 if add_special_tokens else _library.NO_PREFIX)
+
+    def detokenize(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """The text of ids; what is no whole character becomes U+FFFD."""
+        return self._engine.detokenize(token_ids, skip_special_tokens)
+
+    def apply_chat_template(self, messages: Messages, add_generation_prompt: bool = True) -> str:
+        """A conversation, a list of {"role", "content"}, as the model's template writes it."""
+        return self._engine.prompt_of_messages(messages, add_generation_prompt).text or ""
+
+    def generate(self, prompts: Union[PromptType, Sequence[PromptType]],
+                 sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]] = None,
+                 use_tqdm: bool = True) -> List[RequestOutput]:
+        """Continues prompts, in their order.
+
+        A text depends on its prompt, the seed and the prompt's index alone; it is what `blockformer
+        generate --seed` writes for the prompt of that number in a file. What is wrong with a prompt
+        raises before anything is generated. A text that fails later has the finish_reason "error".
+        """
+        given = to_list(prompts)
+        return self._run([to_prompt(self._engine, one) for one in given], sampling_params, use_tqdm)
+
+    def chat(self, messages: Union[Messages, Sequence[Messages]],
+             sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]] = None,
+             use_tqdm: bool = True, add_generation_prompt: bool = True) -> List[RequestOutput]:
+        """Answers a conversation, a list of {"role", "content"}, or several of them."""
+        several = list(messages)
+        if several and isinstance(several[0], dict):
+            several = [several]
+        return self._run([self._engine.prompt_of_messages(one, add_generation_prompt)
+                          for one in several], sampling_params, use_tqdm)
+
+    def stream(self, prompt: Union[PromptType, Messages],
+               sampling_params: Optional[SamplingParams] = None) -> Iterator[TextChunk]:
+        """Continues a prompt, or answers a conversation, and gives the text as it comes.
+
+        The last chunk has a finish_reason. Leaving the loop early cancels the request.
+        """
+        params = sampling_params or SamplingParams()
+        if params.n != 1:
+            raise InvalidArgumentError(f"n: {params.n} texts cannot be one stream")
+        if isinstance(prompt, list):
+            ready = self._engine.prompt_of_messages(prompt, True)
+        else:
+            ready = to_prompt(self._engine, prompt)
+        require_fits(self._engine, ready, params, "prompt")
+        return self._stream(ready, RawOptions(params, params.resolved_seed(), at_end=False))
+
+    def _stream(self, prompt: Prompt, options: RawOptions) -> Iterator[TextChunk]:
+        queue = Queue()
+        try:
+            while self._engine.submit(queue, prompt, options, 0) is None:
+                queue.next(WAIT_SECONDS)
+            while True:
+                event = queue.next(WAIT_SECONDS)
+                if isinstance(event, tuple):
+                    chunk = event[1]
+                    if chunk.error is not None:
+                        raise class_of(chunk.error_code)(chunk.error)
+                    yield chunk
+                    if chunk.finish_reason is not None:
+                        return
+        finally:
+            queue.close()
+
+    def score(self, inputs: Union[ScoreInput, Sequence[ScoreInput]],
+              use_tqdm: bool = True) -> List[ScoreOutput]:
+        """Log-likelihoods of texts, or of pairs (context, continuation).
+
+        They become tokens as in lm-evaluation-harness; the result is that of `blockformer score`, to
+        the last digit.
+        """
+        if isinstance(inputs, (str, tuple)):
+            inputs = [inputs]
+        outputs: List[ScoreOutput] = []
+        with tqdm(total=len(inputs), desc="scoring", unit="text", disable=not use_tqdm) as bar:
+            for begin in range(0, len(inputs), SCORED_TOGETHER):
+                outputs += self._score(inputs, begin)
+                bar.update(len(outputs) - bar.n)
+        return outputs
+
+    def _score(self, inputs: Sequence[ScoreInput], begin: int) -> List[ScoreOutput]:
+        try:
+            return self._engine.score(inputs[begin:begin + SCORED_TOGETHER])
+        except InvalidArgumentError as error:
+            raise error if begin == 0 else InvalidArgumentError(f"inputs[{begin}:]: {error}")
+
+    def _run(self, prompts: List[Prompt],
+             sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]],
+             use_tqdm: bool) -> List[RequestOutput]:
+        params = params_for(sampling_params, len(prompts))
+        for index, (prompt, one) in enumerate(zip(prompts, params)):
+            require_fits(self._engine, prompt, one, f"prompts[{index}]")
+        results = [RequestOutput(str(index), prompt.text, prompt.token_ids, [])
+                   for index, prompt in enumerate(prompts)]
+        waiting: Deque[Tuple[int, int, RawOptions]] = collections.deque()
+        options: Dict[int, Tuple[SamplingParams, RawOptions]] = {}
+        for index, one in enumerate(params):
+            if id(one) not in options:
+                options[id(one)] = one, RawOptions(one, one.resolved_seed(), at_end=True)
+            for sample in range(_require_count(one.n)):
+                waiting.append((index, sample, options[id(one)][1]))
+        with tqdm(total=len(waiting), desc="generating", unit="text", disable=not use_tqdm) as bar:
+            _drain(self._engine, prompts, params, waiting, results, bar.update)
+        for result in results:
+            result.outputs.sort(key=lambda output: output.index)
+        return results
+
+
+def _require_count(n: int) -> int:
+    if not isinstance(n, int) or n < 1:
+        raise InvalidArgumentError(f"n: {n!r} is out of range; 1 or more is wanted")
+    return n
+
+
+def _drain(engine: Engine, prompts: List[Prompt], params: List[SamplingParams],
+           waiting: Deque[Tuple[int, int, RawOptions]], results: List[RequestOutput],
+           on_text: Callable[[], Any]) -> None:
+    """Submits all that waits, as places become free, and takes the texts."""
+    open_requests: Dict[int, Tuple[int, int]] = {}
+    queue = Queue()
+    try:
+        while waiting or open_requests:
+            while waiting:
+                index, sample, options = waiting[0]
+                request = engine.submit(queue, prompts[index], options,
+                                        index * params[index].n + sample)
+                if request is None:
+                    break
+                open_requests[request] = (index, sample)
+                waiting.popleft()
+            event = queue.next(WAIT_SECONDS)
+            if not isinstance(event, tuple):
+                continue
+            index, sample = open_requests.pop(event[0])
+            chunk = event[1]
+            results[index].cut_tokens = chunk.cut_tokens
+            results[index].outputs.append(CompletionOutput(
+                sample, chunk.text, chunk.token_ids, chunk.logprobs, chunk.top_token_ids,
+                chunk.top_logprobs, chunk.finish_reason, chunk.stop_reason, chunk.error))
+            on_text()
+    finally:
+        queue.close()

@@ -1,0 +1,131 @@
+"""How texts are generated."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import enum
+import secrets
+from typing import Dict, List, Optional, Sequence, Union
+
+from blockformer import _library
+
+
+class RequestOutputKind(enum.Enum):
+    """What each output of `AsyncLLM.generate` holds."""
+
+    CUMULATIVE = 0  # all of the text so far
+    DELTA = 1  # what is new
+    FINAL_ONLY = 2  # there is one output, at the end
+
+
+@dataclasses.dataclass
+class SamplingParams:
+    """How texts are generated. Names and defaults are vLLM's.
+
+    What changes logits comes first (`logit_bias`, penalties, temperature), then the filters top_k,
+    top_p and min_p.
+    """
+
+    n: int = 1
+    """Texts for each prompt."""
+    max_tokens: Optional[int] = 16
+    """Tokens to generate; None for as many as fit into the context."""
+    temperature: float = 1.0
+    """0 takes the most likely token."""
+    top_p: float = 1.0
+    """Keep the fewest tokens of this much probability; above 0, at most 1."""
+    top_k: int = 0
+    """Keep the k most likely tokens; 0 or -1 keeps all."""
+    min_p: float = 0.0
+    """Keep tokens at least this likely as the likeliest."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens of the prompt or the text so far become less likely; 0.01 to 100."""
+    presence_penalty: float = 0.0
+    """Taken off a logit once if the token was made; -2 to 2."""
+    frequency_penalty: float = 0.0
+    """Taken off a logit for each time the token was made; -2 to 2."""
+    logit_bias: Optional[Dict[int, float]] = None
+    """Added to the logits of ids; -100 to 100."""
+    seed: Optional[int] = None
+    """The same seed gives the same texts; None draws one for each call."""
+    stop: Union[None, str, Sequence[str]] = None
+    """Texts that end generation, not part of the result."""
+    stop_token_ids: Optional[Sequence[int]] = None
+    """Tokens that end generation, not part of the result."""
+    excluded_token_ids: Optional[Sequence[int]] = None
+    """Tokens that are never made."""
+    ignore_eos: bool = False
+    """Go on after the model ends its text."""
+    logprobs: Optional[int] = None
+    """Give the log-probability of each token, and of so many of the likeliest (0 to 20)."""
+    truncate_prompt: bool = False
+    """Cut the beginning of prompts that leave no room for max_tokens, in place of an error."""
+    priority: int = 0
+    """Requests of higher priority go first."""
+    timeout: float = 0.0
+    """Seconds after which a request fails, waiting included; 0 for never."""
+    output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE
+    """What each output of `AsyncLLM.generate` holds."""
+
+    def stops(self) -> List[str]:
+        """The stop texts as a list."""
+        if self.stop is None:
+            return []
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop)
+
+    def resolved_seed(self) -> int:
+        """The seed, or one that is drawn; in 64 bits without a sign."""
+        return (secrets.randbits(63) if self.seed is None else self.seed) % 2**64
+
+
+class RawOptions:
+    """A bf_request_options with all that it points to."""
+
+    def __init__(self, params: SamplingParams, seed: int, at_end: bool):
+        raw = _library.RequestOptions()
+        _library.check(_library.lib.bf_request_options_init(raw, ctypes.sizeof(raw)))
+        try:
+            self._fill(raw, params)
+        except TypeError as error:
+            raise _library.errors.InvalidArgumentError(f"SamplingParams: {error}") from None
+        raw.seed = seed
+        raw.at_end = at_end
+        self.raw = raw
+
+    def _fill(self, raw: _library.RequestOptions, params: SamplingParams) -> None:
+        raw.max_tokens = -1 if params.max_tokens is None else _at_least(0, params, "max_tokens")
+        raw.temperature = params.temperature
+        raw.top_p = params.top_p
+        raw.top_k = 0 if params.top_k == -1 else _at_least(0, params, "top_k")
+        raw.min_p = params.min_p
+        raw.repetition_penalty = params.repetition_penalty
+        raw.presence_penalty = params.presence_penalty
+        raw.frequency_penalty = params.frequency_penalty
+        biases = params.logit_bias or {}
+        raw.bias_ids = _library.ids_of(list(biases), "logit_bias")
+        raw.bias_values = (ctypes.c_double * len(biases))(*biases.values())
+        raw.num_biases = len(biases)
+        stops = params.stops()
+        raw.stops = (_library.Text * len(stops))(*map(_library.Text.of, stops))
+        raw.num_stops = len(stops)
+        stop_ids = params.stop_token_ids or []
+        raw.stop_ids = _library.ids_of(stop_ids, "stop_token_ids")
+        raw.num_stop_ids = len(stop_ids)
+        excluded = params.excluded_token_ids or []
+        raw.excluded_ids = _library.ids_of(excluded, "excluded_token_ids")
+        raw.num_excluded_ids = len(excluded)
+        raw.log_probabilities = -1 if params.logprobs is None else _at_least(0, params, "logprobs")
+        raw.deadline_seconds = params.timeout
+        raw.priority = _at_least(-2**31, params, "priority", 2**31 - 1)
+        raw.ignore_end_of_text = bool(params.ignore_eos)
+        raw.too_long = bool(params.truncate_prompt)
+
+
+def _at_least(lowest: int, params: SamplingParams, name: str, highest: int = 2**63 - 1) -> int:
+    """An integer field, which ctypes would take modulo its size; -1 has a meaning in C."""
+    value = getattr(params, name)
+    if not lowest <= value <= highest:
+        raise _library.errors.InvalidArgumentError(
+            f"{name}: {value} is out of range; {lowest} to {highest} is wanted")
+    return value
