@@ -29,7 +29,6 @@ class ApiArgumentsTest : public ApiTest {
 };
 
 TEST_F(ApiArgumentsTest, NullIsAnError) {
-  Load();
   size_t count = 0;
   int64_t request = 0;
   int32_t id = 0;

@@ -113,7 +113,9 @@ const char* RunCInterface(const char* model_directory) {
   if (found == NULL) found = CheckScores(engine);
   if (found != NULL) return found;
   stats.struct_size = sizeof(stats);
-  CHECK(bf_engine_get_stats(engine, &stats) == BF_OK);
+  do { /* the last step may still be under way */
+    CHECK(bf_engine_get_stats(engine, &stats) == BF_OK);
+  } while (stats.generated_tokens < 33);
   CHECK(stats.generated_tokens == 33 && stats.accepting == 1);
   bf_engine_free(engine);
   CHECK(bf_engine_load("no-such-model", NULL, &engine) != BF_OK);
