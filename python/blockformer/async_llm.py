@@ -6,15 +6,14 @@ import asyncio
 import atexit
 import dataclasses
 import itertools
-import os
 import threading
-from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from blockformer import _library
-from blockformer._engine import Engine, Messages, Prompt, Queue
-from blockformer._prompts import PromptType, engine_options, require_fits, to_prompt
+from blockformer._engine import Messages, Prompt, Queue
+from blockformer._model import LoadedModel
+from blockformer._prompts import PromptType, require_fits, to_prompt
 from blockformer.errors import InvalidArgumentError, class_of
 from blockformer.llm import ScoreInput
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
@@ -32,20 +31,13 @@ class _Reader:
     chunks: asyncio.Queue[TextChunk]
 
 
-class AsyncLLM:
+class AsyncLLM(LoadedModel):
     """A model directory, loaded, for many requests at once. Arguments are those of `LLM`.
 
     It may be used from several event loops and threads. `close()` ends it, or `async with`.
     """
 
-    def __init__(self, model: Union[str, os.PathLike], *, dtype: str = "auto",
-                 kv_dtype: str = "auto", max_num_seqs: int = 32,
-                 max_model_len: Optional[int] = None, memory_bytes: int = 0, device: str = "auto",
-                 threads: int = 0, max_waiting: int = 256, plain_text: bool = False,
-                 score_padding: str = "auto"):
-        self._engine = Engine(model, engine_options(dtype, kv_dtype, max_num_seqs, max_model_len,
-                                                    memory_bytes, device, threads, max_waiting,
-                                                    plain_text, score_padding))
+    def _start(self) -> None:
         self._queue = Queue()
         self._condition = threading.Condition()  # guards what follows
         self._readers: Dict[int, _Reader] = {}
@@ -72,23 +64,6 @@ class AsyncLLM:
         self._engine.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-
-    @property
-    def max_model_len(self) -> int:
-        """Tokens of a sequence, prompt included."""
-        return self._engine.info.max_length
-
-    def stats(self) -> Dict[str, int]:
-        """What the engine has done and how its cache is used."""
-        return self._engine.stats()
-
-    def tokenize(self, text: str, add_special_tokens: bool = True) -> List[int]:
-        """As LLM.tokenize."""
-        return self._engine.tokenize(text, 0 if add_special_tokens else _library.NO_PREFIX)
-
-    def detokenize(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """As LLM.detokenize."""
-        return self._engine.detokenize(token_ids, skip_special_tokens)
 
     def generate(self, prompt: PromptType, sampling_params: Optional[SamplingParams] = None,
                  request_id: Optional[str] = None) -> AsyncGenerator[RequestOutput, None]:
