@@ -12,7 +12,7 @@ namespace {
 constexpr double kMinTemperature = 1e-6;
 
 void RequireInRange(bool holds, const char* name, double value, const char* range) {
-  Require(holds, ErrorCode::kInvalidArgument, "{}: {} is out of range; {} is wanted", name, value,
+  Require(holds, ErrorCode::kInvalidArgument, "`{}`: {} is out of range; {} is wanted", name, value,
           range);
 }
 

@@ -303,8 +303,8 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   };
   const std::string block = "generate --prompt x --model " + Path("block");
   expect("generate --prompt x --model " + Path("none"), 1, "none");
-  expect(block + " --temperature -1", 2, "temperature: -1");
-  expect(block + " --top-p 0", 2, "top_p");
+  expect(block + " --temperature -1", 2, "--temperature: -1");
+  expect(block + " --top-p 0", 2, "--top-p: 0");
   expect(block + " --max-tokens 0", 2, "--max-tokens: 0");
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");

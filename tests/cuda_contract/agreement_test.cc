@@ -17,7 +17,7 @@ ForwardInput PaddedInput(const Model& model) {
   input.units = 19;
   const int64_t length = model.unit_length();
   const int64_t tokens = input.units * length;
-  input.ids = RandomTokens(input.batch * tokens, 1);
+  input.ids = RandomPrompt(input.batch * tokens, 1);
   input.mask.assign(input.ids.size(), 1);
   input.unit_mask.assign(static_cast<size_t>(input.batch * input.units), 1);
   // The second sequence begins with a unit of padding and a token more.
@@ -97,8 +97,8 @@ TEST_P(AgreementTest, ScoresAgree) {
   std::vector<ScoreRequest> requests;
   for (int64_t i = 0; i < 9; ++i) {
     ScoreRequest request;
-    request.tokens = RandomTokens(i % 3 * 29, 5);
-    const std::vector<int32_t> own = RandomTokens(2 + i, static_cast<uint64_t>(i));
+    request.tokens = RandomPrompt(i % 3 * 29, 5);
+    const std::vector<int32_t> own = RandomPrompt(2 + i, static_cast<uint64_t>(i));
     request.tokens.insert(request.tokens.end(), own.begin(), own.end());
     request.scored = i % 4 == 3 ? std::ssize(request.tokens) - 1 : 1 + i / 2;
     requests.push_back(request);
@@ -128,7 +128,7 @@ TEST_P(AgreementTest, TextsAreTheSame) {
   std::vector<GenerationRequest> requests;
   for (int64_t i = 0; i < 16; ++i) {
     GenerationRequest request =
-        MakeRequest(RandomTokens(1 + 5 * i % 41, static_cast<uint64_t>(i)), 7 + i);
+        Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 7 + i);
     SamplingOptions& sampling = request.sampling;
     sampling.temperature = i % 8 == 0 ? 0 : 0.9;
     sampling.seed = 5;
@@ -166,7 +166,7 @@ TEST_P(AgreementTest, TextsAreTheSame) {
 }
 
 TEST_P(AgreementTest, LogProbabilitiesAgree) {
-  GenerationRequest request = MakeRequest(RandomTokens(7, 3), 8);
+  GenerationRequest request = Request(RandomPrompt(7, 3), 8);
   request.left_padding = 0;
   request.sampling.temperature = 1;
   request.sampling.repetition_penalty = 1.2;  // which changes none of them

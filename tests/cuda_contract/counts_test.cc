@@ -33,7 +33,7 @@ TEST(CudaCounts, ABlockStepTakesWhatTheFormulasSay) {
   Step step;
   for (int32_t place = 0; place < kPlaces; ++place) {
     SequenceStart start;
-    start.tokens = RandomTokens(kUnits * kLength, 1);
+    start.tokens = RandomPrompt(kUnits * kLength, 1);
     start.max_tokens = 100;
     runner->Open(place, start);
     prompts.new_pages.push_back({place, 0, 2 * place});

@@ -48,8 +48,7 @@ class ContractTest : public testing::TestWithParam<std::tuple<std::string, std::
 TEST_P(ContractTest, PreemptionAndStepsUnderWayChangeNothing) {
   std::vector<GenerationRequest> requests;
   for (int64_t i = 0; i < 14; ++i) {
-    requests.push_back(
-        MakeRequest(RandomTokens(1 + 5 * i % 41, static_cast<uint64_t>(i)), 90 + i * 3));
+    requests.push_back(Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 90 + i * 3));
     requests.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.8;
     requests.back().stop_at_eos = i % 3 == 0;
     requests.back().priority = static_cast<int32_t>(i % 3);
@@ -67,14 +66,14 @@ TEST_P(ContractTest, PreemptionAndStepsUnderWayChangeNothing) {
 }
 
 TEST_P(ContractTest, SharedBeginningsChangeNothing) {
-  const std::vector<int32_t> beginning = RandomTokens(60, 9);
+  const std::vector<int32_t> beginning = RandomPrompt(60, 9);
   std::vector<GenerationRequest> requests;
   for (int64_t i = 0; i < 6; ++i) {
     std::vector<int32_t> prompt = beginning;
-    for (const int32_t token : RandomTokens(3 * i, static_cast<uint64_t>(i))) {
+    for (const int32_t token : RandomPrompt(3 * i, static_cast<uint64_t>(i))) {
       prompt.push_back(token);
     }
-    requests.push_back(MakeRequest(prompt, 12));
+    requests.push_back(Request(prompt, 12));
   }
   EngineOptions options;
   options.max_prefill_tokens = 30;
@@ -88,17 +87,17 @@ TEST_P(ContractTest, SharedBeginningsChangeNothing) {
 }
 
 TEST_P(ContractTest, EndsAtTheEndOfTextAndAtStopIds) {
-  GenerationRequest request = MakeRequest(RandomTokens(9, 2), 40);
+  GenerationRequest request = Request(RandomPrompt(9, 2), 40);
   const std::vector<int32_t> endless = Alone(request);
   request.stop_ids = {endless[6]};
   const auto end = std::ranges::find(endless, endless[6]);
   EXPECT_EQ(Alone(request), std::vector<int32_t>(endless.begin(), end));
   Engine engine(model_, {});
   int calls = 0;
-  engine.Submit(MakeRequest(RandomTokens(4, 1), 60),
+  engine.Submit(Request(RandomPrompt(4, 1), 60),
                 [&](const GeneratedTokens&) { return ++calls < 3; });
-  const int64_t other = engine.Submit(MakeRequest(RandomTokens(4, 2), 60),
-                                      [](const GeneratedTokens&) { return true; });
+  const int64_t other =
+      engine.Submit(Request(RandomPrompt(4, 2), 60), [](const GeneratedTokens&) { return true; });
   for (int i = 0; i < 4; ++i) engine.Step();
   engine.Cancel(other);
   engine.Run();
@@ -107,8 +106,8 @@ TEST_P(ContractTest, EndsAtTheEndOfTextAndAtStopIds) {
 
 TEST_P(ContractTest, PaddingOfThePromptIsTheEnginesOwn) {
   if (!model_->is_block()) return;
-  const std::vector<int32_t> prompt = RandomTokens(model_->unit_length() + 1, 4);
-  GenerationRequest padded = MakeRequest(prompt, 9);
+  const std::vector<int32_t> prompt = RandomPrompt(model_->unit_length() + 1, 4);
+  GenerationRequest padded = Request(prompt, 9);
   const size_t padding = static_cast<size_t>(2 * model_->unit_length() - 1);
   padded.prompt.insert(padded.prompt.begin(), padding, 0);
   padded.prompt_mask.assign(padded.prompt.size(), 1);
@@ -138,16 +137,16 @@ TEST_P(ContractTest, AFailureIsItsSequencesOwn) {
                                    new cuda::CudaModel(Config(), weights, 0, SmallPieces()));
   }();
   Engine engine(model, {});
-  std::vector<int32_t> bad = RandomTokens(9, 3);
+  std::vector<int32_t> bad = RandomPrompt(9, 3);
   bad[4] = 33;
-  std::vector<int32_t> good = RandomTokens(9, 3);
+  std::vector<int32_t> good = RandomPrompt(9, 3);
   std::ranges::replace(good, 33, 34);
-  GenerationRequest request = MakeRequest(good, 6);
+  GenerationRequest request = Request(good, 6);
   request.excluded_ids = {33};
   int failures = 0;
   std::vector<int32_t> tokens;
   engine.Submit(
-      MakeRequest(bad, 6), [](const GeneratedTokens&) { return true; },
+      Request(bad, 6), [](const GeneratedTokens&) { return true; },
       [&](const Error& error) {
         ++failures;
         EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
@@ -174,7 +173,7 @@ class CudaEngineTest : public testing::TestWithParam<NumberType> {
     std::vector<GenerationRequest> requests;
     for (int64_t i = 0; i < 9; ++i) {
       requests.push_back(
-          MakeRequest(RandomTokens(1 + 5 * i % 41, static_cast<uint64_t>(i)), 10 + i * 2));
+          Request(RandomPrompt(1 + 5 * i % 41, static_cast<uint64_t>(i)), 10 + i * 2));
       requests.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.8;
       requests.back().stream = static_cast<uint64_t>(i);
       requests.back().log_probabilities = 2;
@@ -248,7 +247,7 @@ TEST(CudaModel, RunsOnSeveralDevices) {
   Texts texts;
   for (const int device : {0, 1}) {
     Engine engine(std::make_shared<const cuda::CudaModel>(TinyBlockConfig(), weights, device), {});
-    texts.push_back(GenerateAll(&engine, {MakeRequest(RandomTokens(9, 1), 12)})[0]);
+    texts.push_back(GenerateAll(&engine, {Request(RandomPrompt(9, 1), 12)})[0]);
   }
   EXPECT_EQ(texts[0], texts[1]);
   EXPECT_THROW(cuda::CudaModel(TinyBlockConfig(), weights, 2), Error);

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "base/random.h"
 #include "cuda/cuda_model.h"
 #include "cuda/emulation/emulation.h"
 #include "engine/engine.h"
 #include "tests/cpu/tiny_model.h"
+#include "tests/engine/engine_fixture.h"
 
 namespace blockformer {
 
@@ -53,21 +53,6 @@ inline std::shared_ptr<const Model> MakeOn(const std::string& device, const Mode
   const ReadWeights weights = TinyWeights(config, type);
   if (device == "cpu") return std::make_shared<const CpuModel>(config, weights);
   return std::make_shared<const cuda::CudaModel>(config, weights, 0, settings);
-}
-
-inline std::vector<int32_t> RandomTokens(int64_t count, uint64_t seed) {
-  Random random(seed);
-  std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>(1 + random.Below(60)));
-  return tokens;
-}
-
-inline GenerationRequest MakeRequest(std::vector<int32_t> prompt, int64_t max_tokens) {
-  GenerationRequest request;
-  request.prompt = std::move(prompt);
-  request.max_tokens = max_tokens;
-  request.stop_at_eos = false;
-  return request;
 }
 
 }  // namespace blockformer

@@ -48,9 +48,9 @@ TEST_F(PluginTest, ModelsRunThroughIt) {
     EXPECT_EQ(model->device(), "cuda:1");
     Engine engine(model, {});
     Engine cpu(MakeModel(config, weights, "cpu"), {});
-    const GenerationRequest request = MakeRequest(RandomTokens(9, 1), 12);
+    const GenerationRequest request = Request(RandomPrompt(9, 1), 12);
     EXPECT_EQ(GenerateAll(&engine, {request}), GenerateAll(&cpu, {request}));
-    EXPECT_THROW(engine.Submit(MakeRequest({1}, 100000), {}), Error);
+    EXPECT_THROW(engine.Submit(Request({1}, 100000), {}), Error);
   }
 }
 
