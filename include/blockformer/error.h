@@ -20,8 +20,8 @@ enum class ErrorCode {
 
 // The only exception type that blockformer throws on purpose. The message is one line for a person:
 // it names the file, field or option, the offending value, and what would be right. An option that
-// is a flag of the programs under the same name stands in backquotes (`max_tokens`); they show it as
-// that flag, --max-tokens.
+// is a flag of the programs under the same name stands in backquotes (`max_tokens`); they show it
+// as that flag, --max-tokens.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
