@@ -3,8 +3,11 @@ PRESET ?= release
 PREFIX ?= /usr/local
 BUILD := build/$(PRESET)
 JOBS ?= $(shell scripts/jobs.sh)
+# A test that takes longer is named and ended, rather than to hold up all.
+TEST_SECONDS ?= 900
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
-CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
+CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error \
+	--timeout $(TEST_SECONDS)
 
 .DEFAULT_GOAL := help
 .PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \

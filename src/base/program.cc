@@ -1,5 +1,6 @@
 #include "base/program.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -158,6 +159,17 @@ pid_t ForkForExec() {
 }
 
 bool StopRequested() { return stop_requested; }
+
+// A signal that comes between the look at the flag and the wait does not end the wait, nor does one
+// that another thread is interrupted by; so none is long.
+bool WaitForInput(int descriptor) {
+  constexpr int kWaitMilliseconds = 100;
+  pollfd input = {descriptor, POLLIN, 0};
+  while (!StopRequested()) {
+    if (poll(&input, 1, kWaitMilliseconds) > 0) return true;
+  }
+  return false;
+}
 
 void PassOnStop(pid_t child) {
   sigval value = {};

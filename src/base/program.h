@@ -29,6 +29,10 @@ void RequireCommand(std::string_view program, const std::string& argument,
 void CatchStopSignals();
 bool StopRequested();
 
+// Waits until something can be read from a descriptor, or it has ended. Returns false after a stop
+// signal that is caught, whichever thread and moment it came to.
+bool WaitForInput(int descriptor);
+
 // fork() for a child that becomes another program: a stop signal that reaches it before that ends
 // it, rather than be lost with this program's handlers.
 pid_t ForkForExec();

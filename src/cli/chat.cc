@@ -1,7 +1,6 @@
 #include "cli/chat.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,16 +43,12 @@ class LineReader {
 
  private:
   bool Fill() {
-    pollfd input = {STDIN_FILENO, POLLIN, 0};
-    while (!StopRequested()) {
-      if (poll(&input, 1, -1) < 1) continue;  // a signal
-      char bytes[4096];
-      const ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
-      if (count <= 0) return false;
-      buffer_.append(bytes, static_cast<size_t>(count));
-      return true;
-    }
-    return false;
+    if (!WaitForInput(STDIN_FILENO)) return false;
+    char bytes[4096];
+    const ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
+    if (count <= 0) return false;
+    buffer_.append(bytes, static_cast<size_t>(count));
+    return true;
   }
 
   std::string buffer_;

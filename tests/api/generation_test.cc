@@ -6,6 +6,7 @@
 #include "blockformer/text_generator.h"
 #include "tests/api/api_fixture.h"
 #include "tests/api/c_interface.h"
+#include "tests/wait_until.h"
 
 namespace blockformer {
 namespace {
@@ -236,9 +237,9 @@ TEST_F(ApiGenerationTest, AFullEngineSaysSo) {
   EXPECT_EQ(bf_submit_text(engine_, queue_, AsText("a"), &options_, &refused), BF_FULL);
   EXPECT_EQ(refused, 0);
   ASSERT_EQ(bf_cancel(engine_, last), BF_OK);
-  while (bf_submit_text(engine_, queue_, AsText("a"), &options_, &refused) == BF_FULL) {
-    std::this_thread::yield();
-  }
+  ASSERT_TRUE(WaitUntil([&] {
+    return bf_submit_text(engine_, queue_, AsText("a"), &options_, &refused) == BF_OK;
+  }));
   EXPECT_GT(refused, last);
 }
 

@@ -1,13 +1,16 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <thread>
 
 #include "base/error.h"
@@ -101,16 +104,17 @@ TEST_F(FileTest, PipesAreReadButNotMappedAndOneWithoutAWriterIsEmpty) {
   ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
   EXPECT_EQ(ReadFile(Path("pipe")), "");
   EXPECT_EQ(CodeOf([&] { MappedFile file(Path("pipe")); }), ErrorCode::kInvalidArgument);
+  const int reader = open(Path("pipe").c_str(), O_RDONLY | O_NONBLOCK);  // lets a writer begin
+  auto pipe = std::make_unique<std::ofstream>(Path("pipe"));
+  *pipe << "one " << std::flush;
   std::thread writer([&] {
-    std::ofstream pipe(Path("pipe"));  // waits for the reader
-    pipe << "one " << std::flush;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    pipe << "two";
+    *pipe << "two";
+    pipe.reset();
   });
-  std::string text;
-  while (text.empty()) text = ReadFile(Path("pipe"));  // until the writer is there
+  EXPECT_EQ(ReadFile(Path("pipe")), "one two");
   writer.join();
-  EXPECT_EQ(text, "one two");
+  close(reader);
 }
 
 TEST_F(FileTest, ErrorsCarryTheirKind) {

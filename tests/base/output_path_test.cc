@@ -10,6 +10,8 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -99,7 +101,8 @@ TEST_F(OutputPathTest, APipeIsWrittenIntoAndStays) {
   MakeLink("pipe", "link");
   std::string text;
   std::thread reader([&] {
-    while (text.empty()) text = ReadFile(Path("pipe"));  // until the writer is there
+    std::ifstream pipe(Path("pipe"));  // waits for the writer
+    text.assign(std::istreambuf_iterator<char>(pipe), {});
   });
   WriteFileAtomically(Path("link"), "through");
   reader.join();

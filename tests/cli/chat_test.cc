@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <pty.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "base/error.h"
 #include "tests/cli/program_fixture.h"
+#include "tests/wait_until.h"
 
 namespace blockformer {
 namespace {
@@ -98,9 +100,13 @@ class Terminal {
     }
     return text;
   }
+  // The exit code.
   int Wait() const {
     int status = 0;
-    waitpid(child_, &status, 0);
+    if (!WaitUntil([&] { return waitpid(child_, &status, WNOHANG) == child_; })) {
+      kill(child_, SIGKILL);
+      waitpid(child_, &status, 0);
+    }
     return WEXITSTATUS(status);
   }
 

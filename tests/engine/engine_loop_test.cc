@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "tests/cpu/tiny_model.h"
+#include "tests/wait_until.h"
 
 namespace blockformer {
 namespace {
@@ -134,7 +135,7 @@ TEST_F(EngineLoopTest, AFullQueueTakesAllOfACallOrNothing) {
   }
   EXPECT_EQ(loop.stats().open, 5);
   loop.Cancel(ids);
-  while (loop.stats().open > 0) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return loop.stats().open == 0; }));
   loop.Submit(two());
 }
 
@@ -151,7 +152,7 @@ TEST_F(EngineLoopTest, CancelEndsASequenceWithinAStep) {
   const std::vector<int64_t> ids = SubmitOne(&loop, std::move(request));
   begun.get_future().wait();
   loop.Cancel(ids);
-  while (loop.stats().open > 0) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return loop.stats().open == 0; }));
   const int after = calls;
   loop.Cancel(ids);  // of what has ended: nothing happens
   auto next = std::make_shared<Outcome>();
@@ -190,7 +191,7 @@ TEST_F(EngineLoopTest, ACallbackThatThrowsEndsItsSequenceAlone) {
   loop.Submit(std::move(requests));
   good->promise.get_future().wait();
   EXPECT_EQ(good->tokens.size(), 20U);
-  while (loop.stats().open > 0) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return loop.stats().open == 0; }));
 }
 
 TEST_F(EngineLoopTest, WorkRunsOnTheEnginesThreadWhileSequencesRun) {

@@ -18,7 +18,7 @@ class HostileTest : public ServerTest {
 
   // The server still serves, and nothing runs that nobody waits for.
   void ExpectQuiet() const {
-    while (Open() > 0) std::this_thread::yield();
+    ASSERT_TRUE(WaitUntil([&] { return Open() == 0; }));
     EXPECT_EQ(Complete({{"prompt", "a"}, {"max_tokens", 4}}).status, 200);
   }
 };
@@ -205,9 +205,9 @@ TEST_F(HostileTest, AClientThatGoesAwayEndsItsRequest) {
       const double generated = Metric("vllm:generation_tokens_total");
       HttpClient client(port());
       client.Send(HttpClient::PostText("/v1/completions", body.dump()));
-      while (Metric("vllm:generation_tokens_total") == generated) std::this_thread::yield();
+      ASSERT_TRUE(WaitUntil([&] { return Metric("vllm:generation_tokens_total") != generated; }));
       client.Close();
-      while (Open() > 0) std::this_thread::yield();
+      ASSERT_TRUE(WaitUntil([&] { return Open() == 0; }));
       EXPECT_LT(Metric("vllm:generation_tokens_total") - generated, 120'000) << "not to its end";
     }
   }
@@ -235,7 +235,7 @@ TEST_F(HostileTest, SlowReadersAreCutOffAndHoldNobodyUp) {
   body["max_tokens"] = 250'000;
   body["logprobs"] = 20;  // so that much is to be read
   slow.Send(HttpClient::PostText("/v1/completions", body.dump()));
-  while (Metric("vllm:generation_tokens_total") == 0) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return Metric("vllm:generation_tokens_total") != 0; }));
   EXPECT_EQ(Complete({{"prompt", "a"}, {"max_tokens", 4}}).status, 200);
   ExpectQuiet();  // the slow one was given up
   EXPECT_LT(Metric("vllm:generation_tokens_total"), 250'000);
@@ -249,7 +249,7 @@ TEST_F(HostileTest, AFullQueueIsToldAtOnce) {
   HttpClient second(port());
   first.Send(HttpClient::PostText("/v1/completions", LongRequest().dump()));
   second.Send(HttpClient::PostText("/v1/completions", LongRequest().dump()));
-  while (Open() < 2) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return Open() >= 2; }));
   const ClientResponse refused = Complete({{"prompt", "a"}});
   EXPECT_EQ(refused.status, 429);
   EXPECT_TRUE(refused.HasHeader("Retry-After: 1"));
@@ -334,13 +334,13 @@ TEST_F(HostileTest, ShutdownLetsWhatRunsEnd) {
   Start();
   HttpClient running(port());
   Json body = LongRequest();
-  body["max_tokens"] = 4000;
+  body["max_tokens"] = 20'000;  // enough to be seen running
   running.Send(HttpClient::PostText("/v1/completions", body.dump()));
-  while (Open() < 1) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return Open() >= 1; }));
   HttpClient late(port());
   EXPECT_EQ(late.Get("/ready").status, 200);
   server_->Shutdown();
-  while (late.Get("/ready").status == 200) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return late.Get("/ready").status != 200; }));
   const ClientResponse refused =
       HttpClient(port()).Post("/v1/completions", std::string(R"({"prompt":"a"})"));
   EXPECT_TRUE(refused.status == 503) << refused.status;
@@ -357,7 +357,7 @@ TEST_F(HostileTest, ShutdownEndsWhatTakesTooLong) {
   Json body = LongRequest();
   body["max_tokens"] = 1'000'000;
   running.Send(HttpClient::PostText("/v1/completions", body.dump()));
-  while (Metric("vllm:num_requests_running") < 1) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return Metric("vllm:num_requests_running") >= 1; }));
   server_->Shutdown();
   const std::vector<std::string> events = running.Read().Events();
   EXPECT_EQ(Json::parse(events[events.size() - 2])["error"]["code"], "shutting_down");

@@ -14,6 +14,7 @@
 #include "server/server.h"
 #include "tests/cpu/tiny_model_directory.h"
 #include "tests/server/http_client.h"
+#include "tests/wait_until.h"
 
 namespace blockformer {
 

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "config/train_recipe.h"
 #include "data/token_file.h"
+#include "tests/wait_until.h"
 
 namespace blockformer {
 
@@ -136,16 +137,6 @@ class TrainerProcess {
   int status_ = 0;
   bool reaped_ = false;
 };
-
-// Polls until the condition holds; fails the test after a minute.
-inline bool WaitUntil(const std::function<bool()>& condition) {
-  for (int i = 0; i < 30000; ++i) {
-    if (condition()) return true;
-    usleep(2000);
-  }
-  ADD_FAILURE() << "waited for a minute in vain";
-  return false;
-}
 
 // The lines of metrics.jsonl without what depends on the clock.
 inline std::vector<Json> ReadMetrics(const std::string& output) {
