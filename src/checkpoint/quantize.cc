@@ -14,6 +14,8 @@ namespace {
 
 constexpr double kLargestValue = 127;
 constexpr double kLargestInputScale = 0x1p16;
+// An input whose scale would be nearer to 1 keeps 1.
+constexpr double kLeastInputScale = 4;
 constexpr int64_t kGrain = 1 << 16;  // elements
 
 // With input scales between 2^-16 and 2^16, products and quotients stay below the largest float.
@@ -59,7 +61,8 @@ std::vector<float> InputScales(std::vector<double> column_maxima,
   for (const double root : roots) {
     // Inputs that are always 0, and columns of zeros, get the ends of the range: they shall not
     // widen the range of the others. A column of zeros for inputs of 0 gives 0/0.
-    const double scale = std::isnan(root) ? 1 : root / median;
+    double scale = root / median;
+    if (std::isnan(scale) || (scale < kLeastInputScale && scale > 1 / kLeastInputScale)) scale = 1;
     scales.push_back(
         static_cast<float>(std::clamp(scale, 1 / kLargestInputScale, kLargestInputScale)));
   }

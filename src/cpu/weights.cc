@@ -35,9 +35,6 @@ std::vector<T> InterleaveHeads(const std::vector<std::vector<T>>& layers, int64_
 }  // namespace
 
 PackedLinear PackInt8(const Int8Linear& linear, const std::vector<float>& bias) {
-  Require(linear.in <= kMaxInt8Inputs, ErrorCode::kUnsupported,
-          "a layer of {} inputs cannot have int8 weights; at most {} are supported", linear.in,
-          kMaxInt8Inputs);
   return PackedLinear(linear.values.data(), linear.scales.data(), linear.input_scales.data(),
                       bias.empty() ? nullptr : bias.data(), linear.out, linear.in);
 }

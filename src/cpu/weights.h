@@ -15,8 +15,7 @@ enum class Bias { kPresent, kAbsent };
 PackedLinear PackLinear(const ReadWeights& read, const std::string& name, int64_t out, int64_t in,
                         Bias bias = Bias::kPresent);
 
-// Packs int8 weights; an empty bias stands for none. Throws Error(kUnsupported) for more than
-// kMaxInt8Inputs inputs.
+// Packs int8 weights; an empty bias stands for none.
 PackedLinear PackInt8(const Int8Linear& linear, const std::vector<float>& bias);
 
 // Packs several layers [num_heads * head_size, in] as one, whose outputs lie head by head: for each

@@ -8,6 +8,9 @@
 
 namespace blockformer {
 
+// Inputs of an int8 layer that share a row's scale: an outlier costs its group's resolution alone.
+inline constexpr int64_t kInt8GroupInputs = 128;
+
 // What happens to z = x W^T + b on its way to memory.
 enum class Epilogue {
   kStore,  // y = z
@@ -58,8 +61,10 @@ class PackedLinear {
   PackedLinear(const float* weights, const float* bias, int64_t out, int64_t in,
                NumberType type = NumberType::kF32);
   // Copies int8 weights: [o, i] stands for values [o, i] * scales [o] / input_scales [i], with
-  // values in [-127, 127]. Inputs are divided by input_scales and quantised row by row at run time,
-  // symmetrically; sums are exact integers, so a row's result depends on nothing but the row.
+  // values in [-127, 127]. Inputs are divided by input_scales and quantised at run time,
+  // symmetrically, each row with a scale for every kInt8GroupInputs of them. The sums of a group
+  // are exact integers and the groups are added in order, so a row's result depends on nothing but
+  // the row.
   PackedLinear(const int8_t* values, const float* scales, const float* input_scales,
                const float* bias, int64_t out, int64_t in);
 

@@ -1,5 +1,6 @@
 // Products of rows quantised to int8 with int8 weights: quantises the rows, shares the panels of
-// weights out among the threads, and passes each tile's sums through the epilogue.
+// weights out among the threads, adds up the tiles of each group of inputs, and passes the results
+// through the epilogue.
 #include "kernels/int8_gemm.h"
 
 #include <algorithm>
@@ -27,23 +28,23 @@
 namespace blockformer {
 
 inline constexpr float kLargestByte = 127;
-inline constexpr int64_t kPieceInputs = 256;  // of a row, quantised at a time
 
 // The product of some rows with one panel.
 struct PanelProduct {
   MultiplyTile multiply;
-  int64_t max_quads;    // over which it goes at once
-  Int8Tile tile;        // of all inputs and no rows yet
+  int64_t max_groups;   // whose weights all rows read in turn
+  int64_t quads;        // of inputs
+  Int8Tile tile;        // of the first group and no rows yet
   const float* scales;  // of the panel's columns
   const float* bias;
-  int64_t columns;      // without padding
-  const uint8_t* rows;  // blocks of [quads, rows of the block, 4]
-  const float* row_scales;
+  int64_t columns;          // without padding
+  const uint8_t* rows;      // blocks of [quads, rows of the block, 4]
+  const float* row_scales;  // blocks of [groups, rows of the block]
   int64_t num_rows;
   Epilogue epilogue;
   float* y;  // the results' rows lie `stride` apart
   int64_t stride;
-  int32_t* sums;  // scratch memory: a block's, or those of all rows if the tiles take parts of them
+  float* sums;  // scratch memory: a block's, or those of all rows if they wait for further groups
 };
 
 }  // namespace blockformer
@@ -57,52 +58,75 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::CappedTag<float, kVectorColumns>;
 using I32 = hn::RebindToSigned<F32>;
 
-// Turns a tile's sums into numbers and passes them through the epilogue into the panel's columns of
-// each row of y.
-void StoreTile(const PanelProduct& product, const int32_t* sums, const float* row_scales,
-               int64_t num_rows, float* y, int64_t stride) {
-  const auto vector_z = [&](int64_t r, int64_t c) {
-    const F32 tag;
-    const auto sum = hn::ConvertTo(tag, hn::LoadU(I32(), sums + r * kMaxPanelColumns + c));
-    const auto scale = hn::Mul(hn::Set(tag, row_scales[r]), hn::LoadU(tag, product.scales + c));
-    return hn::MulAdd(sum, scale, hn::LoadU(tag, product.bias + c));
-  };
-  FinishTile<GeluForm::kFast>(product.epilogue, num_rows, product.columns, vector_z, y, stride);
+// Adds a group's exact sums, times the rows' scales, to sums of all groups, or begins these.
+void AddGroup(const int32_t* group_sums, const float* row_scales, const Int8Tile& tile, bool begins,
+              float* sums) {
+  const F32 tag;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
+  const int64_t columns = tile.vectors * kVectorColumns;
+  for (int64_t r = 0; r < tile.num_rows; ++r) {
+    const auto scale = hn::Set(tag, row_scales[r]);
+    for (int64_t c = 0; c < columns; c += lanes) {
+      const int64_t place = r * kMaxPanelColumns + c;
+      const auto sum = hn::ConvertTo(tag, hn::LoadU(I32(), group_sums + place));
+      const auto z =
+          begins ? hn::Mul(sum, scale) : hn::MulAdd(sum, scale, hn::LoadU(tag, sums + place));
+      hn::StoreU(z, tag, sums + place);
+    }
+  }
 }
 
-// The rows times one panel, a slice of the inputs after the other. Spread over the tiles, it brings
-// the next slice or panel into the cache.
+// Passes a block's sums through the epilogue into the panel's columns of each row of y.
+void StoreBlock(const PanelProduct& product, const float* sums, int64_t num_rows, float* y) {
+  const auto vector_z = [&](int64_t r, int64_t c) {
+    const F32 tag;
+    return hn::MulAdd(hn::LoadU(tag, sums + r * kMaxPanelColumns + c),
+                      hn::LoadU(tag, product.scales + c), hn::LoadU(tag, product.bias + c));
+  };
+  FinishTile<GeluForm::kFast>(product.epilogue, num_rows, product.columns, vector_z, y,
+                              product.stride);
+}
+
+// The rows times one panel, a slice of the groups of inputs after the other. Spread over the tiles,
+// it brings the next slice or panel into the cache.
 void MultiplyPanel(const PanelProduct& product) {
-  const int64_t quads = product.tile.quads;
-  const int64_t slices = DivideUp(quads, product.max_quads);
+  const int64_t groups = DivideUp(product.quads, kGroupQuads);
+  const int64_t slices = DivideUp(groups, product.max_groups);
   const int64_t blocks = DivideUp(product.num_rows, kBlockRows);
   const int64_t quad_bytes = product.tile.vectors * kVectorBytes;
+  HWY_ALIGN int32_t group_sums[kBlockRows * kMaxPanelColumns];
   for (int64_t slice = 0; slice < slices; ++slice) {
-    const PartRange range = PartOf(quads, slices, slice);
+    const PartRange range = PartOf(groups, slices, slice);
+    const int64_t end = std::min(range.end * kGroupQuads, product.quads);
     Int8Tile tile = product.tile;
-    tile.weights += range.begin * quad_bytes;
-    tile.quads = range.size();
-    tile.begins = slice == 0;
-    tile.prefetch = tile.weights + quad_bytes * tile.quads;
+    tile.prefetch = tile.weights + end * quad_bytes;
     // With one block, the processor's own prefetching follows the weights best.
     tile.prefetch_step = blocks == 1 ? 0 : quad_bytes / blocks;
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = block * kBlockRows;
       tile.num_rows = std::min(kBlockRows, product.num_rows - row);
-      tile.rows = product.rows + row * quads * 4 + range.begin * tile.num_rows * 4;
-      int32_t* sums = product.sums + (slices == 1 ? 0 : row * kMaxPanelColumns);
-      product.multiply(tile, sums);
-      tile.prefetch += tile.prefetch_step * tile.quads;
-      if (slice + 1 < slices) continue;
-      StoreTile(product, sums, product.row_scales + row, tile.num_rows,
-                product.y + row * product.stride, product.stride);
+      float* sums = product.sums + (slices == 1 ? 0 : row * kMaxPanelColumns);
+      for (int64_t group = range.begin; group < range.end; ++group) {
+        const int64_t quad = group * kGroupQuads;
+        tile.quads = std::min(kGroupQuads, end - quad);
+        tile.weights = product.tile.weights + quad * quad_bytes;
+        tile.offsets = product.tile.offsets + group * tile.vectors * kVectorColumns;
+        tile.rows = product.rows + (row * product.quads + quad * tile.num_rows) * 4;
+        product.multiply(tile, group_sums);
+        tile.prefetch += tile.prefetch_step * tile.quads;
+        const float* row_scales = product.row_scales + row * groups + group * tile.num_rows;
+        AddGroup(group_sums, row_scales, tile, group == 0, sums);
+      }
+      if (slice + 1 == slices) {
+        StoreBlock(product, sums, tile.num_rows, product.y + row * product.stride);
+      }
     }
   }
 }
 
-// The scale of a row: x ~ scale * (byte - 128). `factors` are the inverses of the input scales. A
-// row with an infinite number or a NaN gets a scale of NaN.
-float ScaleOfRow(const float* x, const float* factors, int64_t width) {
+// The scale of a row's group: x ~ scale * (byte - 128). `factors` are the inverses of the input
+// scales. A group with an infinite number or a NaN gets a scale of NaN.
+float ScaleOfGroup(const float* x, const float* factors, int64_t width) {
   const F32 tag;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
   const int64_t whole = width / lanes * lanes;
@@ -123,7 +147,7 @@ float ScaleOfRow(const float* x, const float* factors, int64_t width) {
   return std::max(most, std::numeric_limits<float>::min() * 128) / kLargestByte + not_finite;
 }
 
-// Quantises a piece of a row.
+// Quantises a row's group.
 void ToBytes(const float* x, const float* factors, int64_t width, float inverse_scale,
              uint8_t* bytes) {
   const F32 tag;
@@ -181,21 +205,22 @@ void InterleaveRows(const uint8_t* bytes, int64_t row_bytes, int64_t num_rows, i
   }
 }
 
-// Quantises a block of rows, piece by piece, so that the bytes are in the cache when they are
-// interleaved.
+// Quantises a block of rows, group by group, so that the bytes are in the cache when they are
+// interleaved. `scales` are [groups, num_rows].
 void QuantizeBlock(const float* x, const float* factors, int64_t num_rows, int64_t width,
                    float* scales, uint8_t* out) {
-  HWY_ALIGN uint8_t bytes[kBlockRows * kPieceInputs];
-  for (int64_t r = 0; r < num_rows; ++r) scales[r] = ScaleOfRow(x + r * width, factors, width);
-  for (int64_t first = 0; first < width; first += kPieceInputs) {
-    const int64_t piece = std::min(kPieceInputs, width - first);
-    const int64_t quads = (piece + 3) / 4;
+  HWY_ALIGN uint8_t bytes[kBlockRows * kInt8GroupInputs];
+  for (int64_t first = 0; first < width; first += kInt8GroupInputs, scales += num_rows) {
+    const int64_t inputs = std::min(kInt8GroupInputs, width - first);
+    const int64_t quads = (inputs + 3) / 4;
     for (int64_t r = 0; r < num_rows; ++r) {
-      uint8_t* row = bytes + r * kPieceInputs;
-      ToBytes(x + r * width + first, factors + first, piece, 1 / scales[r], row);
-      std::fill_n(row + piece, quads * 4 - piece, static_cast<uint8_t>(kZeroPoint));
+      const float* group = x + r * width + first;
+      uint8_t* target = bytes + r * kInt8GroupInputs;
+      scales[r] = ScaleOfGroup(group, factors + first, inputs);
+      ToBytes(group, factors + first, inputs, 1 / scales[r], target);
+      std::fill_n(target + inputs, quads * 4 - inputs, static_cast<uint8_t>(kZeroPoint));
     }
-    InterleaveRows(bytes, kPieceInputs, num_rows, quads, out + first * num_rows);
+    InterleaveRows(bytes, kInt8GroupInputs, num_rows, quads, out + first * num_rows);
   }
 }
 
@@ -219,8 +244,8 @@ constexpr int64_t kSinkColumns = 96;
 
 // Rows as they enter a product. One thread's scratch memory.
 struct QuantizedRows {
-  AlignedBuffer bytes;  // blocks of [quads, rows of the block, 4]
-  std::vector<float> scales;
+  AlignedBuffer bytes;        // blocks of [quads, rows of the block, 4]
+  std::vector<float> scales;  // blocks of [groups, rows of the block]
 };
 
 struct ProductScratch {
@@ -247,6 +272,7 @@ class Int8Kernel : public LinearKernel {
       : out_(out),
         in_(in),
         quads_((in + 3) / 4),
+        groups_(DivideUp(in, kInt8GroupInputs)),
         vectors_(DivideUp(out, kVectorColumns)),
         kernels_(ActiveInt8Kernels()) {
     SetFactors(input_scales);
@@ -258,7 +284,7 @@ class Int8Kernel : public LinearKernel {
     scales_.resize(padded, 0);
     if (bias != nullptr) bias_.assign(bias, bias + out);
     bias_.resize(padded, 0);
-    offsets_.resize(padded, 0);
+    offsets_.resize(padded * static_cast<size_t>(groups_), 0);
     multiply_.resize(static_cast<size_t>(num_panels_));
     weights_ = AlignedBuffer(vectors_ * quads_ * kVectorBytes);
     // By those threads that read them.
@@ -312,14 +338,13 @@ class Int8Kernel : public LinearKernel {
     const int64_t first = vector * kVectorColumns;
     const int64_t width = FirstVector(panel + 1) * kVectorColumns - first;
     int8_t* target = weights_.As<int8_t>() + vector * quads_ * kVectorBytes;
+    int32_t* offsets = offsets_.data() + first * groups_;
     for (int64_t c = 0; c < std::min(width, out_ - first); ++c) {
       const int8_t* row = values + (first + c) * in_;
-      int32_t sum = 0;
       for (int64_t i = 0; i < in_; ++i) {
         target[(i / 4 * width + c) * 4 + i % 4] = row[i];
-        sum += row[i];
+        offsets[i / kInt8GroupInputs * width + c] -= kZeroPoint * row[i];
       }
-      offsets_[static_cast<size_t>(first + c)] = -kZeroPoint * sum;
     }
     multiply_[static_cast<size_t>(panel)] =
         KeepsToPairSum(target, width * 4 * quads_) ? kernels_.multiply : kernels_.multiply_any;
@@ -330,7 +355,7 @@ class Int8Kernel : public LinearKernel {
     const int64_t row_bytes = quads_ * 4;
     const int64_t blocks = DivideUp(rows, kBlockRows);
     quantized->bytes.Reserve(blocks * kBlockRows * row_bytes);
-    quantized->scales.resize(static_cast<size_t>(rows));
+    quantized->scales.resize(static_cast<size_t>(rows * groups_));
     uint8_t* bytes = quantized->bytes.As<uint8_t>();
     float* scales = quantized->scales.data();
     ParallelFor(blocks, kMinInputsPerThread / (kBlockRows * in_) + 1,
@@ -338,7 +363,7 @@ class Int8Kernel : public LinearKernel {
                   for (int64_t block = begin; block < end; ++block) {
                     const int64_t row = block * kBlockRows;
                     quantize_block(x + row * in_, factors_.data(), std::min(kBlockRows, rows - row),
-                                   in_, scales + row, bytes + row * row_bytes);
+                                   in_, scales + row * groups_, bytes + row * row_bytes);
                   }
                 });
   }
@@ -362,7 +387,7 @@ class Int8Kernel : public LinearKernel {
       const PartRange range = {chunk.begin * kBlockRows, std::min(chunk.end * kBlockRows, rows)};
       PanelProduct product = {};
       product.rows = inputs.bytes.As<uint8_t>() + range.begin * row_bytes;
-      product.row_scales = inputs.scales.data() + range.begin;
+      product.row_scales = inputs.scales.data() + range.begin * groups_;
       product.num_rows = range.size();
       body(PartRange{panel, std::min(panel + group, num_panels_)}, range, &product);
     });
@@ -374,24 +399,25 @@ class Int8Kernel : public LinearKernel {
     const int64_t column = first * kVectorColumns;
     Int8Tile& tile = product->tile;
     tile.weights = weights_.As<int8_t>() + first * quads_ * kVectorBytes;
-    tile.offsets = offsets_.data() + column;
+    tile.offsets = offsets_.data() + column * groups_;
     tile.vectors = FirstVector(panel + 1) - first;
-    tile.quads = quads_;
+    product->quads = quads_;
     product->multiply = multiply_[static_cast<size_t>(panel)];
-    product->max_quads = kernels_.quads;
+    product->max_groups = kernels_.groups;
     product->scales = scales_.data() + column;
     product->bias = bias_.data() + column;
     product->columns = std::min(tile.vectors * kVectorColumns, out_ - column);
     AlignedBuffer& sums = ThreadScratch().sums;
     sums.Reserve(DivideUp(product->num_rows, kBlockRows) * kBlockRows * kMaxPanelColumns *
-                 static_cast<int64_t>(sizeof(int32_t)));
-    product->sums = sums.As<int32_t>();
+                 static_cast<int64_t>(sizeof(float)));
+    product->sums = sums.As<float>();
     HWY_DYNAMIC_DISPATCH(MultiplyPanel)(*product);
   }
 
   int64_t out_;
   int64_t in_;
   int64_t quads_;    // of inputs
+  int64_t groups_;   // of inputs
   int64_t vectors_;  // of outputs
   Int8Kernels kernels_;
   int64_t num_panels_;
@@ -400,8 +426,8 @@ class Int8Kernel : public LinearKernel {
   // Of the padded outputs.
   std::vector<float> scales_;
   std::vector<float> bias_;
-  std::vector<int32_t> offsets_;
-  std::vector<float> factors_;  // [in]: the inverses of the input scales
+  std::vector<int32_t> offsets_;  // by panel, [groups, columns of the panel]
+  std::vector<float> factors_;    // [in]: the inverses of the input scales
 };
 
 }  // namespace

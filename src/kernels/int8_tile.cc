@@ -18,12 +18,12 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kAllQuads = int64_t{1} << 32;
+constexpr int64_t kAllGroups = int64_t{1} << 32;
 
 void MultiplyPortable(const Int8Tile& tile, int32_t* sums) {
   const int64_t columns = tile.vectors * kVectorColumns;
   for (int64_t r = 0; r < tile.num_rows; ++r, sums += kMaxPanelColumns) {
-    if (tile.begins) std::fill_n(sums, columns, 0);
+    std::fill_n(sums, columns, 0);
     const int8_t* weights = tile.weights;
     for (int64_t quad = 0; quad < tile.quads; ++quad, weights += columns * 4) {
       int x[4];
@@ -48,8 +48,8 @@ int32_t LoadQuad(const uint8_t* bytes) {
 constexpr int64_t kNarrowRows = 4;
 constexpr int64_t kNarrowVectors = 2;
 constexpr int64_t kNarrowColumns = 8;  // of a vector
-// With four rows' inputs, weights of so many quads fit into a first cache of 32 KiB.
-constexpr int64_t kNarrowQuads = 256;
+// With four rows' inputs, weights of so many groups fit into a first cache of 32 KiB.
+constexpr int64_t kNarrowGroups = 8;
 
 // How four products are added to each sum.
 enum class NarrowForm {
@@ -88,11 +88,10 @@ __attribute__((target("avx2"))) void MultiplyNarrowRows(const Int8Tile& tile, in
   for (int64_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int64_t v = 0; v < kNarrowVectors; ++v) {
-      const int32_t* from = tile.begins ? tile.offsets : sums + r * kMaxPanelColumns;
-      row_sums[r][v] =
-          kForm == NarrowForm::kSigns && tile.begins
-              ? _mm256_setzero_si256()
-              : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + v * kNarrowColumns));
+      row_sums[r][v] = kForm == NarrowForm::kSigns
+                           ? _mm256_setzero_si256()
+                           : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
+                                 tile.offsets + v * kNarrowColumns));
     }
   }
   const int8_t* weights = tile.weights;
@@ -295,14 +294,11 @@ int8x16_t LoadRows(const uint8_t* rows) {
 }
 
 template <int64_t kRows>
-void BeginNeon(const Int8Tile& tile, const int32_t* sums, int32x4_t (&tile_sums)[kRows][4]) {
+void BeginNeon(int32x4_t (&tile_sums)[kRows][4]) {
 #pragma GCC unroll 4
   for (int64_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int64_t v = 0; v < kNeonVectors; ++v) {
-      tile_sums[r][v] =
-          tile.begins ? vdupq_n_s32(0) : vld1q_s32(sums + r * kMaxPanelColumns + v * kNeonColumns);
-    }
+    for (int64_t v = 0; v < kNeonVectors; ++v) tile_sums[r][v] = vdupq_n_s32(0);
   }
 }
 
@@ -324,7 +320,7 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void MultiplyDotProductRows(co
                                                                               int32_t* sums) {
   sums += first_row * kMaxPanelColumns;
   int32x4_t tile_sums[kRows][4];
-  BeginNeon(tile, sums, tile_sums);
+  BeginNeon(tile_sums);
   const int8_t* weights = tile.weights;
   const uint8_t* rows = tile.rows + first_row * 4;
   for (int64_t quad = 0; quad < tile.quads; ++quad) {
@@ -348,7 +344,7 @@ template <int64_t kRows>
 void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, int32_t* sums) {
   sums += first_row * kMaxPanelColumns;
   int32x4_t tile_sums[kRows][4];
-  BeginNeon(tile, sums, tile_sums);
+  BeginNeon(tile_sums);
   const int8_t* weights = tile.weights;
   const uint8_t* rows = tile.rows + first_row * 4;
   for (int64_t quad = 0; quad < tile.quads; ++quad) {
@@ -394,14 +390,14 @@ Int8Kernels ActiveInt8Kernels() {
 #if defined(__x86_64__)
   switch (ActiveIsa()) {
     case Isa::kVnni:
-      return {kMaxPanelVectors, kAllQuads, MultiplyVnni, MultiplyVnni};
+      return {kMaxPanelVectors, kAllGroups, MultiplyVnni, MultiplyVnni};
     case Isa::kAvx512:
-      return {kMaxPanelVectors, kAllQuads, MultiplyWide<false>, MultiplyWide<true>};
+      return {kMaxPanelVectors, kAllGroups, MultiplyWide<false>, MultiplyWide<true>};
     case Isa::kAvxVnni:
-      return {1, kNarrowQuads, MultiplyNarrow<NarrowForm::kVnni>,
+      return {1, kNarrowGroups, MultiplyNarrow<NarrowForm::kVnni>,
               MultiplyNarrow<NarrowForm::kVnni>};
     case Isa::kAvx2:
-      return {1, kNarrowQuads, MultiplyNarrow<NarrowForm::kPairs>,
+      return {1, kNarrowGroups, MultiplyNarrow<NarrowForm::kPairs>,
               MultiplyNarrow<NarrowForm::kSigns>};
     case Isa::kPortable:
     case Isa::kDotProduct:
@@ -410,9 +406,9 @@ Int8Kernels ActiveInt8Kernels() {
 #elif defined(__aarch64__)
   const MultiplyTile multiply =
       ActiveIsa() == Isa::kDotProduct ? MultiplyNeon<true> : MultiplyNeon<false>;
-  return {1, kAllQuads, multiply, multiply};
+  return {1, kAllGroups, multiply, multiply};
 #endif
-  return {kMaxPanelVectors, kAllQuads, MultiplyPortable, MultiplyPortable};
+  return {kMaxPanelVectors, kAllGroups, MultiplyPortable, MultiplyPortable};
 }
 
 }  // namespace blockformer

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/gemm.h"
+
 namespace blockformer {
 
 inline constexpr int64_t kBlockRows = 8;
@@ -11,24 +13,25 @@ inline constexpr int64_t kVectorBytes = 64;     // of weights: four inputs of ea
 inline constexpr int64_t kMaxPanelVectors = 3;  // 8 x 3 sums leave registers for the operands
 inline constexpr int64_t kMaxPanelColumns = kMaxPanelVectors * kVectorColumns;
 inline constexpr int kZeroPoint = 128;
+inline constexpr int64_t kGroupQuads = kInt8GroupInputs / 4;
 
 // Products of unsigned by signed bytes are added in pairs, in 16 bits, where there is no dpbusd.
 // They stay exact if the weights of a pair, the first and second or the third and fourth of a quad,
 // have absolute values that add up to this at most: 128 * 255 < 2^15.
 inline constexpr int kMaxPairSum = 128;
 
-// The product of up to 8 rows with a panel of columns of int8 weights, over some of the inputs,
+// The product of up to 8 rows with a panel of columns of int8 weights, over a group of inputs,
 // whose sums stay in registers meanwhile.
 struct Int8Tile {
   // [quads, vectors * 16 columns, 4]: four inputs of a column side by side. In [-127, 127].
   const int8_t* weights;
-  const int32_t* offsets;  // [vectors * 16]: -128 times the sum of each column's weights
-  int64_t vectors;         // 1 to Int8Kernels::vectors
-  int64_t quads;           // groups of four inputs
+  // [vectors * 16]: -128 times the sum of each column's weights for these inputs.
+  const int32_t* offsets;
+  int64_t vectors;  // 1 to Int8Kernels::vectors
+  int64_t quads;    // of inputs; 1 to kGroupQuads
   // [quads, num_rows, 4]; a byte stands for itself less kZeroPoint, in [-127, 127].
   const uint8_t* rows;
   int64_t num_rows;  // 1 to kBlockRows
-  bool begins;       // the sums begin at the offsets; else at what they hold
   // Memory that the product is to bring into the cache, and its bytes for each quad. It need not be
   // mapped.
   const int8_t* prefetch;
@@ -41,7 +44,7 @@ using MultiplyTile = void (*)(const Int8Tile& tile, int32_t* sums);
 // The innermost loops for one instruction set.
 struct Int8Kernels {
   int64_t vectors;            // of a panel, of 16 columns each; at most kMaxPanelVectors
-  int64_t quads;              // at most, over which a tile should go at once
+  int64_t groups;             // of inputs, at most, whose weights all rows should read in turn
   MultiplyTile multiply;      // for weights that keep to kMaxPairSum
   MultiplyTile multiply_any;  // for any; the same where the sum does not matter
 };

@@ -41,20 +41,27 @@ void Int8Linear(const float* x, const int8_t* values, const float* scales,
                 const float* input_scales, const float* bias, int64_t rows, int64_t out, int64_t in,
                 Epilogue epilogue, float* y) {
   for (int64_t row = 0; row < rows; ++row, x += in, y += out) {
-    // In f32, as the kernel: a number half way between two integers has to round alike.
-    float largest = 0;
-    for (int64_t i = 0; i < in; ++i) {
-      largest = std::max(largest, std::abs(x[i] * (1 / input_scales[i])));
-    }
-    const float scale = largest == 0 ? 1 : largest / 127;
-    const float inverse = 1 / scale;
-    for (int64_t o = 0; o < out; ++o) {
-      int64_t sum = 0;
-      for (int64_t i = 0; i < in; ++i) {
-        const float rounded = std::nearbyint(x[i] * (1 / input_scales[i]) * inverse);
-        sum += static_cast<int64_t>(rounded) * values[o * in + i];
+    std::vector<double> sums(static_cast<size_t>(out), 0.0);
+    for (int64_t begin = 0; begin < in; begin += kInt8GroupInputs) {
+      const int64_t end = std::min(begin + kInt8GroupInputs, in);
+      // In f32, as the kernel: a number half way between two integers has to round alike.
+      float largest = 0;
+      for (int64_t i = begin; i < end; ++i) {
+        largest = std::max(largest, std::abs(x[i] * (1 / input_scales[i])));
       }
-      const double z = static_cast<double>(sum) * scale * scales[o] + (bias ? bias[o] : 0);
+      const float scale = largest == 0 ? 1 : largest / 127;
+      const float inverse = 1 / scale;
+      for (int64_t o = 0; o < out; ++o) {
+        int64_t sum = 0;
+        for (int64_t i = begin; i < end; ++i) {
+          const float rounded = std::nearbyint(x[i] * (1 / input_scales[i]) * inverse);
+          sum += static_cast<int64_t>(rounded) * values[o * in + i];
+        }
+        sums[static_cast<size_t>(o)] += static_cast<double>(sum) * scale;
+      }
+    }
+    for (int64_t o = 0; o < out; ++o) {
+      const double z = sums[static_cast<size_t>(o)] * scales[o] + (bias ? bias[o] : 0);
       y[o] = static_cast<float>(Finish(epilogue, z, y[o]));
     }
   }

@@ -12,8 +12,8 @@ namespace blockformer::reference {
 void Linear(const float* x, const float* weights, const float* bias, int64_t rows, int64_t out,
             int64_t in, Epilogue epilogue, float* y);
 
-// The int8 layer that PackedLinear describes: each row is divided by input_scales and its largest
-// number becomes 127; sums are exact.
+// The int8 layer that PackedLinear describes: each row is divided by input_scales and the largest
+// number of each group becomes 127; a group's sums are exact.
 void Int8Linear(const float* x, const int8_t* values, const float* scales,
                 const float* input_scales, const float* bias, int64_t rows, int64_t out, int64_t in,
                 Epilogue epilogue, float* y);

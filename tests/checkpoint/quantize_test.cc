@@ -80,12 +80,14 @@ TEST(QuantizeTest, IsWithinHalfAStepOfEachWeight) {
 // Equation 4: after it, the largest scaled weight of an input is as large as the scaled input.
 TEST(QuantizeTest, MeetsItsInputsHalfWay) {
   const std::vector<float> weights = {1, 16, 2, 0.5F, -8, 1};
-  const std::vector<double> rms = {4, 32, 2};
+  const std::vector<double> rms = {64, 32, 1.0 / 64};
   const Int8Linear linear = Quantize("w", weights, 2, 3, rms);
-  // sqrt(4 / 1), sqrt(32 / 16) and sqrt(2 / 2), by their median.
+  // sqrt(64 / 1), sqrt(32 / 16) and sqrt(1 / 64 / 2), by their median.
   const float root2 = std::sqrt(2.0F);
   EXPECT_THAT(linear.input_scales,
-              testing::Pointwise(testing::FloatEq(), {2 / root2, 1.0F, 1 / root2}));
+              testing::Pointwise(testing::FloatEq(), {8 / root2, 1.0F, 1.0F / 16}));
+  const std::vector<double> alike = {8, 32, 2};
+  EXPECT_THAT(Quantize("w", weights, 2, 3, alike).input_scales, Each(1));
 }
 
 TEST(QuantizeTest, StaysFiniteWhateverItGets) {
@@ -181,20 +183,25 @@ void DivideColumn(Parameters* parameters, const std::string& after, size_t j, si
   for (size_t i = j; i < weights.size(); i += in) weights[i] /= k;
 }
 
-void ExpectSameValues(const ModelConfig& config, const Parameters& left, const Parameters& right,
-                      const std::vector<std::string>& names) {
-  const ModelQuantizer a = MakeQuantizer(config, left);
-  const ModelQuantizer b = MakeQuantizer(config, right);
+// The steps of weights, and the scaled inputs, are those of the plain model but for the factor of 4
+// within which inputs are not scaled, and a little for a median of few.
+void ExpectNearlySameSteps(const ModelConfig& config, const Parameters& plain,
+                           const Parameters& outliers, const std::vector<std::string>& names) {
+  constexpr double kFactor = 5;
   for (const std::string& name : names) {
-    const Int8Linear x = a(name);
-    const Int8Linear y = b(name);
-    for (size_t i = 0; i < x.values.size(); ++i) {
-      EXPECT_LE(std::abs(x.values[i] - y.values[i]), 1) << name << " " << i;
+    const Int8Linear before = MakeQuantizer(config, plain)(name);
+    const Int8Linear after = MakeQuantizer(config, outliers)(name);
+    const auto in = static_cast<size_t>(before.in);
+    for (size_t i = 0; i < before.values.size(); ++i) {
+      EXPECT_LE(after.scales[i / in], kFactor * double{before.scales[i / in]}) << name << " " << i;
+      const double k = plain.at(name + ".weight")[i] / double{outliers.at(name + ".weight")[i]};
+      const double input = k * before.input_scales[i % in] / double{after.input_scales[i % in]};
+      EXPECT_LE(std::fabs(std::log(input)), std::log(kFactor)) << name << " " << i;
     }
   }
 }
 
-TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
+TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheSteps) {
   const Parameters plain = RandomParameters(QuantizedVanilla());
   Parameters outliers = plain;
   float k = 30;
@@ -207,7 +214,7 @@ TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
   }
   ScaleRow(&outliers, "gpt_neox.final_layer_norm", 0, k);
   DivideColumn(&outliers, "embed_out", 0, 16, k);
-  ExpectSameValues(QuantizedVanilla(), plain, outliers, Linears(QuantizedVanilla()));
+  ExpectNearlySameSteps(QuantizedVanilla(), plain, outliers, Linears(QuantizedVanilla()));
 
   const Parameters block = RandomParameters(BlockToQuantize());
   outliers = block;
@@ -215,7 +222,7 @@ TEST(ModelQuantizerTest, OutliersThatLeaveTheModelAsItIsLeaveTheValues) {
   DivideColumn(&outliers, "token_decoder.expansion_layer", 2, 16, k);
   ScaleRow(&outliers, "token_decoder.gpt_neox.final_layer_norm", 7, k);
   DivideColumn(&outliers, "token_decoder.embed_out", 7, 12, k);
-  ExpectSameValues(BlockToQuantize(), block, outliers, Linears(BlockToQuantize()));
+  ExpectNearlySameSteps(BlockToQuantize(), block, outliers, Linears(BlockToQuantize()));
 }
 
 TEST(ModelQuantizerTest, OutliersAmongValuesLeaveAttentionsOutputLayer) {
@@ -225,7 +232,7 @@ TEST(ModelQuantizerTest, OutliersAmongValuesLeaveAttentionsOutputLayer) {
   const std::string attention = "gpt_neox.layers.0.attention.";
   ScaleRow(&outliers, attention + "query_key_value", 24 + 16 + 1, 50);
   DivideColumn(&outliers, attention + "dense", 9, 16, 50);
-  ExpectSameValues(QuantizedVanilla(), plain, outliers, {attention + "dense"});
+  ExpectNearlySameSteps(QuantizedVanilla(), plain, outliers, {attention + "dense"});
 }
 
 // Normal inputs of dense_h_to_4h, as large as the norm's gains: what its outputs are then is what
@@ -285,7 +292,7 @@ TEST(ModelQuantizerTest, LayersThatReadOneNormShareInputScales) {
   EXPECT_NE(quantizer(layer + "mlp.up_proj").input_scales, scales);
 }
 
-TEST(ModelQuantizerTest, OutliersOfLlamasLayersLeaveTheValues) {
+TEST(ModelQuantizerTest, OutliersOfLlamasLayersLeaveTheSteps) {
   const ModelConfig config = QuantizedLlama();
   const Parameters plain = RandomParameters(config);
   Parameters outliers = plain;
@@ -301,9 +308,9 @@ TEST(ModelQuantizerTest, OutliersOfLlamasLayersLeaveTheValues) {
   for (const char* reader : {"mlp.gate_proj", "mlp.up_proj"}) {
     DivideColumn(&outliers, layer + reader, 5, 16, 100);
   }
-  ExpectSameValues(config, plain, outliers,
-                   {layer + "self_attn.q_proj", layer + "self_attn.v_proj", layer + "mlp.gate_proj",
-                    layer + "mlp.up_proj"});
+  ExpectNearlySameSteps(config, plain, outliers,
+                        {layer + "self_attn.q_proj", layer + "self_attn.v_proj",
+                         layer + "mlp.gate_proj", layer + "mlp.up_proj"});
   // Number 2 of the second value, which heads 2 and 3 read; output 7 of up.
   outliers = plain;
   scale(layer + "self_attn.v_proj", 8 * 16, 9 * 16, 50);
@@ -312,7 +319,8 @@ TEST(ModelQuantizerTest, OutliersOfLlamasLayersLeaveTheValues) {
   }
   scale(layer + "mlp.up_proj", 7 * 16, 8 * 16, 20);
   DivideColumn(&outliers, layer + "mlp.down_proj", 7, 24, 20);
-  ExpectSameValues(config, plain, outliers, {layer + "self_attn.o_proj", layer + "mlp.down_proj"});
+  ExpectNearlySameSteps(config, plain, outliers,
+                        {layer + "self_attn.o_proj", layer + "mlp.down_proj"});
 }
 
 TEST(ModelQuantizerTest, QuantisesEveryLinearLayerAndScalesInputsOfNeoxAlone) {

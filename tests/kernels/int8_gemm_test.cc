@@ -158,18 +158,17 @@ TEST_P(Int8GemmTest, RowsDependOnNothingButThemselves) {
   SetNumThreads(threads);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Int8GemmTest,
-                         testing::Combine(testing::ValuesIn(SupportedIsas()),
-                                          testing::Values(Shape{1, 1, 1}, Shape{3, 5, 7},
-                                                          Shape{8, 48, 64}, Shape{9, 49, 30},
-                                                          Shape{17, 16, 129}, Shape{13, 96, 20},
-                                                          Shape{6, 250, 18}, Shape{40, 33, 256})),
-                         [](const auto& test) {
-                           const Shape& shape = std::get<Shape>(test.param);
-                           return std::string(IsaName(std::get<Isa>(test.param))) + "_" +
-                                  std::to_string(shape.rows) + "x" + std::to_string(shape.out) +
-                                  "x" + std::to_string(shape.in);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Int8GemmTest,
+    testing::Combine(testing::ValuesIn(SupportedIsas()),
+                     testing::Values(Shape{1, 1, 1}, Shape{3, 5, 7}, Shape{8, 48, 64},
+                                     Shape{9, 49, 30}, Shape{17, 16, 129}, Shape{13, 96, 20},
+                                     Shape{6, 250, 18}, Shape{40, 33, 256}, Shape{19, 35, 1100})),
+    [](const auto& test) {
+      const Shape& shape = std::get<Shape>(test.param);
+      return std::string(IsaName(std::get<Isa>(test.param))) + "_" + std::to_string(shape.rows) +
+             "x" + std::to_string(shape.out) + "x" + std::to_string(shape.in);
+    });
 
 TEST(Int8GemmTest, LongestRowsDoNotOverflow) {
   constexpr int64_t kInputs = 65536;
