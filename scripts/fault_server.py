@@ -2,13 +2,16 @@
 """Uses `blockformer serve` badly, on this machine, and checks that nobody else notices.
 
     scripts/fault_server.py --program PATH --model DIR [--requests 1000] [--clients 32]
-        [--seconds N] [--seed N] [server's flags...]
+        [--seconds N] [--seed N] [--idle N] [--slow N] [server's flags...]
 
 Of the requests a third hang up (before, in or after the answer's first bytes), a third are
 malformed, and a third are checked: their texts have to be, byte for byte, those of the same
 requests made alone before. With --seconds, rounds of so many requests follow each other for that
-long, and the server's memory after each is printed. Then nothing may be left running or waiting in
-/metrics, and SIGTERM has to end the server. Needs Python alone. Exit code 1 if anything is wrong.
+long, and the server's memory after each is printed. Beside them so many connections may be idle
+(--idle), and so many clients ask for a long stream and read none of it (--slow). Then nothing may
+be left running or waiting in /metrics. At last the server is killed amid requests, another takes
+its port and gives the same texts, and SIGTERM has to end it. Needs Python alone. Exit code 1 if
+anything is wrong.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import json
 import pathlib
 import random
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -36,12 +40,14 @@ def parse_arguments():
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--idle", type=int, default=0, help="connections")
+    parser.add_argument("--slow", type=int, default=0, help="readers")
     return parser.parse_known_args()
 
 
 class Server:
-    def __init__(self, arguments, flags):
-        command = [arguments.program, "serve", arguments.model, "--port", "0", "--batch", "8",
+    def __init__(self, arguments, flags, port=0):
+        command = [arguments.program, "serve", arguments.model, "--port", str(port), "--batch", "8",
                    "--max-queue", str(4 * arguments.clients), *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
@@ -53,6 +59,10 @@ class Server:
     def memory_mb(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1000
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
 
     def stop(self):
         self.process.terminate()
@@ -229,32 +239,89 @@ async def check_at_rest(server, problems):
     problems.append(f"{left[0]:.0f} requests are still running and {left[1]:.0f} waiting")
 
 
+async def open_idle(server, count):
+    """Connections that say nothing, all of which the server has to take."""
+    before = server.memory_mb()
+    connections = []
+    for _ in range(count):
+        connections.append(await connect(server))
+    begin = time.monotonic()
+    await metric(server, "num_requests_running")  # is behind them in the queue
+    if count > 0:
+        print(f"{count} idle connections: {(server.memory_mb() - before) * 1e3 / count:.1f} kB "
+              f"each; a request takes {time.monotonic() - begin:.3f} s", flush=True)
+    return connections
+
+
+async def open_slow(server, count):
+    """Clients that never read what they ask for. Their buffers are small, to be full at once."""
+    connections = []
+    for number in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
+        writer.transport.pause_reading()
+        body = dict(completion(number, True), max_tokens=400, n=2, logprobs=20)
+        writer.write(http("/v1/completions", json.dumps(body).encode()))
+        await writer.drain()
+        connections.append((reader, writer))
+    return connections
+
+
+async def check_after_kill(server, arguments, flags, alone, problems):
+    """The server that takes the port, or none."""
+    body = json.dumps(dict(completion(0, True), max_tokens=400)).encode()
+    streams = []
+    for _ in range(8):
+        reader, writer = await connect(server)
+        writer.write(http("/v1/completions", body))
+        await reader.read(100)
+        streams.append(writer)
+    server.kill()
+    for writer in streams:
+        writer.close()
+    again = Server(arguments, flags, server.port)
+    for number, expected in enumerate(alone):
+        status, text = await ask(again, number, False)
+        if text != expected:
+            problems.append(f"after a kill, request {number}: {status}, {text!r}, not {expected!r}")
+    return again
+
+
 async def use_badly(server, arguments):
+    """The texts of the requests that are checked, and what is wrong."""
     problems = []
     alone = []
     for number in range(DISTINCT):
         status, text = await ask(server, number, False)
         if status != 200:
-            return [f"alone, request {number} was answered with {status}: {text!r}"]
+            return alone, [f"alone, request {number} was answered with {status}: {text!r}"]
         alone.append(text)
+    idle = await open_idle(server, arguments.idle)
     end = time.monotonic() + arguments.seconds
     seed = arguments.seed
     while not problems:
+        slow = await open_slow(server, arguments.slow)
         counts = await run_round(server, arguments, seed, alone, problems)
+        for _, writer in slow:
+            writer.transport.abort()
         await check_at_rest(server, problems)
         listing = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         print(f"{listing}; {server.memory_mb():.1f} MB", flush=True)
         seed += 1
         if time.monotonic() >= end:
             break
-    return problems
+    for _, writer in idle:
+        writer.close()
+    return alone, problems
 
 
 def main():
     arguments, flags = parse_arguments()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     server = Server(arguments, flags)
     try:
-        problems = asyncio.run(use_badly(server, arguments))
+        alone, problems = asyncio.run(use_badly(server, arguments))
+        server = asyncio.run(check_after_kill(server, arguments, flags, alone, problems))
     finally:
         code = server.stop()
     if code != 0:

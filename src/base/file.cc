@@ -97,14 +97,14 @@ std::string ReadFile(const std::string& path, uint64_t max_bytes) {
   const Descriptor file(path, O_RDONLY);
   const auto expected = static_cast<uint64_t>(StatusOf(file, path).st_size);
   std::string contents;
-  contents.reserve(static_cast<size_t>(std::min(expected, max_bytes)));
+  contents.reserve(std::min(expected, max_bytes));
   char buffer[1 << 16];
   while (true) {
     const ssize_t count = read(file.get(), buffer, sizeof(buffer));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) FailSystem("read", path);
     if (count == 0) return contents;
-    contents.append(buffer, static_cast<size_t>(count));
+    contents.append(buffer, count);
     Require(contents.size() <= max_bytes, ErrorCode::kExhausted,
             "{}: is larger than the {} bytes that are read at most", path, max_bytes);
   }

@@ -93,15 +93,15 @@ void ParallelForEach(int64_t count, int64_t grain, Body&& body) {
   };
   const int64_t parts =
       std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, std::max(NumThreads(), 1));
-  std::vector<Part> queue(static_cast<size_t>(parts));
+  std::vector<Part> queue(parts);
   for (int64_t i = 0; i < parts; ++i) {
-    queue[static_cast<size_t>(i)].next = count * i / parts;
-    queue[static_cast<size_t>(i)].end = count * (i + 1) / parts;
+    queue[i].next = count * i / parts;
+    queue[i].end = count * (i + 1) / parts;
   }
   ParallelFor(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t own = begin; own < end; ++own) {
       for (int64_t i = 0; i < parts; ++i) {
-        Part& part = queue[static_cast<size_t>((own + i) % parts)];
+        Part& part = queue[(own + i) % parts];
         for (int64_t item = part.next++; item < part.end; item = part.next++) body(item);
       }
     }

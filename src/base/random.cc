@@ -49,7 +49,7 @@ Random::Normal() {  // Box-Muller; the second value is not kept, so the state st
 }
 
 std::vector<int64_t> RandomPermutation(int64_t count, uint64_t seed) {
-  std::vector<int64_t> order(static_cast<size_t>(count));
+  std::vector<int64_t> order(count);
   std::iota(order.begin(), order.end(), int64_t{0});
   Random random(seed);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);

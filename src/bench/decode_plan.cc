@@ -26,11 +26,11 @@ DecodePlan PlanDecoding(const ThroughputSetting& setting, int64_t unit_length,
                         int64_t max_prefill_tokens) {
   const std::vector<int64_t> first = FirstSteps(setting, unit_length, max_prefill_tokens);
   const int64_t later_units = DivideUp(setting.generate, unit_length) - 1;
-  std::vector<DecodeStep> steps(static_cast<size_t>(first.back() + later_units + 1));
+  std::vector<DecodeStep> steps(first.back() + later_units + 1);
   DecodePlan plan;
   for (const int64_t begin : first) {
     for (int64_t unit = 1; unit <= later_units; ++unit) {
-      DecodeStep& step = steps[static_cast<size_t>(begin + unit)];
+      DecodeStep& step = steps[begin + unit];
       ++step.sequences;
       step.context += setting.prompt + unit * unit_length;  // of all sequences, for now
     }

@@ -67,7 +67,7 @@ std::vector<GemmShape> ShapesOf(const Width& width) {
 
 std::vector<float> RandomValues(int64_t count, uint64_t seed) {
   Random random(seed);
-  std::vector<float> values(static_cast<size_t>(count));
+  std::vector<float> values(count);
   for (float& value : values) value = static_cast<float>(random.Below(2001)) * 1e-3F - 1;
   return values;
 }
@@ -122,7 +122,7 @@ void RunGemm(const GemmShape& shape, NumberType type, int64_t rows, const Machin
              ColdLinears* cold, benchmark::State* state) {
   const std::vector<PackedLinear>& linears = cold->Get(shape, type);
   const std::vector<float> x = RandomValues(rows * shape.in, 1);
-  std::vector<float> y(static_cast<size_t>(rows * shape.out));
+  std::vector<float> y(rows * shape.out);
   const double weights = static_cast<double>(shape.out * shape.in);
   size_t next = 0;
   Measure(
@@ -141,7 +141,7 @@ class FullCache {
   FullCache(const KvShape& shape, int64_t sequences, int64_t context)
       : pages_per_sequence_(DivideUp(context, kPageSize)),
         cache_(shape, sequences * pages_per_sequence_, kPageSize),
-        pages_(static_cast<size_t>(sequences * pages_per_sequence_)) {
+        pages_(sequences * pages_per_sequence_) {
     std::iota(pages_.begin(), pages_.end(), 0);
     for (int64_t i = 0; i < sequences; ++i) {
       rows_.push_back(

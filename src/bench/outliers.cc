@@ -28,7 +28,7 @@ void Apply(const Scaling& scaling, std::vector<float>* values) {
   const auto size = static_cast<int64_t>(values->size());
   for (int64_t row = 0; row < size; row += scaling.width) {
     for (const int64_t column : scaling.columns) {
-      (*values)[static_cast<size_t>(row + column)] *= scaling.factor;
+      (*values)[row + column] *= scaling.factor;
     }
   }
 }
@@ -39,7 +39,7 @@ void AddNorm(const std::string& name, const StackPart& norm,
   // Each norm adds entries, so that each draws channels of its own.
   const int64_t width = norm.out;
   std::vector<int64_t> columns = RandomPermutation(width, MixBits(kSeed + scalings->size()));
-  columns.resize(static_cast<size_t>(channels));
+  columns.resize(channels);
   (*scalings)[name + ".weight"] = {columns, width, kOutlierFactor};
   if (norm.has_bias) (*scalings)[name + ".bias"] = {columns, width, kOutlierFactor};
   for (const std::string& reader : readers) {

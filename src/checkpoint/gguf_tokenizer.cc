@@ -269,7 +269,7 @@ class GgufTokenizerReader {
   std::optional<int32_t> NormalId(const std::string& text) const {
     const auto found = description_.vocabulary.find(text);
     if (found == description_.vocabulary.end()) return std::nullopt;
-    if (types_[static_cast<size_t>(found->second)] != kNormal) return std::nullopt;
+    if (types_[found->second] != kNormal) return std::nullopt;
     return found->second;
   }
 
@@ -277,7 +277,7 @@ class GgufTokenizerReader {
     const std::string key = fmt::format("tokenizer.ggml.{}_token_id", name);
     if (!keys_.Has(key)) return std::nullopt;
     const int64_t id = keys_.Int(key, 0, static_cast<int64_t>(tokens_.size()) - 1);
-    if (types_[static_cast<size_t>(id)] == kUnused) {
+    if (types_[id] == kUnused) {
       keys_.FailField(key, fmt::format("{} is the id of an unused token", id), ErrorCode::kCorrupt);
     }
     return id;
@@ -294,7 +294,7 @@ class GgufTokenizerReader {
                                                               {"unknown", "unk_token"},
                                                               {"padding", "pad_token"}};
     for (const auto& [name, field] : kNames) {
-      if (const auto id = TokenId(name)) json[field] = tokens_[static_cast<size_t>(*id)];
+      if (const auto id = TokenId(name)) json[field] = tokens_[*id];
     }
     if (const OrderedJson chat = ChatTemplates(); !chat.is_null()) json["chat_template"] = chat;
     return json;

@@ -302,9 +302,8 @@ Int8Linear ModelWeights::GetInt8(const std::string& name) const {
   std::memcpy(linear.values.data(), weight.bytes.data(), weight.bytes.size());
   linear.scales = ToFloats(Get(name + kWeightScaleSuffix), name);
   const std::string input_scale = name + kInputScaleSuffix;
-  linear.input_scales = Contains(input_scale)
-                            ? ToFloats(Get(input_scale), input_scale)
-                            : std::vector<float>(static_cast<size_t>(linear.in), 1);
+  linear.input_scales = Contains(input_scale) ? ToFloats(Get(input_scale), input_scale)
+                                              : std::vector<float>(linear.in, 1);
   return linear;
 }
 
@@ -317,7 +316,7 @@ std::vector<float> ModelWeights::Floats(const std::string& name) const {
   }
   int64_t elements = 1;
   for (const int64_t size : tensor.shape) elements *= size;
-  std::vector<float> values(static_cast<size_t>(elements));
+  std::vector<float> values(elements);
   ReadFloats(name, values);
   return values;
 }

@@ -102,12 +102,12 @@ Int8Linear Quantize(const std::string& name, std::span<const float> weights, int
   linear.out = out;
   linear.in = in;
   linear.values.resize(weights.size());
-  linear.scales.resize(static_cast<size_t>(out));
-  linear.input_scales = input_rms.empty() ? std::vector<float>(static_cast<size_t>(in), 1)
+  linear.scales.resize(out);
+  linear.input_scales = input_rms.empty() ? std::vector<float>(in, 1)
                                           : InputScales(std::move(column_maxima), input_rms);
   ParallelFor(out, kGrain / in, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
-      linear.scales[static_cast<size_t>(o)] =
+      linear.scales[o] =
           QuantizeRow(weights.data() + o * in, linear.input_scales, linear.values.data() + o * in);
     }
   });
@@ -225,7 +225,7 @@ std::vector<double> ModelQuantizer::ColumnMaxima(const std::string& name) const 
     if (candidate.scaled_with == layer.scaled_with) names.push_back(other);
   }
   if (names.size() == 1) return {};
-  std::vector<double> maxima(static_cast<size_t>(layer.in));
+  std::vector<double> maxima(layer.in);
   for (const std::string& other : names) {
     const std::vector<double> columns =
         MaximaOfColumns(read_(other + std::string(kWeightSuffix)), maxima.size());
@@ -276,9 +276,8 @@ std::vector<double> ModelQuantizer::OutputRms(const std::string& name) const {
   const Layer& layer = Find(name);
   const std::vector<double> input_rms = InputRms(layer);
   const std::vector<float> weights = read_(name + ".weight");
-  const std::vector<float> bias = layer.has_bias
-                                      ? read_(name + ".bias")
-                                      : std::vector<float>(static_cast<size_t>(layer.out), 0.0F);
+  const std::vector<float> bias =
+      layer.has_bias ? read_(name + ".bias") : std::vector<float>(layer.out, 0.0F);
   std::vector<double> rms;
   const float* weight = weights.data();
   for (const float constant : bias) {

@@ -45,8 +45,7 @@ ReadWeights RandomWeights(const ModelConfig& config, uint64_t seed, NumberType t
     const auto found = specs->find(name);
     Require(found != specs->end(), ErrorCode::kInternal, "there is no parameter {}", name);
     const ParameterSpec& spec = found->second;
-    std::vector<float> values(static_cast<size_t>(spec.NumElements()),
-                              static_cast<float>(spec.init_constant));
+    std::vector<float> values(spec.NumElements(), static_cast<float>(spec.init_constant));
     if (spec.init_stddev == 0) return values;
     Random random(seed ^ std::hash<std::string>()(name));
     for (float& value : values) value = static_cast<float>(random.Normal() * spec.init_stddev);

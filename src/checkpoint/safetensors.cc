@@ -126,7 +126,7 @@ class HeaderReader {
     std::map<size_t, std::pair<size_t, std::string>> ranges;  // begin -> (end, name)
     for (const auto& [name, tensor] : tensors) {
       if (tensor.bytes.empty()) continue;
-      const size_t begin = static_cast<size_t>(tensor.bytes.data() - data_.data());
+      const size_t begin = tensor.bytes.data() - data_.data();
       const auto [other, inserted] = ranges.try_emplace(begin, begin + tensor.bytes.size(), name);
       RequireTensor(inserted, name, "overlaps " + other->second.second);
     }
@@ -290,9 +290,9 @@ void RequireFinite(std::span<const float> values, const std::string& name, size_
 }
 
 bool ConvertFromFloat(std::span<const float> values, DataType type, std::span<std::byte> out) {
-  Require(out.size() == values.size() * static_cast<size_t>(ElementBytes(type)),
-          ErrorCode::kInternal, "{} bytes are not the room for {} values of {}", out.size(),
-          values.size(), DataTypeName(type));
+  Require(out.size() == values.size() * ElementBytes(type), ErrorCode::kInternal,
+          "{} bytes are not the room for {} values of {}", out.size(), values.size(),
+          DataTypeName(type));
   switch (type) {
     case DataType::kF32:
       if (!values.empty()) std::memcpy(out.data(), values.data(), out.size());
@@ -307,13 +307,13 @@ bool ConvertFromFloat(std::span<const float> values, DataType type, std::span<st
 }
 
 std::vector<float> ToFloats(const TensorView& tensor, const std::string& name) {
-  std::vector<float> values(static_cast<size_t>(tensor.NumElements()));
+  std::vector<float> values(tensor.NumElements());
   ConvertToFloat(tensor, name, values);
   return values;
 }
 
 std::vector<int64_t> ToInt64s(const TensorView& tensor, const std::string& name) {
-  std::vector<int64_t> values(static_cast<size_t>(tensor.NumElements()));
+  std::vector<int64_t> values(tensor.NumElements());
   ConvertToInt64(tensor, name, values);
   return values;
 }

@@ -47,14 +47,13 @@ class PieceReader {
     if (!weight.value && stored.type == weight.type) {
       return Slice(stored, begin, end).bytes;  // to the bit, NaNs included
     }
-    values_.resize(static_cast<size_t>(end - begin));
+    values_.resize(end - begin);
     if (weight.value) {
-      for (int64_t i = begin; i < end; ++i)
-        values_[static_cast<size_t>(i - begin)] = weight.value(i);
+      for (int64_t i = begin; i < end; ++i) values_[i - begin] = weight.value(i);
     } else {
       ConvertToFloat(Slice(stored, begin, end), weight.name, values_);
     }
-    bytes_.resize(values_.size() * static_cast<size_t>(ElementBytes(weight.type)));
+    bytes_.resize(values_.size() * ElementBytes(weight.type));
     Require(ConvertFromFloat(values_, weight.type, bytes_), ErrorCode::kInvalidArgument,
             "{}: holds a value that {} cannot; use bf16 or f32", weight.name,
             DataTypeName(weight.type));

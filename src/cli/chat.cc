@@ -47,7 +47,7 @@ class LineReader {
     char bytes[4096];
     const ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
     if (count <= 0) return false;
-    buffer_.append(bytes, static_cast<size_t>(count));
+    buffer_.append(bytes, count);
     return true;
   }
 

@@ -97,7 +97,7 @@ void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags&
 void PrintSamples(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
   int64_t asked = 0;
   const auto begin = std::chrono::steady_clock::now();
-  std::vector<std::optional<GeneratedText>> results(static_cast<size_t>(flags.samples));
+  std::vector<std::optional<GeneratedText>> results(flags.samples);
   generator->GenerateBatch(
       [&]() -> std::optional<std::string> {
         if (asked++ < flags.samples) return prompt;
@@ -105,12 +105,12 @@ void PrintSamples(TextGenerator* generator, const std::string& prompt, const Fla
       },
       flags.text,
       [&](int64_t index, const GeneratedText& result) {
-        results[static_cast<size_t>(index)] = result;
+        results[index] = result;
         return true;
       });
   const double seconds = SecondsSince(begin);
   for (int64_t i = 0; i < flags.samples; ++i) {
-    const std::optional<GeneratedText>& result = results[static_cast<size_t>(i)];
+    const std::optional<GeneratedText>& result = results[i];
     if (!result) continue;  // an interruption came first
     if (flags.json) {
       PrintJson(prompt, i, *result, seconds);

@@ -48,7 +48,7 @@ SanityCheck CheckLoss(const std::string& directory, const ModelConfig& config) {
   input.ids = CheckedTokens(tokenizer, config);
   input.units = static_cast<int64_t>(input.ids.size()) / model.unit_length();
   input.mask.assign(input.ids.size(), 1);
-  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
+  input.unit_mask.assign(input.units, 1);
   const LossSums sums = ComputeLoss(model, input, input.ids, Forward(model, input));
   Require(std::isfinite(sums.Mean()), ErrorCode::kCorrupt,
           "{}: the model's loss on a short text is infinite or not a number", directory);

@@ -18,10 +18,7 @@ constexpr int64_t kForwardPageSize = 16;
 }  // namespace
 
 CpuRunner::CpuRunner(const CpuModel& model, const RunnerOptions& options)
-    : model_(model),
-      unit_length_(model.unit_length()),
-      options_(options),
-      places_(static_cast<size_t>(options.places)) {
+    : model_(model), unit_length_(model.unit_length()), options_(options), places_(options.places) {
   if (options.num_pages == 0) return;
   decoder_state_.emplace(model.config().decoder, options.kv_type, options.num_pages,
                          options.page_size, options.max_units);
@@ -41,7 +38,7 @@ void CpuRunner::Start(const Step& step) {
   for (const NewPage& page : step.new_pages) {
     std::vector<int32_t>& pages = At(page.place).pages;
     pages.resize(std::max(pages.size(), static_cast<size_t>(page.index) + 1));
-    pages[static_cast<size_t>(page.index)] = page.page;
+    pages[page.index] = page.page;
   }
   RunDecoder(step.parts);
   std::vector<Place*> generating;
@@ -82,7 +79,7 @@ void CpuRunner::RunDecoder(const std::vector<StepPart>& parts) {
     unit_mask_.resize(unit_ids_.size(), 1);  // what has no mask is no padding
     if (part.generates) last_rows.push_back(std::ssize(rows_) - 1);
   }
-  contexts_.resize(rows_.size() * static_cast<size_t>(model_.config().decoder.hidden_size));
+  contexts_.resize(rows_.size() * model_.config().decoder.hidden_size);
   model_.embedder().Embed(unit_ids_.data(), unit_mask_.data(), std::ssize(rows_), &embedder_state_,
                           contexts_.data());
   model_.decoder().Forward(rows_, last_rows, contexts_.data(), &*decoder_state_);
@@ -91,7 +88,7 @@ void CpuRunner::RunDecoder(const std::vector<StepPart>& parts) {
 
 void CpuRunner::GenerateUnits(const std::vector<Place*>& places, StepResult* result) {
   const int64_t count = std::ssize(places);
-  result->ids.resize(static_cast<size_t>(count * unit_length_));
+  result->ids.resize(count * unit_length_);
   result->chosen.assign(places.size(), unit_length_);
   const bool any_rated = std::ranges::any_of(
       places, [](const Place* place) { return place->start.top_log_probabilities >= 0; });
@@ -116,9 +113,8 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
   for (const Place* place : places) {
     const SequenceStart& start = place->start;
     draws_.push_back({&start.sampling, start.stream, static_cast<uint64_t>(start.generated),
-                      std::span(start.tokens).subspan(static_cast<size_t>(start.prompt_begin)),
-                      start.generated, start.excluded_ids,
-                      slot < place->given ? -1 : start.top_log_probabilities});
+                      std::span(start.tokens).subspan(start.prompt_begin), start.generated,
+                      start.excluded_ids, slot < place->given ? -1 : start.top_log_probabilities});
   }
   rated_.resize(draws_.size());
   model_.head().Choose(hidden, draws_, options_.token_filter, ids, rated_.data());
@@ -133,8 +129,7 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
       result->chosen[i] = std::min(result->chosen[i], slot);
       ids[i] = 0;  // any token, for the rest of the unit
     } else if (start.top_log_probabilities >= 0) {
-      result->log_probabilities[i * static_cast<size_t>(unit_length_) + static_cast<size_t>(slot)] =
-          std::move(rated_[i]);
+      result->log_probabilities[i * unit_length_ + slot] = std::move(rated_[i]);
     }
     start.tokens.push_back(ids[i]);
     ++start.generated;
@@ -165,18 +160,18 @@ std::vector<TokenScore> CpuRunner::Score(const ScoreStep& step) {
     rows_.push_back({row.pages, row.unit, row.unit, row.unit_mask});
   }
   const int64_t width = model_.config().decoder.hidden_size;
-  contexts_.resize(rows_.size() * static_cast<size_t>(width));
+  contexts_.resize(rows_.size() * width);
   model_.embedder().Embed(step.ids.data(), step.mask.data(), std::ssize(rows_), &embedder_state_,
                           contexts_.data());
   model_.decoder().Forward(rows_, wanted, contexts_.data(), ReserveScoreState(step));
   model_.decoder().FinalNorm(contexts_.data(), std::ssize(wanted), contexts_.data());
 
-  std::vector<float> unit_contexts(static_cast<size_t>(kScoredUnitsAtOnce * width));
+  std::vector<float> unit_contexts(kScoredUnitsAtOnce * width);
   for (int64_t first = 0; first < std::ssize(step.units); first += kScoredUnitsAtOnce) {
     const int64_t count = std::min(kScoredUnitsAtOnce, std::ssize(step.units) - first);
     float* out = unit_contexts.data();
     for (int64_t i = first; i < first + count; ++i) {
-      const int64_t row = step.units[static_cast<size_t>(i)].row;
+      const int64_t row = step.units[i].row;
       const int64_t index = std::ranges::lower_bound(wanted, row) - wanted.begin();
       out = std::copy_n(contexts_.data() + index * width, width, out);
     }
@@ -197,7 +192,7 @@ void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, int64_t count,
   std::vector<float> wanted;
   std::vector<int32_t> targets;
   for (int64_t i = 0; i < count; ++i) {
-    const ScoredUnit& unit = step.units[static_cast<size_t>(first + i)];
+    const ScoredUnit& unit = step.units[first + i];
     const int64_t begin = i * unit_length_ + unit.first_slot;
     const int64_t end = i * unit_length_ + unit.end_slot;
     wanted.insert(wanted.end(), hidden + begin * width, hidden + end * width);
@@ -212,7 +207,7 @@ ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
   const StackConfig& config = model_.config().decoder;
   const int64_t num_rows = input.batch * input.units;
   ForwardOutput output;
-  output.embeds.resize(static_cast<size_t>(num_rows * config.hidden_size));
+  output.embeds.resize(num_rows * config.hidden_size);
   model_.embedder().Embed(input.ids.data(), input.mask.data(), num_rows, &embedder_state_,
                           output.embeds.data());
 
@@ -221,12 +216,12 @@ ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
   PagedState state(config, NumberType::kF32, input.batch * pages, kForwardPageSize,
                    last_position + 1);
-  std::vector<int32_t> page_lists(static_cast<size_t>(input.batch * pages));
+  std::vector<int32_t> page_lists(input.batch * pages);
   std::iota(page_lists.begin(), page_lists.end(), 0);
   std::vector<AttentionRow> rows;
   for (int64_t b = 0; b < input.batch; ++b) {
     for (int64_t i = 0; i < input.units; ++i) {
-      const size_t index = static_cast<size_t>(b * input.units + i);
+      const size_t index = b * input.units + i;
       const int64_t position = input.positions.empty() ? i : input.positions[index];
       rows.push_back({page_lists.data() + b * pages, i, position,
                       input.unit_mask.data() + b * input.units, input.masked_units_attend});
@@ -245,7 +240,7 @@ void CpuRunner::ComputeLogits(const ForwardInput& input, ForwardOutput* output) 
   const int64_t vocab = model_.config().vocab_size;
   if (!model_.is_block()) {
     const int64_t rows = input.batch * input.units;
-    output->logits.resize(static_cast<size_t>(rows * vocab));
+    output->logits.resize(rows * vocab);
     return model_.head().ComputeLogits(output->hidden.data(), rows, output->logits.data());
   }
   const int64_t width = model_.config().decoder.hidden_size;
@@ -263,7 +258,7 @@ void CpuRunner::ComputeLogits(const ForwardInput& input, ForwardOutput* output) 
   }
   const int64_t blocks = input.batch * predicted;
   if (blocks == 0) return;
-  output->logits.resize(static_cast<size_t>(blocks * unit_length_ * vocab));
+  output->logits.resize(blocks * unit_length_ * vocab);
   const float* hidden =
       model_.token_decoder().Score(contexts.data(), blocks, ids.data(), mask.data(), &token_state_);
   model_.head().ComputeLogits(hidden, blocks * unit_length_, output->logits.data());

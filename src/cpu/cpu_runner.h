@@ -32,7 +32,7 @@ class CpuRunner : public Runner {
     int64_t given = 0;               // tokens of the unit that is generated, which stand first
   };
 
-  Place& At(int64_t place) { return places_[static_cast<size_t>(place)]; }
+  Place& At(int64_t place) { return places_[place]; }
   // Passes the step's units through the decoder. contexts_ then holds what to generate from.
   void RunDecoder(const std::vector<StepPart>& parts);
   // Generates a unit of each of `places` from contexts_.

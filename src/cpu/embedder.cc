@@ -16,8 +16,7 @@ PackedLinear PackConvolution(const ReadWeights& read, int64_t out, int64_t in, i
   for (int64_t o = 0; o < out; ++o) {
     for (int64_t i = 0; i < in; ++i) {
       for (int64_t t = 0; t < kernel; ++t) {
-        flat[static_cast<size_t>((o * kernel + t) * in + i)] =
-            weights[static_cast<size_t>((o * in + i) * kernel + t)];
+        flat[(o * kernel + t) * in + i] = weights[(o * in + i) * kernel + t];
       }
     }
   }
@@ -55,7 +54,7 @@ void Embedder::Embed(const int32_t* ids, const uint8_t* mask, int64_t units, Emb
   if (encoder_) {
     vectors = encoder_->Encode(ids, mask, units, &state->encoder_);
   } else {
-    state->vectors_.resize(static_cast<size_t>(units * unit_length_ * width_));
+    state->vectors_.resize(units * unit_length_ * width_);
     table_.Copy(ids, units * unit_length_, state->vectors_.data());
     vectors = state->vectors_.data();
   }

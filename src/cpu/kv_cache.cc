@@ -49,7 +49,7 @@ KvCache::KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size) {
 void KvCache::FillForBenchmark() {
   // 2.4e-12 as f32, 0.065 as f16, 44 as int8.
   constexpr int kByte = 0x2C;
-  std::memset(memory_.data(), kByte, static_cast<size_t>(bytes_));
+  std::memset(memory_.data(), kByte, bytes_);
 }
 
 }  // namespace blockformer

@@ -29,7 +29,7 @@ class KvCache {
   // Throws Error(kExhausted) if the memory cannot be had.
   KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size);
 
-  const KvPages& Layer(int64_t layer) const { return layers_[static_cast<size_t>(layer)]; }
+  const KvPages& Layer(int64_t layer) const { return layers_[layer]; }
 
   // Writes arbitrary small numbers everywhere, so that all of the memory is really there.
   void FillForBenchmark();

@@ -40,11 +40,7 @@ class ChoiceSink : public TileSink {
  public:
   ChoiceSink(std::span<const TokenDraw> draws, const TokenFilter& ids, int64_t vocab,
              ChoiceScratch* scratch)
-      : draws_(draws),
-        ids_(ids),
-        vocab_(vocab),
-        threads_(static_cast<size_t>(NumThreads())),
-        scratch_(*scratch) {
+      : draws_(draws), ids_(ids), vocab_(vocab), threads_(NumThreads()), scratch_(*scratch) {
     if (scratch_.changes.size() < draws.size()) scratch_.changes.resize(draws.size());
     scratch_.kept.assign(draws.size(), kNotKept);
     scratch_.skips.assign(draws.size(), 0);
@@ -123,7 +119,7 @@ class ChoiceSink : public TileSink {
     for (int64_t r = 0; r < rows; ++r) thresholds[r] = parts[r].first.score;
     ScanRows(z, rows, count, stride, thresholds, scans);
     for (int64_t r = 0; r < rows; ++r) {
-      const size_t row = first_row + static_cast<size_t>(r);
+      const size_t row = first_row + r;
       parts[r].is_finite &= scans[r].all_finite;
       if (!parts[r].is_finite) continue;
       if (scratch_.skips[row] != 0 && !scans[r].any_from) continue;
@@ -159,7 +155,7 @@ class LikelihoodSink : public TileSink {
  public:
   LikelihoodSink(std::span<const int32_t> targets, int64_t num_strips, int64_t top)
       : targets_(targets),
-        num_strips_(static_cast<size_t>(num_strips)),
+        num_strips_(num_strips),
         top_(top),
         target_logits_(targets.size()),
         parts_(targets.size() * num_strips_),
@@ -167,7 +163,7 @@ class LikelihoodSink : public TileSink {
 
   void Take(int, const Tile& tile) override {
     for (int64_t r = 0; r < tile.rows; ++r) {
-      const size_t row = static_cast<size_t>(tile.first_row + r);
+      const size_t row = tile.first_row + r;
       const float* logits = tile.z + r * tile.stride;
       const size_t index = row * num_strips_ + static_cast<size_t>(tile.strip);
       Part& part = parts_[index];
@@ -218,7 +214,7 @@ class LikelihoodSink : public TileSink {
     const int64_t kept = std::min(top_, std::ssize(*tokens));
     std::partial_sort(tokens->begin(), tokens->begin() + kept, tokens->end(),
                       [](const RankedToken& a, const RankedToken& b) { return a.Before(b); });
-    tokens->resize(static_cast<size_t>(kept));
+    tokens->resize(kept);
   }
   // The first tokens of a row by rank.
   std::vector<RankedToken> First(size_t row) const {
@@ -262,7 +258,7 @@ void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
     linear_.ApplyTiles(hidden + static_cast<int64_t>(begin) * linear_.in(), rows, &sink);
     ParallelFor(rows, kept == 0 ? rows : 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        const size_t row = begin + static_cast<size_t>(i);
+        const size_t row = begin + i;
         chosen[row] = sink.Choose(static_cast<size_t>(i), rated == nullptr ? nullptr : rated + row);
       }
     });

@@ -57,15 +57,15 @@ const float* RobertaEncoder::Encode(const int32_t* ids, const uint8_t* mask, int
 }
 
 void RobertaEncoder::Reserve(int64_t blocks, RobertaState* state) const {
-  const size_t rows = static_cast<size_t>(blocks * positions_);
-  state->x_.resize(rows * static_cast<size_t>(width_));
-  state->qkv_.resize(rows * static_cast<size_t>(3 * width_));
-  state->attention_.resize(rows * static_cast<size_t>(width_));
-  state->inner_.resize(rows * static_cast<size_t>(config_.intermediate_size));
+  const size_t rows = blocks * positions_;
+  state->x_.resize(rows * width_);
+  state->qkv_.resize(rows * 3 * width_);
+  state->attention_.resize(rows * width_);
+  state->inner_.resize(rows * config_.intermediate_size);
   if (static_cast<int64_t>(state->pages_.size()) >= blocks) return;
   const KvShape one_layer = {1, config_.num_heads, width_ / config_.num_heads};
   state->cache_.emplace(one_layer, blocks, PageSizeFor(positions_));
-  state->pages_.resize(static_cast<size_t>(blocks));
+  state->pages_.resize(blocks);
   std::iota(state->pages_.begin(), state->pages_.end(), 0);
 }
 
@@ -85,7 +85,7 @@ void RobertaEncoder::EmbedTokens(const int32_t* ids, int64_t blocks, float* x) c
 }
 
 void RobertaEncoder::DescribeRows(const uint8_t* mask, int64_t blocks, RobertaState* state) const {
-  state->mask_.assign(static_cast<size_t>(blocks * positions_), 1);
+  state->mask_.assign(blocks * positions_, 1);
   state->store_rows_.clear();
   state->query_rows_.clear();
   for (int64_t block = 0; block < blocks; ++block) {
@@ -93,7 +93,7 @@ void RobertaEncoder::DescribeRows(const uint8_t* mask, int64_t blocks, RobertaSt
     if (mask != nullptr) {
       std::copy_n(mask + block * block_length_, block_length_, key_mask + config_.num_cls_tokens);
     }
-    const int32_t* page = &state->pages_[static_cast<size_t>(block)];
+    const int32_t* page = &state->pages_[block];
     const bool blind = SeesNothing(*state, block);
     for (int64_t p = 0; p < positions_; ++p) {
       state->store_rows_.push_back({page, p, 0, nullptr, true});

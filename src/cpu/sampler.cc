@@ -71,7 +71,7 @@ class RankedRow {
       last = bucket;
     }
     if (prefix.count == 0) return Sorted(last).back().id;  // by a roundoff
-    return At(Sorted(prefix.bucket).first(static_cast<size_t>(prefix.count)), place);
+    return At(Sorted(prefix.bucket).first(prefix.count), place);
   }
 
  private:
@@ -85,7 +85,7 @@ class RankedRow {
   std::span<const RankedToken> Sorted(int bucket) {
     if (bucket == sorted_bucket_) return sorted_;
     sorted_bucket_ = bucket;
-    sorted_.resize(static_cast<size_t>(buckets_.counts[bucket]));
+    sorted_.resize(buckets_.counts[bucket]);
     CollectBucket(logits_.data(), std::ssize(logits_), largest_,
                   InverseTemperature(*draw_->options), bucket, sorted_.data());
     std::ranges::sort(sorted_, [](const auto& a, const auto& b) { return a.Before(b); });
@@ -196,7 +196,7 @@ void LogitChanges::Apply(int32_t first_id, std::span<float> logits) const {
   const int64_t end = first_id + std::ssize(logits);
   for (auto change = std::ranges::lower_bound(changes_, first_id, {}, &Change::id);
        change != changes_.end() && change->id < end; ++change) {
-    float& logit = logits[static_cast<size_t>(change->id - first_id)];
+    float& logit = logits[change->id - first_id];
     logit = Changed(*change, logit);
   }
   ExcludeIds(excluded_, first_id, logits);
@@ -207,7 +207,7 @@ void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<f
   const int64_t end = first_id + std::ssize(logits);
   for (auto id = std::ranges::lower_bound(excluded, first_id); id != excluded.end() && *id < end;
        ++id) {
-    logits[static_cast<size_t>(*id - first_id)] = kExcludedLogit;
+    logits[*id - first_id] = kExcludedLogit;
   }
 }
 
@@ -232,21 +232,21 @@ TokenLogProbabilities RateToken(std::span<const float> logits, int32_t token, in
   float threshold = -std::numeric_limits<float>::infinity();
   for (int64_t i = 0; i < count; i += kPiece) {
     const size_t held = first.size();
-    first.resize(held + static_cast<size_t>(kPiece));
-    const int64_t added = CollectAbove(&logits[static_cast<size_t>(i)], std::min(kPiece, count - i),
+    first.resize(held + kPiece);
+    const int64_t added = CollectAbove(&logits[i], std::min(kPiece, count - i),
                                        static_cast<int32_t>(i), threshold, &first[held]);
-    first.resize(held + static_cast<size_t>(added));
+    first.resize(held + added);
     if (added == 0 || std::ssize(first) < wanted) continue;
     // Of equal logits the earlier ones, whose ids are lower, are held already.
     std::ranges::partial_sort(first, first.begin() + wanted, before);
-    first.resize(static_cast<size_t>(wanted));
+    first.resize(wanted);
     threshold = first.back().score;
   }
   const double largest = first[0].score;
   const double norm =
       largest + std::log(SumOfExponentials(logits.data(), count, first[0].score, 1));
   TokenLogProbabilities result;
-  result.chosen = logits[static_cast<size_t>(token)] - norm;
+  result.chosen = logits[token] - norm;
   for (const RankedToken& likely : first) {
     if (std::ssize(result.top) < top) result.top.push_back({likely.id, likely.score - norm});
   }

@@ -26,7 +26,7 @@ std::vector<float> ReadPositionBias(const T5Config& config, int64_t length,
     for (int64_t distance = length - 1; distance >= 0; --distance) {
       const int64_t bucket =
           RelativePositionBucket(distance, config.num_buckets, config.max_distance);
-      bias.push_back(table[static_cast<size_t>(bucket * config.num_heads + head)]);
+      bias.push_back(table[bucket * config.num_heads + head]);
     }
   }
   return bias;
@@ -85,10 +85,9 @@ void T5Stack::StoreVectors(const float* vectors, int64_t blocks, const std::vect
   const int64_t count = blocks * length_;
   state->cross_rows.clear();
   for (int64_t i = 0; i < count; ++i) {
-    state->cross_rows.push_back(
-        {&pages[static_cast<size_t>(i / length_)], i % length_, 0, nullptr, true});
+    state->cross_rows.push_back({&pages[i / length_], i % length_, 0, nullptr, true});
   }
-  state->heads.resize(static_cast<size_t>(count * 2 * config_.AttentionWidth()));
+  state->heads.resize(count * 2 * config_.AttentionWidth());
   for (size_t i = 0; i < layers_.size(); ++i) {
     layers_[i].key_value.Apply(vectors, count, Epilogue::kStore, state->heads.data());
     StoreKeysAndValues(state->cross_cache.Layer(static_cast<int64_t>(i)),
@@ -99,11 +98,11 @@ void T5Stack::StoreVectors(const float* vectors, int64_t blocks, const std::vect
 
 void T5Stack::Forward(const std::vector<AttentionRow>& rows, float* x, T5State* state) const {
   const size_t count = rows.size();
-  const size_t inner_width = static_cast<size_t>(config_.AttentionWidth());
-  state->normed.resize(count * static_cast<size_t>(config_.hidden_size));
+  const size_t inner_width = config_.AttentionWidth();
+  state->normed.resize(count * config_.hidden_size);
   state->heads.resize(count * 3 * inner_width);
   state->attention.resize(count * inner_width);
-  state->inner.resize(count * static_cast<size_t>(config_.intermediate_size));
+  state->inner.resize(count * config_.intermediate_size);
   state->cross_rows.clear();
   for (const AttentionRow& row : rows) {
     state->cross_rows.push_back({row.pages, length_ - 1, 0, nullptr, true});

@@ -47,7 +47,7 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
 
 void TokenDecoder::Begin(const float* contexts, int64_t blocks, PositionRule rule,
                          TokenDecoderState* state) const {
-  state->vectors_.resize(static_cast<size_t>(blocks * config_.prefix_length * width_));
+  state->vectors_.resize(blocks * config_.prefix_length * width_);
   Expand(contexts, blocks, state->vectors_.data());
   if (stack_) {
     if (!state->stack_ || state->stack_->blocks() < blocks) {
@@ -61,7 +61,7 @@ void TokenDecoder::Begin(const float* contexts, int64_t blocks, PositionRule rul
   }
   if (static_cast<int64_t>(state->pages_.size()) < blocks) {
     state->t5_.emplace(config_.t5, blocks, PageSizeFor(num_positions()));
-    state->pages_.resize(static_cast<size_t>(blocks));
+    state->pages_.resize(blocks);
     std::iota(state->pages_.begin(), state->pages_.end(), 0);
   }
   t5_->StoreVectors(state->vectors_.data(), blocks, state->pages_, &*state->t5_);
@@ -99,7 +99,7 @@ void TokenDecoder::RunStack(int64_t blocks, int64_t first, int64_t count, int64_
   state->t5_rows_.clear();
   for (int64_t i = 0; i < blocks * count; ++i) {
     const int64_t block = i / count;
-    state->t5_rows_.push_back({&state->pages_[static_cast<size_t>(block)], first + i % count, 0,
+    state->t5_rows_.push_back({&state->pages_[block], first + i % count, 0,
                                is_masked ? key_mask + block * num_positions() : nullptr,
                                /*attends_if_masked=*/true});
   }
@@ -116,24 +116,23 @@ void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps
                             const ChooseTokens& choose, TokenDecoderState* state,
                             int32_t* ids) const {
   Begin(contexts, blocks, rule, state);
-  std::vector<int32_t> chosen(static_cast<size_t>(blocks));
+  std::vector<int32_t> chosen(blocks);
   for (int64_t step = 0; step < steps; ++step) {
     // The first step runs the lead, each later one the token chosen before it.
     const int64_t first = step == 0 ? 0 : lead_ + step - 1;
     const int64_t count = step == 0 ? lead_ : 1;
-    state->x_.resize(static_cast<size_t>(blocks * count * width_));
+    state->x_.resize(blocks * count * width_);
     ParallelFor(blocks * count, kMinNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t block = i / count;
         WriteInput(state->vectors_.data() + block * config_.prefix_length * width_,
-                   first + i % count, chosen[static_cast<size_t>(block)],
-                   state->x_.data() + i * width_);
+                   first + i % count, chosen[block], state->x_.data() + i * width_);
       }
     });
     RunStack(blocks, first, count, 1, /*is_masked=*/false, state);
     choose(step, state->x_.data(), chosen.data());
     for (int64_t i = 0; i < blocks; ++i) {
-      ids[i * config_.block_length + step] = chosen[static_cast<size_t>(i)];
+      ids[i * config_.block_length + step] = chosen[i];
     }
   }
 }
@@ -143,14 +142,14 @@ const float* TokenDecoder::Score(const float* contexts, int64_t blocks, const in
   const int64_t length = config_.block_length;
   const int64_t positions = num_positions();  // the last token is never an input
   Begin(contexts, blocks, PositionRule::kTrained, state);
-  state->x_.resize(static_cast<size_t>(blocks * positions * width_));
-  state->key_mask_.assign(static_cast<size_t>(blocks * positions), 1);
+  state->x_.resize(blocks * positions * width_);
+  state->key_mask_.assign(blocks * positions, 1);
   for (int64_t i = 0; i < blocks * positions; ++i) {
     const int64_t block = i / positions;
     const int64_t position = i % positions;
     const int64_t token = block * length + position - lead_;  // behind the lead
     const bool in_lead = position < lead_;
-    if (!in_lead) state->key_mask_[static_cast<size_t>(i)] = mask[token];
+    if (!in_lead) state->key_mask_[i] = mask[token];
     WriteInput(state->vectors_.data() + block * config_.prefix_length * width_, position,
                in_lead ? 0 : ids[token], state->x_.data() + i * width_);
   }

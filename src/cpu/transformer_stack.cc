@@ -73,7 +73,7 @@ void TransformerStack::Forward(const std::vector<AttentionRow>& rows,
                                PagedState* state) const {
   const AttentionRule rule = ScaledAttention(layout_);
   std::vector<AttentionRow> wanted_rows;
-  for (const int64_t row : wanted) wanted_rows.push_back(rows[static_cast<size_t>(row)]);
+  for (const int64_t row : wanted) wanted_rows.push_back(rows[row]);
   const auto attend = [&](int64_t layer, bool last, float* qkv, float* out) {
     const KvPages& cache = state->cache.Layer(layer);
     StoreKeysAndValues(cache, layout_, &state->rotary, rows.data(),
@@ -95,8 +95,7 @@ void TransformerStack::Forward(const BlockStep& step, float* x, BlockState* stat
   BlockStep all = step;
   all.wanted = step.count;
   const auto attend = [&](int64_t layer, bool last, const float* qkv, float* out) {
-    AttendInBlock(state->layers_[static_cast<size_t>(layer)], layout_, state->rotary_,
-                  last ? step : all, qkv, out);
+    AttendInBlock(state->layers_[layer], layout_, state->rotary_, last ? step : all, qkv, out);
   };
   RunLayers(step.blocks * step.count, wanted, attend, x, &state->scratch_);
 }
@@ -105,11 +104,11 @@ void TransformerStack::RunLayers(int64_t rows, const std::vector<int64_t>& wante
                                  const AttendLayer& attend, float* x, StackScratch* scratch) const {
   const int64_t width = config_.hidden_size;
   const int64_t inner = config_.intermediate_size;
-  scratch->normed.resize(static_cast<size_t>(rows * width));
-  scratch->qkv.resize(static_cast<size_t>(rows * layout_.width));
-  scratch->attention.resize(static_cast<size_t>(rows * layout_.OutputWidth()));
-  scratch->inner.resize(static_cast<size_t>(rows * inner));
-  if (config_.mlp == Mlp::kSwiGlu) scratch->gated.resize(static_cast<size_t>(rows * 2 * inner));
+  scratch->normed.resize(rows * width);
+  scratch->qkv.resize(rows * layout_.width);
+  scratch->attention.resize(rows * layout_.OutputWidth());
+  scratch->inner.resize(rows * inner);
+  if (config_.mlp == Mlp::kSwiGlu) scratch->gated.resize(rows * 2 * inner);
   float* normed = scratch->normed.data();
   float* attention = scratch->attention.data();
   for (size_t i = 0; i < layers_.size(); ++i) {

@@ -113,9 +113,7 @@ PackedLinear PackParts(const ReadWeights& read, const std::vector<NamedPart>& pa
   for (const auto& [name, part] : parts) {
     out += part.out;
     has_bias |= part.has_bias;
-    Append(part.has_bias ? read(name + ".bias")
-                         : std::vector<float>(static_cast<size_t>(part.out), 0.0F),
-           &bias);
+    Append(part.has_bias ? read(name + ".bias") : std::vector<float>(part.out, 0.0F), &bias);
   }
   if (!has_bias) bias.clear();
   if (read.type == NumberType::kInt8) return PackInt8Parts(read, parts, out, in, bias);

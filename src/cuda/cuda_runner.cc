@@ -78,7 +78,7 @@ void CudaRunner::AllocatePlaces() {
   const int64_t max_pages = options_.max_units / options_.page_size + 2;
   const int64_t mask_words = options_.max_units / 4 + 2;
   history_stride_ = (options_.max_units + 3) * unit_length_;
-  places_ = std::vector<Place>(static_cast<size_t>(options_.places));
+  places_ = std::vector<Place>(options_.places);
   history_ = Array<int32_t>(places * history_stride_);
   pages_ = Array<int32_t>(places * max_pages);
   unit_mask_ = Array<uint32_t>(places * mask_words);
@@ -151,7 +151,7 @@ void CudaRunner::Open(int64_t place, SequenceStart start) {
     flight.opened.clear();
   }
   flight.opened.push_back(place);
-  Place& opened = places_[static_cast<size_t>(place)];
+  Place& opened = places_[place];
   opened.given = std::ssize(start.tokens);
   opened.ratings = std::min(start.top_log_probabilities, model_.config().vocab_size);
   flight.writes.Add(history_.data() + place * history_stride_, SpanOf(start.tokens));
@@ -177,7 +177,7 @@ void CudaRunner::SendRows(const Step& step, Flight* flight, int64_t* prompt_rows
   flight->rated_rows.clear();
   flight->is_rated = false;
   for (const StepPart& part : step.parts) {
-    const Place& place = places_[static_cast<size_t>(part.place)];
+    const Place& place = places_[part.place];
     const auto row = [&](int64_t unit) {
       return DecoderRow{static_cast<int32_t>(part.place), static_cast<int32_t>(unit),
                         static_cast<int32_t>(unit), place.row_flags};
@@ -197,8 +197,7 @@ void CudaRunner::SendRows(const Step& step, Flight* flight, int64_t* prompt_rows
   Require(flight->rows <= max_rows_, ErrorCode::kInternal, "{} sequences generate in {} places",
           flight->rows, max_rows_);
   if (!generating.empty()) {
-    generating.resize(static_cast<size_t>(BucketOf(flight->rows)),
-                      {static_cast<int32_t>(options_.places), 0, 0, 0});
+    generating.resize(BucketOf(flight->rows), {static_cast<int32_t>(options_.places), 0, 0, 0});
     flight->writes.Add(decode_rows_.data(), SpanOf(generating));
   }
   if (prompts.empty()) return;
@@ -318,7 +317,7 @@ void CudaRunner::QueueResults(Flight* flight) {
 StepResult CudaRunner::Wait() {
   UseDevice(model_.device_index());
   Require(started_ > waited_, ErrorCode::kInternal, "no step was started");
-  Flight& flight = flights_[static_cast<size_t>(waited_++ % kSteps)];
+  Flight& flight = flights_[waited_++ % kSteps];
   flight.done.Wait();
   flight.retired.clear();
   StepResult result;
@@ -327,14 +326,14 @@ StepResult CudaRunner::Wait() {
   result.ids.assign(ids, ids + tokens);
   result.chosen.assign(ids + tokens, ids + tokens + flight.rows);
   if (!flight.is_rated) return result;
-  result.log_probabilities.resize(static_cast<size_t>(tokens));
+  result.log_probabilities.resize(tokens);
   const auto* ratings = static_cast<const TokenRating*>(flight.ratings.data());
   for (int64_t i = 0; i < tokens; ++i) {
-    const size_t row = static_cast<size_t>(i / unit_length_);
+    const size_t row = i / unit_length_;
     const int64_t slot = i % unit_length_;
     const Flight::RatedRow& rated = flight.rated_rows[row];
     if (rated.entries < 0 || slot < rated.first || slot >= result.chosen[row]) continue;
-    result.log_probabilities[static_cast<size_t>(i)] = FromDevice(ratings[i], rated.entries);
+    result.log_probabilities[i] = FromDevice(ratings[i], rated.entries);
   }
   return result;
 }

@@ -75,7 +75,7 @@ class CudaRunner : public Runner {
   // How a sequence is sampled, for the device; its lists are sent to buffers of the place's.
   SamplingPlace MakeSampling(const SequenceStart& start, Place* place, Flight* flight);
   UnitIds History(const DecoderRow* rows, int64_t unit_offset) const;
-  Flight& NextFlight() { return flights_[static_cast<size_t>(started_ % kSteps)]; }
+  Flight& NextFlight() { return flights_[started_ % kSteps]; }
 
   const CudaModel& model_;
   RunnerOptions options_;

@@ -46,7 +46,7 @@ int64_t FreeMemoryBytes() {
 Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   void* memory = nullptr;
-  if (cudaMalloc(&memory, static_cast<size_t>(bytes)) != cudaSuccess) {
+  if (cudaMalloc(&memory, bytes) != cudaSuccess) {
     static_cast<void>(cudaGetLastError());
     Fail(ErrorCode::kExhausted,
          "{} MB of the GPU's memory cannot be had; a smaller `batch` or `max_length` takes less",
@@ -60,7 +60,7 @@ void Buffer::Free::operator()(void* memory) const { static_cast<void>(cudaFree(m
 PinnedBuffer::PinnedBuffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   void* memory = nullptr;
-  Check(cudaMallocHost(&memory, static_cast<size_t>(bytes)), "pinned memory");
+  Check(cudaMallocHost(&memory, bytes), "pinned memory");
   memory_.reset(memory);
 }
 
@@ -78,19 +78,17 @@ Stream::~Stream() {
 }
 
 void Stream::CopyToDevice(void* device, const void* host, int64_t bytes) {
-  Check(cudaMemcpyAsync(device, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
-                        StreamOf(handle_)),
+  Check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, StreamOf(handle_)),
         "copy to the device");
 }
 
 void Stream::CopyToHost(void* host, const void* device, int64_t bytes) {
-  Check(cudaMemcpyAsync(host, device, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
-                        StreamOf(handle_)),
+  Check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, StreamOf(handle_)),
         "copy to the host");
 }
 
 void Stream::Fill(void* device, uint8_t byte, int64_t bytes) {
-  Check(cudaMemsetAsync(device, byte, static_cast<size_t>(bytes), StreamOf(handle_)), "fill");
+  Check(cudaMemsetAsync(device, byte, bytes, StreamOf(handle_)), "fill");
 }
 
 void Stream::Wait() { Check(cudaStreamSynchronize(StreamOf(handle_)), "work of the device"); }

@@ -12,8 +12,8 @@ void DeviceWrites::Send(Stream* stream) {
     received_ = Buffer(2 * bytes);
   }
   char* staging = static_cast<char*>(staging_.data());
-  std::memcpy(staging, writes_.data(), static_cast<size_t>(write_bytes));
-  std::memcpy(staging + write_bytes, words_.data(), static_cast<size_t>(word_bytes));
+  std::memcpy(staging, writes_.data(), write_bytes);
+  std::memcpy(staging + write_bytes, words_.data(), word_bytes);
   stream->CopyToDevice(received_.data(), staging, bytes);
   char* received = static_cast<char*>(received_.data());
   CarryOutWrites(stream, reinterpret_cast<const Write*>(received), std::ssize(writes_),

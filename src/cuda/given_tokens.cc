@@ -70,7 +70,7 @@ GivenTokens::Rows GivenTokens::RowsOf(const ScoreStep& step) {
   int64_t max_units = 1;
   for (const UnitRow& row : step.rows) {
     const auto [entry, is_new] = tables.try_emplace(row.pages, std::ssize(last_rows));
-    const size_t table = static_cast<size_t>(entry->second);
+    const size_t table = entry->second;
     if (is_new) last_rows.push_back(&row);
     if (row.unit > last_rows[table]->unit) last_rows[table] = &row;
     max_units = std::max(max_units, row.unit + 1);
@@ -87,7 +87,7 @@ GivenTokens::Rows GivenTokens::RowsOf(const ScoreStep& step) {
     result.pages.resize((result.pages.size() + static_cast<size_t>(result.max_pages) - 1) /
                         static_cast<size_t>(result.max_pages) *
                         static_cast<size_t>(result.max_pages));
-    std::vector<uint8_t> mask(static_cast<size_t>(max_units), 1);
+    std::vector<uint8_t> mask(max_units, 1);
     if (last->unit_mask != nullptr) std::copy_n(last->unit_mask, units, mask.begin());
     result.unit_mask.insert(result.unit_mask.end(), mask.begin(), mask.end());
   }
@@ -97,7 +97,7 @@ GivenTokens::Rows GivenTokens::RowsOf(const ScoreStep& step) {
 GivenTokens::Rows GivenTokens::RowsOf(const ForwardInput& input) {
   Rows result;
   result.max_pages = (input.units + kForwardPageSize - 1) / kForwardPageSize;
-  result.pages.resize(static_cast<size_t>(input.batch * result.max_pages));
+  result.pages.resize(input.batch * result.max_pages);
   std::iota(result.pages.begin(), result.pages.end(), 0);
   result.mask_stride = input.units;
   result.unit_mask = input.unit_mask;
@@ -105,7 +105,7 @@ GivenTokens::Rows GivenTokens::RowsOf(const ForwardInput& input) {
       DecoderRow::kHasMask | (input.masked_units_attend ? DecoderRow::kAttendsIfMasked : 0);
   for (int64_t i = 0; i < input.batch * input.units; ++i) {
     const int32_t unit = static_cast<int32_t>(i % input.units);
-    const int32_t rotary = input.positions.empty() ? unit : input.positions[static_cast<size_t>(i)];
+    const int32_t rotary = input.positions.empty() ? unit : input.positions[i];
     result.rows.push_back({static_cast<int32_t>(i / input.units), unit, rotary, flags});
   }
   return result;
@@ -150,11 +150,11 @@ const float* GivenTokens::RunBlocks(const float* decoded, int64_t blocks, const 
   const int64_t lead = weights_.token_decoder->inputs.lead;
   const int64_t positions = token_pass_.positions();
   // The last token of a block is never an input; those of the lead are seen by all.
-  std::vector<uint8_t> key_mask(static_cast<size_t>(blocks * positions), 1);
+  std::vector<uint8_t> key_mask(blocks * positions, 1);
   for (int64_t i = 0; i < blocks * positions; ++i) {
     const int64_t token = i % positions - lead;
     if (token >= 0) {
-      key_mask[static_cast<size_t>(i)] = mask[i / positions * unit_length_ + token];
+      key_mask[i] = mask[i / positions * unit_length_ + token];
     }
   }
   const Array<uint8_t> device_mask = Upload(stream_, key_mask);
@@ -191,12 +191,12 @@ std::vector<TokenScore> GivenTokens::Score(const ScoreStep& step) {
     std::vector<int32_t> targets;
     std::vector<int32_t> slots;  // of the blocks' results
     for (int64_t i = 0; i < count; ++i) {
-      const ScoredUnit& unit = step.units[static_cast<size_t>(first + i)];
+      const ScoredUnit& unit = step.units[first + i];
       sources.push_back(
           static_cast<int32_t>(std::ranges::lower_bound(wanted, unit.row) - wanted.begin()));
       for (int64_t slot = unit.first_slot; slot < unit.end_slot; ++slot) {
         slots.push_back(static_cast<int32_t>(i * unit_length_ + slot));
-        targets.push_back(step.unit_ids[static_cast<size_t>((first + i) * unit_length_ + slot)]);
+        targets.push_back(step.unit_ids[(first + i) * unit_length_ + slot]);
       }
     }
     const Array<int32_t> device_sources = Upload(stream_, sources);
@@ -215,7 +215,7 @@ std::vector<TokenScore> GivenTokens::Score(const ScoreStep& step) {
       head_pass_.Run(stream_, hidden.data(), rows);
       ScoreTargets(stream_, head_pass_.logits(), vocab_, device_targets.data() + i, rows, entries,
                    device_scores.data(), device_ratings.data());
-      std::vector<TargetScore> chunk(static_cast<size_t>(rows));
+      std::vector<TargetScore> chunk(rows);
       Download(stream_, device_scores.data(), rows, chunk.data());
       std::vector<TokenRating> ratings(entries > 0 ? chunk.size() : 0);
       if (entries > 0) Download(stream_, device_ratings.data(), rows, ratings.data());
@@ -234,7 +234,7 @@ ForwardOutput GivenTokens::Forward(const ForwardInput& input) {
   const int64_t width = weights_.decoder.width;
   const int64_t num_rows = input.batch * input.units;
   ForwardOutput output;
-  output.embeds.resize(static_cast<size_t>(num_rows * width));
+  output.embeds.resize(num_rows * width);
   output.hidden.resize(output.embeds.size());
   int64_t last_position = input.units - 1;
   for (const int32_t position : input.positions) {
@@ -242,7 +242,7 @@ ForwardOutput GivenTokens::Forward(const ForwardInput& input) {
   }
   const Rows rows = RowsOf(input);
   Reserve(input.batch * rows.max_pages, kForwardPageSize, last_position + 1);
-  std::vector<int64_t> all(static_cast<size_t>(num_rows));
+  std::vector<int64_t> all(num_rows);
   std::iota(all.begin(), all.end(), 0);
   const Array<float> decoded(num_rows * width);
   const Array<float> hidden(num_rows * width);

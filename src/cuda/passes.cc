@@ -88,8 +88,8 @@ const float* TokenPass::Run(Stream* stream, BlockStep step, const UnitIds& ids) 
   const auto attend = [&](int64_t layer, bool last, void* qkv, void* out, int64_t out_stride) {
     BlockStep layer_step = step;
     if (!last) layer_step.wanted = step.count;
-    AttendInBlock(stream, weights_->type, caches_[static_cast<size_t>(layer)].data(),
-                  decoder.stack.layout, rotary_.table(), layer_step, qkv, out, out_stride);
+    AttendInBlock(stream, weights_->type, caches_[layer].data(), decoder.stack.layout,
+                  rotary_.table(), layer_step, qkv, out, out_stride);
   };
   const WantedRows wanted = {step.blocks * step.wanted, nullptr, step.count, step.wanted};
   return RunLayers(stream, decoder.stack, weights_->type, step.blocks * step.count, wanted, attend,

@@ -81,7 +81,7 @@ const float* RunLayers(Stream* stream, const StackWeights& stack, Element type, 
     NormalizeRows(stream, x, rows, stack.width, stack.norm, nullptr, nullptr, type, normed);
   };
   for (int64_t i = 0; i < stack.num_layers(); ++i) {
-    const StackWeights::Layer& layer = stack.layers[static_cast<size_t>(i)];
+    const StackWeights::Layer& layer = stack.layers[i];
     const bool last = i + 1 == stack.num_layers();
     normalize();
     layer.qkv.Run(stream, normed, rows, activations->qkv.data());

@@ -29,7 +29,7 @@ class KvCache {
   KvCache() = default;
   KvCache(const StackWeights& stack, Element type, int64_t num_pages, int64_t page_size);
 
-  const KvPages& Layer(int64_t layer) const { return layers_[static_cast<size_t>(layer)]; }
+  const KvPages& Layer(int64_t layer) const { return layers_[layer]; }
   void FillForBenchmark(Stream* stream);
 
   static int64_t BytesPerPage(const StackWeights& stack, Element type, int64_t page_size);

@@ -28,29 +28,29 @@ struct Dense {
   // What the layer is behind a norm that does not multiply by its gain nor add its bias.
   // Without one, `norm_bias` is empty.
   void Fold(const std::vector<float>& gain, const std::vector<float>& norm_bias) {
-    if (bias.empty() && !norm_bias.empty()) bias.resize(static_cast<size_t>(out));
+    if (bias.empty() && !norm_bias.empty()) bias.resize(out);
     for (int64_t o = 0; o < out; ++o) {
       double sum = 0;
       for (int64_t i = 0; i < in; ++i) {
-        float& w = weight[static_cast<size_t>(o * in + i)];
-        if (!norm_bias.empty()) sum += static_cast<double>(w) * norm_bias[static_cast<size_t>(i)];
-        w *= gain[static_cast<size_t>(i)];
+        float& w = weight[o * in + i];
+        if (!norm_bias.empty()) sum += static_cast<double>(w) * norm_bias[i];
+        w *= gain[i];
       }
-      if (!bias.empty()) bias[static_cast<size_t>(o)] += static_cast<float>(sum);
+      if (!bias.empty()) bias[o] += static_cast<float>(sum);
     }
   }
 
   // Puts the outputs of a layer that reads the same inputs behind this one's.
   void Append(const Dense& other) {
     if (bias.empty() != other.bias.empty()) {
-      bias.resize(static_cast<size_t>(out));
-      bias.resize(static_cast<size_t>(out + other.out));
+      bias.resize(out);
+      bias.resize(out + other.out);
     }
     out += other.out;
     in = other.in;
     weight.insert(weight.end(), other.weight.begin(), other.weight.end());
     if (other.bias.empty()) return;
-    bias.resize(static_cast<size_t>(out - other.out));
+    bias.resize(out - other.out);
     bias.insert(bias.end(), other.bias.begin(), other.bias.end());
   }
 };
@@ -64,7 +64,7 @@ Dense Join(const Dense& a, const Dense& b) {
     joint.weight.insert(joint.weight.end(), from_a, from_a + a.in);
     joint.weight.insert(joint.weight.end(), from_b, from_b + b.in);
     if (a.bias.empty() || b.bias.empty()) continue;
-    joint.bias[static_cast<size_t>(o)] += b.bias[static_cast<size_t>(o)];
+    joint.bias[o] += b.bias[o];
   }
   return joint;
 }
@@ -248,7 +248,7 @@ EmbedderWeights LoadEmbedder(const ModelConfig& config, Loader* loader, const Re
     const int64_t index = static_cast<int64_t>(i);
     const int64_t row = index / (in * kernel);
     const int64_t column = index / kernel % in;
-    dense.weight[static_cast<size_t>((row * kernel + index % kernel) * in + column)] = weights[i];
+    dense.weight[(row * kernel + index % kernel) * in + column] = weights[i];
   }
   embedder.convolution = loader->MakeLinear(dense);
   return embedder;

@@ -25,7 +25,7 @@ void CheckOptions(const PackingOptions& options) {
 }
 
 std::span<int32_t> Cut(std::span<int32_t> values, int64_t begin, int64_t end) {
-  return values.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  return values.subspan(begin, static_cast<size_t>(end - begin));
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ PackingOptions ModelPacking(const ModelConfig& model, bool published) {
 }
 
 std::vector<int16_t> LegacyNumpyRandint(uint32_t seed, int64_t bound, int64_t count) {
-  std::vector<int16_t> values(static_cast<size_t>(count), 0);
+  std::vector<int16_t> values(count, 0);
   const auto largest = static_cast<uint32_t>(bound - 1);
   if (largest == 0) return values;  // numpy draws nothing then
   const uint32_t mask = std::bit_ceil(largest + 1) - 1;
@@ -86,7 +86,7 @@ PackedSamples::PackedSamples(const TokenFile& tokens, const PackingOptions& opti
 }
 
 int64_t PackedSamples::LeftPad(int64_t document) const {
-  return left_pads_.empty() ? 0 : left_pads_[static_cast<size_t>(document)];
+  return left_pads_.empty() ? 0 : left_pads_[document];
 }
 
 int64_t PackedSamples::TotalLength() const { return starts_.back(); }
@@ -107,15 +107,15 @@ void PackedSamples::Read(int64_t sample, std::span<int32_t> ids, std::span<int32
   const int64_t begin = sample * options_.sample_length;
   const int64_t end = begin + options_.sample_length;
   int64_t document = std::ranges::upper_bound(starts_, begin) - starts_.begin() - 1;
-  for (; starts_[static_cast<size_t>(document)] < end; ++document) {
+  for (; starts_[document] < end; ++document) {
     // The document's tokens are [text_begin, end_of_text), cut to [from, to) by the sample.
-    const int64_t text_begin = starts_[static_cast<size_t>(document)] + LeftPad(document);
+    const int64_t text_begin = starts_[document] + LeftPad(document);
     const int64_t end_of_text = text_begin + tokens_.DocumentLength(document);
     const int64_t from = std::max(text_begin, begin);
     int64_t to = std::min(end_of_text, end);
     if (from < to) ReadText(document, from - text_begin, Cut(ids, from - begin, to - begin));
     if (end_of_text >= begin && end_of_text < end && KeepsEndOfText(end_of_text, end)) {
-      ids[static_cast<size_t>(end_of_text - begin)] = options_.eos_id;
+      ids[end_of_text - begin] = options_.eos_id;
       to = end_of_text + 1;
     }
     if (from >= to) continue;

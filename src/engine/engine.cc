@@ -177,7 +177,7 @@ std::unique_ptr<Engine::Sequence> Engine::MakeSequence(GenerationRequest request
   sequence->prompt_begin = request.left_padding.value_or(whole);
   if (sequence->prompt_begin + prompt_length < length) sequence->prompt_begin = whole;
   sequence->prompt_end = sequence->prompt_begin + prompt_length;
-  sequence->tokens.assign(static_cast<size_t>(sequence->prompt_begin),
+  sequence->tokens.assign(sequence->prompt_begin,
                           static_cast<int32_t>(model_->config().PromptPadId()));
   sequence->tokens.insert(sequence->tokens.end(), request.prompt.begin(), request.prompt.end());
   sequence->prompt_mask.assign(sequence->tokens.size(), 1);
@@ -271,8 +271,8 @@ Scheduler::ReadUnits Engine::UnitReader() const {
   if (!options_.share_prefixes || options_.synthetic_prompts) return {};
   return [this](int64_t id, int64_t begin, int64_t count) {
     const Sequence& sequence = *sequences_.at(id);
-    const size_t first = static_cast<size_t>(begin * model_->unit_length());
-    const size_t end = static_cast<size_t>((begin + count) * model_->unit_length());
+    const size_t first = begin * model_->unit_length();
+    const size_t end = (begin + count) * model_->unit_length();
     std::vector<int32_t> contents;
     for (size_t i = first; i < end; ++i) {
       const bool is_padding = i < sequence.prompt_mask.size() && sequence.prompt_mask[i] == 0;
@@ -288,7 +288,7 @@ void Engine::Append(int64_t id, int64_t index, const StepResult& result) {
   Sequence* sequence = found->second.get();
   const int64_t length = model_->unit_length();
   const int64_t given = sequence->length() % length;
-  const int64_t chosen = result.chosen[static_cast<size_t>(index)];
+  const int64_t chosen = result.chosen[index];
   const auto ids = result.ids.begin() + index * length;
   sequence->tokens.insert(sequence->tokens.end(), ids + given, ids + length);
   sequence->failed = chosen < length;
@@ -311,13 +311,13 @@ void Engine::Deliver(int64_t id) {
   };
   GeneratedTokens tokens;
   tokens.ids = std::span(sequence->fresh);
-  if (std::ssize(tokens.ids) > left) tokens.ids = tokens.ids.first(static_cast<size_t>(left));
+  if (std::ssize(tokens.ids) > left) tokens.ids = tokens.ids.first(left);
   sequence->delivered += std::ssize(tokens.ids);
   tokens.finished = sequence->delivered == request.max_tokens;
   const auto end = std::ranges::find_if(tokens.ids, ends);
   if (end != tokens.ids.end()) {
     tokens.stop_id = *end;
-    tokens.ids = tokens.ids.first(static_cast<size_t>(end - tokens.ids.begin()));
+    tokens.ids = tokens.ids.first(end - tokens.ids.begin());
     tokens.finished = true;
   }
   if (request.log_probabilities) {

@@ -4,7 +4,7 @@
 
 namespace blockformer {
 
-PagePool::PagePool(int64_t num_pages) : pages_(static_cast<size_t>(num_pages)) {
+PagePool::PagePool(int64_t num_pages) : pages_(num_pages) {
   for (int64_t page = num_pages; page > 0; --page) {
     free_.push_back(static_cast<int32_t>(page - 1));
   }

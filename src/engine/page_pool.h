@@ -55,7 +55,7 @@ class PagePool {
     std::list<int32_t>::iterator unused;  // valid if it is published and has no reference
   };
 
-  Page& At(int32_t page) { return pages_[static_cast<size_t>(page)]; }
+  Page& At(int32_t page) { return pages_[page]; }
   void Use(int32_t page);
   void ReleaseOne(int32_t page);
 

@@ -27,7 +27,7 @@ void FillBehindEnd(const PublishedBatch& batch, int64_t block_length,
   for (int64_t begin = 0; begin < length; begin += block_length) {
     const int64_t block_end = std::min(begin + block_length, length);
     if (last_end < begin) {
-      for (std::vector<int32_t>& row : *rows) row.resize(static_cast<size_t>(begin));
+      for (std::vector<int32_t>& row : *rows) row.resize(begin);
       return;
     }
     // The block is generated up to where the last sequence that is active in it ends.
@@ -36,8 +36,7 @@ void FillBehindEnd(const PublishedBatch& batch, int64_t block_length,
       const int64_t first_fill = ends[i] == kNever ? block_end : std::max(begin, ends[i] + 1);
       for (int64_t t = first_fill; t < block_end; ++t) {
         const bool active = ends[i] >= begin;
-        (*rows)[i][static_cast<size_t>(t)] =
-            active && t < generated_end ? batch.block_fill_id : batch.later_fill_id;
+        (*rows)[i][t] = active && t < generated_end ? batch.block_fill_id : batch.later_fill_id;
       }
     }
   }

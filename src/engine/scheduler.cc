@@ -10,7 +10,7 @@ namespace blockformer {
 namespace {
 
 int32_t Previous(const std::vector<int32_t>& pages, int64_t page) {
-  return page == 0 ? PagePool::kNoPage : pages[static_cast<size_t>(page - 1)];
+  return page == 0 ? PagePool::kNoPage : pages[page - 1];
 }
 
 }  // namespace
@@ -208,7 +208,7 @@ void Scheduler::PublishPages(int64_t id, Sequence* sequence) {
   const int64_t size = limits_.page_size;
   for (int64_t& page_index = sequence->published_pages; (page_index + 1) * size <= sequence->done;
        ++page_index) {
-    int32_t& page = sequence->pages[static_cast<size_t>(page_index)];
+    int32_t& page = sequence->pages[page_index];
     page = pool_.Publish(page, Previous(sequence->pages, page_index),
                          read_units_(id, page_index * size, size));
   }

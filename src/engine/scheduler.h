@@ -80,7 +80,7 @@ class Scheduler {
       : limits_(limits),
         read_units_(std::move(read_units)),
         pool_(limits.num_pages),
-        free_places_(static_cast<size_t>(limits.max_sequences)) {
+        free_places_(limits.max_sequences) {
     std::iota(free_places_.rbegin(), free_places_.rend(), 0);
   }
 

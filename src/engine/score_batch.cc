@@ -63,7 +63,7 @@ void ScoreBatch::Add(ScoreRequest request) {
     uint8_t any = 0;
     for (int64_t slot = unit * unit_length_; slot < (unit + 1) * unit_length_; ++slot) {
       const bool is_text = slot >= left_pad_;
-      const size_t token = static_cast<size_t>(slot - left_pad_);
+      const size_t token = slot - left_pad_;
       ids_.push_back(is_text ? item.request.tokens[token] : pad_id_);
       // A vanilla model knows no padding.
       mask_.push_back(is_text && (!is_block_ || item.mask[token] != 0));
@@ -100,10 +100,10 @@ ScoreStep ScoreBatch::MakeStep() const {
     }
   }
   const std::vector<Target> targets = Targets();
-  step.unit_ids.resize(targets.size() * static_cast<size_t>(unit_length_));
+  step.unit_ids.resize(targets.size() * unit_length_);
   step.unit_mask.resize(step.unit_ids.size());
   for (size_t i = 0; i < targets.size(); ++i) {
-    const size_t first = i * static_cast<size_t>(unit_length_);
+    const size_t first = i * unit_length_;
     step.units.push_back(targets[i].unit);
     ReadUnit(targets[i], &step.unit_ids[first], &step.unit_mask[first]);
   }
@@ -113,7 +113,7 @@ ScoreStep ScoreBatch::MakeStep() const {
 std::vector<ScoreBatch::Target> ScoreBatch::Targets() const {
   std::vector<Target> result;
   for (int64_t i = 0; i < num_requests(); ++i) {
-    const Item& item = items_[static_cast<size_t>(i)];
+    const Item& item = items_[i];
     const int64_t tokens = std::ssize(item.request.tokens);
     // The first unit is never predicted.
     const int64_t begin = std::max(SlotOf(tokens - item.request.scored), unit_length_);
@@ -121,7 +121,7 @@ std::vector<ScoreBatch::Target> ScoreBatch::Targets() const {
     for (int64_t slot = begin; slot < end; slot = (slot / unit_length_ + 1) * unit_length_) {
       const int64_t unit = slot / unit_length_;
       const int64_t first = unit * unit_length_;
-      const int64_t row = item.rows[static_cast<size_t>(unit - 1)];
+      const int64_t row = item.rows[unit - 1];
       result.push_back(
           {i, first - left_pad_, {row, slot - first, std::min(end - first, unit_length_)}});
     }
@@ -130,9 +130,9 @@ std::vector<ScoreBatch::Target> ScoreBatch::Targets() const {
 }
 
 void ScoreBatch::ReadUnit(const Target& target, int32_t* ids, uint8_t* mask) const {
-  const Item& item = items_[static_cast<size_t>(target.request)];
+  const Item& item = items_[target.request];
   for (int64_t slot = 0; slot < unit_length_; ++slot) {
-    const size_t token = static_cast<size_t>(target.first_token + slot);
+    const size_t token = target.first_token + slot;
     const bool is_text = slot < target.unit.end_slot;
     ids[slot] = is_text ? item.request.tokens[token] : pad_id_;
     mask[slot] = is_text && item.mask[token] != 0;

@@ -64,10 +64,9 @@ void Scorer::Run(const NextRequest& next, const OnScores& on_scores) {
   int64_t done = 0;
   const auto finish_batch = [&] {
     const std::vector<TokenScore> scores = runner_->Score(batch_.MakeStep());
-    std::vector<size_t> counts(static_cast<size_t>(batch_.num_requests()));
+    std::vector<size_t> counts(batch_.num_requests());
     for (const ScoreBatch::Target& target : batch_.Targets()) {
-      counts[static_cast<size_t>(target.request)] +=
-          static_cast<size_t>(target.unit.end_slot - target.unit.first_slot);
+      counts[target.request] += static_cast<size_t>(target.unit.end_slot - target.unit.first_slot);
     }
     batch_.Clear();
     size_t begin = 0;

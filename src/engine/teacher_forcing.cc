@@ -9,8 +9,8 @@ namespace blockformer {
 namespace {
 
 void CheckInput(const Model& model, const ForwardInput& input) {
-  const size_t units = static_cast<size_t>(input.batch * input.units);
-  const size_t tokens = units * static_cast<size_t>(model.unit_length());
+  const size_t units = input.batch * input.units;
+  const size_t tokens = units * model.unit_length();
   Require(input.ids.size() == tokens && input.mask.size() == tokens &&
               input.unit_mask.size() == units &&
               (input.positions.empty() || input.positions.size() == units),
@@ -37,8 +37,8 @@ ForwardOutput Forward(const Model& model, const ForwardInput& input) {
 }
 
 bool IsKept(const Model& model, const ForwardInput& input, int64_t index) {
-  const size_t i = static_cast<size_t>(index);
-  const size_t unit = static_cast<size_t>(index / model.unit_length());
+  const size_t i = index;
+  const size_t unit = index / model.unit_length();
   const bool padding = input.mask[i] == 0 && input.ids[i] == model.config().pad_token_id;
   return input.unit_mask[unit] != 0 && !padding;
 }
@@ -48,15 +48,15 @@ LossSums ComputeLoss(const Model& model, const ForwardInput& input,
   const int64_t length = model.unit_length();
   const int64_t vocab = model.config().vocab_size;
   LossSums sums;
-  sums.sum_by_position.resize(static_cast<size_t>(length));
-  sums.count_by_position.resize(static_cast<size_t>(length));
+  sums.sum_by_position.resize(length);
+  sums.count_by_position.resize(length);
   for (int64_t b = 0; b < input.batch; ++b) {
     for (int64_t t = length; t < input.units * length; ++t) {
       const int64_t index = b * input.units * length + t;
-      const int32_t label = labels[static_cast<size_t>(index)];
+      const int32_t label = labels[index];
       const bool counts = model.is_block() ? IsKept(model, input, index) : label >= 0;
       if (!counts) continue;
-      const size_t position = static_cast<size_t>(t % length);
+      const size_t position = t % length;
       sums.count += 1;
       sums.count_by_position[position] += 1;
       if (label < 0) continue;

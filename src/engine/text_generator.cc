@@ -53,7 +53,7 @@ struct TextGenerator::Impl {
     bool Take(std::span<const int32_t> tokens, bool finished) {
       const int64_t before = stream.num_tokens();
       const std::string piece = stream.Take(tokens, finished);
-      const auto taken = tokens.first(static_cast<size_t>(stream.num_tokens() - before));
+      const auto taken = tokens.first(stream.num_tokens() - before);
       result.tokens.insert(result.tokens.end(), taken.begin(), taken.end());
       result.text += piece;
       result.reason = stream.reason();
@@ -166,7 +166,7 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
   ValidateTextOptions(options);
   const ThreadLimit limit(impl_->threads);
   std::map<int64_t, std::unique_ptr<Impl::Job>> running;  // by index of the prompt
-  const size_t most = static_cast<size_t>(impl_->engine.options().max_sequences + kQueuedPrompts);
+  const size_t most = impl_->engine.options().max_sequences + kQueuedPrompts;
   int64_t submitted = 0;
   bool more = true;
   const auto is_over = [](const auto& entry) { return entry.second->ended; };

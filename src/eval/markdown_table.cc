@@ -7,7 +7,7 @@
 namespace blockformer {
 namespace {
 
-size_t Width(const std::string& cell) { return static_cast<size_t>(CountCharacters(cell)); }
+size_t Width(const std::string& cell) { return CountCharacters(cell); }
 
 }  // namespace
 

@@ -76,9 +76,8 @@ void FindWindows(WindowReader reader, const PositionLossOptions& options, int64_
     Require(!observer.StopRequested(), ErrorCode::kInterrupted, "stopped before scoring");
     const std::vector<int32_t>& tokens = request->tokens;
     hash.Add({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(tokens[0])});
-    loss->windows.push_back({reader.document(),
-                             std::vector<LossSum>(static_cast<size_t>(options.bins)),
-                             std::vector<LossSum>(static_cast<size_t>(block_positions))});
+    loss->windows.push_back({reader.document(), std::vector<LossSum>(options.bins),
+                             std::vector<LossSum>(block_positions)});
   }
   loss->tokens_hash = hash.value();
   // Without any, the reader has seen all documents.
@@ -93,10 +92,10 @@ void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left
   int64_t position = context - std::ssize(scores);
   for (const TokenScore& score : scores) {
     const LossSum token = {-score.log_likelihood, 1};
-    window->bins[static_cast<size_t>(position * std::ssize(window->bins) / context)].Add(token);
+    window->bins[position * std::ssize(window->bins) / context].Add(token);
     if (!window->block_positions.empty()) {
       const int64_t slot = (left_pad + position) % std::ssize(window->block_positions);
-      window->block_positions[static_cast<size_t>(slot)].Add(token);
+      window->block_positions[slot].Add(token);
     }
     ++position;
   }
@@ -155,7 +154,7 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
         Require(!observer->StopRequested(), ErrorCode::kInterrupted,
                 "stopped after {} of {} windows", index, total);
         RequireFinite(scores, fmt::format("{}: window {}", name, index + 1));
-        AddScores(scores, options.context, left_pad, &loss.windows[static_cast<size_t>(index)]);
+        AddScores(scores, options.context, left_pad, &loss.windows[index]);
         observer->Update(index + 1, "");
       });
   return loss;

@@ -100,8 +100,7 @@ OrderedJson BinEntries(const PositionLoss& loss, const PositionLoss* first) {
     OrderedJson entry = {{"first", FirstPosition(bin, bins, loss.context)},
                          {"last", FirstPosition(bin + 1, bins, loss.context) - 1}};
     AddLoss(
-        loss, first,
-        [bin](const WindowLoss& window) { return window.bins[static_cast<size_t>(bin)]; }, &entry);
+        loss, first, [bin](const WindowLoss& window) { return window.bins[bin]; }, &entry);
     entries.push_back(std::move(entry));
   }
   return entries;

@@ -60,7 +60,7 @@ TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& 
   for (const TaskData& data : tasks) {
     std::vector<std::vector<Windows>> encoded(data.items.size());
     ParallelFor(static_cast<int64_t>(data.items.size()), 16, [&](int64_t begin, int64_t end) {
-      for (size_t i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      for (size_t i = begin; i < static_cast<size_t>(end); ++i) {
         for (const TextPair& pair : data.items[i].requests) {
           encoded[i].push_back(Encode(data, data.items[i], pair, model, max_length));
         }
@@ -98,7 +98,7 @@ int64_t TaskRequests::CountCut() const {
 
 void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score,
                        WorkObserver* observer) const {
-  size_t asked = static_cast<size_t>(first);  // the request whose windows are handed out
+  size_t asked = first;  // the request whose windows are handed out
   size_t window = 0;
   size_t request = asked;  // the one whose windows' scores come in
   size_t scored = 0;       // windows of it

@@ -26,7 +26,7 @@ Sample ReadSample(const PackedSamples& samples, int64_t index) {
   samples.Read(index, input.ids, mask, sample.labels);
   for (const int32_t value : mask) input.mask.push_back(static_cast<uint8_t>(value));
   // No block is padding alone: neither end of a document gets a whole block of it.
-  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
+  input.unit_mask.assign(input.units, 1);
   return sample;
 }
 

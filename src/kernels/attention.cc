@@ -429,7 +429,7 @@ bool IsPadding(const AttentionRow& row) {
 // Each query of a kv head that a row holds: several where heads share it.
 std::vector<AttentionRow> QueriesOf(const AttentionRow* rows, int64_t num_rows, int64_t per_row) {
   std::vector<AttentionRow> queries;
-  queries.reserve(static_cast<size_t>(num_rows * per_row));
+  queries.reserve(num_rows * per_row);
   for (int64_t i = 0; i < num_rows; ++i) {
     queries.insert(queries.end(), static_cast<size_t>(per_row), rows[i]);
   }
@@ -470,7 +470,7 @@ std::vector<RowGroup> GroupQueries(const AttentionRow* queries, int64_t count, i
 class Scratch {
  public:
   QueryState* Reserve(int64_t heads, int64_t padded_head_size) {
-    const size_t count = static_cast<size_t>(heads * kMaxGroup);
+    const size_t count = heads * kMaxGroup;
     if (states_.size() < count) states_.resize(count);
     results_.Reserve(static_cast<int64_t>(count) * padded_head_size *
                      static_cast<int64_t>(sizeof(float)));

@@ -51,7 +51,7 @@ void FinishTile(int64_t rows, int64_t columns, const VectorZ& vector_z, float* y
     }
     if (whole == columns) continue;
     // The last columns do not fill a vector, and behind them lies another row.
-    const size_t bytes = static_cast<size_t>(columns - whole) * sizeof(float);
+    const size_t bytes = (columns - whole) * sizeof(float);
     HWY_ALIGN float rest[16] = {};
     std::memcpy(rest, y + whole, bytes);
     epilogue_hn::StoreU(Finish<kEpilogue, kGelu>(tag, vector_z(r, whole), rest), tag, rest);

@@ -49,7 +49,7 @@ class FloatKernel : public LinearKernel {
         kernels_(ActiveFloatKernels(type)),
         padded_in_(is_bf16_ ? in + in % 2 : in),
         panels_((out + kernels_.columns - 1) / kernels_.columns) {
-    bias_.resize(static_cast<size_t>(panels_ * kernels_.columns));
+    bias_.resize(panels_ * kernels_.columns);
     if (bias != nullptr) std::copy_n(bias, out, bias_.begin());
     weights_ = AlignedBuffer(panels_ * PanelBytes());
     // By those threads that read them.

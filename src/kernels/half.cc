@@ -81,7 +81,7 @@ void ToHalvesImpl(const float* x, int64_t count, uint16_t* halves) {
   HWY_ALIGN hwy::float16_t half_rest[kMaxLanes];
   std::copy(x + i, x + count, rest);
   hn::StoreU(hn::DemoteTo(half_tag, hn::LoadU(tag, rest)), half_tag, half_rest);
-  std::memcpy(out + i, half_rest, static_cast<size_t>(count - i) * sizeof(uint16_t));
+  std::memcpy(out + i, half_rest, (count - i) * sizeof(uint16_t));
 }
 
 void FromHalvesImpl(const uint16_t* halves, int64_t count, float* x) {
@@ -96,7 +96,7 @@ void FromHalvesImpl(const uint16_t* halves, int64_t count, float* x) {
   if (i == count) return;
   HWY_ALIGN hwy::float16_t half_rest[kMaxLanes] = {};
   HWY_ALIGN float rest[kMaxLanes];
-  std::memcpy(half_rest, in + i, static_cast<size_t>(count - i) * sizeof(uint16_t));
+  std::memcpy(half_rest, in + i, (count - i) * sizeof(uint16_t));
   hn::StoreU(hn::PromoteTo(tag, hn::LoadU(half_tag, half_rest)), tag, rest);
   std::copy_n(rest, count - i, x + i);
 }

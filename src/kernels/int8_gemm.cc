@@ -279,13 +279,13 @@ class Int8Kernel : public LinearKernel {
     // An even number of panels of nearly equal width: two threads share them well.
     num_panels_ = DivideUp(vectors_, kernels_.vectors);
     if (num_panels_ < vectors_) num_panels_ += num_panels_ % 2;
-    const size_t padded = static_cast<size_t>(vectors_ * kVectorColumns);
+    const size_t padded = vectors_ * kVectorColumns;
     scales_.assign(scales, scales + out);
     scales_.resize(padded, 0);
     if (bias != nullptr) bias_.assign(bias, bias + out);
     bias_.resize(padded, 0);
-    offsets_.resize(padded * static_cast<size_t>(groups_), 0);
-    multiply_.resize(static_cast<size_t>(num_panels_));
+    offsets_.resize(padded * groups_, 0);
+    multiply_.resize(num_panels_);
     weights_ = AlignedBuffer(vectors_ * quads_ * kVectorBytes);
     // By those threads that read them.
     ParallelForEach(num_panels_, 1, [&](int64_t panel) { PackPanel(values, panel); });
@@ -346,7 +346,7 @@ class Int8Kernel : public LinearKernel {
         offsets[i / kInt8GroupInputs * width + c] -= kZeroPoint * row[i];
       }
     }
-    multiply_[static_cast<size_t>(panel)] =
+    multiply_[panel] =
         KeepsToPairSum(target, width * 4 * quads_) ? kernels_.multiply : kernels_.multiply_any;
   }
 
@@ -355,7 +355,7 @@ class Int8Kernel : public LinearKernel {
     const int64_t row_bytes = quads_ * 4;
     const int64_t blocks = DivideUp(rows, kBlockRows);
     quantized->bytes.Reserve(blocks * kBlockRows * row_bytes);
-    quantized->scales.resize(static_cast<size_t>(rows * groups_));
+    quantized->scales.resize(rows * groups_);
     uint8_t* bytes = quantized->bytes.As<uint8_t>();
     float* scales = quantized->scales.data();
     ParallelFor(blocks, kMinInputsPerThread / (kBlockRows * in_) + 1,
@@ -402,7 +402,7 @@ class Int8Kernel : public LinearKernel {
     tile.offsets = offsets_.data() + column * groups_;
     tile.vectors = FirstVector(panel + 1) - first;
     product->quads = quads_;
-    product->multiply = multiply_[static_cast<size_t>(panel)];
+    product->multiply = multiply_[panel];
     product->max_groups = kernels_.groups;
     product->scales = scales_.data() + column;
     product->bias = bias_.data() + column;

@@ -19,8 +19,7 @@ void Scatter(const KvPages& cache, std::byte* head, int64_t slot, const T* key, 
   T* keys = reinterpret_cast<T*>(head);
   for (int64_t d = 0; d < cache.head_size; ++d) keys[d * cache.page_size + slot] = key[d];
   T* values = reinterpret_cast<T*>(head + cache.ValuesOffset());
-  std::memcpy(values + slot * cache.PaddedHeadSize(), value,
-              static_cast<size_t>(cache.head_size) * sizeof(T));
+  std::memcpy(values + slot * cache.PaddedHeadSize(), value, cache.head_size * sizeof(T));
 }
 
 // Symmetric int8: returns the scale. A number that is not finite makes it NaN.

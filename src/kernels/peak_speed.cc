@@ -122,10 +122,10 @@ double SecondsOf(const std::function<void()>& work) {
 double BestRate(const std::function<double()>& work) {
   double best = 0;
   for (int i = 0; i < kRepetitions; ++i) {
-    std::vector<double> operations(static_cast<size_t>(NumThreads()));
+    std::vector<double> operations(NumThreads());
     const double seconds = SecondsOf([&] {
       ParallelFor(NumThreads(), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t) operations[static_cast<size_t>(t)] = work();
+        for (int64_t t = begin; t < end; ++t) operations[t] = work();
       });
     });
     best = std::max(best, std::accumulate(operations.begin(), operations.end(), 0.0) / seconds);
@@ -269,12 +269,12 @@ double MeasureInt8Gops() {
 double MeasureMemoryGbps() {
   constexpr int64_t kBytes = int64_t{1} << 29;
   std::vector<uint64_t> memory(kBytes / sizeof(uint64_t), 1);
-  std::vector<uint64_t> sums(static_cast<size_t>(NumThreads()));
+  std::vector<uint64_t> sums(NumThreads());
   double best = 0;
   for (int i = 0; i < kRepetitions; ++i) {
     const double seconds = SecondsOf([&] {
       ParallelFor(static_cast<int64_t>(memory.size()), 1, [&](int64_t begin, int64_t end) {
-        sums[static_cast<size_t>(ThreadIndex())] =
+        sums[ThreadIndex()] =
             std::accumulate(memory.begin() + begin, memory.begin() + end, uint64_t{0});
       });
     });

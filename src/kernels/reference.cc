@@ -41,7 +41,7 @@ void Int8Linear(const float* x, const int8_t* values, const float* scales,
                 const float* input_scales, const float* bias, int64_t rows, int64_t out, int64_t in,
                 Epilogue epilogue, float* y) {
   for (int64_t row = 0; row < rows; ++row, x += in, y += out) {
-    std::vector<double> sums(static_cast<size_t>(out), 0.0);
+    std::vector<double> sums(out, 0.0);
     for (int64_t begin = 0; begin < in; begin += kInt8GroupInputs) {
       const int64_t end = std::min(begin + kInt8GroupInputs, in);
       // In f32, as the kernel: a number half way between two integers has to round alike.
@@ -57,11 +57,11 @@ void Int8Linear(const float* x, const int8_t* values, const float* scales,
           const float rounded = std::nearbyint(x[i] * (1 / input_scales[i]) * inverse);
           sum += static_cast<int64_t>(rounded) * values[o * in + i];
         }
-        sums[static_cast<size_t>(o)] += static_cast<double>(sum) * scale;
+        sums[o] += static_cast<double>(sum) * scale;
       }
     }
     for (int64_t o = 0; o < out; ++o) {
-      const double z = sums[static_cast<size_t>(o)] * scales[o] + (bias ? bias[o] : 0);
+      const double z = sums[o] * scales[o] + (bias ? bias[o] : 0);
       y[o] = static_cast<float>(Finish(epilogue, z, y[o]));
     }
   }
@@ -97,7 +97,7 @@ namespace {
 void AttendHead(const KvPages& cache, const AttentionRule& rule, const AttentionRow& row,
                 int64_t head, const float* query, float* out) {
   const int64_t size = cache.head_size;
-  std::vector<double> result(static_cast<size_t>(size), 0.0);
+  std::vector<double> result(size, 0.0);
   float key[kMaxHeadSize];
   float value[kMaxHeadSize];
   double sum = 0;
@@ -115,11 +115,11 @@ void AttendHead(const KvPages& cache, const AttentionRule& rule, const Attention
       }
       const double weight = std::exp(score);
       sum += weight;
-      for (int64_t d = 0; d < size; ++d) result[static_cast<size_t>(d)] += weight * value[d];
+      for (int64_t d = 0; d < size; ++d) result[d] += weight * value[d];
     }
   }
   for (int64_t d = 0; d < size; ++d) {
-    out[d] = sum == 0 ? 0.0f : static_cast<float>(result[static_cast<size_t>(d)] / sum);
+    out[d] = sum == 0 ? 0.0f : static_cast<float>(result[d] / sum);
   }
 }
 

@@ -8,14 +8,14 @@ RotaryTable::RotaryTable(int64_t num_positions, const RotaryRule& rule)
     : num_positions_(num_positions), size_(rule.size) {
   const int64_t half = size_ / 2;
   const std::vector<float> frequencies = RotaryFrequencies(rule);
-  cosines_.resize(static_cast<size_t>(num_positions * half));
+  cosines_.resize(num_positions * half);
   sines_.resize(cosines_.size());
   for (int64_t i = 0; i < half; ++i) {
-    const float frequency = frequencies[static_cast<size_t>(i)];
+    const float frequency = frequencies[i];
     for (int64_t position = 0; position < num_positions; ++position) {
       const Rotation rotation = RotaryRotation(position, frequency, rule.scaling.attention_factor);
-      cosines_[static_cast<size_t>(position * half + i)] = rotation.cosine;
-      sines_[static_cast<size_t>(position * half + i)] = rotation.sine;
+      cosines_[position * half + i] = rotation.cosine;
+      sines_[position * half + i] = rotation.sine;
     }
   }
 }

@@ -18,7 +18,7 @@ class ChatCompletion : public TextAnswer {
   }
 
  private:
-  size_t NumChoices() const override { return static_cast<size_t>(settings().n); }
+  size_t NumChoices() const override { return settings().n; }
 
   std::vector<Generation::Sequence> Sequences() const override {
     std::vector<Generation::Sequence> sequences;

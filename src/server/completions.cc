@@ -34,9 +34,7 @@ class Completion : public TextAnswer {
  private:
   size_t PromptOf(size_t choice) const { return choice / static_cast<size_t>(settings().n); }
 
-  size_t NumChoices() const override {
-    return request_.prompts.size() * static_cast<size_t>(settings().n);
-  }
+  size_t NumChoices() const override { return request_.prompts.size() * settings().n; }
 
   std::vector<Generation::Sequence> Sequences() const override {
     std::vector<Generation::Sequence> sequences;

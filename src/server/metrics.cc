@@ -8,7 +8,7 @@ namespace blockformer {
 
 void Histogram::Add(double value, int64_t times) {
   const auto bucket = std::ranges::lower_bound(bounds_, value) - bounds_.begin();
-  counts_[static_cast<size_t>(bucket)] += times;
+  counts_[bucket] += times;
   sum_ += value * static_cast<double>(times);
 }
 

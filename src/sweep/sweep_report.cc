@@ -21,7 +21,7 @@ std::string Changes(const Sweep& sweep, size_t run) {
   for (const SweepGroup& group : sweep.groups) {
     const auto found = std::find(group.runs.begin(), group.runs.end(), run);
     if (found == group.runs.end()) continue;
-    const std::string& label = group.labels[static_cast<size_t>(found - group.runs.begin())];
+    const std::string& label = group.labels[found - group.runs.begin()];
     changes.push_back(group.is_axis ? group.title + " " + label : label);
   }
   return fmt::format("{}", fmt::join(changes, ", "));

@@ -103,7 +103,7 @@ std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::Find(std::string_view t
       ++position;
       continue;
     }
-    const AddedToken& token = tokens_[static_cast<size_t>(found)];
+    const AddedToken& token = tokens_[found];
     size_t begin = position;
     size_t end = position + token.content.size();
     position = end;

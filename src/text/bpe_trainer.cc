@@ -59,13 +59,13 @@ std::vector<std::string> ReadBatch(const std::function<bool(std::string*)>& next
 }
 
 WordCounts CountAllWords(const std::function<bool(std::string*)>& next_document) {
-  std::vector<WordCounts> counts_of_thread(static_cast<size_t>(NumThreads()));
+  std::vector<WordCounts> counts_of_thread(NumThreads());
   int64_t num_documents = 0;
   for (bool at_end = false; !at_end;) {
     const std::vector<std::string> batch = ReadBatch(next_document, &num_documents, &at_end);
     ParallelFor(static_cast<int64_t>(batch.size()), 1, [&](int64_t begin, int64_t end) {
-      WordCounts* counts = &counts_of_thread[static_cast<size_t>(ThreadIndex())];
-      for (int64_t i = begin; i < end; ++i) CountWords(batch[static_cast<size_t>(i)], counts);
+      WordCounts* counts = &counts_of_thread[ThreadIndex()];
+      for (int64_t i = begin; i < end; ++i) CountWords(batch[i], counts);
     });
   }
   WordCounts total = std::move(counts_of_thread[0]);
@@ -200,8 +200,7 @@ void Trainer::Run(const BpeTrainerOptions& options) {
 
 void Trainer::Merge(const Candidate& candidate) {
   const auto [left, right] = candidate.pair;
-  const int32_t result =
-      AddToken(tokens_[static_cast<size_t>(left)] + tokens_[static_cast<size_t>(right)]);
+  const int32_t result = AddToken(tokens_[left] + tokens_[right]);
   merges_.push_back({left, right, result});
   WordsOfPair words_of_pair;
   for (const uint32_t word : candidate.words) {
@@ -240,8 +239,7 @@ TokenizerDescription Trainer::Describe() const {
   description.nfc = true;
   description.vocabulary = ids_;
   for (const int32_t id : {0, 1}) {
-    description.added_tokens.push_back(
-        {.id = id, .content = tokens_[static_cast<size_t>(id)], .special = true});
+    description.added_tokens.push_back({.id = id, .content = tokens_[id], .special = true});
   }
   // A pair can be merged in several steps, in further words each time; the last gives its rank.
   std::unordered_map<Pair, size_t, PairHash> last;

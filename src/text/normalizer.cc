@@ -105,7 +105,7 @@ void AppendComposed(std::string_view text, std::string* result) {
       utf8proc_normalize_utf32(characters.data(), static_cast<utf8proc_ssize_t>(characters.size()),
                                static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   for (utf8proc_ssize_t i = 0; i < length; ++i) {
-    AppendUtf8(static_cast<char32_t>(characters[static_cast<size_t>(i)]), result);
+    AppendUtf8(static_cast<char32_t>(characters[i]), result);
   }
 }
 

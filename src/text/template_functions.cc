@@ -247,7 +247,7 @@ void DumpJson(const Json& value, int64_t indent, int64_t depth, std::string* out
   const char* close = value.is_array() ? "]" : "}";
   *out += value.is_array() ? "[" : "{";
   const auto line = [&](int64_t level) {
-    if (indent >= 0) out->append("\n").append(static_cast<size_t>(indent * level), ' ');
+    if (indent >= 0) out->append("\n").append(indent * level, ' ');
   };
   bool is_first = true;
   for (const auto& [key, element] : value.items()) {
@@ -280,7 +280,7 @@ Json Indent(const Json& value, const Arguments& arguments) {
   const int64_t width =
       arguments.empty() ? 4
                         : std::clamp<int64_t>(IntegerIn(arguments[0], "the width"), 0, kMaxWidth);
-  const std::string space(static_cast<size_t>(width), ' ');
+  const std::string space(width, ' ');
   std::string text = arguments.size() > 1 && IsTrue(arguments[1]) ? space : "";
   const std::string& lines = TextOf(value);
   for (size_t i = 0; i < lines.size(); ++i) {

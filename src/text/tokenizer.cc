@@ -41,14 +41,14 @@ std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
   int32_t largest = -1;
   for (const auto& [token, id] : description.vocabulary) largest = std::max(largest, id);
   for (const AddedToken& token : description.added_tokens) largest = std::max(largest, token.id);
-  std::vector<TokenEntry> entries(static_cast<size_t>(largest + 1));
+  std::vector<TokenEntry> entries(largest + 1);
   for (const auto& [token, id] : description.vocabulary) {
     const std::string bytes =
         description.characters ? FromMetaspace(token) : FromByteAlphabet(token).value_or(token);
-    entries[static_cast<size_t>(id)] = {bytes, true, false};
+    entries[id] = {bytes, true, false};
   }
   for (const AddedToken& token : description.added_tokens) {
-    TokenEntry& entry = entries[static_cast<size_t>(token.id)];
+    TokenEntry& entry = entries[token.id];
     if (!entry.exists) entry.bytes = Content(token, description);  // else BPE can make it too
     entry.exists = true;
     entry.special = token.special;
@@ -63,8 +63,7 @@ std::array<int32_t, 256> ByteIds(const TokenizerDescription& description) {
                                   ? ByteToken(static_cast<unsigned char>(byte))
                                   : ToByteAlphabet(std::string(1, static_cast<char>(byte)));
     const auto found = description.vocabulary.find(token);
-    ids[static_cast<size_t>(byte)] =
-        found == description.vocabulary.end() ? kNoTokenId : found->second;
+    ids[byte] = found == description.vocabulary.end() ? kNoTokenId : found->second;
   }
   return ids;
 }
@@ -267,8 +266,7 @@ void Tokenizer::Impl::EncodeUncached(std::string_view word, std::vector<int32_t>
   if (ignore_merges) {
     const auto found = characters ? ids.find(FromMetaspace(word)) : ids.find(word);
     // What is left here of a special token's text is no token.
-    const bool is_token =
-        found != ids.end() && !entries[static_cast<size_t>(found->second)].special;
+    const bool is_token = found != ids.end() && !entries[found->second].special;
     if (is_token) return out->push_back(found->second);
   }
   if (characters) return EncodeCharacterWord(word, out);
@@ -326,8 +324,7 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
 std::string Tokenizer::DecodeContinuation(std::span<const int32_t> ids, bool skip_special) const {
   std::string text;
   for (const int32_t id : ids) {
-    const bool exists =
-        id >= 0 && id < VocabSize() && impl_->entries[static_cast<size_t>(id)].exists;
+    const bool exists = id >= 0 && id < VocabSize() && impl_->entries[id].exists;
     Require(exists, ErrorCode::kInvalidArgument,
             "the tokenizer has no token with the id {}; its ids are below {}", id, VocabSize());
     if (!skip_special || !IsSpecial(id)) text.append(TokenBytes(id));
@@ -337,11 +334,11 @@ std::string Tokenizer::DecodeContinuation(std::span<const int32_t> ids, bool ski
 
 std::string_view Tokenizer::TokenBytes(int32_t id) const {
   if (id < 0 || id >= VocabSize()) return {};
-  return impl_->entries[static_cast<size_t>(id)].bytes;
+  return impl_->entries[id].bytes;
 }
 
 bool Tokenizer::IsSpecial(int32_t id) const {
-  return id >= 0 && id < VocabSize() && impl_->entries[static_cast<size_t>(id)].special;
+  return id >= 0 && id < VocabSize() && impl_->entries[id].special;
 }
 
 int32_t Tokenizer::VocabSize() const { return static_cast<int32_t>(impl_->entries.size()); }

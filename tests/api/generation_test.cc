@@ -38,7 +38,7 @@ TEST_F(ApiGenerationTest, GeneratesWhatTextGeneratorDoes) {
       },
       text_options,
       [&](int64_t index, const GeneratedText& result) {
-        expected[static_cast<size_t>(index)] = result;
+        expected[index] = result;
         return true;
       });
 
@@ -237,9 +237,8 @@ TEST_F(ApiGenerationTest, AFullEngineSaysSo) {
   EXPECT_EQ(bf_submit_text(engine_, queue_, AsText("a"), &options_, &refused), BF_FULL);
   EXPECT_EQ(refused, 0);
   ASSERT_EQ(bf_cancel(engine_, last), BF_OK);
-  ASSERT_TRUE(WaitUntil([&] {
-    return bf_submit_text(engine_, queue_, AsText("a"), &options_, &refused) == BF_OK;
-  }));
+  ASSERT_TRUE(WaitUntil(
+      [&] { return bf_submit_text(engine_, queue_, AsText("a"), &options_, &refused) == BF_OK; }));
   EXPECT_GT(refused, last);
 }
 

@@ -17,9 +17,9 @@ namespace {
 
 TEST(ParallelForTest, CoversEveryIndexOnce) {
   for (const int64_t count : {0, 1, 7, 1000}) {
-    std::vector<std::atomic<int>> visits(static_cast<size_t>(count));
+    std::vector<std::atomic<int>> visits(count);
     ParallelFor(count, 3, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+      for (int64_t i = begin; i < end; ++i) ++visits[i];
     });
     for (const auto& visit : visits) EXPECT_EQ(visit, 1);
   }
@@ -48,8 +48,8 @@ TEST(ParallelForEachTest, TakesEveryItemOnce) {
   for (const int threads : {1, 2, 3}) {
     SetNumThreads(threads);
     for (const int64_t count : {0, 1, 2, 7, 1000}) {
-      std::vector<std::atomic<int>> visits(static_cast<size_t>(count));
-      ParallelForEach(count, 1, [&](int64_t item) { ++visits[static_cast<size_t>(item)]; });
+      std::vector<std::atomic<int>> visits(count);
+      ParallelForEach(count, 1, [&](int64_t item) { ++visits[item]; });
       for (const auto& visit : visits) EXPECT_EQ(visit, 1);
     }
   }
@@ -83,7 +83,7 @@ TEST(ParallelForTest, RangesHaveIndicesOfTheirOwn) {
   for (int i = 0; i < 100; ++i) {
     std::vector<int> index_at(9, -1);
     ParallelFor(9, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t j = begin; j < end; ++j) index_at[static_cast<size_t>(j)] = ThreadIndex();
+      for (int64_t j = begin; j < end; ++j) index_at[j] = ThreadIndex();
     });
     EXPECT_EQ(index_at, (std::vector<int>{0, 0, 0, 1, 1, 1, 2, 2, 2}));
   }
@@ -114,7 +114,7 @@ TEST(ParallelForTest, ServesSeveralCallersAtOnce) {
       for (int i = 0; i < 2000; ++i) {
         std::vector<int64_t> sums(3);
         ParallelFor(30, 1, [&](int64_t begin, int64_t end) {
-          for (int64_t j = begin; j < end; ++j) sums[static_cast<size_t>(ThreadIndex())] += j;
+          for (int64_t j = begin; j < end; ++j) sums[ThreadIndex()] += j;
         });
         total += sums[0] + sums[1] + sums[2];
       }

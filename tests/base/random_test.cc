@@ -67,7 +67,7 @@ TEST(RandomPermutationTest, IsAPermutationFixedByItsSeed) {
   EXPECT_NE(order, RandomPermutation(1000, 6));
   std::vector<int64_t> sorted = order;
   std::sort(sorted.begin(), sorted.end());
-  for (int64_t i = 0; i < 1000; ++i) EXPECT_EQ(sorted[static_cast<size_t>(i)], i);
+  for (int64_t i = 0; i < 1000; ++i) EXPECT_EQ(sorted[i], i);
 }
 
 }  // namespace

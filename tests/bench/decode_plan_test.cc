@@ -22,10 +22,10 @@ EngineRun RunEngine(const ModelConfig& config, const ThroughputSetting& setting)
   Engine engine(RandomModel(config, 1), options);
   EngineRun run;
   int64_t made = 0;
-  std::vector<bool> started(static_cast<size_t>(setting.batch));
+  std::vector<bool> started(setting.batch);
   for (size_t i = 0; i < started.size(); ++i) {
     GenerationRequest request;
-    request.prompt.assign(static_cast<size_t>(setting.prompt), static_cast<int32_t>(i));
+    request.prompt.assign(setting.prompt, static_cast<int32_t>(i));
     request.max_tokens = setting.generate;
     request.stop_at_eos = false;
     engine.Submit(std::move(request), [&, i](const GeneratedTokens& tokens) {

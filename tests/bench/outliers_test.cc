@@ -34,7 +34,7 @@ std::vector<float> Logits(const ModelConfig& config, const ModelQuantizer::ReadF
     input.ids.push_back(i * 7 % static_cast<int32_t>(config.vocab_size));
   }
   input.mask.assign(input.ids.size(), 1);
-  input.unit_mask.assign(static_cast<size_t>(input.units), 1);
+  input.unit_mask.assign(input.units, 1);
   return Forward(model, input).logits;
 }
 

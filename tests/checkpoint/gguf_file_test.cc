@@ -223,7 +223,7 @@ TEST(GgmlType, DequantizesAsPythonsPackageDoes) {
     }
     ASSERT_EQ(bytes.size(), static_cast<size_t>(2 * type.block_bytes));
     const auto expected = one["values"].get<std::vector<float>>();
-    std::vector<float> values(static_cast<size_t>(2 * type.block_elements));
+    std::vector<float> values(2 * type.block_elements);
     Dequantize(type, bytes, values);
     EXPECT_EQ(values, expected) << type.name;
   }

@@ -307,7 +307,7 @@ TEST_F(GgufTypesTest, QuantisedTensorsBecomeF32AndOthersKeepTheirType) {
       std::string bytes;
       uint32_t id = 0;
       if (spec.shape.size() == 1) {
-        bytes = FloatBytes(std::vector<float>(static_cast<size_t>(spec.shape[0]), 1));
+        bytes = FloatBytes(std::vector<float>(spec.shape[0], 1));
       } else {
         id = one.id;
         const int64_t blocks = spec.NumElements() / type.block_elements;
@@ -317,7 +317,7 @@ TEST_F(GgufTypesTest, QuantisedTensorsBecomeF32AndOthersKeepTheirType) {
       }
       writer.AddTensor(NameInGguf(spec.name), id, spec.shape, bytes);
       if (spec.role == Role::kTable && !type.plain) {
-        table.resize(static_cast<size_t>(spec.NumElements()));
+        table.resize(spec.NumElements());
         Dequantize(type, std::as_bytes(std::span(bytes)), table);
       }
     }

@@ -84,9 +84,7 @@ TEST_F(ProgramTest, GeneratesJsonAndReadsThePromptFromStandardInput) {
 TEST_F(ProgramTest, ContinuesAFileOfPromptsInOrder) {
   std::string prompts;
   for (int i = 0; i < 9; ++i) {
-    prompts += OrderedJson{{"id", i}, {"prompt", std::string(static_cast<size_t>(1 + i * 3), 'a')}}
-                   .dump() +
-               "\n";
+    prompts += OrderedJson{{"id", i}, {"prompt", std::string(1 + i * 3, 'a')}}.dump() + "\n";
   }
   WriteFileAtomically(Path("in.jsonl"), prompts);
   const std::string command = "generate --model " + Path("block") + " --input " + Path("in.jsonl") +

@@ -52,9 +52,9 @@ std::string MessageOf(const Json& json) {
 TEST(HeadLayoutTest, CoversARow) {
   for (const HeadLayout& layout : {HeadLayout::Grouped(4, 4, 8), HeadLayout::Grouped(6, 2, 5),
                                    HeadLayout::Split(6, 2, 5), HeadLayout::Split(3, 1, 7)}) {
-    std::vector<int> users(static_cast<size_t>(layout.width));
+    std::vector<int> users(layout.width);
     const auto use = [&](int64_t offset) {
-      for (int64_t d = 0; d < layout.head_size; ++d) ++users[static_cast<size_t>(offset + d)];
+      for (int64_t d = 0; d < layout.head_size; ++d) ++users[offset + d];
     };
     for (int64_t head = 0; head < layout.heads; ++head) use(layout.Query(head));
     for (int64_t head = 0; head < layout.kv_heads; ++head) {

@@ -69,7 +69,7 @@ TEST_F(WeightTypes, RandomWeightsAreQuantisedToo) {
 // 32-bit sums of longer rows could overflow.
 TEST(Int8WeightsTest, RefusesMoreInputsThanSumsCanHold) {
   const auto pack = [](int64_t in) {
-    const size_t size = static_cast<size_t>(in);
+    const size_t size = in;
     return PackInt8({1, in, std::vector<int8_t>(size, 127), {1}, std::vector<float>(size, 1)}, {});
   };
   EXPECT_EQ(pack(65536).in(), 65536);

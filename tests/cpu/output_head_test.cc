@@ -16,15 +16,15 @@ namespace {
 // Rows of logits, of which a head with one-hot inputs has any.
 std::vector<std::vector<float>> LogitShapes(int64_t vocab) {
   Random random(7);
-  std::vector<std::vector<float>> shapes(5, std::vector<float>(static_cast<size_t>(vocab)));
+  std::vector<std::vector<float>> shapes(5, std::vector<float>(vocab));
   std::vector<float>& equal = shapes[0];
   std::fill(equal.begin(), equal.end(), 1.0F);
   for (float& logit : shapes[1]) logit = static_cast<float>(random.Uniform() * 1e-3);  // noise
   for (float& logit : shapes[2]) logit = static_cast<float>(random.Normal());          // peaked
-  shapes[2][static_cast<size_t>(vocab * 2 / 3)] = 25;
+  shapes[2][vocab * 2 / 3] = 25;
   const std::vector<int64_t> order = RandomPermutation(vocab, 8);  // as words are distributed
   for (int64_t rank = 0; rank < vocab; ++rank) {
-    shapes[3][static_cast<size_t>(order[static_cast<size_t>(rank)])] =
+    shapes[3][order[rank]] =
         static_cast<float>(3 - 1.3 * std::log(rank + 1) + 0.1 * random.Normal());
   }
   for (float& logit : shapes[4])
@@ -79,7 +79,7 @@ struct Batch {
   Batch(int64_t rows, int64_t vocab, size_t num_shapes, const std::vector<SamplingOptions>& options,
         uint64_t seed) {
     Random random(seed);
-    histories.resize(static_cast<size_t>(rows));
+    histories.resize(rows);
     hidden.resize(histories.size() * num_shapes);
     for (size_t i = 0; i < histories.size(); ++i) {
       for (int j = 0; j < 20; ++j) {
@@ -136,7 +136,7 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
       for (size_t i = 0; i < chosen.size(); ++i) {
         const auto first = logits.begin() + static_cast<int64_t>(batch.shapes[i]) * vocab_;
         std::vector<float> row(first, first + ids.count);
-        for (const int32_t id : ids.excluded) row[static_cast<size_t>(id)] = -1e30F;
+        for (const int32_t id : ids.excluded) row[id] = -1e30F;
         const SamplingOptions& o = *batch.draws[i].options;
         EXPECT_EQ(chosen[i], SampleToken(batch.draws[i], row))
             << threads << " threads, " << rows << " rows, shape " << batch.shapes[i]
@@ -148,7 +148,7 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
 }
 
 TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
-  const std::vector<float> logits(static_cast<size_t>(vocab_), 1.0F);
+  const std::vector<float> logits(vocab_, 1.0F);
   const OutputHead head = MakeHead({logits}, type_);
   SetNumThreads(3);
   for (const int64_t top_k : {256, 257, 300, 600}) {
@@ -187,7 +187,7 @@ TEST_P(OutputHeadTest, RatesWhatItChoosesByItsLogitsAlone) {
     for (size_t i = 0; i < batch.draws.size(); ++i) {
       const int64_t top = batch.draws[i].top_log_probabilities;
       if (top < 0) continue;
-      std::vector<float> logits(static_cast<size_t>(vocab_));
+      std::vector<float> logits(vocab_);
       head.ComputeLogits(&batch.hidden[i * shapes.size()], 1, logits.data());
       const TokenLogProbabilities alone = RateToken(logits, chosen[i], top);
       EXPECT_EQ(rated[i].chosen, alone.chosen) << i;
@@ -240,7 +240,7 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
   for (size_t shape = 0; shape < width; ++shape) {
     std::vector<float> one_hot(width);
     one_hot[shape] = 1;
-    std::vector<float> logits(static_cast<size_t>(vocab_));
+    std::vector<float> logits(vocab_);
     head.ComputeLogits(one_hot.data(), 1, logits.data());
     const auto largest = std::max_element(logits.begin(), logits.end());
     const int32_t first = static_cast<int32_t>(largest - logits.begin());
@@ -249,8 +249,7 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
     for (const int32_t target : {0, 1, first, static_cast<int32_t>(vocab_ - 1)}) {
       hidden.insert(hidden.end(), one_hot.begin(), one_hot.end());
       targets.push_back(target);
-      expected.push_back(
-          {logits[static_cast<size_t>(target)] - *largest - std::log(sum), target == first});
+      expected.push_back({logits[target] - *largest - std::log(sum), target == first});
     }
   }
   for (const int threads : {1, 2, 3}) {

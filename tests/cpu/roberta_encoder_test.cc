@@ -24,7 +24,7 @@ class PlainEncoder {
 
   // One block: all positions' outputs, those of CLS tokens first.
   Matrix Encode(std::vector<int32_t> ids, std::vector<uint8_t> mask) const {
-    const size_t cls = static_cast<size_t>(encoder_.num_cls_tokens);
+    const size_t cls = encoder_.num_cls_tokens;
     ids.insert(ids.begin(), cls, static_cast<int32_t>(encoder_.cls_token_id));
     mask.insert(mask.begin(), cls, 1);
     Matrix x = Embed(ids);
@@ -54,9 +54,7 @@ class PlainEncoder {
     for (const int32_t id : ids) {
       const int64_t position = id == encoder_.pad_token_id ? encoder_.pad_token_id : next++;
       for (int64_t d = 0; d < width(); ++d) {
-        x.push_back(words[static_cast<size_t>(id * width() + d)] +
-                    positions[static_cast<size_t>(position * width() + d)] +
-                    type[static_cast<size_t>(d)]);
+        x.push_back(words[id * width() + d] + positions[position * width() + d] + type[d]);
       }
     }
     return x;
@@ -92,7 +90,7 @@ class PlainEncoder {
     Matrix out(x.size());
     for (int64_t item = 0; item < rows * encoder_.num_heads; ++item) {
       const int64_t begin = item / encoder_.num_heads * width() + item % encoder_.num_heads * size;
-      std::vector<double> sums(static_cast<size_t>(size));
+      std::vector<double> sums(size);
       double total = 0;
       for (int64_t j = 0; j < rows; ++j) {
         const int64_t key = j * width() + item % encoder_.num_heads * size;
@@ -100,12 +98,11 @@ class PlainEncoder {
             Weight(queries.data() + begin, keys.data() + key, size, mask, static_cast<size_t>(j));
         total += weight;
         for (int64_t d = 0; d < size; ++d) {
-          sums[static_cast<size_t>(d)] += weight * values[static_cast<size_t>(key + d)];
+          sums[d] += weight * values[key + d];
         }
       }
       for (int64_t d = 0; d < size; ++d) {
-        out[static_cast<size_t>(begin + d)] =
-            static_cast<float>(sums[static_cast<size_t>(d)] / total);
+        out[begin + d] = static_cast<float>(sums[d] / total);
       }
     }
     return out;
@@ -149,8 +146,7 @@ void ExpectMatches(const ModelConfig& config) {
       const std::vector<float> expected =
           plain.Encode(blocks[i], masked ? masks[i] : std::vector<uint8_t>(3, 1));
       for (int64_t d = 0; d < pooled; ++d) {
-        ASSERT_NEAR(actual[static_cast<int64_t>(i) * pooled + d], expected[static_cast<size_t>(d)],
-                    kTolerance)
+        ASSERT_NEAR(actual[static_cast<int64_t>(i) * pooled + d], expected[d], kTolerance)
             << "block " << i << (masked ? ", masked" : "");
       }
     }

@@ -121,9 +121,7 @@ TEST(SamplerTest, FiltersAgreeWithSortingAllTokens) {
   for (const std::vector<float>& logits : rows) {
     std::vector<int32_t> order(kVocab);
     std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
-      return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
-    });
+    std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
     for (const auto& [top_k, top_p, min_p] :
          std::vector<std::tuple<int64_t, double, double>>{{0, 0.95, 0},
                                                           {0, 0.1, 0},
@@ -143,9 +141,7 @@ TEST(SamplerTest, FiltersAgreeWithSortingAllTokens) {
         options.top_p = top_p;
         options.min_p = min_p;
         const auto weight = [&](size_t rank) {
-          return std::exp((logits[static_cast<size_t>(order[rank])] -
-                           double{logits[static_cast<size_t>(order[0])]}) /
-                          temperature);
+          return std::exp((logits[order[rank]] - double{logits[order[0]]}) / temperature);
         };
         const size_t count = top_k > 0 ? static_cast<size_t>(top_k) : kVocab;
         double all = 0;

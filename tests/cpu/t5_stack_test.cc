@@ -76,7 +76,7 @@ class PlainT5 {
     Matrix out(queries.size());
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t head = 0; head < heads; ++head) {
-        std::vector<double> sums(static_cast<size_t>(size));
+        std::vector<double> sums(size);
         double total = 0;
         for (int64_t j = 0; j < (causal ? i + 1 : rows); ++j) {
           double score = 0;
@@ -85,14 +85,14 @@ class PlainT5 {
           }
           // Buckets of TinyT5Config: 0, 1, then 2 for distances below sqrt(2 * 16), then 3.
           const int64_t bucket = i - j < 2 ? i - j : i - j < 6 ? 2 : 3;
-          if (causal) score += bias[static_cast<size_t>(bucket * heads + head)];
+          if (causal) score += bias[bucket * heads + head];
           total += std::exp(score);
           for (int64_t d = 0; d < size; ++d) {
-            sums[static_cast<size_t>(d)] += std::exp(score) * values[Index(j, head, d)];
+            sums[d] += std::exp(score) * values[Index(j, head, d)];
           }
         }
         for (int64_t d = 0; d < size; ++d) {
-          out[Index(i, head, d)] = static_cast<float>(sums[static_cast<size_t>(d)] / total);
+          out[Index(i, head, d)] = static_cast<float>(sums[d] / total);
         }
       }
     }
@@ -130,8 +130,7 @@ TEST(T5StackTest, MatchesItsDefinition) {
   Matrix actual = inputs;
   std::vector<AttentionRow> rows;
   for (int64_t i = 0; i < kBlocks * kBlockLength; ++i) {
-    rows.push_back(
-        {&pages[static_cast<size_t>(i / kBlockLength)], i % kBlockLength, 0, nullptr, false});
+    rows.push_back({&pages[i / kBlockLength], i % kBlockLength, 0, nullptr, false});
   }
   stack.Forward(rows, actual.data(), &state);
   stack.FinalNorm(actual.data(), kBlocks * kBlockLength, actual.data());

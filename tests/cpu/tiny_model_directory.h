@@ -50,8 +50,7 @@ inline void WriteTinyModel(const std::string& directory, const ModelConfig& conf
     const bool is_input =
         spec.name == "embedder.embeddings.weight" || spec.name == "gpt_neox.embed_in.weight";
     for (int64_t d = 0; is_input && overflowing_id >= 0 && d < spec.shape[1]; ++d) {
-      values.back()[static_cast<size_t>(overflowing_id * spec.shape[1] + d)] =
-          d % 2 == 0 ? 1e30F : -1e30F;
+      values.back()[overflowing_id * spec.shape[1] + d] = d % 2 == 0 ? 1e30F : -1e30F;
     }
     tensors.push_back(
         {spec.name, {DataType::kF32, spec.shape, std::as_bytes(std::span(values.back()))}});

@@ -32,7 +32,7 @@ ModelConfig ConfigOf(const std::string& kind) {
 
 Rows RandomRows(int64_t rows, int64_t width) {
   Random random(4);
-  Rows x(static_cast<size_t>(rows), std::vector<float>(static_cast<size_t>(width)));
+  Rows x(static_cast<size_t>(rows), std::vector<float>(width));
   for (std::vector<float>& row : x) {
     for (float& value : row) value = static_cast<float>(random.Normal());
   }
@@ -75,7 +75,7 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
                 bool all_wanted) const {
     const int64_t pages = (kLength + kPageSize - 1) / kPageSize;
     PagedState state(config_.decoder, kv_type, kSequences * pages, kPageSize, kLength);
-    std::vector<int32_t> page_lists(static_cast<size_t>(kSequences * pages));
+    std::vector<int32_t> page_lists(kSequences * pages);
     std::iota(page_lists.rbegin(), page_lists.rend(), 0);
     Rows results(inputs_.size());
     for (int64_t first = 0; first < kLength; first += step) {
@@ -95,7 +95,7 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
       stack.Forward(rows, wanted, x.data(), &state);
       for (size_t i = 0; i < wanted.size(); ++i) {
         const auto row = x.begin() + static_cast<int64_t>(i) * width_;
-        results[indices[static_cast<size_t>(wanted[i])]].assign(row, row + width_);
+        results[indices[wanted[i]]].assign(row, row + width_);
       }
     }
     return results;
@@ -112,15 +112,15 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
       const int64_t wanted = all_wanted ? count : 1;
       std::vector<float> x;
       for (int64_t i = 0; i < kSequences * count; ++i) {
-        const auto& input = inputs_[static_cast<size_t>(i / count * kLength + first + i % count)];
+        const auto& input = inputs_[i / count * kLength + first + i % count];
         x.insert(x.end(), input.begin(), input.end());
       }
       stack.Forward({kSequences, first, count, wanted, positions.data(), nullptr}, x.data(),
                     &state);
       for (int64_t i = 0; i < kSequences * wanted; ++i) {
         const int64_t position = first + count - wanted + i % wanted;
-        results[static_cast<size_t>(i / wanted * kLength + position)].assign(
-            x.begin() + i * width_, x.begin() + (i + 1) * width_);
+        results[i / wanted * kLength + position].assign(x.begin() + i * width_,
+                                                        x.begin() + (i + 1) * width_);
       }
     }
     return results;
@@ -192,7 +192,7 @@ TEST_P(TransformerStackTest, NothingWantedStillFillsTheCache) {
       stack.Forward({{pages, 0, 0, nullptr, false}, {pages, 1, 1, nullptr, false}}, {1}, x.data(),
                     &state);
     }
-    x.resize(static_cast<size_t>(width_));
+    x.resize(width_);
     EXPECT_EQ(x, RunPaged(stack, NumberType::kF32, kLength, true)[1]);
   }
 }

@@ -33,10 +33,10 @@ class Turned {
     std::vector<double> result(x, x + layout_.head_size);
     const int64_t half = size_ / 2;
     for (int64_t i = 0; turns && i < half; ++i) {
-      const double c = cosines_[static_cast<size_t>(position * half + i)];
-      const double s = sines_[static_cast<size_t>(position * half + i)];
-      result[static_cast<size_t>(i)] = x[i] * c - x[i + half] * s;
-      result[static_cast<size_t>(i + half)] = x[i + half] * c + x[i] * s;
+      const double c = cosines_[position * half + i];
+      const double s = sines_[position * half + i];
+      result[i] = x[i] * c - x[i + half] * s;
+      result[i + half] = x[i + half] * c + x[i] * s;
     }
     return result;
   }
@@ -109,7 +109,7 @@ void AttentionTest::TestPages(const HeadsShape& shape, Element type, Element cac
   std::vector<size_t> first_rows;
   for (int32_t table = 0; table < 3; ++table) {
     first_rows.push_back(rows.size());
-    for (int32_t unit = 0; unit < lengths[static_cast<size_t>(table)]; ++unit) {
+    for (int32_t unit = 0; unit < lengths[table]; ++unit) {
       int32_t flags = table == 2 ? DecoderRow::kHasMask : 0;
       if (table == 2 && unit == 17) flags |= DecoderRow::kAttendsIfMasked;
       rows.push_back({table, unit, (unit * 5 + table) % 48, flags});
@@ -139,9 +139,9 @@ void AttentionTest::TestPages(const HeadsShape& shape, Element type, Element cac
   const float* x = qkv.values().data();
   double largest = 0;
   for (size_t i = 0; i < list.size(); ++i) {
-    const size_t index = static_cast<size_t>(list[i]);
+    const size_t index = list[i];
     const DecoderRow& row = rows[index];
-    const size_t first = first_rows[static_cast<size_t>(row.table)];
+    const size_t first = first_rows[row.table];
     const auto is_seen = [&](int64_t unit) {
       return row.table != 2 || mask[third + static_cast<size_t>(unit)] != 0;
     };
@@ -164,7 +164,7 @@ void AttentionTest::TestPages(const HeadsShape& shape, Element type, Element cac
         const float value =
             actual[i * static_cast<size_t>(stride) + static_cast<size_t>(head * shape.size + d)];
         ASSERT_FALSE(std::isnan(value)) << "row " << index;
-        largest = std::max(largest, std::abs(value - expected[static_cast<size_t>(d)]));
+        largest = std::max(largest, std::abs(value - expected[d]));
       }
     }
   }
@@ -270,16 +270,16 @@ void AttentionTest::TestBlocks(const HeadsShape& shape, Element type, bool maske
         std::vector<std::vector<double>> values;
         const int64_t kv_head = head / layout.GroupSize();
         for (int64_t p = 0; p <= position; ++p) {
-          if (masked && mask[static_cast<size_t>(block * kPositions + p)] == 0) continue;
+          if (masked && mask[block * kPositions + p] == 0) continue;
           keys.push_back(turned.At(row(p) + layout.Key(kv_head), turn(p)));
           values.push_back(turned.At(row(p) + layout.Value(kv_head), 0, false));
         }
         const std::vector<double> expected =
             Attend(turned.At(row(position) + layout.Query(head), turn(position)), keys, values);
         for (int64_t d = 0; d < shape.size; ++d) {
-          const float value = actual[static_cast<size_t>(i * stride + head * shape.size + d)];
+          const float value = actual[i * stride + head * shape.size + d];
           ASSERT_FALSE(std::isnan(value));
-          largest = std::max(largest, std::abs(value - expected[static_cast<size_t>(d)]));
+          largest = std::max(largest, std::abs(value - expected[d]));
         }
       }
     }

@@ -24,23 +24,21 @@ struct Draw {
 std::vector<int32_t> Ranked(const std::vector<double>& logits) {
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
-  std::ranges::stable_sort(ids, [&](int32_t a, int32_t b) {
-    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
-  });
+  std::ranges::stable_sort(ids, [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
   return ids;
 }
 
 // What the options' definition gives, of changed logits.
 int32_t Expected(const SamplingPlace& place, const std::vector<double>& logits, uint64_t position) {
   const std::vector<int32_t> ids = Ranked(logits);
-  const auto logit = [&](size_t rank) { return logits[static_cast<size_t>(ids[rank])]; };
+  const auto logit = [&](size_t rank) { return logits[ids[rank]]; };
   if (place.method == DrawMethod::kLargest) return ids[0];
   std::vector<double> weights;
   for (size_t i = 0; i < ids.size(); ++i) {
     weights.push_back(std::exp((logit(i) - logit(0)) / place.temperature));
   }
   if (place.top_k > 0 && place.top_k < std::ssize(weights)) {
-    weights.resize(static_cast<size_t>(place.top_k));
+    weights.resize(place.top_k);
   }
   if (place.top_p < 1) {
     const double wanted = place.top_p * std::accumulate(weights.begin(), weights.end(), 0.0);
@@ -65,11 +63,11 @@ class ChooseTest : public OrderTest {
                               std::vector<TokenRating>* ratings) {
     const int64_t rows = std::ssize(draws);
     const int64_t stride = 5 * kUnitLength;
-    std::vector<int32_t> history(static_cast<size_t>(rows * stride), 0);
+    std::vector<int32_t> history(rows * stride, 0);
     std::vector<SamplingPlace> places;
     std::vector<DecoderRow> decoder_rows;
     for (int64_t i = 0; i < rows; ++i) {
-      const Draw& draw = draws[static_cast<size_t>(i)];
+      const Draw& draw = draws[i];
       std::ranges::copy(draw.history, history.begin() + i * stride);
       places.push_back(draw.place);
       decoder_rows.push_back({static_cast<int32_t>(i), 2, 2, 0});
@@ -79,8 +77,7 @@ class ChooseTest : public OrderTest {
     const OnDevice<DecoderRow> device_rows(&stream_, decoder_rows);
     const OnDevice<float> device_logits(&stream_, logits);
     const OnDevice<float> changed(rows * vocab);
-    const OnDevice<uint32_t> counts(&stream_,
-                                    std::vector<uint32_t>(static_cast<size_t>(rows * vocab), 0));
+    const OnDevice<uint32_t> counts(&stream_, std::vector<uint32_t>(rows * vocab, 0));
     const OnDevice<int32_t> ids(rows * kUnitLength);
     const OnDevice<int32_t> device_chosen(rows);
     const OnDevice<TokenRating> device_ratings(rows * kUnitLength);
@@ -99,8 +96,8 @@ class ChooseTest : public OrderTest {
     const std::vector<int32_t> all = ids.Read(&stream_);
     const std::vector<int32_t> after = device_history.Read(&stream_);
     for (int64_t i = 0; i < rows; ++i) {
-      result.push_back(all[static_cast<size_t>(i * kUnitLength)]);
-      EXPECT_EQ(after[static_cast<size_t>(i * stride + 6)], result.back());
+      result.push_back(all[i * kUnitLength]);
+      EXPECT_EQ(after[i * stride + 6], result.back());
     }
     *chosen = device_chosen.Read(&stream_);
     if (ratings != nullptr) *ratings = device_ratings.Read(&stream_);
@@ -144,7 +141,7 @@ TEST_P(ChooseTest, FiltersKeepAndDrawByRank) {
     const std::vector<int32_t> ids = Choose(draws, logits, vocab, &chosen, nullptr);
     for (int64_t i = 0; i < rows; ++i) {
       const std::vector<double> row(logits.begin() + i * vocab, logits.begin() + (i + 1) * vocab);
-      const size_t at = static_cast<size_t>(i);
+      const size_t at = i;
       EXPECT_EQ(ids[at], Expected(draws[at].place, row,
                                   static_cast<uint64_t>(6 + draws[at].place.generated_offset)))
           << "row " << i << " of " << vocab;
@@ -236,8 +233,7 @@ TEST_P(ChooseTest, RatesAndTellsWhatIsNotFinite) {
   EXPECT_EQ(ids[0], ranked[0]);
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(ratings[0].ids[i], ranked[i]);
-    EXPECT_NEAR(ratings[0].log_probabilities[i],
-                row[static_cast<size_t>(ranked[i])] - std::log(sum), 1e-5);
+    EXPECT_NEAR(ratings[0].log_probabilities[i], row[ranked[i]] - std::log(sum), 1e-5);
   }
   EXPECT_EQ(ratings[0].chosen, ratings[0].log_probabilities[0]);
 }
@@ -245,7 +241,7 @@ TEST_P(ChooseTest, RatesAndTellsWhatIsNotFinite) {
 TEST_P(ChooseTest, ScoresTargets) {
   for (const int64_t vocab : {5, 61, 3000}) {
     std::vector<float> logits = RandomFloats(6 * vocab, 3, 4);
-    logits[static_cast<size_t>(5 * vocab + 2)] = -INFINITY;
+    logits[5 * vocab + 2] = -INFINITY;
     std::vector<int32_t> targets = {0, 1, 2, 3, 4, 0};
     const OnDevice<float> device_logits(&stream_, logits);
     const std::vector<double> second(logits.begin() + vocab, logits.begin() + 2 * vocab);
@@ -262,8 +258,7 @@ TEST_P(ChooseTest, ScoresTargets) {
                                     logits.begin() + static_cast<int64_t>(i + 1) * vocab);
       double sum = 0;
       for (const double logit : row) sum += std::exp(logit);
-      EXPECT_NEAR(actual[i].log_likelihood, row[static_cast<size_t>(targets[i])] - std::log(sum),
-                  1e-4);
+      EXPECT_NEAR(actual[i].log_likelihood, row[targets[i]] - std::log(sum), 1e-4);
       EXPECT_EQ(actual[i].is_largest, Ranked(row)[0] == targets[i]);
       EXPECT_EQ(rated[i].ids[1], Ranked(row)[1]);
     }

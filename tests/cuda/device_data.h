@@ -24,7 +24,7 @@ class OnDevice {
 
   T* data() const { return array_.data(); }
   std::vector<T> Read(Stream* stream) const {
-    std::vector<T> values(static_cast<size_t>(array_.size()));
+    std::vector<T> values(array_.size());
     stream->CopyToHost(values.data(), array_.data(), Bytes());
     stream->Wait();
     return values;
@@ -79,12 +79,12 @@ class Numbers {
   }
   // Arbitrary ones.
   Numbers(Element type, int64_t size)
-      : type_(type), values_(static_cast<size_t>(size)), buffer_(size * ElementBytes(type)) {}
+      : type_(type), values_(size), buffer_(size * ElementBytes(type)) {}
 
   void* data() const { return buffer_.data(); }
   // As they were put there, rounded.
   const std::vector<float>& values() const { return values_; }
-  float operator[](int64_t i) const { return values_[static_cast<size_t>(i)]; }
+  float operator[](int64_t i) const { return values_[i]; }
 
   std::vector<float> Read(Stream* stream) const {
     std::vector<float> result(values_.size());

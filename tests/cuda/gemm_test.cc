@@ -49,7 +49,7 @@ void GemmTest::Test(const GemmShape& shape, int64_t rows, bool expects_fused) {
       if (shape.finish == Finish::kGelu) sum = Gelu(sum);
       expected = shape.finish == Finish::kAdd ? expected + sum : sum;
     }
-    ASSERT_NEAR(actual[static_cast<size_t>(i)], expected, tolerance * (1 + std::abs(expected)))
+    ASSERT_NEAR(actual[i], expected, tolerance * (1 + std::abs(expected)))
         << "row " << row << ", column " << column;
   }
 }

@@ -42,14 +42,14 @@ TEST_P(RowsTest, NormalizesAsTheFormula) {
     for (int64_t r = 0; r < rows; ++r) {
       double mean = 0;
       double variance = 0;
-      for (int64_t i = 0; i < width; ++i) mean += x[static_cast<size_t>(r * width + i)];
+      for (int64_t i = 0; i < width; ++i) mean += x[r * width + i];
       mean = round % 4 == 1 ? 0 : mean / static_cast<double>(width);
       for (int64_t i = 0; i < width; ++i) {
-        variance += std::pow(x[static_cast<size_t>(r * width + i)] - mean, 2);
+        variance += std::pow(x[r * width + i] - mean, 2);
       }
       variance /= static_cast<double>(width);
       for (int64_t i = 0; i < width; ++i) {
-        const size_t at = static_cast<size_t>(i);
+        const size_t at = i;
         const size_t index = static_cast<size_t>(r * width) + at;
         double expected = (x[index] - mean) / std::sqrt(variance + 1e-5);
         if (has_gain) expected = expected * gain[at] + bias[at];
@@ -76,8 +76,7 @@ TEST_P(RowsTest, FinishesAProductWithBiasAndGelu) {
           expected += bias[i % kStride];
           if (gelu) expected = 0.5 * expected * (1 + std::erf(expected / std::sqrt(2.0)));
         }
-        ASSERT_NEAR(actual[static_cast<size_t>(i)], expected,
-                    ToleranceOf(type) * (1 + std::abs(expected)));
+        ASSERT_NEAR(actual[i], expected, ToleranceOf(type) * (1 + std::abs(expected)));
       }
     }
   }
@@ -123,9 +122,9 @@ TEST_P(RowsTest, EmbedsUnitsOfAHistoryAndOfAList) {
     const UnitIds list = {ids.data(), nullptr, 0, 0, kLength};
     for (const bool from_history : {true, false}) {
       const auto id = [&](int64_t row, int64_t t) {
-        const DecoderRow& r = rows[static_cast<size_t>(row)];
+        const DecoderRow& r = rows[row];
         const int64_t first = from_history ? r.table * 12 + (r.unit + 1) * kLength : row * kLength;
-        return tokens[static_cast<size_t>(first + t)];
+        return tokens[first + t];
       };
       const OnDevice<float> x(2 * kLength * kWidth);
       EmbedUnits(&stream_, type, table.data(), kWidth, from_history ? history : list, Pool::kConcat,
@@ -141,9 +140,9 @@ TEST_P(RowsTest, EmbedsUnitsOfAHistoryAndOfAList) {
           for (int64_t t = 0; t < kLength; ++t) {
             const float expected = table[id(row, t) * kWidth + i];
             sum += expected;
-            ASSERT_EQ(concat[static_cast<size_t>((row * kLength + t) * kWidth + i)], expected);
+            ASSERT_EQ(concat[(row * kLength + t) * kWidth + i], expected);
           }
-          ASSERT_NEAR(mean[static_cast<size_t>(row * kWidth + i)], sum / 3, 1e-6);
+          ASSERT_NEAR(mean[row * kWidth + i], sum / 3, 1e-6);
         }
       }
     }
@@ -179,12 +178,12 @@ TEST_P(RowsTest, EmbedsTokensBehindVectorsAndBesideThem) {
           const float beside =
               vector[static_cast<size_t>((block * vectors + (adds || p < 2 ? p : 0)) * kWidth + i)];
           const auto embedding = [&](int64_t token) {
-            return table[tokens[static_cast<size_t>(block * 3 + token)] * kWidth + i];
+            return table[tokens[block * 3 + token] * kWidth + i];
           };
           const float expected = adds    ? embedding(p - 1) + beside
                                  : p < 2 ? beside
                                          : embedding(p - 2);
-          ASSERT_EQ(actual[static_cast<size_t>((block * 2 + p - 1) * kWidth + i)], expected);
+          ASSERT_EQ(actual[(block * 2 + p - 1) * kWidth + i], expected);
         }
       }
     }

@@ -19,10 +19,10 @@ ForwardInput PaddedInput(const Model& model) {
   const int64_t tokens = input.units * length;
   input.ids = RandomPrompt(input.batch * tokens, 1);
   input.mask.assign(input.ids.size(), 1);
-  input.unit_mask.assign(static_cast<size_t>(input.batch * input.units), 1);
+  input.unit_mask.assign(input.batch * input.units, 1);
   // The second sequence begins with a unit of padding and a token more.
   std::fill_n(input.mask.begin() + tokens, length + (length > 1 ? 1 : 0), 0);
-  input.unit_mask[static_cast<size_t>(input.units)] = 0;
+  input.unit_mask[input.units] = 0;
   return input;
 }
 

@@ -108,7 +108,7 @@ TEST_P(ContractTest, PaddingOfThePromptIsTheEnginesOwn) {
   if (!model_->is_block()) return;
   const std::vector<int32_t> prompt = RandomPrompt(model_->unit_length() + 1, 4);
   GenerationRequest padded = Request(prompt, 9);
-  const size_t padding = static_cast<size_t>(2 * model_->unit_length() - 1);
+  const size_t padding = 2 * model_->unit_length() - 1;
   padded.prompt.insert(padded.prompt.begin(), padding, 0);
   padded.prompt_mask.assign(padded.prompt.size(), 1);
   std::fill_n(padded.prompt_mask.begin(), padding, 0);

@@ -153,7 +153,7 @@ TEST_F(PackingTest, RandomLeftPads) {
   EXPECT_EQ(samples.TotalLength(), 10 + std::accumulate(pads.begin(), pads.end(), 0));
   std::vector<int32_t> expected;
   for (int32_t document = 0; document < 5; ++document) {
-    expected.insert(expected.end(), static_cast<size_t>(pads[static_cast<size_t>(document)]), kPad);
+    expected.insert(expected.end(), static_cast<size_t>(pads[document]), kPad);
     expected.insert(expected.end(), {document + 1, kEos});
   }
   std::vector<int32_t> ids;
@@ -197,9 +197,9 @@ TEST_F(PackingTest, EqualsALayoutByPosition) {
       const auto pads = LegacyNumpyRandint(42, block_length, tokens.NumDocuments());
       for (int64_t document = 0; document < tokens.NumDocuments(); ++document) {
         if (options.random_pad_first_block) {
-          ids.insert(ids.end(), static_cast<size_t>(pads[static_cast<size_t>(document)]), kPad);
+          ids.insert(ids.end(), static_cast<size_t>(pads[document]), kPad);
         }
-        std::vector<int32_t> text(static_cast<size_t>(tokens.DocumentLength(document)));
+        std::vector<int32_t> text(tokens.DocumentLength(document));
         tokens.ReadTokens(document, 0, text);
         ids.insert(ids.end(), text.begin(), text.end());
         ids.push_back(kEos);

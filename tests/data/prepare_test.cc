@@ -68,7 +68,7 @@ class PrepareTest : public ::testing::Test {
     const TokenFile tokens(prefix);
     std::vector<std::string> texts;
     for (int64_t i = 0; i < tokens.NumDocuments(); ++i) {
-      std::vector<int32_t> ids(static_cast<size_t>(tokens.DocumentLength(i)));
+      std::vector<int32_t> ids(tokens.DocumentLength(i));
       tokens.ReadTokens(i, 0, ids);
       texts.push_back(tokenizer.Decode(ids));
     }

@@ -53,12 +53,12 @@ struct NextTokenPass {
     tokens.insert(tokens.begin(), static_cast<size_t>(padding),
                   static_cast<int32_t>(model.config().PromptPadId()));
     const int64_t next = std::ssize(tokens);
-    tokens.resize(static_cast<size_t>((next / length + 1) * length), 0);
+    tokens.resize((next / length + 1) * length, 0);
     input.batch = 1;
     input.units = std::ssize(tokens) / length;
     input.mask.assign(tokens.size(), 1);
     std::fill_n(input.mask.begin(), padding, 0);
-    input.unit_mask.assign(static_cast<size_t>(input.units), 1);
+    input.unit_mask.assign(input.units, 1);
     input.ids = std::move(tokens);
     row = model.is_block() ? next - length : next - 1;
   }
@@ -81,7 +81,7 @@ inline std::vector<float> RecomputedLogits(const Model& model, std::vector<int32
 inline void ExpectMostLikely(const std::vector<float>& logits, int32_t token) {
   constexpr float kRelativeTolerance = 1e-4F;
   const auto [least, most] = std::minmax_element(logits.begin(), logits.end());
-  EXPECT_GE(logits[static_cast<size_t>(token)], *most - kRelativeTolerance * (*most - *least));
+  EXPECT_GE(logits[token], *most - kRelativeTolerance * (*most - *least));
 }
 
 }  // namespace blockformer

@@ -75,7 +75,7 @@ TEST_P(EngineTest, PaddingOfThePromptIsTheEnginesOwn) {
   if (!model_->is_block()) return;
   const std::vector<int32_t> prompt = RandomPrompt(model_->unit_length() + 1, 4);
   GenerationRequest padded = Request(prompt, 9);
-  const size_t padding = static_cast<size_t>(model_->unit_length() - 1);
+  const size_t padding = model_->unit_length() - 1;
   padded.prompt.insert(padded.prompt.begin(), padding,
                        static_cast<int32_t>(model_->config().PromptPadId()));
   padded.prompt_mask.assign(padded.prompt.size(), 1);

@@ -182,7 +182,7 @@ TEST_P(PrecisionTest, LogitsAreCloseToThoseOfFloats) {
   input.units = 20;
   input.ids = RandomIds(input.batch * input.units * length, config.vocab_size, 9);
   input.mask.assign(input.ids.size(), 1);
-  input.unit_mask.assign(static_cast<size_t>(input.batch * input.units), 1);
+  input.unit_mask.assign(input.batch * input.units, 1);
   const auto logits = [&](NumberType type) {
     return Forward(*RandomModel(config, 11, {"cpu", type}), input).logits;
   };

@@ -95,9 +95,7 @@ TEST_P(RequestTest, LogProbabilitiesAreThoseOfTheModelsLogits) {
     const std::vector<float> logits = RecomputedLogits(*model_, {tokens.begin(), end}, 7);
     double sum = 0;
     for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
-    const auto expected = [&](int32_t id) {
-      return logits[static_cast<size_t>(id)] - std::log(sum);
-    };
+    const auto expected = [&](int32_t id) { return logits[id] - std::log(sum); };
     constexpr double kTolerance = 1e-3;  // of logits up to 30 with 1e-4 of their range
     EXPECT_NEAR(rated[i].chosen, expected(*end), kTolerance);
     ASSERT_EQ(rated[i].top.size(), 3U);

@@ -150,15 +150,15 @@ class Simulation {
       : limits_(limits),
         length_(unit_length),
         steps_in_flight_(steps_in_flight),
-        memory_(static_cast<size_t>(limits.num_pages)),
-        pages_(static_cast<size_t>(limits.max_sequences)),
+        memory_(limits.num_pages),
+        pages_(limits.max_sequences),
         scheduler_(limits, [this](int64_t id, int64_t begin, int64_t count) {
           const State& state = open_.at(id);
           EXPECT_LE(begin + count, state.size.prompt_units + state.read) << "not read yet";
           const auto tokens = state.tokens.begin();
           return std::vector<int32_t>(tokens + begin * length_, tokens + (begin + count) * length_);
         }) {
-    for (auto& page : memory_) page.resize(static_cast<size_t>(limits.page_size));
+    for (auto& page : memory_) page.resize(limits.page_size);
   }
 
   // `tokens` are padded on the left to whole units.
@@ -241,13 +241,13 @@ class Simulation {
   }
 
   void Open(const StepItem& item) {
-    if (item.opens) pages_.at(static_cast<size_t>(item.place)).clear();
+    if (item.opens) pages_.at(item.place).clear();
   }
 
   void SetPage(const NewPage& page) {
-    std::vector<int32_t>& pages = pages_.at(static_cast<size_t>(page.place));
+    std::vector<int32_t>& pages = pages_.at(page.place);
     pages.resize(std::max(pages.size(), static_cast<size_t>(page.index) + 1));
-    pages[static_cast<size_t>(page.index)] = page.page;
+    pages[page.index] = page.page;
   }
 
   void Read(const StepItem& item) {
@@ -256,19 +256,18 @@ class Simulation {
   }
 
   uint64_t& Memory(const StepItem& item, int64_t unit) {
-    const int32_t page = pages_.at(static_cast<size_t>(item.place))
-                             .at(static_cast<size_t>(unit / limits_.page_size));
-    return memory_.at(static_cast<size_t>(page))[static_cast<size_t>(unit % limits_.page_size)];
+    const int32_t page = pages_.at(item.place).at(unit / limits_.page_size);
+    return memory_.at(page)[unit % limits_.page_size];
   }
 
   void Compute(const StepItem& item) {
     State& state = open_.at(item.id);
     const int64_t end = item.begin + item.units;
     for (int64_t unit = item.begin; unit < end; ++unit) {
-      Memory(item, unit) = state.values[static_cast<size_t>(unit)];
+      Memory(item, unit) = state.values[unit];
     }
     for (int64_t unit = 0; unit < end; ++unit) {
-      ASSERT_EQ(Memory(item, unit), state.values[static_cast<size_t>(unit)]) << "unit " << unit;
+      ASSERT_EQ(Memory(item, unit), state.values[unit]) << "unit " << unit;
     }
     ASSERT_EQ(item.generates, end == static_cast<int64_t>(state.values.size()));
     state.last_served = now_;
@@ -276,7 +275,7 @@ class Simulation {
     ++state.generated;
     // Greedy texts: the same beginning goes on in the same way.
     const int32_t sum = std::accumulate(state.tokens.begin(), state.tokens.end(), 0);
-    Append(std::vector<int32_t>(static_cast<size_t>(length_), (sum + 7) % 11), &state);
+    Append(std::vector<int32_t>(length_, (sum + 7) % 11), &state);
   }
 
   SchedulerLimits limits_;
@@ -385,7 +384,7 @@ TEST_P(PrefixTest, ABeginningIsComputedOnceForEachAlignment) {
   Simulation simulation(Limits(4, 100, 1000, kPageSize), length);
   Random random(2);
   const std::vector<int32_t> beginning = RandomTokens(40 * length + 1, &random);
-  std::vector<bool> seen(static_cast<size_t>(length));
+  std::vector<bool> seen(length);
   for (int64_t i = 0; i < 60; ++i) {
     std::vector<int32_t> prompt = beginning;
     for (const int32_t token : RandomTokens(i * 7 % 23, &random)) prompt.push_back(token);

@@ -20,12 +20,12 @@ inline std::vector<TokenScore> ScoreByForward(const Model& model, const ScoreReq
   ForwardInput input;
   input.batch = 1;
   input.units = (left + count + length - 1) / length;
-  input.ids.assign(static_cast<size_t>(input.units * length), 0);
+  input.ids.assign(input.units * length, 0);
   input.mask.assign(input.ids.size(), 0);
-  input.unit_mask.assign(static_cast<size_t>(input.units), 0);
+  input.unit_mask.assign(input.units, 0);
   for (int64_t i = 0; i < count; ++i) {
-    const size_t slot = static_cast<size_t>(left + i);
-    input.ids[slot] = request.tokens[static_cast<size_t>(i)];
+    const size_t slot = left + i;
+    input.ids[slot] = request.tokens[i];
     input.mask[slot] = !model.is_block() || input.ids[slot] != 0;
     if (input.mask[slot] != 0) input.unit_mask[slot / static_cast<size_t>(length)] = 1;
   }
@@ -37,7 +37,7 @@ inline std::vector<TokenScore> ScoreByForward(const Model& model, const ScoreReq
     const float* largest = std::max_element(logits, logits + vocab);
     double sum = 0;
     for (int64_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[v]) - *largest);
-    const int32_t id = request.tokens[static_cast<size_t>(i)];
+    const int32_t id = request.tokens[i];
     scores.push_back({logits[id] - *largest - std::log(sum), largest - logits == id});
   }
   return scores;

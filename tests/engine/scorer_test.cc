@@ -214,7 +214,7 @@ TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
           if (index == 2) {
             EXPECT_THROW(RequireFinite(scores, "text 2"), Error);
           } else {
-            ExpectEqual({scores.begin(), scores.end()}, expected[static_cast<size_t>(index)]);
+            ExpectEqual({scores.begin(), scores.end()}, expected[index]);
           }
         });
     try {

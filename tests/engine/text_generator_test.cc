@@ -252,8 +252,7 @@ TEST_F(TextGeneratorTest, ATextThatFailsEndsAlone) {
         EXPECT_THAT(result.error, HasSubstr(errors.at(index)));
       } else {
         EXPECT_EQ(result.error, "");
-        EXPECT_EQ(result.tokens,
-                  generator.Generate(prompts[static_cast<size_t>(index)], options_).tokens);
+        EXPECT_EQ(result.tokens, generator.Generate(prompts[index], options_).tokens);
       }
     }
   }

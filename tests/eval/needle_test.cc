@@ -70,8 +70,7 @@ class NeedleTest : public testing::Test {
     const Haystack haystack = Encode(text);
     std::vector<std::string> rest;
     for (const int64_t end : haystack.sentence_ends) {
-      rest.push_back(
-          model_.tokenizer.Decode(std::span(haystack.tokens).subspan(static_cast<size_t>(end))));
+      rest.push_back(model_.tokenizer.Decode(std::span(haystack.tokens).subspan(end)));
     }
     return rest;
   }

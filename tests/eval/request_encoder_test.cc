@@ -148,7 +148,7 @@ TEST(RollingWindows, AreThoseOfTheHarness) {
 TEST(RollingWindows, OfShortTexts) {
   EXPECT_TRUE(RollingWindows({}, 4, kEnd).empty());
   for (const int32_t count : {1, 3, 4}) {
-    std::vector<int32_t> tokens(static_cast<size_t>(count), 7);
+    std::vector<int32_t> tokens(count, 7);
     const std::vector<ScoreRequest> windows = RollingWindows(tokens, 4, kEnd);
     ASSERT_EQ(windows.size(), 1U);
     EXPECT_EQ(windows[0].scored, count);

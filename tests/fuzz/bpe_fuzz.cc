@@ -41,8 +41,7 @@ std::vector<Merge> MakeMerges(std::string_view bytes, std::vector<std::string>* 
       return other.left == merge.left && other.right == merge.right;
     });
     if (!is_new) continue;
-    token_bytes->push_back((*token_bytes)[static_cast<size_t>(merge.left)] +
-                           (*token_bytes)[static_cast<size_t>(merge.right)]);
+    token_bytes->push_back((*token_bytes)[merge.left] + (*token_bytes)[merge.right]);
     const size_t place = static_cast<uint8_t>(bytes[i + 2]) % (merges.size() + 1);
     merges.insert(merges.end() - static_cast<ptrdiff_t>(place), merge);
   }
@@ -73,7 +72,7 @@ void CheckWord(const Bpe& bpe, const std::vector<Merge>& merges,
   bpe.Encode(word, &ids);
   Check(ids == EncodeByDefinition(merges, word));
   std::string decoded;
-  for (const int32_t id : ids) decoded += token_bytes[static_cast<size_t>(id)];
+  for (const int32_t id : ids) decoded += token_bytes[id];
   Check(decoded == word);
 }
 
@@ -106,7 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::array<int32_t, 256> byte_ids;
   std::vector<std::string> token_bytes;
   for (int32_t i = 0; i < 256; ++i) {
-    byte_ids[static_cast<size_t>(i)] = i;
+    byte_ids[i] = i;
     token_bytes.emplace_back(1, static_cast<char>(i));
   }
   const std::vector<Merge> merges = MakeMerges(merge_bytes, &token_bytes);

@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const blockformer::TokenFile file(directory.prefix());
     int64_t total = 0;
     for (int64_t document = 0; document < file.NumDocuments(); ++document) {
-      std::vector<int32_t> tokens(static_cast<size_t>(file.DocumentLength(document)));
+      std::vector<int32_t> tokens(file.DocumentLength(document));
       file.ReadTokens(document, 0, tokens);
       total += static_cast<int64_t>(tokens.size());
     }

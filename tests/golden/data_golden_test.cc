@@ -81,8 +81,8 @@ TEST_P(DatasetTest, TokenFileReads) {
   ASSERT_EQ(tokens.NumDocuments(), static_cast<int64_t>(lengths.size()));
   std::vector<int64_t> all;
   for (int64_t document = 0; document < tokens.NumDocuments(); ++document) {
-    EXPECT_EQ(tokens.DocumentLength(document), lengths[static_cast<size_t>(document)]);
-    std::vector<int32_t> ids(static_cast<size_t>(tokens.DocumentLength(document)));
+    EXPECT_EQ(tokens.DocumentLength(document), lengths[document]);
+    std::vector<int32_t> ids(tokens.DocumentLength(document));
     tokens.ReadTokens(document, 0, ids);
     all.insert(all.end(), ids.begin(), ids.end());
   }
@@ -93,7 +93,7 @@ TEST_P(DatasetTest, WriterMakesTheSameBytes) {
   const TokenFile tokens(Prefix());
   TokenFileWriter writer(directory_ + "/ours", 50277);
   for (int64_t document = 0; document < tokens.NumDocuments(); ++document) {
-    std::vector<int32_t> ids(static_cast<size_t>(tokens.DocumentLength(document)));
+    std::vector<int32_t> ids(tokens.DocumentLength(document));
     tokens.ReadTokens(document, 0, ids);
     writer.Add(ids);
   }

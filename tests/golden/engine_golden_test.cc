@@ -27,7 +27,7 @@ std::vector<To> Cast(const std::vector<From>& values) {
 
 Rows ToRows(const GoldenFile& golden, const std::string& tensor) {
   const std::vector<int64_t> values = golden.Integers(tensor);
-  const size_t width = static_cast<size_t>(golden.Shape(tensor).back());
+  const size_t width = golden.Shape(tensor).back();
   Rows rows;
   for (size_t begin = 0; begin < values.size(); begin += width) {
     rows.emplace_back(values.begin() + static_cast<ptrdiff_t>(begin),
@@ -77,7 +77,7 @@ class EngineGolden : public testing::TestWithParam<std::string> {
 
   // A unit of which any token is visible is.
   std::vector<uint8_t> UnitMask(const std::vector<uint8_t>& mask) const {
-    const size_t length = static_cast<size_t>(model_->unit_length());
+    const size_t length = model_->unit_length();
     std::vector<uint8_t> units(mask.size() / length, 0);
     for (size_t i = 0; i < mask.size(); ++i) units[i / length] |= mask[i];
     return units;
@@ -111,14 +111,14 @@ class EngineGolden : public testing::TestWithParam<std::string> {
     for (int64_t i = 0; i < input.batch * per_row; ++i) {
       const int64_t target =
           model_->is_block() ? i / per_row * input.units * length + length + i % per_row : i;
-      const size_t t = static_cast<size_t>(target);
+      const size_t t = target;
       const bool token = input.mask[t] != 0 ||
                          (model_->is_block() && input.ids[t] != model_->config().pad_token_id);
-      const bool unit = input.unit_mask[static_cast<size_t>(target / length)] != 0;
+      const bool unit = input.unit_mask[target / length] != 0;
       if (!token || (skip_masked_blocks && !unit)) continue;
       ++compared;
       for (int64_t v = i * vocab; v < (i + 1) * vocab; ++v) {
-        const size_t index = static_cast<size_t>(v);
+        const size_t index = v;
         largest = LargerDifference(largest, actual[index], expected[index]);
       }
     }

@@ -35,7 +35,7 @@ class EngineHfGolden : public testing::TestWithParam<std::string> {
       const std::vector<int64_t> mask = golden_.Integers(prefix + "attention_mask");
       input.mask.assign(mask.begin(), mask.end());
     }
-    input.unit_mask.assign(static_cast<size_t>(input.batch * input.units), 1);
+    input.unit_mask.assign(input.batch * input.units, 1);
     return input;
   }
 
@@ -70,7 +70,7 @@ class EngineHfGolden : public testing::TestWithParam<std::string> {
     ExpectNear(output.logits, prefix + "logits", model_->config().vocab_size, [&](int64_t row) {
       if (!model_->is_block()) return true;
       const int64_t token = row / targets * input.units * length + length + row % targets;
-      return input.mask[static_cast<size_t>(token)] != 0;
+      return input.mask[token] != 0;
     });
     EXPECT_NEAR(ComputeLoss(*model_, input, input.ids, output).Mean(),
                 golden_.Floats(prefix + "loss")[0], kHfLossTolerance);

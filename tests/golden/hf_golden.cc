@@ -43,7 +43,7 @@ std::vector<float> HfGolden::Floats(const std::string& tensor) const {
 
 std::vector<int64_t> HfGolden::Integers(const std::string& tensor) const {
   const TensorView& view = file_.Get(tensor);
-  std::vector<int64_t> values(static_cast<size_t>(view.NumElements()));
+  std::vector<int64_t> values(view.NumElements());
   ConvertToInt64(view, tensor, values);
   return values;
 }

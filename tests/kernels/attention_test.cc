@@ -35,7 +35,7 @@ class AttentionTest : public testing::TestWithParam<std::tuple<Isa, AttentionSha
       pages_[0].push_back(static_cast<int32_t>(2 * (pages - 1 - i)));
       pages_[1].push_back(static_cast<int32_t>(2 * i + 1));
     }
-    mask_.assign(static_cast<size_t>(positions), 1);
+    mask_.assign(positions, 1);
     for (size_t i = 0; i < mask_.size(); i += 3) mask_[i] = 0;  // position 0 among them
     for (int64_t p = 0; p < positions; ++p) {
       rows_.push_back({pages_[0].data(), p, p, nullptr, false});
@@ -103,7 +103,7 @@ TEST_P(AttentionTest, AttendsToKeysAndValuesOfAnotherSource) {
   const double error = cache_.type == NumberType::kF32   ? 0
                        : cache_.type == NumberType::kF16 ? 0x1.0p-12
                                                          : 0.5 / 127 + kRoundoff;
-  std::vector<float> key(static_cast<size_t>(cache_.head_size));
+  std::vector<float> key(cache_.head_size);
   std::vector<float> value(key.size());
   for (int64_t head = 0; head < cache_.kv_heads; ++head) {
     cache_.Read(pages_[0][0], head, 1, key.data(), value.data());
@@ -138,12 +138,11 @@ TEST_P(AttentionTest, RowsDependOnNothingButThemselves) {
   for (size_t i = 1; i < rows_.size(); i += 2) sorted.push_back(rows_[i]);
   const AttentionRule rule = ScaledAttention(layout_);
   const int64_t width = layout_.OutputWidth();
-  std::vector<float> together(static_cast<size_t>(NumRows() * width));
+  std::vector<float> together(NumRows() * width);
   Attend(cache_, rule, sorted.data(), NumRows(), qkv_.data(), together.data());
-  std::vector<float> alone(static_cast<size_t>(width));
+  std::vector<float> alone(width);
   for (int64_t i = 0; i < NumRows(); ++i) {
-    Attend(cache_, rule, &sorted[static_cast<size_t>(i)], 1, qkv_.data() + i * layout_.width,
-           alone.data());
+    Attend(cache_, rule, &sorted[i], 1, qkv_.data() + i * layout_.width, alone.data());
     ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + i * width)) << i;
   }
 }

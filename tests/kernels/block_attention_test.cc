@@ -61,7 +61,7 @@ class BlockAttentionTest : public testing::TestWithParam<std::tuple<Isa, BlockSh
     Random random(3);
     for (int64_t i = 0; i < kBlocks * shape_.positions; ++i) mask_.push_back(random.Below(3) != 0);
     std::fill_n(mask_.begin() + shape_.positions, shape_.positions, 0);
-    mask_[static_cast<size_t>(2 * shape_.positions)] = 0;
+    mask_[2 * shape_.positions] = 0;
   }
 
   std::vector<float> QkvOf(const BlockStep& step) const {
@@ -76,7 +76,7 @@ class BlockAttentionTest : public testing::TestWithParam<std::tuple<Isa, BlockSh
     cache.memory = memory.As<float>();
     std::vector<float> all;
     for (const BlockStep& step : steps) {
-      std::vector<float> out(static_cast<size_t>(step.blocks * step.wanted * width_), NAN);
+      std::vector<float> out(step.blocks * step.wanted * width_, NAN);
       AttendInBlock(cache, layout_, rotary_, step, QkvOf(step).data(), out.data());
       all.insert(all.end(), out.begin(), out.end());
     }
@@ -96,7 +96,7 @@ class BlockAttentionTest : public testing::TestWithParam<std::tuple<Isa, BlockSh
     KvPages cache = {nullptr, NumberType::kF32, kPageSize, layout_.kv_heads, shape_.head_size};
     const AlignedBuffer memory(kBlocks * pages * cache.PageBytes());
     cache.memory = memory.data();
-    std::vector<int32_t> page_lists(static_cast<size_t>(kBlocks * pages));
+    std::vector<int32_t> page_lists(kBlocks * pages);
     std::iota(page_lists.begin(), page_lists.end(), 0);
     std::vector<float> all;
     for (const BlockStep& step : steps) {
@@ -105,13 +105,13 @@ class BlockAttentionTest : public testing::TestWithParam<std::tuple<Isa, BlockSh
         const int64_t block = i / step.count;
         const int64_t position = step.first + i % step.count;
         const uint8_t* mask = mask_.empty() ? nullptr : mask_.data() + block * shape_.positions;
-        rows.push_back({page_lists.data() + block * pages, position,
-                        rotary_positions_[static_cast<size_t>(position)], mask, true});
+        rows.push_back(
+            {page_lists.data() + block * pages, position, rotary_positions_[position], mask, true});
       }
       std::vector<float> qkv = QkvOf(step);
       const int64_t count = static_cast<int64_t>(rows.size());
       StoreKeysAndValues(cache, layout_, &rotary_, rows.data(), count, qkv.data());
-      std::vector<float> out(static_cast<size_t>(count * width_));
+      std::vector<float> out(count * width_);
       reference::Attend(cache, ScaledAttention(layout_), rows.data(), count, qkv.data(),
                         out.data());
       for (int64_t block = 0; block < kBlocks; ++block) {
@@ -157,7 +157,7 @@ TEST_P(BlockAttentionTest, StepsChangeNothing) {
     BlockCache cache = {nullptr, layout_.kv_heads, shape_.head_size, shape_.positions};
     const AlignedBuffer memory = MakeMemory(cache);
     cache.memory = memory.As<float>();
-    std::vector<float> result(static_cast<size_t>(kBlocks * shape_.positions * width_));
+    std::vector<float> result(kBlocks * shape_.positions * width_);
     for (int64_t first = 0; first < shape_.positions; first += step_size) {
       const int64_t count = std::min(step_size, shape_.positions - first);
       const int64_t wanted = std::min(count, most_wanted);
@@ -166,7 +166,7 @@ TEST_P(BlockAttentionTest, StepsChangeNothing) {
         const auto rows = qkv.begin() + (block * shape_.positions + first) * layout_.width;
         part.insert(part.end(), rows, rows + count * layout_.width);
       }
-      std::vector<float> out(static_cast<size_t>(kBlocks * wanted * width_));
+      std::vector<float> out(kBlocks * wanted * width_);
       AttendInBlock(cache, layout_, rotary_, Step(first, count, wanted), part.data(), out.data());
       for (int64_t block = 0; block < kBlocks; ++block) {
         const int64_t position = block * shape_.positions + first + count - wanted;
@@ -202,7 +202,7 @@ TEST_P(BlockAttentionTest, BlocksDependOnNothingButThemselves) {
     BlockStep step = all;
     step.blocks = 1;
     step.key_mask += block * shape_.positions;
-    std::vector<float> alone(static_cast<size_t>(rows));
+    std::vector<float> alone(rows);
     AttendInBlock(cache, layout_, rotary_, step,
                   qkv.data() + block * shape_.positions * layout_.width, alone.data());
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + block * rows)) << block;
@@ -242,7 +242,7 @@ TEST(BlockAttentionTest, TakesTheMostPositions) {
   cache.memory = memory.As<float>();
   const RotaryTable rotary(1, RotaryRule());
   const std::vector<int32_t> positions(kMaxBlockPositions, 0);
-  std::vector<float> qkv(static_cast<size_t>(kMaxBlockPositions * 3 * kSize));
+  std::vector<float> qkv(kMaxBlockPositions * 3 * kSize);
   for (int64_t p = 0; p < kMaxBlockPositions; ++p) {
     const auto row = qkv.begin() + p * 3 * kSize;
     row[0] = 1;

@@ -87,8 +87,8 @@ TEST_P(FloatGemmTest, RowsDependOnNothingButThemselves) {
   const std::vector<float> weights = RandomVector(out * in, 1);
   const PackedLinear linear = Pack(weights, nullptr);
   const std::vector<float> x = RandomVector(rows * in, 2);
-  std::vector<float> together(static_cast<size_t>(rows * out));
-  std::vector<float> alone(static_cast<size_t>(out));
+  std::vector<float> together(rows * out);
+  std::vector<float> alone(out);
   for (const int threads : {1, 2, 3}) {
     const ThreadLimit limit(threads);
     linear.Apply(x.data(), rows, Epilogue::kGelu, together.data());
@@ -123,7 +123,7 @@ TEST_P(FloatGemmTest, TilesHoldTheSameNumbersAsTheWhole) {
   const std::vector<float> bias = RandomVector(out, 3);
   const PackedLinear linear = Pack(weights, bias.data());
   const std::vector<float> x = RandomVector(rows * in, 2);
-  std::vector<float> whole(static_cast<size_t>(rows * out));
+  std::vector<float> whole(rows * out);
   linear.Apply(x.data(), rows, Epilogue::kStore, whole.data());
   FloatCollector collector(rows, out);
   linear.ApplyTiles(x.data(), rows, &collector);

@@ -49,7 +49,7 @@ struct Layer {
 
 std::vector<float> RandomRows(int64_t rows, int64_t width, uint64_t seed) {
   Random random(seed);
-  std::vector<float> x(static_cast<size_t>(rows * width));
+  std::vector<float> x(rows * width);
   for (float& value : x) value = static_cast<float>(random.Normal());
   return x;
 }
@@ -97,17 +97,16 @@ TEST_P(Int8GemmTest, DoesNotSaturate) {
   layer.scales.assign(layer.scales.size(), 1);
   layer.input_scales.assign(layer.input_scales.size(), 1);
   layer.bias.assign(layer.bias.size(), 0);
-  for (int64_t i = 0; i < out * in; ++i)
-    layer.values[static_cast<size_t>(i)] = i / in % 2 ? 127 : -127;
+  for (int64_t i = 0; i < out * in; ++i) layer.values[i] = i / in % 2 ? 127 : -127;
   const PackedLinear packed = layer.Pack();
   for (const float sign : {1.0F, -1.0F}) {
-    const std::vector<float> x(static_cast<size_t>(rows * in), sign * 127);
-    std::vector<float> y(static_cast<size_t>(rows * out));
+    const std::vector<float> x(rows * in, sign * 127);
+    std::vector<float> y(rows * out);
     packed.Apply(x.data(), rows, Epilogue::kStore, y.data());
     for (int64_t i = 0; i < rows * out; ++i) {
       const double expected =
           (i % out % 2 ? 1 : -1) * sign * 127.0 * 127.0 * static_cast<double>(in);
-      ASSERT_NEAR(y[static_cast<size_t>(i)], expected, 4 * kRoundoff * std::abs(expected));
+      ASSERT_NEAR(y[i], expected, 4 * kRoundoff * std::abs(expected));
     }
   }
 }
@@ -135,7 +134,7 @@ TEST_P(Int8GemmTest, TilesHoldTheSameNumbersAsTheWhole) {
   const auto [rows, out, in] = shape();
   const PackedLinear packed = Layer(out, in, 1).Pack();
   const std::vector<float> x = RandomRows(rows, in, 2);
-  std::vector<float> whole(static_cast<size_t>(rows * out));
+  std::vector<float> whole(rows * out);
   packed.Apply(x.data(), rows, Epilogue::kStore, whole.data());
   Collector collector(rows, out);
   packed.ApplyTiles(x.data(), rows, &collector);
@@ -146,11 +145,11 @@ TEST_P(Int8GemmTest, RowsDependOnNothingButThemselves) {
   const auto [rows, out, in] = shape();
   const PackedLinear packed = Layer(out, in, 1).Pack();
   const std::vector<float> x = RandomRows(rows, in, 2);
-  std::vector<float> together(static_cast<size_t>(rows * out));
+  std::vector<float> together(rows * out);
   packed.Apply(x.data(), rows, Epilogue::kGelu, together.data());
   const int threads = NumThreads();
   SetNumThreads(1);
-  std::vector<float> alone(static_cast<size_t>(out));
+  std::vector<float> alone(out);
   for (int64_t row = 0; row < rows; ++row) {
     packed.Apply(x.data() + row * in, 1, Epilogue::kGelu, alone.data());
     ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + row * out)) << row;

@@ -83,18 +83,18 @@ TEST(SwiGluTest, MatchesTheFormulaOnEveryInstructionSet) {
       std::vector<float> x = RandomVector(3 * 2 * width, 1);
       for (float& value : x) value *= 20;
       x[0] = -200;  // whose exponential overflows
-      std::vector<float> y(static_cast<size_t>(3 * width));
+      std::vector<float> y(3 * width);
       SwiGlu(x.data(), 3, width, y.data());
       for (int64_t i = 0; i < 3 * width; ++i) {
         const int64_t at = i / width * 2 * width + i % width;
-        const double gate = x[static_cast<size_t>(at)];
-        const double up = x[static_cast<size_t>(at + width)];
+        const double gate = x[at];
+        const double up = x[at + width];
         const double expected = gate / (1 + std::exp(-gate)) * up;
         // exp errs by a few roundoffs, and so does what follows.
-        EXPECT_NEAR(y[static_cast<size_t>(i)], expected, 8 * kRoundoff * std::abs(expected) + 1e-30)
+        EXPECT_NEAR(y[i], expected, 8 * kRoundoff * std::abs(expected) + 1e-30)
             << IsaName(isa) << " width " << width << ": " << gate;
       }
-      std::vector<float> alone(static_cast<size_t>(width));
+      std::vector<float> alone(width);
       SwiGlu(x.data() + 2 * width, 1, width, alone.data());
       EXPECT_TRUE(std::equal(alone.begin(), alone.end(), y.begin() + width));
     }

@@ -124,7 +124,7 @@ std::vector<double> Frequencies(const std::vector<float>& logits, float inverse_
     const uint64_t key = KeyedBits(1, 2, static_cast<uint64_t>(i));
     const RankedToken token =
         FindLargestWithNoise(logits.data(), Count(logits), kFirstId, inverse_temperature, key);
-    frequencies[static_cast<size_t>(token.id - kFirstId)] += 1.0 / draws;
+    frequencies[token.id - kFirstId] += 1.0 / draws;
   }
   return frequencies;
 }
@@ -172,7 +172,7 @@ TEST_P(ChoiceTest, DrawsOfSuccessivePositionsAreIndependent) {
   int32_t before = 0;
   for (uint64_t i = 0; i < kDraws; ++i) {
     const int32_t id = FindLargestWithNoise(logits.data(), kIds, 0, 1, KeyedBits(1, 2, i)).id;
-    pairs[static_cast<size_t>(before * kIds + id)] += 1;
+    pairs[before * kIds + id] += 1;
     before = id;
   }
   double chi_square = 0;
@@ -201,10 +201,10 @@ TEST_P(ChoiceTest, CollectsWhatIsAbove) {
     for (const float threshold : {-INFINITY, -12.0F, -10.5F, -10.0F, -8.0F, -7.0F}) {
       std::vector<RankedToken> expected;
       for (int64_t i = 0; i < count; ++i) {
-        const float logit = logits[static_cast<size_t>(i)];
+        const float logit = logits[i];
         if (logit > threshold) expected.push_back({logit, kFirstId + static_cast<int32_t>(i)});
       }
-      std::vector<RankedToken> collected(static_cast<size_t>(count));
+      std::vector<RankedToken> collected(count);
       const int64_t size =
           CollectAbove(logits.data(), count, kFirstId, threshold, collected.data());
       ASSERT_EQ(size, static_cast<int64_t>(expected.size())) << "above " << threshold;

@@ -45,13 +45,13 @@ std::vector<float> Attention(NumberType type, int64_t page_size, std::vector<flo
   KvPages cache = {nullptr, type, page_size, kHeads, kSize};
   const AlignedBuffer memory(pages * cache.PageBytes());
   cache.memory = memory.data();
-  std::vector<int32_t> list(static_cast<size_t>(pages));
+  std::vector<int32_t> list(pages);
   std::iota(list.begin(), list.end(), 0);
   std::vector<AttentionRow> rows;
   for (int64_t p = 0; p < positions; ++p) rows.push_back({list.data(), p, p, nullptr, false});
   const HeadLayout layout = HeadLayout::Grouped(kHeads, kHeads, kSize);
   StoreKeysAndValues(cache, layout, nullptr, rows.data(), positions, qkv.data());
-  std::vector<float> out(static_cast<size_t>(positions * kWidth));
+  std::vector<float> out(positions * kWidth);
   Attend(cache, ScaledAttention(layout), rows.data(), positions, qkv.data(), out.data());
   return out;
 }
@@ -61,8 +61,8 @@ std::vector<float> BlockAttention(const std::vector<float>& qkv) {
   BlockCache cache = {nullptr, kHeads, kSize, positions};
   const AlignedBuffer memory(cache.BlockFloats() * static_cast<int64_t>(sizeof(float)));
   cache.memory = memory.As<float>();
-  const std::vector<int32_t> turned(static_cast<size_t>(positions), 0);
-  std::vector<float> out(static_cast<size_t>(positions * kWidth));
+  const std::vector<int32_t> turned(positions, 0);
+  std::vector<float> out(positions * kWidth);
   AttendInBlock(cache, HeadLayout::Grouped(kHeads, kHeads, kSize), RotaryTable(1, {4}),
                 {1, 0, positions, positions, turned.data()}, qkv.data(), out.data());
   return out;
@@ -76,10 +76,10 @@ void ExpectNoticed(int64_t positions, const Run& run) {
     for (int64_t part = 0; part < 3; ++part) {
       for (int64_t position = 0; position < positions; position += 5) {
         std::vector<float> qkv = RandomVector(positions * 3 * kWidth, 1);
-        qkv[static_cast<size_t>((position * kHeads + 1) * 3 * kSize + part * kSize + 7)] = bad;
+        qkv[(position * kHeads + 1) * 3 * kSize + part * kSize + 7] = bad;
         const std::vector<float> out = run(qkv);
         const auto head = [&](int64_t row, int64_t index) {
-          return std::span(out).subspan(static_cast<size_t>(row * kWidth + index * kSize), kSize);
+          return std::span(out).subspan(row * kWidth + index * kSize, kSize);
         };
         EXPECT_FALSE(AllFinite(head(position, 1)))
             << bad << " in part " << part << " of " << position << " of " << positions;
@@ -134,7 +134,7 @@ TEST_P(NotFiniteTest, PassesThroughNorms) {
   };
   for (const float bad : kBad) {
     std::vector<float> x = RandomVector(kWidth, 1);
-    x[static_cast<size_t>(kWidth - 1)] = bad;
+    x[kWidth - 1] = bad;
     expect_noticed(x);
   }
   std::vector<float> x(kWidth);

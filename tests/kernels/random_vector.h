@@ -16,7 +16,7 @@ inline constexpr double kRoundoff = 0x1.0p-24;
 // Uniform in [-1, 1).
 inline std::vector<float> RandomVector(int64_t size, uint64_t seed) {
   Random random(seed);
-  std::vector<float> values(static_cast<size_t>(size));
+  std::vector<float> values(size);
   for (float& value : values) value = static_cast<float>(random.Uniform() * 2 - 1);
   return values;
 }

@@ -81,7 +81,7 @@ class HttpClient {
     char bytes[4096];
     const ssize_t size = recv(socket_, bytes, sizeof(bytes), 0);
     if (size <= 0) return false;
-    received_.append(bytes, static_cast<size_t>(size));
+    received_.append(bytes, size);
     return true;
   }
   const std::string& received() const { return received_; }

@@ -89,7 +89,7 @@ TEST_F(CompletionTest, ChoicesAreThoseOfABatch) {
       },
       Options(20, 5),
       [&](int64_t index, const GeneratedText& result) {
-        expected[static_cast<size_t>(index)] = result.text;
+        expected[index] = result.text;
         return true;
       });
   const Json texts = Complete(Body({{"prompt", {"a", "the"}}, {"n", 2}})).json()["choices"];

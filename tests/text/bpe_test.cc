@@ -14,7 +14,7 @@ namespace {
 // Ids of bytes are the bytes.
 std::array<int32_t, 256> ByteIds() {
   std::array<int32_t, 256> ids;
-  for (int32_t i = 0; i < 256; ++i) ids[static_cast<size_t>(i)] = i;
+  for (int32_t i = 0; i < 256; ++i) ids[i] = i;
   return ids;
 }
 

@@ -31,12 +31,10 @@ TokenizerDescription Train(const std::vector<std::string>& documents, BpeTrainer
 // The merges as "left+right", in order.
 std::vector<std::string> Merges(const TokenizerDescription& description) {
   std::vector<std::string> token_of_id(description.vocabulary.size());
-  for (const auto& [token, id] : description.vocabulary)
-    token_of_id[static_cast<size_t>(id)] = token;
+  for (const auto& [token, id] : description.vocabulary) token_of_id[id] = token;
   std::vector<std::string> merges;
   for (const Merge& merge : description.merges) {
-    merges.push_back(token_of_id[static_cast<size_t>(merge.left)] + "+" +
-                     token_of_id[static_cast<size_t>(merge.right)]);
+    merges.push_back(token_of_id[merge.left] + "+" + token_of_id[merge.right]);
   }
   return merges;
 }

@@ -96,7 +96,7 @@ std::shared_ptr<LanguageModel> MakeTestModel(const ModelConfig& config, ComputeT
 
 class LanguageModelTest : public ::testing::TestWithParam<int> {
  protected:
-  ModelConfig config_ = AllModels()[static_cast<size_t>(GetParam())];
+  ModelConfig config_ = AllModels()[GetParam()];
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, LanguageModelTest,

@@ -80,7 +80,7 @@ TEST(Trainer, LearnsAndLeavesAModelDirectory) {
 std::vector<double> PredictedByPosition(const std::string& prefix, const ModelConfig& model) {
   const BatchLoader loader(prefix, model, /*published_packing=*/false);
   const int64_t length = model.block_length;
-  std::vector<int64_t> samples(static_cast<size_t>(loader.NumSamples()));
+  std::vector<int64_t> samples(loader.NumSamples());
   std::iota(samples.begin(), samples.end(), 0);
   const torch::Tensor counts = loader.Read(samples, torch::kCPU)
                                    .mask.narrow(1, length, model.max_length - length)

@@ -113,9 +113,9 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
           "{} MB of the GPU's memory cannot be had; a smaller `batch` or `max_length` takes less",
           bytes / 1'000'000);
   const int64_t whole = (bytes + kGuard + kAlignment - 1) / kAlignment * kAlignment;
-  memory_.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(whole)));
+  memory_.reset(std::aligned_alloc(kAlignment, whole));
   if (memory_ == nullptr) throw std::bad_alloc();
-  std::memset(memory_.get(), kPoisonByte, static_cast<size_t>(whole));
+  std::memset(memory_.get(), kPoisonByte, whole);
   all.sizes[memory_.get()] = {bytes, current_device};
   all.used[current_device] += bytes;
 }
@@ -135,9 +135,9 @@ void Buffer::Free::operator()(void* memory) const {
 PinnedBuffer::PinnedBuffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   const int64_t whole = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  memory_.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(whole)));
+  memory_.reset(std::aligned_alloc(kAlignment, whole));
   if (memory_ == nullptr) throw std::bad_alloc();
-  std::memset(memory_.get(), kPoisonByte, static_cast<size_t>(whole));
+  std::memset(memory_.get(), kPoisonByte, whole);
 }
 
 void PinnedBuffer::Free::operator()(void* memory) const { std::free(memory); }
@@ -151,15 +151,15 @@ Stream::~Stream() {
 }
 
 void Stream::CopyToDevice(void* device, const void* host, int64_t bytes) {
-  emulation::Enqueue(handle_, [=] { std::memcpy(device, host, static_cast<size_t>(bytes)); });
+  emulation::Enqueue(handle_, [=] { std::memcpy(device, host, bytes); });
 }
 
 void Stream::CopyToHost(void* host, const void* device, int64_t bytes) {
-  emulation::Enqueue(handle_, [=] { std::memcpy(host, device, static_cast<size_t>(bytes)); });
+  emulation::Enqueue(handle_, [=] { std::memcpy(host, device, bytes); });
 }
 
 void Stream::Fill(void* device, uint8_t byte, int64_t bytes) {
-  emulation::Enqueue(handle_, [=] { std::memset(device, byte, static_cast<size_t>(bytes)); });
+  emulation::Enqueue(handle_, [=] { std::memset(device, byte, bytes); });
 }
 
 void Stream::Wait() { StreamOf(handle_)->RunTo(StreamOf(handle_)->end()); }

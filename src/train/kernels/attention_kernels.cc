@@ -117,7 +117,7 @@ BLOCKFORMER_SIMD_BODY void LoadKeysBody(const HeadView& view, HeadBuffers& buffe
     Rotate(keys + view.RowOffset(row), view.Cosines(row), view.Sines(row), 1, 1,
            problem.rotary_pairs, size, buffers.key.data() + row * size);
     std::copy_n(values + view.RowOffset(row), size, buffers.value.data() + row * size);
-    buffers.bias[static_cast<size_t>(row)] = view.IsPadding(row) ? kHiddenScore : 0;
+    buffers.bias[row] = view.IsPadding(row) ? kHiddenScore : 0;
   }
 }
 constexpr Simd<LoadKeysBody> LoadKeys;

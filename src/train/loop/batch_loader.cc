@@ -12,7 +12,7 @@ int64_t SampleOrder::At(int64_t position) {
     permutation_ = RandomPermutation(num_samples_, MixBits(MixBits(seed_) + stream));
     epoch_ = epoch;
   }
-  return permutation_[static_cast<size_t>(position % num_samples_)];
+  return permutation_[position % num_samples_];
 }
 
 BatchLoader::BatchLoader(const std::string& prefix, const ModelConfig& model,

@@ -55,7 +55,7 @@ Json DescribeTokens(const TokenFile& tokens) {
   for (int64_t i = 0; i < count; ++i) {
     const int64_t document = i * documents / count;
     const int64_t length = tokens.DocumentLength(document);
-    std::vector<int32_t> sample(static_cast<size_t>(std::min(length, kSampledTokens)));
+    std::vector<int32_t> sample(std::min(length, kSampledTokens));
     tokens.ReadTokens(document, 0, sample);
     hash.Add(fmt::format("{}:{},", length, fmt::join(sample, " ")));
   }

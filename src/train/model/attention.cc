@@ -29,9 +29,8 @@ RotaryTable MakeRotaryTable(const torch::Tensor& positions, const RotaryRule& ru
   ParallelFor(rows.numel(), kMinRotations / std::max<int64_t>(pairs, 1) + 1,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin * pairs; i < end * pairs; ++i) {
-                  const Rotation rotation =
-                      RotaryRotation(from[i / pairs], frequencies[static_cast<size_t>(i % pairs)],
-                                     rule.scaling.attention_factor);
+                  const Rotation rotation = RotaryRotation(from[i / pairs], frequencies[i % pairs],
+                                                           rule.scaling.attention_factor);
                   cosine[i] = rotation.cosine;
                   sine[i] = rotation.sine;
                 }

@@ -109,9 +109,8 @@ class T5Decoder::Layer : public torch::nn::Module {
     torch::Tensor hidden = x + dropout_->Forward(self_attention_->Forward(normed, keys, rules));
     BiasedAttentionOptions cross_rules;
     cross_rules.dropout = rules.dropout;
-    hidden =
-        hidden + dropout_->Forward(cross_attention_->Forward(
-                     norms_[1]->Forward(hidden), cross[static_cast<size_t>(layer)], cross_rules));
+    hidden = hidden + dropout_->Forward(cross_attention_->Forward(norms_[1]->Forward(hidden),
+                                                                  cross[layer], cross_rules));
     return hidden + dropout_->Forward(feed_forward_->Forward(norms_[2]->Forward(hidden)));
   }
 
