@@ -58,18 +58,12 @@ enum class NarrowForm {
   kVnni,
 };
 
-// In assembler, since the compiler would keep sums in memory, and would want a function of its own
-// for each instruction set.
 __attribute__((target("avx2"), always_inline)) inline void AddPairs(__m256i a, __m256i b,
                                                                     __m256i ones, __m256i* sums) {
-  __m256i pairs;
-  asm volatile(
-      "vpmaddubsw %[b], %[a], %[pairs]\n\t"
-      "vpmaddwd %[ones], %[pairs], %[pairs]\n\t"
-      "vpaddd %[pairs], %[sums], %[sums]"
-      : [sums] "+x"(*sums), [pairs] "=&x"(pairs)
-      : [a] "x"(a), [b] "x"(b), [ones] "x"(ones));
+  const __m256i pairs = _mm256_maddubs_epi16(a, b);
+  *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(pairs, ones));
 }
+// In assembler, since the compiler would want a function of its own for the instruction set.
 __attribute__((target("avx2"), always_inline)) inline void AddVnni(__m256i row, __m256i weights,
                                                                    __m256i* sums) {
   asm("%{vex%} vpdpbusd %[weights], %[row], %[sums]"
