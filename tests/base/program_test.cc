@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <thread>
 
 #include "base/error.h"
 
@@ -91,6 +92,33 @@ TEST(ProgramDeathTest, AStopThatIsPassedOnIsNoSecondOne) {
 
 TEST(ProgramDeathTest, AHangUpThatIsIgnoredStaysIgnored) {
   EXPECT_EXIT(CatchAndSend([] { raise(SIGHUP); }, SIG_IGN), testing::ExitedWithCode(8), "");
+}
+
+// Whether the signal comes before or during the wait, and to whichever thread.
+TEST(ProgramDeathTest, AStopSignalEndsTheWaitForInput) {
+  const auto wait = [](useconds_t delay) {
+    RunAndExit([=] {
+      CatchStopSignals();
+      int ends[2];
+      if (pipe(ends) != 0) return 1;
+      std::thread([=] { usleep(delay), raise(SIGINT); }).detach();
+      return WaitForInput(ends[0]) ? 8 : 7;
+    });
+  };
+  EXPECT_EXIT(wait(0), testing::ExitedWithCode(7), "");
+  EXPECT_EXIT(wait(20'000), testing::ExitedWithCode(7), "");
+}
+
+TEST(WaitForInputTest, EndsWithInputAndAtItsEnd) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(write(ends[1], "a", 1), 1);
+  EXPECT_TRUE(WaitForInput(ends[0]));
+  char byte = 0;
+  ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  close(ends[1]);
+  EXPECT_TRUE(WaitForInput(ends[0]));
+  close(ends[0]);
 }
 
 // As a parent that is told twice, and ends with the second.

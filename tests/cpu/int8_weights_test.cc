@@ -4,7 +4,6 @@
 
 #include <filesystem>
 
-#include "base/error.h"
 #include "checkpoint/convert.h"
 #include "cpu/weights.h"
 #include "tests/cpu/tiny_model_directory.h"
@@ -64,16 +63,6 @@ TEST_F(WeightTypes, RandomWeightsAreQuantisedToo) {
       RandomWeights(config_, 3, NumberType::kInt8);  // as the files have them
   EXPECT_EQ(random.type, NumberType::kInt8);
   ExpectEqual(random.int8(linear_), Read("int8").int8(linear_));
-}
-
-// 32-bit sums of longer rows could overflow.
-TEST(Int8WeightsTest, RefusesMoreInputsThanSumsCanHold) {
-  const auto pack = [](int64_t in) {
-    const size_t size = in;
-    return PackInt8({1, in, std::vector<int8_t>(size, 127), {1}, std::vector<float>(size, 1)}, {});
-  };
-  EXPECT_EQ(pack(65536).in(), 65536);
-  EXPECT_THROW(pack(65537), Error);
 }
 
 }  // namespace
