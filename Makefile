@@ -52,6 +52,7 @@ quickstart:
 test: build
 	$(CTEST) --label-exclude slow
 
+test-slow test-asan-train test-tsan: TEST_SECONDS = 7200
 test-slow: build
 	$(CTEST) --label-regex slow
 
