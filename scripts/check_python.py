@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,8 @@ def check_threads(model):
 
 def check_interruption(model):
     """Ctrl-C ends a long generation within moments, and the engine is free again."""
+    # Where this runs in a shell's background, Python has found the signal ignored, and has left it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with LLM(model, max_model_len=LONG_CONTEXT, max_num_seqs=2) as llm:
         timer = threading.Timer(0.3, _thread.interrupt_main)
         timer.start()
