@@ -254,16 +254,16 @@ async def open_idle(server, count):
 
 
 async def open_slow(server, count):
-    """Clients that never read what they ask for. Their buffers are small, to be full at once."""
-    connections = []
+    """Clients that never read what they ask for."""
+    writers = []
     for number in range(count):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
         writer.transport.pause_reading()
         body = dict(completion(number, True), max_tokens=400, n=2, logprobs=20)
         writer.write(http("/v1/completions", json.dumps(body).encode()))
         await writer.drain()
-        connections.append((reader, writer))
-    return connections
+        writers.append(writer)
+    return writers
 
 
 async def check_after_kill(server, arguments, flags, alone, problems):
@@ -301,7 +301,7 @@ async def use_badly(server, arguments):
     while not problems:
         slow = await open_slow(server, arguments.slow)
         counts = await run_round(server, arguments, seed, alone, problems)
-        for _, writer in slow:
+        for writer in slow:
             writer.transport.abort()
         await check_at_rest(server, problems)
         listing = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

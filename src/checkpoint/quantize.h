@@ -37,8 +37,8 @@ struct Int8Linear {
 // manner of SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4 with alpha 1/2):
 // s_j = sqrt(rms_j / max_o |W [o, j]|), divided by the median and at most 2^16 from 1; 1 where that
 // is within a factor of 4 of 1, since root mean squares that are derived rather than measured do
-// harm there (docs/benchmarks.md). Where it is not, an input that is k times as large, with weights
-// that are 1/k of what they were, leaves the values as they are. Without it all s_j are 1.
+// harm there. Beyond that, an input that is k times as large, with weights that are 1/k of what
+// they were, leaves the values as they are. Without it all s_j are 1.
 //
 // The result is finite whatever `input_rms` holds. Throws Error(kInvalidArgument), opening with
 // `name`, for a weight that is not finite or exceeds 1e25.

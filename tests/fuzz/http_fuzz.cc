@@ -1,5 +1,5 @@
-// Any bytes that a client may send: a server of a tiny model answers with HTTP, never with a 5xx
-// that tells of a fault of its own, or closes the connection; and what was begun is ended.
+// Any bytes that a client may send: the first answer of a server of a tiny model is HTTP and does
+// not tell of a fault of its own (500), or there is none and the connection ends.
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -43,7 +44,7 @@ class ServedTinyModel {
   std::thread thread_;
 };
 
-// Whether each answer in `received` is one that the input may have brought about.
+// Whether the first answer is one that the input may have brought about.
 bool IsAllowed(std::string_view received) {
   if (received.empty()) return true;  // closed without an answer
   return received.starts_with("HTTP/1.") && !received.substr(8, 4).starts_with(" 500");

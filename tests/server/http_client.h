@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -80,6 +81,7 @@ class HttpClient {
   bool ReadMore() {
     char bytes[4096];
     const ssize_t size = recv(socket_, bytes, sizeof(bytes), 0);
+    if (size < 0 && errno == EAGAIN) throw std::runtime_error("the server does not answer");
     if (size <= 0) return false;
     received_.append(bytes, size);
     return true;
