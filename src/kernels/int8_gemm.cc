@@ -58,24 +58,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::CappedTag<float, kVectorColumns>;
 using I32 = hn::RebindToSigned<F32>;
 
-// Adds a group's exact sums, times the rows' scales, to sums of all groups, or begins these.
-void AddGroup(const int32_t* group_sums, const float* row_scales, const Int8Tile& tile, bool begins,
-              float* sums) {
-  const F32 tag;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag));
-  const int64_t columns = tile.vectors * kVectorColumns;
-  for (int64_t r = 0; r < tile.num_rows; ++r) {
-    const auto scale = hn::Set(tag, row_scales[r]);
-    for (int64_t c = 0; c < columns; c += lanes) {
-      const int64_t place = r * kMaxPanelColumns + c;
-      const auto sum = hn::ConvertTo(tag, hn::LoadU(I32(), group_sums + place));
-      const auto z =
-          begins ? hn::Mul(sum, scale) : hn::MulAdd(sum, scale, hn::LoadU(tag, sums + place));
-      hn::StoreU(z, tag, sums + place);
-    }
-  }
-}
-
 // Passes a block's sums through the epilogue into the panel's columns of each row of y.
 void StoreBlock(const PanelProduct& product, const float* sums, int64_t num_rows, float* y) {
   const auto vector_z = [&](int64_t r, int64_t c) {
@@ -94,7 +76,6 @@ void MultiplyPanel(const PanelProduct& product) {
   const int64_t slices = DivideUp(groups, product.max_groups);
   const int64_t blocks = DivideUp(product.num_rows, kBlockRows);
   const int64_t quad_bytes = product.tile.vectors * kVectorBytes;
-  HWY_ALIGN int32_t group_sums[kBlockRows * kMaxPanelColumns];
   for (int64_t slice = 0; slice < slices; ++slice) {
     const PartRange range = PartOf(groups, slices, slice);
     const int64_t end = std::min(range.end * kGroupQuads, product.quads);
@@ -106,16 +87,16 @@ void MultiplyPanel(const PanelProduct& product) {
       const int64_t row = block * kBlockRows;
       tile.num_rows = std::min(kBlockRows, product.num_rows - row);
       float* sums = product.sums + (slices == 1 ? 0 : row * kMaxPanelColumns);
+      if (slice == 0) std::fill_n(sums, tile.num_rows * kMaxPanelColumns, 0.0f);
       for (int64_t group = range.begin; group < range.end; ++group) {
         const int64_t quad = group * kGroupQuads;
         tile.quads = std::min(kGroupQuads, end - quad);
         tile.weights = product.tile.weights + quad * quad_bytes;
         tile.offsets = product.tile.offsets + group * tile.vectors * kVectorColumns;
         tile.rows = product.rows + (row * product.quads + quad * tile.num_rows) * 4;
-        product.multiply(tile, group_sums);
+        tile.row_scales = product.row_scales + row * groups + group * tile.num_rows;
+        product.multiply(tile, sums);
         tile.prefetch += tile.prefetch_step * tile.quads;
-        const float* row_scales = product.row_scales + row * groups + group * tile.num_rows;
-        AddGroup(group_sums, row_scales, tile, group == 0, sums);
       }
       if (slice + 1 == slices) {
         StoreBlock(product, sums, tile.num_rows, product.y + row * product.stride);

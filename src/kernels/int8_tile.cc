@@ -1,7 +1,8 @@
 // The innermost loops of int8 products. Raw intrinsics, since Highway 1.0 has no products of bytes.
 // Most multiply a row's unsigned bytes with signed weights; what the 128 in each of a row's bytes
 // contributes is known beforehand, and the sums start at its negative. The loops over rows and
-// vectors unroll, so that all sums stay in registers.
+// vectors unroll, so that all sums stay in registers, until they are scaled and added to those of
+// the groups before.
 #include "kernels/int8_tile.h"
 
 #include <algorithm>
@@ -20,18 +21,21 @@ namespace {
 
 constexpr int64_t kAllGroups = int64_t{1} << 32;
 
-void MultiplyPortable(const Int8Tile& tile, int32_t* sums) {
+void MultiplyPortable(const Int8Tile& tile, float* sums) {
   const int64_t columns = tile.vectors * kVectorColumns;
   for (int64_t r = 0; r < tile.num_rows; ++r, sums += kMaxPanelColumns) {
-    std::fill_n(sums, columns, 0);
+    int32_t row_sums[kMaxPanelColumns] = {};
     const int8_t* weights = tile.weights;
     for (int64_t quad = 0; quad < tile.quads; ++quad, weights += columns * 4) {
       int x[4];
       for (int i = 0; i < 4; ++i) x[i] = tile.rows[(quad * tile.num_rows + r) * 4 + i] - kZeroPoint;
       for (int64_t column = 0; column < columns; ++column) {
         const int8_t* w = weights + column * 4;
-        sums[column] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+        row_sums[column] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
       }
+    }
+    for (int64_t column = 0; column < columns; ++column) {
+      sums[column] += static_cast<float>(row_sums[column]) * tile.row_scales[r];
     }
   }
 }
@@ -71,12 +75,26 @@ __attribute__((target("avx2"), always_inline)) inline void AddVnni(__m256i row, 
       : [row] "x"(row), [weights] "x"(weights));
 }
 
+template <int64_t kRows>
+__attribute__((target("avx2,fma"), always_inline)) inline void AddNarrow(
+    const __m256i (&row_sums)[kRows][kNarrowVectors], const float* row_scales, float* sums) {
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kRows; ++r) {
+    const __m256 scale = _mm256_set1_ps(row_scales[r]);
+#pragma GCC unroll 2
+    for (int64_t v = 0; v < kNarrowVectors; ++v) {
+      float* to = sums + r * kMaxPanelColumns + v * kNarrowColumns;
+      const __m256 group = _mm256_cvtepi32_ps(row_sums[r][v]);
+      _mm256_storeu_ps(to, _mm256_fmadd_ps(group, scale, _mm256_loadu_ps(to)));
+    }
+  }
+}
+
 template <NarrowForm kForm, int64_t kRows>
-__attribute__((target("avx2"))) void MultiplyNarrowRows(const Int8Tile& tile, int64_t first_row,
-                                                        int32_t* sums) {
+__attribute__((target("avx2,fma"))) void MultiplyNarrowRows(const Int8Tile& tile, int64_t first_row,
+                                                            float* sums) {
   const __m256i ones = _mm256_set1_epi16(1);
   const __m256i zero_points = _mm256_set1_epi8(static_cast<char>(kZeroPoint));
-  sums += first_row * kMaxPanelColumns;
   __m256i row_sums[kRows][kNarrowVectors];
 #pragma GCC unroll 4
   for (int64_t r = 0; r < kRows; ++r) {
@@ -115,22 +133,15 @@ __attribute__((target("avx2"))) void MultiplyNarrowRows(const Int8Tile& tile, in
       }
     }
   }
-#pragma GCC unroll 4
-  for (int64_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-    for (int64_t v = 0; v < kNarrowVectors; ++v) {
-      int32_t* to = sums + r * kMaxPanelColumns + v * kNarrowColumns;
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), row_sums[r][v]);
-    }
-  }
+  AddNarrow(row_sums, tile.row_scales + first_row, sums + first_row * kMaxPanelColumns);
 }
 
 template <NarrowForm kForm>
-void MultiplyNarrow(const Int8Tile& tile, int32_t* sums) {
+void MultiplyNarrow(const Int8Tile& tile, float* sums) {
   for (int64_t byte = 0; byte < tile.prefetch_step * tile.quads; byte += kVectorBytes) {
     _mm_prefetch(tile.prefetch + byte, _MM_HINT_T1);
   }
-  static constexpr void (*kTiles[])(const Int8Tile&, int64_t, int32_t*) = {
+  static constexpr void (*kTiles[])(const Int8Tile&, int64_t, float*) = {
       MultiplyNarrowRows<kForm, 1>, MultiplyNarrowRows<kForm, 2>, MultiplyNarrowRows<kForm, 3>,
       MultiplyNarrowRows<kForm, 4>};
   // 5 rows are 3 and 2: 4 and 1 would take longer.
@@ -139,10 +150,28 @@ void MultiplyNarrow(const Int8Tile& tile, int32_t* sums) {
   if (first < tile.num_rows) kTiles[tile.num_rows - first - 1](tile, first, sums);
 }
 
+constexpr __mmask16 kAllLanes = 0xffff;
+
+template <int64_t kRows, int64_t kVectors>
+__attribute__((target("avx512f,avx512bw"), always_inline)) inline void AddWide(
+    const __m512i (&tile_sums)[kRows][kVectors], const float* row_scales, float* sums) {
+#pragma GCC unroll 8
+  for (int64_t r = 0; r < kRows; ++r) {
+    const __m512 scale = _mm512_set1_ps(row_scales[r]);
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < kVectors; ++v) {
+      float* to = sums + r * kMaxPanelColumns + v * kVectorColumns;
+      // The form without a mask makes g++ 12 warn of its own header.
+      const __m512 group = _mm512_maskz_cvtepi32_ps(kAllLanes, tile_sums[r][v]);
+      _mm512_storeu_ps(to, _mm512_fmadd_ps(group, scale, _mm512_loadu_ps(to)));
+    }
+  }
+}
+
 // VNNI multiplies unsigned with signed bytes and adds four products exactly.
 template <int64_t kRows, int64_t kVectors>
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(const Int8Tile& tile,
-                                                                             int32_t* sums) {
+                                                                             float* sums) {
   const int8_t* weights = tile.weights;
   const uint8_t* rows = tile.rows;
   const int8_t* prefetch = tile.prefetch;
@@ -172,16 +201,10 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) void MultiplyVnniTile(con
     weights += kVectors * kVectorBytes;
     rows += kRows * 4;
   }
-#pragma GCC unroll 8
-  for (int64_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int64_t v = 0; v < kVectors; ++v) {
-      _mm512_storeu_si512(sums + r * kMaxPanelColumns + v * kVectorColumns, tile_sums[r][v]);
-    }
-  }
+  AddWide(tile_sums, tile.row_scales, sums);
 }
 
-void MultiplyVnni(const Int8Tile& tile, int32_t* sums) {
+void MultiplyVnni(const Int8Tile& tile, float* sums) {
   static constexpr MultiplyTile kTiles[kBlockRows][kMaxPanelVectors] = {
       {MultiplyVnniTile<1, 1>, MultiplyVnniTile<1, 2>, MultiplyVnniTile<1, 3>},
       {MultiplyVnniTile<2, 1>, MultiplyVnniTile<2, 2>, MultiplyVnniTile<2, 3>},
@@ -198,7 +221,7 @@ void MultiplyVnni(const Int8Tile& tile, int32_t* sums) {
 // to kMaxPairSum; then |w| is multiplied with x, negated where w is negative.
 template <bool kAnySum, int64_t kRows, int64_t kVectors>
 __attribute__((target("avx512f,avx512bw"))) void MultiplyWideTile(const Int8Tile& tile,
-                                                                  int32_t* sums) {
+                                                                  float* sums) {
   const __m512i ones = _mm512_set1_epi16(1);
   const __m512i zero_points = _mm512_set1_epi8(static_cast<char>(kZeroPoint));
   __m512i tile_sums[kRows][kVectors];
@@ -241,17 +264,11 @@ __attribute__((target("avx512f,avx512bw"))) void MultiplyWideTile(const Int8Tile
     weights += kVectors * kVectorBytes;
     rows += kRows * 4;
   }
-#pragma GCC unroll 8
-  for (int64_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int64_t v = 0; v < kVectors; ++v) {
-      _mm512_storeu_si512(sums + r * kMaxPanelColumns + v * kVectorColumns, tile_sums[r][v]);
-    }
-  }
+  AddWide(tile_sums, tile.row_scales, sums);
 }
 
 template <bool kAnySum>
-void MultiplyWide(const Int8Tile& tile, int32_t* sums) {
+void MultiplyWide(const Int8Tile& tile, float* sums) {
   static constexpr MultiplyTile kTiles[kBlockRows][kMaxPanelVectors] = {
       {MultiplyWideTile<kAnySum, 1, 1>, MultiplyWideTile<kAnySum, 1, 2>,
        MultiplyWideTile<kAnySum, 1, 3>},
@@ -297,12 +314,13 @@ void BeginNeon(int32x4_t (&tile_sums)[kRows][4]) {
 }
 
 template <int64_t kRows>
-void StoreNeon(const int32x4_t (&tile_sums)[kRows][4], int32_t* sums) {
+void AddNeon(const int32x4_t (&tile_sums)[kRows][4], const float* row_scales, float* sums) {
 #pragma GCC unroll 4
   for (int64_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int64_t v = 0; v < kNeonVectors; ++v) {
-      vst1q_s32(sums + r * kMaxPanelColumns + v * kNeonColumns, tile_sums[r][v]);
+      float* to = sums + r * kMaxPanelColumns + v * kNeonColumns;
+      vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), vcvtq_f32_s32(tile_sums[r][v]), row_scales[r]));
     }
   }
 }
@@ -311,8 +329,7 @@ void StoreNeon(const int32x4_t (&tile_sums)[kRows][4], int32_t* sums) {
 template <int64_t kRows>
 __attribute__((target("arch=armv8.2-a+dotprod"))) void MultiplyDotProductRows(const Int8Tile& tile,
                                                                               int64_t first_row,
-                                                                              int32_t* sums) {
-  sums += first_row * kMaxPanelColumns;
+                                                                              float* sums) {
   int32x4_t tile_sums[kRows][4];
   BeginNeon(tile_sums);
   const int8_t* weights = tile.weights;
@@ -330,13 +347,12 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void MultiplyDotProductRows(co
     weights += kVectorBytes;
     rows += tile.num_rows * 4;
   }
-  StoreNeon(tile_sums, sums);
+  AddNeon(tile_sums, tile.row_scales + first_row, sums + first_row * kMaxPanelColumns);
 }
 
 // Without it, products of 8 bits are added in pairs to sums of 32.
 template <int64_t kRows>
-void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, int32_t* sums) {
-  sums += first_row * kMaxPanelColumns;
+void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, float* sums) {
   int32x4_t tile_sums[kRows][4];
   BeginNeon(tile_sums);
   const int8_t* weights = tile.weights;
@@ -360,12 +376,12 @@ void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, int32_t* sums) {
     weights += kVectorBytes;
     rows += tile.num_rows * 4;
   }
-  StoreNeon(tile_sums, sums);
+  AddNeon(tile_sums, tile.row_scales + first_row, sums + first_row * kMaxPanelColumns);
 }
 
 template <bool kDotProduct>
-void MultiplyNeon(const Int8Tile& tile, int32_t* sums) {
-  using Rows = void (*)(const Int8Tile&, int64_t, int32_t*);
+void MultiplyNeon(const Int8Tile& tile, float* sums) {
+  using Rows = void (*)(const Int8Tile&, int64_t, float*);
   static constexpr Rows kDot[] = {MultiplyDotProductRows<1>, MultiplyDotProductRows<2>,
                                   MultiplyDotProductRows<3>, MultiplyDotProductRows<4>};
   static constexpr Rows kPlain[] = {MultiplyNeonRows<1>, MultiplyNeonRows<2>, MultiplyNeonRows<3>,

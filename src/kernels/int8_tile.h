@@ -31,15 +31,17 @@ struct Int8Tile {
   int64_t quads;    // of inputs; 1 to kGroupQuads
   // [quads, num_rows, 4]; a byte stands for itself less kZeroPoint, in [-127, 127].
   const uint8_t* rows;
-  int64_t num_rows;  // 1 to kBlockRows
+  const float* row_scales;  // [num_rows], of these inputs
+  int64_t num_rows;         // 1 to kBlockRows
   // Memory that the product is to bring into the cache, and its bytes for each quad. It need not be
   // mapped.
   const int8_t* prefetch;
   int64_t prefetch_step;
 };
 
-// Writes the exact sums, rows kMaxPanelColumns apart.
-using MultiplyTile = void (*)(const Int8Tile& tile, int32_t* sums);
+// Adds the exact sums of products, each times its row's scale, to `sums`, whose rows lie
+// kMaxPanelColumns apart.
+using MultiplyTile = void (*)(const Int8Tile& tile, float* sums);
 
 // The innermost loops for one instruction set.
 struct Int8Kernels {

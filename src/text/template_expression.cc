@@ -456,7 +456,7 @@ void TemplateReader::ReadArguments(Operation* call) {
     if (is_named) {
       const std::string name(text_.substr(start, end - start));
       offset_ = sign + 1;
-      call->named.emplace_back(name, ReadExpression());
+      call->named.push_back({name, ReadExpression()});
     } else {
       if (!call->named.empty()) FailHere("an argument without a name stands behind one with");
       call->arguments.push_back(ReadExpression());

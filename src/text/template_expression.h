@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "config/json.h"
@@ -13,6 +12,7 @@
 namespace blockformer {
 
 struct TemplateExpression;
+struct NamedTemplateExpression;
 
 // What is done to the value on its left.
 struct TemplateOperation {
@@ -32,7 +32,7 @@ struct TemplateOperation {
   bool negated = false;                        // kTest
   const TemplateFunction* function = nullptr;  // kMethod, kFilter: null if it is not known
   std::vector<TemplateExpression> arguments;   // by position
-  std::vector<std::pair<std::string, TemplateExpression>> named;
+  std::vector<NamedTemplateExpression> named;
 };
 
 struct TemplateExpression {
@@ -55,6 +55,12 @@ struct TemplateExpression {
   std::string name;
   std::vector<TemplateExpression> items;
   std::vector<TemplateOperation> operations;
+};
+
+// name=expression, an argument.
+struct NamedTemplateExpression {
+  std::string name;
+  TemplateExpression expression;
 };
 
 // Throws Error(kInvalidArgument): "PLACE: column COLUMN: PROBLEM", or with "line LINE" before the
