@@ -95,9 +95,11 @@ soak: $(BUILD)/build.ninja
 	$(NINJA) --target soak
 	ASAN_OPTIONS=quarantine_size_mb=8 $(BUILD)/tests/soak/soak $(SECONDS) $(SEED)
 
-# Tests that take minutes in QEMU and check more of the same; EXCLUDE=none runs them too.
+# Tests that take minutes in QEMU and check more of the same; EXCLUDE=none runs them too. bf16 is
+# widened to f32 there.
 cross-aarch64: BUILD := build/cross-aarch64
-cross-aarch64: EXCLUDE ?= 5000( |$$)|AgreeWithSorting|InvarianceTest.*/(Cross|(Modern|Fused).*_(f32|bf16))
+cross-aarch64: REPEATED = InvarianceTest.*(/Cross|/(Modern|Fused|Roberta).*_f32|_bf16)|ThreadsTest.*(/Vanilla_f32|_bf16)
+cross-aarch64: EXCLUDE ?= 5000( |$$)|AgreeWithSorting|$(REPEATED)
 cross-aarch64:
 	@scripts/install_packages.sh build cross
 	@scripts/make_sysroot.sh arm64 $(BUILD)/sysroot

@@ -48,6 +48,12 @@ function(blockformer_test folder)
   target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} blockformer_options GTest::gmock
                                           GTest::gtest_main)
   blockformer_test_main(${target} "${arg_LIBRARIES}")
+  # What takes time is in the libraries; this nearly halves what tests take to compile. The trainer's
+  # share a precompiled header with it, whose options they must keep.
+  if(NOT arg_LIBRARIES MATCHES "_train")
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>
+                                             $<$<CONFIG:RelWithDebInfo>:-O0>)
+  endif()
   set(properties ENVIRONMENT ${BLOCKFORMER_TEST_ENVIRONMENT})
   if(arg_LABEL)
     list(APPEND properties LABELS ${arg_LABEL})

@@ -26,9 +26,10 @@ if ! cmp --quiet "$stamp" "$requirements"; then
     exit 3
   fi
   rm -r "$environment/probe"
-  echo "Installing torch and transformers into $environment"
+  echo "Installing torch, transformers and lm_eval into $environment"
   "${pip[@]}" install --quiet --requirement "$requirements"
   cp "$requirements" "$stamp"
 fi
-exec "$environment/bin/python" -B scripts/check_hf.py \
-  --program "${BUILD:-build/release}/blockformer" "$@"
+program=${BUILD:-build/release}/blockformer
+"$environment/bin/python" -B scripts/check_hf.py --program "$program" "$@"
+"$environment/bin/python" -B scripts/check_lm_eval.py --program "$program"

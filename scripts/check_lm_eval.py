@@ -4,10 +4,12 @@
     scripts/check_lm_eval.py --program PATH [--vanilla DIR] [--block DIR] [--data DIR] [--items N]
 
 The harness runs its own definitions of the tasks, unchanged but for where their data lie: with its
-own backend `hf`, which runs the vanilla model by transformers and torch; and with the model
-"blockformer" of python/, on both models, by the program and in the process. Without models, tiny ones with random weights are made;
-without data, some invented records are used. Needs an environment of make_lm_eval_venv.sh, and no
-network. Prints a table, then all differences; exit code 1 if there are any.
+own backend `hf`, which runs the vanilla model, and the block model as `convert --to hf` exports it,
+by transformers and torch; and with the model "blockformer" of python/, on both models, by the
+program and in the process. Without models, tiny ones with random weights are made; without data,
+some invented records are used. Needs an environment of make_lm_eval_venv.sh, or of check_hf.sh for
+the exported model, and no network. Prints a table, then all differences; exit code 1 if there are
+any.
 """
 
 import argparse
@@ -123,7 +125,9 @@ def run_program(arguments, folder, model):
 
 def run_harness(arguments, folder, run):
     """{task: Scores} of the harness."""
-    import lm_eval  # late, since it takes seconds, and reads the environment
+    # Late, since it takes seconds, and reads the environment; from 0.4.12 on, the backends register
+    # themselves only when they are imported.
+    import lm_eval.models  # noqa: F401
 
     tasks = []
     for task in arguments.tasks:
@@ -144,12 +148,35 @@ def run_harness(arguments, folder, run):
             for task in arguments.tasks}
 
 
-def plan_runs(arguments):
+def can_run_exports():
+    import torch
+
+    if hasattr(torch.nn.functional, "scaled_dot_product_attention"):
+        return True
+    print(f"hf, block: left out, since exported block models need torch 2 and this is "
+          f"{torch.__version__}; scripts/check_hf.sh has it", file=sys.stderr)
+    return False
+
+
+def export_for_transformers(program, model, folder):
+    """With the code that runs a block model."""
+    export = folder / "export"
+    subprocess.run([program, "convert", "--to", "hf", model, export], check=True,
+                   stdout=subprocess.DEVNULL)
+    return export
+
+
+def plan_runs(arguments, folder):
     runs = []
+    values = {"dtype": "float32", "device": "cpu", "batch_size": 8}
     if arguments.vanilla:
         runs.append(Run("hf, vanilla", arguments.vanilla, "hf",
-                        {"pretrained": str(arguments.vanilla), "dtype": "float32",
-                         "device": "cpu", "batch_size": 8}, HF_TOLERANCE))
+                        values | {"pretrained": str(arguments.vanilla)}, HF_TOLERANCE))
+    if arguments.block and can_run_exports():
+        export = export_for_transformers(arguments.program, arguments.block, folder)
+        runs.append(Run("hf, block", arguments.block, "hf",
+                        values | {"pretrained": str(export), "trust_remote_code": True},
+                        HF_TOLERANCE))
     for kind, model in (("vanilla", arguments.vanilla), ("block", arguments.block)):
         if not model:
             continue
@@ -239,7 +266,7 @@ def check(arguments, folder):
     if not (arguments.vanilla or arguments.block):
         arguments.vanilla, arguments.block = make_models(arguments.program, folder)
     of_program, of_harness = {}, []
-    for run in plan_runs(arguments):
+    for run in plan_runs(arguments, folder):
         if run.model not in of_program:
             of_program[run.model] = run_program(arguments, folder, run.model)
         of_harness.append((run, run_harness(arguments, folder, run)))

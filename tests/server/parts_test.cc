@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "config/json.h"
 #include "server/credentials.h"
 #include "server/http_message.h"
 #include "server/metrics.h"

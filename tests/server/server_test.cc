@@ -307,7 +307,7 @@ TEST_F(ChatTest, AnswersWithTheTemplatesText) {
     text += part["delta"].value("content", "");
     if (!part["logprobs"].is_null()) tokens += part["logprobs"]["content"].size();
   }
-  EXPECT_EQ(text, choice["message"]["content"]);
+  EXPECT_EQ(choice["message"]["content"], text);
   EXPECT_EQ(tokens, 12U);
 }
 
