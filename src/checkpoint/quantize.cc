@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/number_type.h"
 #include "base/parallel.h"
 
 namespace blockformer {
@@ -78,13 +79,13 @@ float QuantizeRow(const float* weights, const std::vector<float>& input_scales, 
     largest = std::max(largest, std::fabs(scaled(j)) / kLargestValue);
     if (j % 2 == 0) continue;
     const double sum = std::fabs(scaled(j - 1)) + std::fabs(scaled(j));
-    largest = std::max(largest, sum / kLargestPairSum);
+    largest = std::max(largest, sum / kMaxInt8PairSum);
   }
   // A row that is all but 0 becomes 0; its scale must be positive.
   const float scale = std::max(static_cast<float>(largest), FLT_MIN);
   for (size_t j = 0; j < in; ++j) {
     values[j] = static_cast<int8_t>(std::nearbyint(scaled(j) / double{scale}));
-    if (j % 2 == 0 || std::abs(values[j - 1]) + std::abs(values[j]) <= kLargestPairSum) continue;
+    if (j % 2 == 0 || std::abs(values[j - 1]) + std::abs(values[j]) <= kMaxInt8PairSum) continue;
     // The scale was rounded down, and both values up from very nearly a half.
     values[j] = static_cast<int8_t>(values[j] - (values[j] > 0 ? 1 : -1));
   }

@@ -13,10 +13,6 @@
 
 namespace blockformer {
 
-// Products of two such values with bytes fit into 16 bits when they are added: 128 * 255 < 2^15.
-// Processors without VNNI add them there, and take another, slower way for other weights.
-inline constexpr int kLargestPairSum = 128;
-
 // A linear layer's weights in int8, symmetric, with a scale for each output and a divisor for each
 // input: weight [o, i] = values [o, i] * scales [o] / input_scales [i]. Inputs are divided by
 // theirs before they are quantised.
@@ -29,9 +25,9 @@ struct Int8Linear {
 };
 
 // Quantises weights [out, in], rounding to nearest even: with input scales s and w_j = |W [o, j]|
-// s_j, scales [o] = max(max_j w_j / 127, max_j (w_2j + w_2j+1) / kLargestPairSum), so that |W [o,
+// s_j, scales [o] = max(max_j w_j / 127, max_j (w_2j + w_2j+1) / kMaxInt8PairSum), so that |W [o,
 // j] - result| <= scales [o] / (2 s_j), and the absolute values of inputs 2 j and 2 j + 1 add up to
-// kLargestPairSum at most.
+// kMaxInt8PairSum at most.
 //
 // With `input_rms`, the root mean square of each input, weights and inputs meet half way in the
 // manner of SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4 with alpha 1/2):

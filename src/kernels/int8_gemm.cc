@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/number_type.h"
 #include "base/parallel.h"
 #include "kernels/int8_tile.h"
 #include "kernels/product_plan.h"
@@ -241,7 +242,7 @@ ProductScratch& ThreadScratch() {
 
 bool KeepsToPairSum(const int8_t* weights, int64_t count) {
   for (int64_t i = 0; i < count; i += 2) {
-    if (std::abs(weights[i]) + std::abs(weights[i + 1]) > kMaxPairSum) return false;
+    if (std::abs(weights[i]) + std::abs(weights[i + 1]) > kMaxInt8PairSum) return false;
   }
   return true;
 }

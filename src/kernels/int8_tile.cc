@@ -57,7 +57,7 @@ constexpr int64_t kNarrowGroups = 8;
 
 // How four products are added to each sum.
 enum class NarrowForm {
-  kPairs,  // maddubs, madd and an addition, for weights that keep to kMaxPairSum
+  kPairs,  // maddubs, madd and an addition, for weights that keep to kMaxInt8PairSum
   kSigns,  // the same of |w| and of x with the sign of w, which fits for any weights
   kVnni,
 };
@@ -218,7 +218,7 @@ void MultiplyVnni(const Int8Tile& tile, float* sums) {
 }
 
 // The same without dpbusd: maddubs, madd and an addition. `kAnySum` says that weights need not keep
-// to kMaxPairSum; then |w| is multiplied with x, negated where w is negative.
+// to kMaxInt8PairSum; then |w| is multiplied with x, negated where w is negative.
 template <bool kAnySum, int64_t kRows, int64_t kVectors>
 __attribute__((target("avx512f,avx512bw"))) void MultiplyWideTile(const Int8Tile& tile,
                                                                   float* sums) {

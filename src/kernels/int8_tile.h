@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/number_type.h"
 #include "kernels/gemm.h"
 
 namespace blockformer {
@@ -14,11 +15,6 @@ inline constexpr int64_t kMaxPanelVectors = 3;  // 8 x 3 sums leave registers fo
 inline constexpr int64_t kMaxPanelColumns = kMaxPanelVectors * kVectorColumns;
 inline constexpr int kZeroPoint = 128;
 inline constexpr int64_t kGroupQuads = kInt8GroupInputs / 4;
-
-// Products of unsigned by signed bytes are added in pairs, in 16 bits, where there is no dpbusd.
-// They stay exact if the weights of a pair, the first and second or the third and fourth of a quad,
-// have absolute values that add up to this at most: 128 * 255 < 2^15.
-inline constexpr int kMaxPairSum = 128;
 
 // The product of up to 8 rows with a panel of columns of int8 weights, over a group of inputs,
 // whose sums stay in registers meanwhile.
@@ -47,7 +43,7 @@ using MultiplyTile = void (*)(const Int8Tile& tile, float* sums);
 struct Int8Kernels {
   int64_t vectors;            // of a panel, of 16 columns each; at most kMaxPanelVectors
   int64_t groups;             // of inputs, at most, whose weights all rows should read in turn
-  MultiplyTile multiply;      // for weights that keep to kMaxPairSum
+  MultiplyTile multiply;      // for weights that keep to kMaxInt8PairSum
   MultiplyTile multiply_any;  // for any; the same where the sum does not matter
 };
 

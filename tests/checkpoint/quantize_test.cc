@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/number_type.h"
 #include "base/random.h"
 
 namespace blockformer {
@@ -61,7 +62,7 @@ TEST(QuantizeTest, PairsOfInputsKeepToTheirLargestSum) {
     for (size_t o = 0; o < 9; ++o) {
       for (size_t j = 0; j + 1 < 7; j += 2) {
         const int8_t* pair = &linear.values[o * 7 + j];
-        EXPECT_LE(std::abs(pair[0]) + std::abs(pair[1]), kLargestPairSum);
+        EXPECT_LE(std::abs(pair[0]) + std::abs(pair[1]), kMaxInt8PairSum);
       }
     }
   }
