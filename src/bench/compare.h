@@ -1,21 +1,53 @@
 #ifndef BLOCKFORMER_BENCH_COMPARE_H_
 #define BLOCKFORMER_BENCH_COMPARE_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "config/json.h"
 
 namespace blockformer {
 
-// Compares two files that `blockformer bench throughput --json` wrote. Results are matched by
-// model, dtype, kv_dtype, batch, prompt and generate: "results" has, for each match, those fields,
-// the total tokens/s "a" and "b", their "ratio" b/a, the larger "spread", and whether the
-// difference "exceeds_spread"; "only_in_a" and "only_in_b" name the others. Throws Error that names
-// the file and the field that is wrong, and if nothing matches.
-OrderedJson CompareReports(const std::string& path_a, const std::string& path_b);
+// What results of two files are matched by.
+struct ThroughputKey {
+  bool operator==(const ThroughputKey&) const = default;
 
-// Of CompareReports()' result, for people.
-std::string ComparisonTable(const OrderedJson& comparison);
+  std::string model;
+  std::string dtype;
+  std::string kv_dtype;
+  int64_t batch = 0;
+  int64_t prompt = 0;
+  int64_t generate = 0;
+};
+
+// Of total tokens a second.
+struct RateComparison {
+  ThroughputKey key;
+  double a = 0;
+  double b = 0;
+  double ratio = 0;   // b / a
+  double spread = 0;  // the larger one
+  bool exceeds_spread = false;
+};
+
+struct ThroughputComparison {
+  std::string a;  // paths
+  std::string b;
+  std::vector<RateComparison> results;  // at least one
+  std::vector<ThroughputKey> only_in_a;
+  std::vector<ThroughputKey> only_in_b;
+};
+
+// Compares two files that `blockformer bench throughput --json` wrote. Throws Error that names the
+// file and the field that is wrong, and if nothing matches.
+ThroughputComparison CompareThroughput(const std::string& path_a, const std::string& path_b);
+
+// "results" has the key's fields and the others in one object.
+OrderedJson ThroughputComparisonJson(const ThroughputComparison& comparison);
+
+// For people.
+std::string ThroughputComparisonTable(const ThroughputComparison& comparison);
 
 }  // namespace blockformer
 

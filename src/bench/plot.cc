@@ -22,9 +22,8 @@ struct Curve {
   std::string remark;  // behind the label
 };
 
-std::string Label(const OrderedJson& result) {
-  return fmt::format("{}, {} cache", result["model"].get<std::string>(),
-                     result["kv_dtype"].get<std::string>());
+std::string Label(const ThroughputResult& result) {
+  return fmt::format("{}, {} cache", result.model, NumberTypeName(result.types.kv));
 }
 
 // In the order of their first points, so that both panels give a model the same colour.
@@ -35,28 +34,27 @@ Curve* CurveOf(const std::string& label, std::vector<Curve>* curves) {
   return &curves->emplace_back(Curve{label, {}, {}, ""});
 }
 
-std::vector<Curve> CurvesByBatch(const OrderedJson& report) {
+std::vector<Curve> CurvesByBatch(const ThroughputReport& report) {
   std::vector<Curve> curves;
-  for (const OrderedJson& result : report["results"]) {
+  for (const ThroughputResult& result : report.results) {
     Curve* curve = CurveOf(Label(result), &curves);
-    const double batch = result["batch"].get<double>();
-    curve->measured.push_back({batch, result["total_tokens_per_s"].get<double>()});
-    curve->limit.push_back({batch, result["total_limit_tokens_per_s"].get<double>()});
+    const double batch = static_cast<double>(result.setting.batch);
+    curve->measured.push_back({batch, result.total_tokens_per_s});
+    curve->limit.push_back({batch, result.total_limit_tokens_per_s});
   }
   return curves;
 }
 
 // Has the same curves as CurvesByBatch(), in the same order.
-std::vector<Curve> CurvesByContext(const OrderedJson& report) {
+std::vector<Curve> CurvesByContext(const ThroughputReport& report) {
   std::vector<Curve> curves;
-  for (const OrderedJson& result : report["by_context"]) {
+  for (const ThroughputResult& result : report.results) {
     Curve* curve = CurveOf(Label(result), &curves);
-    if (!result["best"].get<bool>()) continue;
-    curve->remark = fmt::format(", batch {}", result["batch"].get<int64_t>());
-    for (const OrderedJson& point : result["points"]) {
-      const double context = point["context"].get<double>();
-      curve->measured.push_back({context, point["decode_tokens_per_s"].get<double>()});
-      curve->limit.push_back({context, point["limit_tokens_per_s"].get<double>()});
+    if (!result.is_best) continue;
+    curve->remark = fmt::format(", batch {}", result.setting.batch);
+    for (const ContextSpeed& speed : result.by_context) {
+      curve->measured.push_back({speed.context, speed.decode_tokens_per_s});
+      curve->limit.push_back({speed.context, speed.limit_tokens_per_s});
     }
   }
   return curves;
@@ -83,7 +81,7 @@ std::string Panel(const std::string& name, const std::string& settings,
 
 }  // namespace
 
-std::string BenchPlotScript(const OrderedJson& report, const std::string& output) {
+std::string BenchPlotScript(const ThroughputReport& report, const std::string& output) {
   std::string data;
   const std::string by_batch =
       Panel("batch",
@@ -101,7 +99,7 @@ std::string BenchPlotScript(const OrderedJson& report, const std::string& output
       data, SvgTerminal(kWidth, kHeight), PlotQuoted(output), kPlotGrid, by_batch, by_context);
 }
 
-void WriteBenchPlot(const OrderedJson& report, const std::string& path) {
+void WriteBenchPlot(const ThroughputReport& report, const std::string& path) {
   DrawPlot(path, BenchPlotScript(report, std::filesystem::path(path).filename().string()));
 }
 

@@ -3,17 +3,17 @@
 
 #include <string>
 
-#include "config/json.h"
+#include "bench/report.h"
 
 namespace blockformer {
 
-// A gnuplot script that draws MakeReport()'s result into the SVG `output`: total tokens a second
+// A gnuplot script that draws a report into the SVG `output`: total tokens a second
 // against batch size and, at each model's best batch, decoded ones against context; each with its
 // limit as a dashed line.
-std::string BenchPlotScript(const OrderedJson& report, const std::string& output);
+std::string BenchPlotScript(const ThroughputReport& report, const std::string& output);
 
 // Draws it into `path`, as DrawPlot() does.
-void WriteBenchPlot(const OrderedJson& report, const std::string& path);
+void WriteBenchPlot(const ThroughputReport& report, const std::string& path);
 
 }  // namespace blockformer
 

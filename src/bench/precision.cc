@@ -44,53 +44,60 @@ void CheckOptions(const std::string& directory, const ModelConfig& config,
 
 }  // namespace
 
-OrderedJson MeasurePrecision(const std::string& directory, const std::string& data,
-                             const PrecisionOptions& options, WorkObserver* observer) {
+PrecisionReport MeasurePrecision(const std::string& directory, const std::string& data,
+                                 const PrecisionOptions& options, WorkObserver* observer) {
   const ModelConfig config = ReadModelConfig(directory);
   CheckOptions(directory, config, options);
   const TokenFile tokens(data);
   const ValidationSamples samples(tokens, config, directory, options.samples);
-  OrderedJson results = OrderedJson::array();
-  int64_t predicted = 0;
+  PrecisionReport report = {
+      directory, tokens.prefix(), samples.count(), config.max_length, 0, options.outliers, {}};
   for (const NumberType type : options.types) {
     const auto model = MakeModel(config, WeightsOf(directory, config, type, options.outliers));
     const LossSums sums = samples.SumLoss(*model, NumberTypeName(type), observer);
-    predicted = sums.count;
+    report.predicted_tokens = sums.count;
     const double perplexity = std::exp(sums.Mean());
     Require(std::isfinite(perplexity), ErrorCode::kCorrupt,
             "{}: the model's loss in {} is {}, whose perplexity is no number", directory,
             NumberTypeName(type), sums.Mean());
-    const double first = results.empty() ? perplexity : results[0]["perplexity"].get<double>();
-    results.push_back({{"dtype", NumberTypeName(type)},
-                       {"loss", sums.Mean()},
-                       {"perplexity", perplexity},
-                       {"perplexity_change", perplexity / first - 1},
-                       {"weight_bytes", static_cast<int64_t>(WeightBytes(config, type))}});
+    const double first = report.results.empty() ? perplexity : report.results[0].perplexity;
+    report.results.push_back({type, sums.Mean(), perplexity, perplexity / first - 1,
+                              static_cast<int64_t>(WeightBytes(config, type))});
   }
-  return {{"model", directory},
-          {"data", tokens.prefix()},
-          {"samples", samples.count()},
-          {"sample_length", config.max_length},
-          {"predicted_tokens", predicted},
-          {"outliers", options.outliers},
+  return report;
+}
+
+OrderedJson PrecisionJson(const PrecisionReport& report) {
+  OrderedJson results = OrderedJson::array();
+  for (const PrecisionResult& result : report.results) {
+    results.push_back({{"dtype", NumberTypeName(result.type)},
+                       {"loss", result.loss},
+                       {"perplexity", result.perplexity},
+                       {"perplexity_change", result.perplexity_change},
+                       {"weight_bytes", result.weight_bytes}});
+  }
+  return {{"model", report.model},
+          {"data", report.data},
+          {"samples", report.samples},
+          {"sample_length", report.sample_length},
+          {"predicted_tokens", report.predicted_tokens},
+          {"outliers", report.outliers},
           {"commit", kBuildCommit},
           {"results", results}};
 }
 
-std::string PrecisionTable(const OrderedJson& report) {
+std::string PrecisionTable(const PrecisionReport& report) {
   std::string text = fmt::format("{:<5}  {:>8}  {:>10}  {:>8}  {:>10}\n", "dtype", "loss",
                                  "perplexity", "change", "weights MB");
-  for (const OrderedJson& result : report["results"]) {
+  for (const PrecisionResult& result : report.results) {
     text += fmt::format("{:<5}  {:>8.5f}  {:>10.4f}  {:>+7.3f}%  {:>10.1f}\n",
-                        result["dtype"].get<std::string>(), result["loss"].get<double>(),
-                        result["perplexity"].get<double>(),
-                        result["perplexity_change"].get<double>() * 100,
-                        static_cast<double>(result["weight_bytes"].get<int64_t>()) * 1e-6);
+                        NumberTypeName(result.type), result.loss, result.perplexity,
+                        result.perplexity_change * 100,
+                        static_cast<double>(result.weight_bytes) * 1e-6);
   }
-  return text +
-         fmt::format("\n{} predicted tokens in {} samples of {}; {} outlier channels.\n",
-                     report["predicted_tokens"].get<int64_t>(), report["samples"].get<int64_t>(),
-                     report["sample_length"].get<int64_t>(), report["outliers"].get<int64_t>());
+  return text + fmt::format("\n{} predicted tokens in {} samples of {}; {} outlier channels.\n",
+                            report.predicted_tokens, report.samples, report.sample_length,
+                            report.outliers);
 }
 
 }  // namespace blockformer

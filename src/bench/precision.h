@@ -17,17 +17,35 @@ struct PrecisionOptions {
   int64_t outliers = 0;           // channels of WithOutliers(), bench/outliers.h
 };
 
-// What the precision of weights costs: the loss of the model in `directory` in each type, over
-// samples of the token file `data`, packed and chosen as the trainer's validation does. "results"
-// has, for each type, the "loss" in nats a token, the "perplexity", its "perplexity_change" against
-// that of the first type, and "weight_bytes". The model is held once, and one sample at a time.
-// Throws Error that names the flag or file and the value that is wrong: a directory of int8 weights
-// can only be measured in int8 and without outliers.
-OrderedJson MeasurePrecision(const std::string& directory, const std::string& data,
-                             const PrecisionOptions& options, WorkObserver* observer);
+struct PrecisionResult {
+  NumberType type = NumberType::kF32;
+  double loss = 0;  // nats a token
+  double perplexity = 0;
+  double perplexity_change = 0;  // against that of the first type, as a share of it
+  int64_t weight_bytes = 0;
+};
 
-// Of MeasurePrecision()'s result, for people.
-std::string PrecisionTable(const OrderedJson& report);
+struct PrecisionReport {
+  std::string model;  // directory
+  std::string data;   // prefix of the token file
+  int64_t samples = 0;
+  int64_t sample_length = 0;
+  int64_t predicted_tokens = 0;
+  int64_t outliers = 0;
+  std::vector<PrecisionResult> results;  // of each type
+};
+
+// What the precision of weights costs: the loss of the model in `directory` in each type, over
+// samples of the token file `data`, packed and chosen as the trainer's validation does. The model
+// is held once, and one sample at a time. Throws Error that names the flag or file and the value
+// that is wrong: a directory of int8 weights can only be measured in int8 and without outliers.
+PrecisionReport MeasurePrecision(const std::string& directory, const std::string& data,
+                                 const PrecisionOptions& options, WorkObserver* observer);
+
+OrderedJson PrecisionJson(const PrecisionReport& report);
+
+// For people.
+std::string PrecisionTable(const PrecisionReport& report);
 
 }  // namespace blockformer
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <functional>
 
-#include "base/cpu.h"
 #include "base/parallel.h"
 #include "base/statistics.h"
 #include "bench/build_info.h"
@@ -23,25 +22,23 @@ double MedianOf(const RaceResult& result,
   return Median(values);
 }
 
-// In tokens a second behind the prefill; null if it makes all tokens.
-OrderedJson DecodeRate(const RaceResult& result) {
+std::optional<double> DecodeRate(const RaceResult& result) {
   // The same in every run: what a step does depends on nothing but the setting.
   const int64_t decoded =
       result.setting.batch * result.setting.generate - result.runs.front().tokens_in_prefill;
-  if (decoded <= 0) return nullptr;
+  if (decoded <= 0) return std::nullopt;
   return static_cast<double>(decoded) /
          MedianOf(result, [](const ThroughputRun& run) { return run.total - run.prefill; });
 }
 
-OrderedJson MeasuredBytesPerSequence(const RaceResult& result) {
+std::optional<double> MeasuredBytesPerSequence(const RaceResult& result) {
   int64_t most = 0;  // a run may find some of its memory left over by another
   for (const ThroughputRun& run : result.runs) most = std::max(most, run.resident_bytes);
-  if (most == 0) return nullptr;
+  if (most == 0) return std::nullopt;
   return static_cast<double>(most) / static_cast<double>(result.setting.batch);
 }
 
-// What a result's ratio is to: the first model's at the same batch size, measured alike; for a
-// best result otherwise the first model's best. Null if there is neither.
+// What a result's ratio is to, or null.
 const RaceResult* BaseOf(const RaceResult& result, const std::vector<RaceResult>& results) {
   const RaceResult* base = nullptr;
   for (const RaceResult& other : results) {
@@ -60,144 +57,168 @@ double SpreadOf(const RaceResult& result) {
   return Spread(seconds);
 }
 
-// What a decoding rate in tokens a second means for the model and the machine.
-void AddDecoding(const Contestant& contestant, const RaceResult& result,
-                 const MachineSpeed& machine, const OrderedJson& rate, OrderedJson* json) {
+void SetDecoding(const Contestant& contestant, const RaceResult& result,
+                 const MachineSpeed& machine, ThroughputResult* out) {
   const ModelConfig& config = contestant.model->config();
-  const NumberTypes types = contestant.types();
   const int64_t context = result.setting.mean_context();
   const double unit_tokens =
       static_cast<double>(result.setting.batch * contestant.model->unit_length());
-  const double limit = DecodeLimit(config, types, context, machine);
-  const double bytes = WeightBytesPerUnit(config, types.weights) / unit_tokens +
-                       KvBytesReadPerToken(config, types.kv, context);
-  const auto of_rate = [&](double factor) {
-    return rate.is_null() ? OrderedJson() : OrderedJson(rate.get<double>() * factor);
-  };
-  (*json)["unit_ms"] =
-      rate.is_null() ? OrderedJson() : OrderedJson(1e3 * unit_tokens / rate.get<double>());
-  (*json)["bandwidth_share"] = of_rate(bytes * 1e-9 / machine.memory_gbps);
-  (*json)["limit_tokens_per_s"] = limit;
-  (*json)["share_of_limit"] = of_rate(1 / limit);
-}
-
-OrderedJson ResultToJson(const Contestant& contestant, const RaceResult& result,
-                         const RaceResult* base, const MachineSpeed& machine) {
-  const ModelConfig& config = contestant.model->config();
-  const ThroughputSetting& setting = result.setting;
-  const NumberTypes types = contestant.types();
-  const double total = TotalRate(result);
-  const double prefill = MedianOf(result, [](const ThroughputRun& run) { return run.prefill; });
-  const double seconds = MedianOf(result, [](const ThroughputRun& run) { return run.total; });
-  const OrderedJson decode = DecodeRate(result);
-  OrderedJson json = {
-      {"model", contestant.name},
-      {"kind", KindName(config)},
-      {"dtype", NumberTypeName(types.weights)},
-      {"kv_dtype", NumberTypeName(types.kv)},
-      {"batch", setting.batch},
-      {"best", result.is_best},
-      {"method", result.is_full ? "full" : "sampled"},
-      {"prompt", setting.prompt},
-      {"generate", setting.generate},
-      {"prefill_tokens_per_s", static_cast<double>(setting.batch * setting.prompt) / prefill},
-      {"decode_tokens_per_s", decode},
-      {"total_tokens_per_s", total},
-      {"ttft_ms", prefill * 1e3},
-      {"utilisation",
-       UsefulOperations(config, setting) / seconds * 1e-9 / machine.Peak(types.weights)}};
-  AddDecoding(contestant, result, machine, decode, &json);
-  json["total_limit_tokens_per_s"] = TotalLimit(config, types, setting, machine);
-  json["bytes_per_sequence"] = KvBytesPerSequence(config, types.kv, setting.length());
-  json["measured_bytes_per_sequence"] = MeasuredBytesPerSequence(result);
-  json["ratio"] = base == nullptr ? OrderedJson() : OrderedJson(total / TotalRate(*base));
-  json["repetitions"] = result.runs.size();
-  json["spread"] = SpreadOf(result);
-  return json;
+  const double bytes = WeightBytesPerUnit(config, out->types.weights) / unit_tokens +
+                       KvBytesReadPerToken(config, out->types.kv, context);
+  out->limit_tokens_per_s = DecodeLimit(config, out->types, context, machine);
+  out->decode_tokens_per_s = DecodeRate(result);
+  if (!out->decode_tokens_per_s) return;
+  const double rate = *out->decode_tokens_per_s;
+  out->unit_ms = 1e3 * unit_tokens / rate;
+  out->bandwidth_share = rate * bytes * 1e-9 / machine.memory_gbps;
+  out->share_of_limit = rate / out->limit_tokens_per_s;
 }
 
 // Of the run with the median time.
-OrderedJson ContextToJson(const Contestant& contestant, const RaceResult& result,
-                          const MachineSpeed& machine) {
+std::vector<ContextSpeed> SpeedByContext(const Contestant& contestant, const RaceResult& result,
+                                         const MachineSpeed& machine) {
   std::vector<const ThroughputRun*> runs;
   for (const ThroughputRun& run : result.runs) runs.push_back(&run);
   std::sort(runs.begin(), runs.end(),
             [](const auto* a, const auto* b) { return a->total < b->total; });
-  OrderedJson points = OrderedJson::array();
+  std::vector<ContextSpeed> speeds;
   for (const ContextRate& rate : runs[runs.size() / 2]->by_context) {
-    points.push_back(
-        {{"context", rate.context},
-         {"decode_tokens_per_s", rate.tokens_per_s},
-         {"limit_tokens_per_s", DecodeLimit(contestant.model->config(), contestant.types(),
-                                            static_cast<int64_t>(rate.context), machine)}});
+    speeds.push_back({rate.context, rate.tokens_per_s,
+                      DecodeLimit(contestant.model->config(), contestant.types(),
+                                  static_cast<int64_t>(rate.context), machine)});
   }
-  return {{"model", contestant.name},
-          {"kv_dtype", NumberTypeName(contestant.kv_type)},
+  return speeds;
+}
+
+ThroughputResult MakeResult(const Contestant& contestant, const RaceResult& result,
+                            const RaceResult* base, const MachineSpeed& machine) {
+  const ModelConfig& config = contestant.model->config();
+  const ThroughputSetting& setting = result.setting;
+  const double prefill = MedianOf(result, [](const ThroughputRun& run) { return run.prefill; });
+  const double seconds = MedianOf(result, [](const ThroughputRun& run) { return run.total; });
+  ThroughputResult out;
+  out.model = contestant.name;
+  out.kind = KindName(config);
+  out.types = contestant.types();
+  out.setting = setting;
+  out.is_best = result.is_best;
+  out.is_full = result.is_full;
+  out.prefill_tokens_per_s = static_cast<double>(setting.batch * setting.prompt) / prefill;
+  out.total_tokens_per_s = TotalRate(result);
+  out.ttft_ms = prefill * 1e3;
+  out.utilisation =
+      UsefulOperations(config, setting) / seconds * 1e-9 / machine.Peak(out.types.weights);
+  SetDecoding(contestant, result, machine, &out);
+  out.total_limit_tokens_per_s = TotalLimit(config, out.types, setting, machine);
+  out.bytes_per_sequence = KvBytesPerSequence(config, out.types.kv, setting.length());
+  out.measured_bytes_per_sequence = MeasuredBytesPerSequence(result);
+  if (base != nullptr) out.ratio = out.total_tokens_per_s / TotalRate(*base);
+  out.repetitions = result.runs.size();
+  out.spread = SpreadOf(result);
+  out.by_context = SpeedByContext(contestant, result, machine);
+  return out;
+}
+
+OrderedJson ResultJson(const ThroughputResult& result) {
+  return {{"model", result.model},
+          {"kind", result.kind},
+          {"dtype", NumberTypeName(result.types.weights)},
+          {"kv_dtype", NumberTypeName(result.types.kv)},
+          {"batch", result.setting.batch},
+          {"best", result.is_best},
+          {"method", result.is_full ? "full" : "sampled"},
+          {"prompt", result.setting.prompt},
+          {"generate", result.setting.generate},
+          {"prefill_tokens_per_s", result.prefill_tokens_per_s},
+          {"decode_tokens_per_s", OrNull(result.decode_tokens_per_s)},
+          {"total_tokens_per_s", result.total_tokens_per_s},
+          {"ttft_ms", result.ttft_ms},
+          {"utilisation", result.utilisation},
+          {"unit_ms", OrNull(result.unit_ms)},
+          {"bandwidth_share", OrNull(result.bandwidth_share)},
+          {"limit_tokens_per_s", result.limit_tokens_per_s},
+          {"share_of_limit", OrNull(result.share_of_limit)},
+          {"total_limit_tokens_per_s", result.total_limit_tokens_per_s},
+          {"bytes_per_sequence", result.bytes_per_sequence},
+          {"measured_bytes_per_sequence", OrNull(result.measured_bytes_per_sequence)},
+          {"ratio", OrNull(result.ratio)},
+          {"repetitions", result.repetitions},
+          {"spread", result.spread}};
+}
+
+OrderedJson ByContextJson(const ThroughputResult& result) {
+  OrderedJson points = OrderedJson::array();
+  for (const ContextSpeed& speed : result.by_context) {
+    points.push_back({{"context", speed.context},
+                      {"decode_tokens_per_s", speed.decode_tokens_per_s},
+                      {"limit_tokens_per_s", speed.limit_tokens_per_s}});
+  }
+  return {{"model", result.model},
+          {"kv_dtype", NumberTypeName(result.types.kv)},
           {"batch", result.setting.batch},
           {"best", result.is_best},
           {"points", points}};
 }
 
-OrderedJson SpeedToJson(const MachineSpeed& speed) {
+OrderedJson SpeedJson(const MachineSpeed& speed) {
   return {{"int8_gops", speed.int8_gops},
           {"f32_gflops", speed.f32_gflops},
           {"memory_gbps", speed.memory_gbps}};
 }
 
-OrderedJson MachineToJson(const MachineSpeed& before, const MachineSpeed& after) {
-  const CpuInfo cpu = GetCpuInfo();
-  OrderedJson json = {{"processor", cpu.model_name},
-                      {"features", cpu.features},
-                      {"memory_bytes", cpu.memory_bytes},
-                      {"threads", NumThreads()}};
-  json.update(SpeedToJson(Between(before, after)));
-  json["before"] = SpeedToJson(before);
-  json["after"] = SpeedToJson(after);
-  json["drift"] = Drift(before, after);
+OrderedJson MachineJson(const ThroughputReport& report) {
+  OrderedJson json = {{"processor", report.cpu.model_name},
+                      {"features", report.cpu.features},
+                      {"memory_bytes", report.cpu.memory_bytes},
+                      {"threads", report.threads}};
+  json.update(SpeedJson(Between(report.before, report.after)));
+  json["before"] = SpeedJson(report.before);
+  json["after"] = SpeedJson(report.after);
+  json["drift"] = Drift(report.before, report.after);
   return json;
 }
 
-// A column of the table, right-aligned but for names.
+// A column of the table behind the models' names, right-aligned.
 struct Column {
   const char* title;
   int width;
-  const char* key;
-  double factor = 1;  // what the field's value is multiplied by
-  int digits = 0;
-  const char* unit = "";
 };
 
-constexpr Column kColumns[] = {
-    {"kind", 7, "kind"},
-    {"dtype", 5, "dtype"},
-    {"kv", 4, "kv_dtype"},
-    {"batch", 5, "batch"},
-    {"prefill/s", 9, "prefill_tokens_per_s"},
-    {"decode/s", 9, "decode_tokens_per_s"},
-    {"total/s", 9, "total_tokens_per_s"},
-    {"ttft ms", 8, "ttft_ms"},
-    {"unit ms", 8, "unit_ms", 1, 1},
-    {"MB/seq", 7, "measured_bytes_per_sequence", 1e-6, 1},
-    {"formula", 7, "bytes_per_sequence", 1e-6, 1},
-    {"peak", 5, "utilisation", 100, 0, "%"},
-    {"memory", 6, "bandwidth_share", 100, 0, "%"},
-    {"limit", 5, "share_of_limit", 100, 0, "%"},
-    {"spread", 6, "spread", 100, 0, "%"},
-    {"ratio", 6, "ratio", 1, 2},
-};
+constexpr Column kColumns[] = {{"kind", 7},      {"dtype", 5},    {"kv", 4},      {"batch", 5},
+                               {"prefill/s", 9}, {"decode/s", 9}, {"total/s", 9}, {"ttft ms", 8},
+                               {"unit ms", 8},   {"MB/seq", 7},   {"formula", 7}, {"peak", 5},
+                               {"memory", 6},    {"limit", 5},    {"spread", 6},  {"ratio", 6}};
 
-std::string Cell(const Column& column, const OrderedJson& result) {
-  const OrderedJson& value = result[column.key];
-  if (value.is_null()) return "-";
-  if (value.is_string()) return value.get<std::string>();
-  return fmt::format("{:.{}f}{}", value.get<double>() * column.factor, column.digits, column.unit);
+std::string Number(const std::optional<double>& value, int digits = 0) {
+  return value ? fmt::format("{:.{}f}", *value, digits) : "-";
 }
 
-// "best" behind a model's best batch; what was not carried out in full is said to be so.
-std::string Remark(const OrderedJson& result) {
-  std::string remark = result["best"].get<bool>() ? "  best" : "";
-  if (result["method"] == "sampled") remark += "  (sampled)";
-  return remark;
+std::string Percent(const std::optional<double>& share) {
+  return share ? fmt::format("{:.0f}%", *share * 100) : "-";
+}
+
+std::string Megabytes(const std::optional<double>& bytes) {
+  return bytes ? fmt::format("{:.1f}", *bytes * 1e-6) : "-";
+}
+
+// Of each column.
+std::vector<std::string> Cells(const ThroughputResult& result) {
+  return {result.kind,
+          NumberTypeName(result.types.weights),
+          NumberTypeName(result.types.kv),
+          fmt::format("{}", result.setting.batch),
+          Number(result.prefill_tokens_per_s),
+          Number(result.decode_tokens_per_s),
+          Number(result.total_tokens_per_s),
+          Number(result.ttft_ms),
+          Number(result.unit_ms, 1),
+          Megabytes(result.measured_bytes_per_sequence),
+          Megabytes(result.bytes_per_sequence),
+          Percent(result.utilisation),
+          Percent(result.bandwidth_share),
+          Percent(result.share_of_limit),
+          Percent(result.spread),
+          Number(result.ratio, 2)};
 }
 
 std::string CsvField(const OrderedJson& value) {
@@ -212,83 +233,83 @@ std::string CsvField(const OrderedJson& value) {
 
 }  // namespace
 
-OrderedJson MakeReport(const std::vector<Contestant>& contestants,
-                       const std::vector<RaceResult>& results, const MachineSpeed& before,
-                       const MachineSpeed& after) {
-  const MachineSpeed machine = Between(before, after);
+ThroughputReport MakeThroughputReport(const std::vector<Contestant>& contestants,
+                                      const std::vector<RaceResult>& results,
+                                      const MachineSpeed& before, const MachineSpeed& after) {
+  ThroughputReport report = {GetCpuInfo(), NumThreads(), before, after, {}};
+  for (const RaceResult& result : results) {
+    report.results.push_back(MakeResult(contestants[result.contestant], result,
+                                        BaseOf(result, results), Between(before, after)));
+  }
+  return report;
+}
+
+OrderedJson ThroughputJson(const ThroughputReport& report) {
   OrderedJson flat = OrderedJson::array();
   OrderedJson by_context = OrderedJson::array();
-  for (const RaceResult& result : results) {
-    const Contestant& contestant = contestants[result.contestant];
-    flat.push_back(ResultToJson(contestant, result, BaseOf(result, results), machine));
-    by_context.push_back(ContextToJson(contestant, result, machine));
+  for (const ThroughputResult& result : report.results) {
+    flat.push_back(ResultJson(result));
+    by_context.push_back(ByContextJson(result));
   }
-  return {{"machine", MachineToJson(before, after)},
-          {"blockformer", kVersion},
-          {"commit", kBuildCommit},
-          {"compiler", kBuildCompiler},
-          {"flags", kBuildFlags},
-          {"results", flat},
+  return {{"machine", MachineJson(report)}, {"blockformer", kVersion}, {"commit", kBuildCommit},
+          {"compiler", kBuildCompiler},     {"flags", kBuildFlags},    {"results", flat},
           {"by_context", by_context}};
 }
 
-std::string ReportTable(const OrderedJson& report) {
+std::string ThroughputTable(const ThroughputReport& report) {
   size_t name_width = 5;
-  for (const OrderedJson& result : report["results"]) {
-    name_width = std::max(name_width, result["model"].get_ref<const std::string&>().size());
+  for (const ThroughputResult& result : report.results) {
+    name_width = std::max(name_width, result.model.size());
   }
   std::string text = fmt::format("{:<{}}", "model", name_width);
   for (const Column& column : kColumns) text += fmt::format("  {:>{}}", column.title, column.width);
   text += '\n';
-  for (const OrderedJson& result : report["results"]) {
-    text += fmt::format("{:<{}}", result["model"].get<std::string>(), name_width);
-    for (const Column& column : kColumns) {
-      text += fmt::format("  {:>{}}", Cell(column, result), column.width);
+  for (const ThroughputResult& result : report.results) {
+    text += fmt::format("{:<{}}", result.model, name_width);
+    const std::vector<std::string> cells = Cells(result);
+    for (size_t i = 0; i < cells.size(); ++i) {
+      text += fmt::format("  {:>{}}", cells[i], kColumns[i].width);
     }
-    text += Remark(result) + '\n';
+    text +=
+        fmt::format("{}{}\n", result.is_best ? "  best" : "", result.is_full ? "" : "  (sampled)");
   }
-  const OrderedJson& machine = report["machine"];
+  const MachineSpeed& before = report.before;
+  const MachineSpeed& after = report.after;
   return text +
          fmt::format(
              "\nThis machine, before and after: {:.0f} and {:.0f} GFLOP/s of f32, {:.0f} and "
              "{:.0f} GOP/s of int8, {:.1f} and {:.1f} GB/s of memory.\n",
-             machine["before"]["f32_gflops"].get<double>(),
-             machine["after"]["f32_gflops"].get<double>(),
-             machine["before"]["int8_gops"].get<double>(),
-             machine["after"]["int8_gops"].get<double>(),
-             machine["before"]["memory_gbps"].get<double>(),
-             machine["after"]["memory_gbps"].get<double>());
+             before.f32_gflops, after.f32_gflops, before.int8_gops, after.int8_gops,
+             before.memory_gbps, after.memory_gbps);
 }
 
-std::string ReportCsv(const OrderedJson& report) {
+std::string ThroughputCsv(const ThroughputReport& report) {
   std::string text;
-  const auto add_line = [&text](const std::vector<std::string>& fields) {
-    text += fmt::format("{}\n", fmt::join(fields, ","));
-  };
-  std::vector<std::string> names;
-  for (const auto& [name, value] : report["results"].front().items()) names.push_back(name);
-  add_line(names);
-  for (const OrderedJson& result : report["results"]) {
+  for (const ThroughputResult& result : report.results) {
+    std::vector<std::string> names;
     std::vector<std::string> fields;
-    for (const std::string& name : names) fields.push_back(CsvField(result[name]));
-    add_line(fields);
+    const OrderedJson json = ResultJson(result);
+    for (const auto& [name, value] : json.items()) {
+      names.push_back(name);
+      fields.push_back(CsvField(value));
+    }
+    if (text.empty()) text = fmt::format("{}\n", fmt::join(names, ","));
+    text += fmt::format("{}\n", fmt::join(fields, ","));
   }
   return text;
 }
 
-std::vector<std::string> NoiseWarnings(const OrderedJson& report) {
+std::vector<std::string> NoiseWarnings(const ThroughputReport& report) {
   std::vector<std::string> warnings;
-  const double drift = report["machine"]["drift"].get<double>();
+  const double drift = Drift(report.before, report.after);
   if (drift > kNoise) {
     warnings.push_back(fmt::format(
         "the machine's own figures differ by {:.0f} % between before and after", drift * 100));
   }
-  for (const OrderedJson& result : report["results"]) {
-    const double spread = result["spread"].get<double>();
-    if (spread <= kNoise) continue;
-    warnings.push_back(fmt::format("{}, batch {}: repetitions differ by {:.0f} %",
-                                   result["model"].get<std::string>(),
-                                   result["batch"].get<int64_t>(), spread * 100));
+  for (const ThroughputResult& result : report.results) {
+    if (result.spread <= kNoise) continue;
+    warnings.push_back(fmt::format("{}, batch {}: repetitions differ by {:.0f} %", result.model,
+                                   result.setting.batch, result.spread * 100));
   }
   return warnings;
 }

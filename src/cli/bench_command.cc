@@ -153,10 +153,10 @@ void WriteJson(const OrderedJson& report, const std::string& path) {
   if (!path.empty()) WriteFileAtomically(path, ToText(report, 2) + "\n");
 }
 
-void WriteReport(const ThroughputFlags& flags, const OrderedJson& report) {
-  PrintTable(ReportTable(report), {flags.json, flags.csv, flags.plot});
-  WriteJson(report, flags.json);
-  if (!flags.csv.empty()) WriteFileAtomically(flags.csv, ReportCsv(report));
+void WriteThroughput(const ThroughputFlags& flags, const ThroughputReport& report) {
+  PrintTable(ThroughputTable(report), {flags.json, flags.csv, flags.plot});
+  WriteJson(ThroughputJson(report), flags.json);
+  if (!flags.csv.empty()) WriteFileAtomically(flags.csv, ThroughputCsv(report));
   if (!flags.plot.empty()) WriteBenchPlot(report, flags.plot);
   for (const std::string& warning : NoiseWarnings(report)) LogWarning("{}", warning);
 }
@@ -169,12 +169,13 @@ void BenchThroughput(const ThroughputFlags& flags) {
   TerminalObserver observer;
   const std::vector<RaceResult> results = RunRace(contestants, options, &observer);
   observer.Finish();
-  WriteReport(flags, MakeReport(contestants, results, before, MeasureMachine()));
+  WriteThroughput(flags, MakeThroughputReport(contestants, results, before, MeasureMachine()));
 }
 
 void BenchCompare(const CompareFlags& flags) {
-  const OrderedJson comparison = CompareReports(flags.a, flags.b);
-  fmt::print("{}", flags.json ? ToText(comparison, 2) + "\n" : ComparisonTable(comparison));
+  const ThroughputComparison comparison = CompareThroughput(flags.a, flags.b);
+  fmt::print("{}", flags.json ? ToText(ThroughputComparisonJson(comparison), 2) + "\n"
+                              : ThroughputComparisonTable(comparison));
 }
 
 void BenchKernels(KernelFlags flags) {
@@ -197,10 +198,10 @@ void BenchPrecision(PrecisionFlags flags) {
   CheckOutputs({{"--json", flags.json}}, inputs, flags.force);
   UseThreads(flags.threads);
   TerminalObserver observer;
-  const OrderedJson report = MeasurePrecision(flags.model, flags.data, flags.bench, &observer);
+  const PrecisionReport report = MeasurePrecision(flags.model, flags.data, flags.bench, &observer);
   observer.Finish();
   PrintTable(PrecisionTable(report), {flags.json});
-  WriteJson(report, flags.json);
+  WriteJson(PrecisionJson(report), flags.json);
 }
 
 void AddForce(CLI::App* command, bool* force) {

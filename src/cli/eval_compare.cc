@@ -18,9 +18,9 @@ struct Flags {
 
 void Compare(const Flags& flags) {
   flags.output.Check({flags.a, flags.b});
-  const OrderedJson comparison =
-      CompareReports(ReadJsonFile(flags.a), flags.a, ReadJsonFile(flags.b), flags.b);
-  flags.output.Write(comparison, ReportComparisonTable(comparison));
+  const EvalComparison comparison =
+      CompareEvalReports(ReadJsonFile(flags.a), flags.a, ReadJsonFile(flags.b), flags.b);
+  flags.output.Write(EvalComparisonJson(comparison), EvalComparisonTable(comparison));
 }
 
 }  // namespace

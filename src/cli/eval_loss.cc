@@ -30,22 +30,44 @@ struct Flags {
   EvalOutput output;
 };
 
-OrderedJson Measure(const std::string& directory, const std::string& name,
-                    const ValidationSamples& samples, const EvalFlags& eval,
-                    WorkObserver* observer) {
+struct LossResult {
+  std::string model;
+  LossSums sums;
+  int64_t samples = 0;
+  int64_t sample_length = 0;
+};
+
+LossResult Measure(const std::string& directory, const std::string& name,
+                   const ValidationSamples& samples, const EvalFlags& eval,
+                   WorkObserver* observer) {
   const std::shared_ptr<const Model> model = LoadModel(directory, eval.Device());
-  const LossSums sums = samples.SumLoss(*model, name, observer);
+  return {name, samples.SumLoss(*model, name, observer), samples.count(),
+          model->config().max_length};
+}
+
+OrderedJson LossJson(const LossResult& result) {
+  const LossSums& sums = result.sums;
   OrderedJson by_position = OrderedJson::array();
   for (size_t i = 0; i < sums.sum_by_position.size(); ++i) {
     by_position.push_back(sums.sum_by_position[i] / static_cast<double>(sums.count_by_position[i]));
   }
-  return {{"model", name},
+  return {{"model", result.model},
           {"loss", sums.Mean()},
           {"perplexity", std::exp(sums.Mean())},
           {"loss_by_position", by_position},
-          {"samples", samples.count()},
-          {"sample_length", model->config().max_length},
+          {"samples", result.samples},
+          {"sample_length", result.sample_length},
           {"predicted_tokens", sums.count}};
+}
+
+std::string LossTable(const std::vector<LossResult>& results) {
+  std::vector<std::vector<std::string>> rows;
+  for (const LossResult& result : results) {
+    const double loss = result.sums.Mean();
+    rows.push_back({result.model, fmt::format("{:.4f}", loss),
+                    fmt::format("{:.3f}", std::exp(loss)), fmt::format("{}", result.sums.count)});
+  }
+  return MarkdownTable({{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows);
 }
 
 void EvaluateLoss(Flags flags) {
@@ -62,18 +84,14 @@ void EvaluateLoss(Flags flags) {
   }
   TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(models);
-  OrderedJson results = OrderedJson::array();
-  std::vector<std::vector<std::string>> rows;
+  std::vector<LossResult> results;
+  OrderedJson json = OrderedJson::array();
   for (size_t i = 0; i < models.size(); ++i) {
-    const OrderedJson result = Measure(models[i], names[i], samples[i], flags.eval, &observer);
-    rows.push_back({names[i], fmt::format("{:.4f}", result["loss"].get<double>()),
-                    fmt::format("{:.3f}", result["perplexity"].get<double>()),
-                    fmt::format("{}", result["predicted_tokens"].get<int64_t>())});
-    results.push_back(result);
+    results.push_back(Measure(models[i], names[i], samples[i], flags.eval, &observer));
+    json.push_back(LossJson(results.back()));
   }
-  const std::string table =
-      MarkdownTable({{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows);
-  flags.output.Write({{"task", "loss"}, {"data", tokens.prefix()}, {"results", results}}, table);
+  flags.output.Write({{"task", "loss"}, {"data", tokens.prefix()}, {"results", json}},
+                     LossTable(results));
 }
 
 }  // namespace

@@ -57,20 +57,22 @@ void EvaluateNeedle(Flags flags) {
   const std::vector<std::vector<NeedlePrompt>> prompts =
       MakePrompts(models, flags.data, options, eval);
   CatchStopSignals();
-  OrderedJson report = {{"task", "needle"},
-                        {"form", NeedleFormName(options.form)},
-                        {"data", flags.data},
-                        {"seed", options.seed},
-                        {"new_tokens", kNeedleNewTokens},
-                        {"dtype", eval.dtype},
-                        {"results", OrderedJson::array()}};
   TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(models);
+  std::vector<NeedleResult> results;
   for (size_t i = 0; i < models.size(); ++i) {
     const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
-    report["results"].push_back(RunNeedle(model, names[i], options, prompts[i], &observer));
+    results.push_back(RunNeedle(model, names[i], options, prompts[i], &observer));
   }
-  flags.output.Write(report, NeedleTable(report), NeedlePlotScript);
+  flags.output.Write({{"task", "needle"},
+                      {"form", NeedleFormName(options.form)},
+                      {"data", flags.data},
+                      {"seed", options.seed},
+                      {"new_tokens", kNeedleNewTokens},
+                      {"dtype", eval.dtype},
+                      {"results", NeedleJson(results)}},
+                     NeedleTable(results),
+                     [&](const std::string& name) { return NeedlePlotScript(results, name); });
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ void EvalOutput::Write(const OrderedJson& report, const std::string& table,
   const std::string text = ToText(report, 1) + "\n";
   if (!json.empty()) WriteFileAtomically(json, text);
   if (!plot.empty()) {
-    DrawPlot(plot, plot_script(report, std::filesystem::path(plot).filename().string()));
+    DrawPlot(plot, plot_script(std::filesystem::path(plot).filename().string()));
   }
 }
 

@@ -35,7 +35,7 @@ struct EvalOutput {
 
   // Throws Error (kIo, kExhausted). `plot_script` makes gnuplot's script for a file name; null if
   // there is no picture of the report.
-  using PlotScript = std::function<std::string(const OrderedJson& report, const std::string& name)>;
+  using PlotScript = std::function<std::string(const std::string& name)>;
   void Write(const OrderedJson& report, const std::string& table,
              const PlotScript& plot_script = nullptr) const;
 };

@@ -67,12 +67,15 @@ void EvaluatePositions(Flags flags) {
                                          scoring.corpus, &observer));
   }
   WarnOfOtherWindows(losses);
-  const OrderedJson report = {{"task", "loss_by_position"},
-                              {"context", options.context},
-                              {"data", flags.data},
-                              {"scoring", scoring.Settings()},
-                              {"results", PositionLossResults(losses)}};
-  flags.output.Write(report, PositionLossTable(report), PositionLossPlotScript);
+  const std::vector<PositionLossResult> results = PositionLossResults(losses);
+  flags.output.Write({{"task", "loss_by_position"},
+                      {"context", options.context},
+                      {"data", flags.data},
+                      {"scoring", scoring.Settings()},
+                      {"results", PositionLossJson(results)}},
+                     PositionLossTable(results), [&](const std::string& name) {
+                       return PositionLossPlotScript(results, name);
+                     });
 }
 
 }  // namespace

@@ -194,8 +194,8 @@ void EvaluateTasks(Flags flags) {
   }
   config["cut_contexts"] = cut;
   config["unscored_tokens"] = CountUnscored(requests, scores);
-  const OrderedJson report = MakeEvalReport(tasks, scores, config);
-  output.Write(report, EvalTable(report));
+  const std::vector<TaskResult> results = TaskResults(tasks, scores);
+  output.Write(TaskResultsJson(results, config), TaskResultsTable(results));
   if (done) done->Discard();
 }
 

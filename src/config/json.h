@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,6 +18,10 @@ namespace blockformer {
 
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;  // keeps the order of insertion; for writing
+
+inline OrderedJson OrNull(const std::optional<double>& value) {
+  return value ? OrderedJson(*value) : OrderedJson();
+}
 
 // Writes JSON text, on one line or indented. What is not valid UTF-8 becomes U+FFFD.
 std::string ToText(const Json& json, int indent = -1);

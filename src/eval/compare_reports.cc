@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 #include <numbers>
-#include <optional>
-#include <vector>
+#include <utility>
 
 #include "base/error.h"
 #include "eval/markdown_table.h"
@@ -14,62 +14,37 @@
 namespace blockformer {
 namespace {
 
-// One model's results of one task.
-struct TaskResults {
-  const Json& values;
-  const Json& samples;
+// What a report says of a metric of a task.
+struct ReportedMetric {
+  double value = 0;
+  std::vector<MetricSample> samples;  // one an item
+};
+
+// What a report says of a task.
+struct ReportedTask {
   std::string place;  // for messages
+  Json hash;
+  std::map<Metric, ReportedMetric> metrics;  // without those that are null
 };
 
-class Report {
- public:
-  Report(const Json& json, std::string source) : json_(json), source_(std::move(source)) {
-    for (const char* key : {"results", "samples", "task_hashes"}) {
-      Require(json.is_object() && json.contains(key) && json[key].is_object(), ErrorCode::kCorrupt,
-              "{}: has no \"{}\"; a file that `blockformer eval tasks --json` wrote is wanted",
-              source_, key);
-    }
+void CheckReport(const Json& report, const std::string& source) {
+  for (const char* key : {"results", "samples", "task_hashes"}) {
+    Require(report.is_object() && report.contains(key) && report[key].is_object(),
+            ErrorCode::kCorrupt,
+            "{}: has no \"{}\"; a file that `blockformer eval tasks --json` wrote is wanted",
+            source, key);
   }
-
-  const Json& tasks() const { return json_["results"]; }
-  const std::string& source() const { return source_; }
-
-  const Json& HashOf(const std::string& task) const {
-    Require(json_["task_hashes"].contains(task), ErrorCode::kCorrupt,
-            "{}: task_hashes has no \"{}\"", source_, task);
-    return json_["task_hashes"][task];
-  }
-
-  TaskResults Task(const std::string& task) const {
-    const Json& values = json_["results"][task];
-    const bool has_samples = json_["samples"].contains(task) && json_["samples"][task].is_array();
-    Require(values.is_object() && has_samples, ErrorCode::kCorrupt, "{}: has no results of {}",
-            source_, task);
-    return {values, json_["samples"][task], source_ + ": " + task};
-  }
-
- private:
-  const Json& json_;
-  std::string source_;
-};
-
-std::optional<double> ValueOf(const TaskResults& results, Metric metric) {
-  const std::string key = std::string(MetricName(metric)) + ",none";
-  if (!results.values.contains(key) || results.values[key].is_null()) return std::nullopt;
-  Require(results.values[key].is_number(), ErrorCode::kCorrupt, "{}: {} is no number",
-          results.place, key);
-  return results.values[key].get<double>();
 }
 
-std::vector<MetricSample> SamplesOf(const TaskResults& results, Metric metric) {
+std::vector<MetricSample> ReadSamples(const Json& items, Metric metric, const std::string& place) {
   std::vector<MetricSample> samples;
-  for (const Json& sample : results.samples) {
+  for (const Json& item : items) {
     const char* name = MetricName(metric);
-    const Json value = sample.is_object() && sample.contains(name) ? sample[name] : Json();
+    const Json value = item.is_object() && item.contains(name) ? item[name] : Json();
     const bool is_pair =
         value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number();
-    Require(value.is_number() || is_pair, ErrorCode::kCorrupt, "{}: sample {} has no \"{}\"",
-            results.place, samples.size(), name);
+    Require(value.is_number() || is_pair, ErrorCode::kCorrupt, "{}: sample {} has no \"{}\"", place,
+            samples.size(), name);
     if (is_pair) {
       samples.push_back({value[0].get<double>(), value[1].get<double>()});
     } else {
@@ -77,6 +52,26 @@ std::vector<MetricSample> SamplesOf(const TaskResults& results, Metric metric) {
     }
   }
   return samples;
+}
+
+ReportedTask ReadTaskReport(const Json& report, const std::string& source,
+                            const std::string& name) {
+  const Json& hashes = report["task_hashes"];
+  Require(hashes.contains(name), ErrorCode::kCorrupt, "{}: task_hashes has no \"{}\"", source,
+          name);
+  const Json& values = report["results"][name];
+  const Json& samples = report["samples"];
+  Require(values.is_object() && samples.contains(name) && samples[name].is_array(),
+          ErrorCode::kCorrupt, "{}: has no results of {}", source, name);
+  ReportedTask task = {source + ": " + name, hashes[name], {}};
+  for (const Metric metric : AllMetrics()) {
+    const std::string key = std::string(MetricName(metric)) + ",none";
+    if (!values.contains(key) || values[key].is_null()) continue;
+    Require(values[key].is_number(), ErrorCode::kCorrupt, "{}: {} is no number", task.place, key);
+    task.metrics[metric] = {values[key].get<double>(),
+                            ReadSamples(samples[name], metric, task.place)};
+  }
+  return task;
 }
 
 // Twice the smaller tail of the binomial distribution of n fair draws, at k.
@@ -147,72 +142,82 @@ void CheckWeights(const std::vector<MetricSample>& a, const std::vector<MetricSa
   Require(sum > 0, ErrorCode::kCorrupt, "{}: the samples weigh nothing", place);
 }
 
-OrderedJson CompareMetric(Metric metric, const TaskResults& a, const TaskResults& b) {
-  const std::vector<MetricSample> samples_a = SamplesOf(a, metric);
-  const std::vector<MetricSample> samples_b = SamplesOf(b, metric);
-  Require(samples_a.size() == samples_b.size() && !samples_a.empty(), ErrorCode::kCorrupt,
-          "{} has {} samples, {} has {}; equally many, and at least one, are wanted", a.place,
-          samples_a.size(), b.place, samples_b.size());
-  CheckWeights(samples_a, samples_b, a.place);
-  Difference difference = LogLikelihoodDifference(samples_a, samples_b);
+MetricComparison CompareMetric(Metric metric, const ReportedTask& task_a,
+                               const ReportedTask& task_b) {
+  const ReportedMetric& a = task_a.metrics.at(metric);
+  const ReportedMetric& b = task_b.metrics.at(metric);
+  Require(a.samples.size() == b.samples.size() && !a.samples.empty(), ErrorCode::kCorrupt,
+          "{} has {} samples, {} has {}; equally many, and at least one, are wanted", task_a.place,
+          a.samples.size(), task_b.place, b.samples.size());
+  CheckWeights(a.samples, b.samples, task_a.place);
+  Difference difference = LogLikelihoodDifference(a.samples, b.samples);
   if (metric == Metric::kBitsPerByte) {
     difference.value /= -std::numbers::ln2;
     if (difference.standard_error) *difference.standard_error /= std::numbers::ln2;
   }
-  OrderedJson row = {{"a", *ValueOf(a, metric)},
-                     {"b", *ValueOf(b, metric)},
-                     {"difference", difference.value},
-                     {"standard_error", nullptr},
-                     {"p_value", nullptr}};
+  MetricComparison comparison = {
+      metric, a.value, b.value, difference.value, difference.standard_error, std::nullopt};
   if (difference.standard_error) {
-    row["standard_error"] = *difference.standard_error;
-    row["p_value"] =
-        IsAccuracy(metric) ? AccuracyPValue(samples_a, samples_b) : TwoSidedPValue(difference);
+    comparison.p_value =
+        IsAccuracy(metric) ? AccuracyPValue(a.samples, b.samples) : TwoSidedPValue(difference);
   }
-  return row;
+  return comparison;
 }
 
 }  // namespace
 
-OrderedJson CompareReports(const Json& json_a, const std::string& source_a, const Json& json_b,
-                           const std::string& source_b) {
-  const Report a(json_a, source_a);
-  const Report b(json_b, source_b);
-  OrderedJson tasks = OrderedJson::object();
-  for (const auto& [task, results] : a.tasks().items()) {
-    if (!b.tasks().contains(task)) continue;
-    Require(a.HashOf(task) == b.HashOf(task), ErrorCode::kInvalidArgument,
+EvalComparison CompareEvalReports(const Json& a, const std::string& source_a, const Json& b,
+                                  const std::string& source_b) {
+  CheckReport(a, source_a);
+  CheckReport(b, source_b);
+  EvalComparison comparison = {source_a, source_b, {}};
+  for (const auto& [name, results] : a["results"].items()) {
+    if (!b["results"].contains(name)) continue;
+    const ReportedTask task_a = ReadTaskReport(a, source_a, name);
+    const ReportedTask task_b = ReadTaskReport(b, source_b, name);
+    Require(task_a.hash == task_b.hash, ErrorCode::kInvalidArgument,
             "{} and {} have {} of different records; compare runs with the same `data` and `limit`",
-            source_a, source_b, task);
-    const TaskResults results_a = a.Task(task);
-    const TaskResults results_b = b.Task(task);
-    for (const Metric metric : AllMetrics()) {
-      if (!ValueOf(results_a, metric) || !ValueOf(results_b, metric)) continue;
-      tasks[task][MetricName(metric)] = CompareMetric(metric, results_a, results_b);
+            source_a, source_b, name);
+    TaskComparison task = {name, {}};
+    for (const auto& [metric, reported] : task_a.metrics) {
+      if (!task_b.metrics.contains(metric)) continue;
+      task.metrics.push_back(CompareMetric(metric, task_a, task_b));
     }
+    if (!task.metrics.empty()) comparison.tasks.push_back(std::move(task));
   }
-  Require(!tasks.empty(), ErrorCode::kInvalidArgument, "{} and {} have no task in common", source_a,
-          source_b);
-  return {{"a", source_a}, {"b", source_b}, {"tasks", tasks}};
+  Require(!comparison.tasks.empty(), ErrorCode::kInvalidArgument,
+          "{} and {} have no task in common", source_a, source_b);
+  return comparison;
 }
 
-std::string ReportComparisonTable(const OrderedJson& comparison) {
-  std::vector<std::vector<std::string>> rows;
-  const auto number = [](const OrderedJson& value, const char* format) {
-    return value.is_null() ? std::string("N/A")
-                           : fmt::format(fmt::runtime(format), value.get<double>());
-  };
-  for (const auto& [task, metrics] : comparison["tasks"].items()) {
-    bool is_first = true;
-    for (const auto& [metric, row] : metrics.items()) {
-      rows.push_back({is_first ? task : "", metric, number(row["a"], "{:.4f}"),
-                      number(row["b"], "{:.4f}"), number(row["difference"], "{:+.4f}"), "±",
-                      number(row["standard_error"], "{:.4f}"), number(row["p_value"], "{:.2g}")});
-      is_first = false;
+OrderedJson EvalComparisonJson(const EvalComparison& comparison) {
+  OrderedJson tasks = OrderedJson::object();
+  for (const TaskComparison& task : comparison.tasks) {
+    for (const MetricComparison& metric : task.metrics) {
+      tasks[task.task][MetricName(metric.metric)] = {
+          {"a", metric.a},
+          {"b", metric.b},
+          {"difference", metric.difference},
+          {"standard_error", OrNull(metric.standard_error)},
+          {"p_value", OrNull(metric.p_value)}};
     }
   }
-  return fmt::format("A: {}\nB: {}\n\n{}\n", comparison["a"].get<std::string>(),
-                     comparison["b"].get<std::string>(),
+  return {{"a", comparison.a}, {"b", comparison.b}, {"tasks", tasks}};
+}
+
+std::string EvalComparisonTable(const EvalComparison& comparison) {
+  std::vector<std::vector<std::string>> rows;
+  for (const TaskComparison& task : comparison.tasks) {
+    for (const MetricComparison& metric : task.metrics) {
+      const bool is_first = &metric == &task.metrics.front();
+      rows.push_back({is_first ? task.task : "", MetricName(metric.metric),
+                      fmt::format("{:.4f}", metric.a), fmt::format("{:.4f}", metric.b),
+                      fmt::format("{:+.4f}", metric.difference), "±",
+                      metric.standard_error ? fmt::format("{:.4f}", *metric.standard_error) : "N/A",
+                      metric.p_value ? fmt::format("{:.2g}", *metric.p_value) : "N/A"});
+    }
+  }
+  return fmt::format("A: {}\nB: {}\n\n{}\n", comparison.a, comparison.b,
                      MarkdownTable({{"Tasks"},
                                     {"Metric"},
                                     {"A", true},

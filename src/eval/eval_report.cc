@@ -2,13 +2,35 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <map>
+
 #include "eval/markdown_table.h"
-#include "eval/metrics.h"
 
 namespace blockformer {
 namespace {
 
-OrderedJson ConfigOf(const Task& task) {
+// Takes the task's scores off the front of `scores`.
+TaskResult ResultOf(const TaskData& data, std::span<const RequestScore>* scores) {
+  TaskResult result = {data.task, HashOf(data), {}, {}};
+  std::vector<std::vector<MetricSample>> samples(data.task.metrics.size());
+  for (const TaskItem& item : data.items) {
+    const auto item_scores = scores->first(item.requests.size());
+    *scores = scores->subspan(item.requests.size());
+    ItemResult& entry = result.items.emplace_back(
+        ItemResult{item.target, {item_scores.begin(), item_scores.end()}, {}});
+    for (size_t m = 0; m < samples.size(); ++m) {
+      entry.samples.push_back(SampleOf(data.task.metrics[m], item, item_scores));
+      samples[m].push_back(entry.samples.back());
+    }
+  }
+  for (size_t m = 0; m < samples.size(); ++m) {
+    result.values.push_back(Aggregate(data.task.metrics[m], samples[m]));
+  }
+  return result;
+}
+
+OrderedJson ConfigJson(const Task& task) {
   OrderedJson metrics = OrderedJson::array();
   for (const Metric metric : task.metrics) metrics.push_back({{"metric", MetricName(metric)}});
   return {{"task", task.name},
@@ -20,92 +42,88 @@ OrderedJson ConfigOf(const Task& task) {
           {"metric_list", metrics}};
 }
 
-// `values` are what the item adds to each of the task's metrics.
-OrderedJson SampleJson(const TaskData& data, size_t index, std::span<const RequestScore> scores,
-                       const std::vector<MetricSample>& values) {
-  const TaskItem& item = data.items[index];
-  OrderedJson sample = {{"doc_id", index}};
-  if (item.target >= 0) sample["target"] = item.target;
-  OrderedJson& responses = sample["filtered_resps"] = OrderedJson::array();
-  for (const RequestScore& score : scores) {
-    if (data.task.output_type == OutputType::kLogLikelihoodRolling) {
+OrderedJson ItemJson(const Task& task, const ItemResult& item, size_t index) {
+  OrderedJson json = {{"doc_id", index}};
+  if (item.target >= 0) json["target"] = item.target;
+  OrderedJson& responses = json["filtered_resps"] = OrderedJson::array();
+  for (const RequestScore& score : item.scores) {
+    if (task.output_type == OutputType::kLogLikelihoodRolling) {
       responses.push_back(score.log_likelihood);
     } else {
       responses.push_back({score.log_likelihood, score.is_greedy});
     }
   }
-  for (size_t m = 0; m < values.size(); ++m) {
-    OrderedJson& entry = sample[MetricName(data.task.metrics[m])];
-    if (IsWeighted(data.task.metrics[m])) {
-      entry = {values[m].value, values[m].weight};
+  for (size_t m = 0; m < task.metrics.size(); ++m) {
+    const MetricSample& sample = item.samples[m];
+    OrderedJson& entry = json[MetricName(task.metrics[m])];
+    if (IsWeighted(task.metrics[m])) {
+      entry = {sample.value, sample.weight};
     } else {
-      entry = values[m].value;
+      entry = sample.value;
     }
   }
-  return sample;
+  return json;
 }
 
 }  // namespace
 
-OrderedJson MakeEvalReport(const std::vector<TaskData>& tasks, std::span<const RequestScore> scores,
-                           const OrderedJson& config) {
+std::vector<TaskResult> TaskResults(const std::vector<TaskData>& tasks,
+                                    std::span<const RequestScore> scores) {
+  std::vector<TaskResult> results;
+  for (const TaskData& data : tasks) results.push_back(ResultOf(data, &scores));
+  return results;
+}
+
+OrderedJson TaskResultsJson(const std::vector<TaskResult>& results, const OrderedJson& config) {
   OrderedJson report;
   for (const char* section : {"results", "configs", "versions", "n-shot", "higher_is_better",
                               "n-samples", "task_hashes", "config", "samples"}) {
     report[section] = OrderedJson::object();
   }
   report["config"] = config;
-  for (const TaskData& data : tasks) {
-    const std::string& name = data.task.name;
-    std::vector<std::vector<MetricSample>> values(data.task.metrics.size());
-    OrderedJson& samples = report["samples"][name] = OrderedJson::array();
-    for (size_t i = 0; i < data.items.size(); ++i) {
-      const TaskItem& item = data.items[i];
-      const auto item_scores = scores.first(item.requests.size());
-      scores = scores.subspan(item.requests.size());
-      std::vector<MetricSample> item_values;
-      for (size_t m = 0; m < values.size(); ++m) {
-        item_values.push_back(SampleOf(data.task.metrics[m], item, item_scores));
-        values[m].push_back(item_values.back());
-      }
-      samples.push_back(SampleJson(data, i, item_scores, item_values));
+  for (const TaskResult& result : results) {
+    const Task& task = result.task;
+    const std::string& name = task.name;
+    OrderedJson& values = report["results"][name];
+    values["alias"] = name;
+    for (size_t m = 0; m < task.metrics.size(); ++m) {
+      const std::string metric = MetricName(task.metrics[m]);
+      values[metric + ",none"] = result.values[m].value;
+      OrderedJson& error = values[metric + "_stderr,none"] = "N/A";
+      if (result.values[m].standard_error) error = *result.values[m].standard_error;
+      report["higher_is_better"][name][metric] = HigherIsBetter(task.metrics[m]);
     }
-    OrderedJson& results = report["results"][name];
-    results["alias"] = name;
-    for (size_t m = 0; m < values.size(); ++m) {
-      const std::string metric = MetricName(data.task.metrics[m]);
-      const MetricValue value = Aggregate(data.task.metrics[m], values[m]);
-      results[metric + ",none"] = value.value;
-      OrderedJson& error = results[metric + "_stderr,none"] = "N/A";
-      if (value.standard_error) error = *value.standard_error;
-      report["higher_is_better"][name][metric] = HigherIsBetter(data.task.metrics[m]);
-    }
-    report["configs"][name] = ConfigOf(data.task);
-    report["versions"][name] = data.task.version;
+    report["configs"][name] = ConfigJson(task);
+    report["versions"][name] = task.version;
     report["n-shot"][name] = 0;
-    report["n-samples"][name] = {{"effective", data.items.size()}};
-    report["task_hashes"][name] = HashOf(data);
+    report["n-samples"][name] = {{"effective", result.items.size()}};
+    report["task_hashes"][name] = result.hash;
+    OrderedJson& samples = report["samples"][name] = OrderedJson::array();
+    for (size_t i = 0; i < result.items.size(); ++i) {
+      samples.push_back(ItemJson(task, result.items[i], i));
+    }
   }
   return report;
 }
 
-std::string EvalTable(const OrderedJson& report) {
-  constexpr std::string_view kFilter = ",none";
-  constexpr std::string_view kErrorSuffix = "_stderr,none";
+std::string TaskResultsTable(const std::vector<TaskResult>& results) {
+  const auto number = [](double value, const char* otherwise) {
+    return std::isfinite(value) ? fmt::format("{:.4f}", value) : std::string(otherwise);
+  };
   std::vector<std::vector<std::string>> rows;
-  for (const auto& [name, results] : report["results"].items()) {
-    const Json sorted = Json::parse(results.dump());  // by metric
+  for (const TaskResult& result : results) {
+    std::map<std::string, size_t> metrics;  // by name
+    for (size_t m = 0; m < result.values.size(); ++m) {
+      metrics[MetricName(result.task.metrics[m])] = m;
+    }
     bool is_first = true;
-    for (const auto& [key, value] : sorted.items()) {
-      if (!key.ends_with(kFilter) || key.ends_with(kErrorSuffix)) continue;
-      const std::string metric = key.substr(0, key.size() - kFilter.size());
-      const Json& error = sorted[metric + std::string(kErrorSuffix)];
-      rows.push_back({is_first ? name : "",
-                      is_first ? fmt::format("{}", report["versions"][name].get<double>()) : "",
-                      "none", fmt::format("{}", report["n-shot"][name].get<int>()), metric,
-                      report["higher_is_better"][name][metric].get<bool>() ? "↑" : "↓",
-                      value.is_null() ? "inf" : fmt::format("{:.4f}", value.get<double>()), "±",
-                      error.is_number() ? fmt::format("{:.4f}", error.get<double>()) : "N/A"});
+    for (const auto& [name, m] : metrics) {
+      const MetricValue& value = result.values[m];
+      rows.push_back({is_first ? result.task.name : "",
+                      is_first ? fmt::format("{}", result.task.version) : "", "none", "0", name,
+                      HigherIsBetter(result.task.metrics[m]) ? "↑" : "↓",
+                      number(value.value, "inf"), "±",
+                      value.standard_error ? number(*value.standard_error, "N/A") : "N/A"});
       is_first = false;
     }
   }

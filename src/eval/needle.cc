@@ -14,11 +14,12 @@ namespace blockformer {
 namespace {
 
 // Hits in %: [depths][lengths].
-std::vector<std::vector<double>> HitRates(const OrderedJson& result) {
-  auto rates = result["hits"].get<std::vector<std::vector<double>>>();
-  const double samples = result["samples"].get<double>();
-  for (std::vector<double>& row : rates) {
-    for (double& rate : row) rate *= 100 / samples;
+std::vector<std::vector<double>> HitRates(const NeedleResult& result) {
+  std::vector<std::vector<double>> rates;
+  const double factor = 100 / static_cast<double>(result.options.samples);
+  for (const std::vector<int64_t>& row : result.hits) {
+    std::vector<double>& rates_row = rates.emplace_back();
+    for (const int64_t hits : row) rates_row.push_back(static_cast<double>(hits) * factor);
   }
   return rates;
 }
@@ -69,11 +70,11 @@ std::vector<std::string> GenerateAnswers(const EvalModel& model, const std::stri
 
 // Pixels of a picture.
 struct Layout {
-  explicit Layout(const OrderedJson& results)
-      : panel_width(std::max(kMinWidth, kCell * static_cast<int>(results[0]["lengths"].size()))),
-        panel_height(std::max(kMinHeight, kCell * static_cast<int>(results[0]["depths"].size()))),
-        columns(std::min(kMaxColumns, static_cast<int>(results.size()))),
-        rows((static_cast<int>(results.size()) + columns - 1) / columns),
+  Layout(const NeedleOptions& options, int panels)
+      : panel_width(std::max(kMinWidth, kCell * static_cast<int>(options.lengths.size()))),
+        panel_height(std::max(kMinHeight, kCell * static_cast<int>(options.depths.size()))),
+        columns(std::min(kMaxColumns, panels)),
+        rows((panels + columns - 1) / columns),
         width(kLeft + columns * (panel_width + kGapX) - kGapX + kRight),
         height(kTop + rows * (panel_height + kGapY) - kGapY + kBottom) {}
 
@@ -109,7 +110,7 @@ struct Layout {
   int height;
 };
 
-std::string HeatData(const std::string& name, const OrderedJson& result) {
+std::string HeatData(const std::string& name, const NeedleResult& result) {
   std::string text = fmt::format("${} << END\n", name);
   const std::vector<std::vector<double>> rates = HitRates(result);
   for (size_t row = 0; row < rates.size(); ++row) {
@@ -120,17 +121,18 @@ std::string HeatData(const std::string& name, const OrderedJson& result) {
   return text + "END\n";
 }
 
-std::string Ticks(const OrderedJson& values, double factor) {
+template <typename Value>
+std::string Ticks(const std::vector<Value>& values, double factor) {
   std::vector<std::string> ticks;
   for (size_t i = 0; i < values.size(); ++i) {
-    ticks.push_back(fmt::format("'{:.6g}' {}", values[i].get<double>() * factor, i));
+    ticks.push_back(fmt::format("'{:.6g}' {}", static_cast<double>(values[i]) * factor, i));
   }
   return fmt::format("({})", fmt::join(ticks, ", "));
 }
 
-std::string HeatPanel(const std::string& data, const OrderedJson& result) {
-  const std::string title = fmt::format("{}: {:.1f} %", result["model"].get<std::string>(),
-                                        100 * result["accuracy"].get<double>());
+std::string HeatPanel(const std::string& data, const NeedleResult& result) {
+  const NeedleOptions& options = result.options;
+  const std::string title = fmt::format("{}: {:.1f} %", result.model, 100 * result.Accuracy());
   return fmt::format(
       "set title {1}\n"
       "set xtics {2}\nset ytics {3}\nset xrange [-0.5:{4}-0.5]\nset yrange [{5}-0.5:-0.5]\n"
@@ -138,8 +140,8 @@ std::string HeatPanel(const std::string& data, const OrderedJson& result) {
       "  ${0} using 1:2:(sprintf('%.0f', $3)):($3 > 65 ? 0xffffff : 0x000000) "
       "with labels tc rgb variable notitle\n"
       "unset colorbox\n",  // one is enough
-      data, PlotQuoted(title), Ticks(result["lengths"], 1), Ticks(result["depths"], 100),
-      result["lengths"].size(), result["depths"].size());
+      data, PlotQuoted(title), Ticks(options.lengths, 1), Ticks(options.depths, 100),
+      options.lengths.size(), options.depths.size());
 }
 
 }  // namespace
@@ -148,56 +150,71 @@ bool IsNeedleHit(std::string_view generated, std::string_view digits) {
   return generated.find(digits) != std::string_view::npos;
 }
 
-OrderedJson NeedleResult(const std::string& name, const NeedleOptions& options,
+double NeedleResult::Accuracy() const {
+  return static_cast<double>(std::ranges::count_if(answers, &NeedleAnswer::is_hit)) /
+         static_cast<double>(answers.size());
+}
+
+NeedleResult JudgeNeedle(const std::string& name, const NeedleOptions& options,
                          const std::vector<NeedlePrompt>& prompts,
-                         const std::vector<std::string>& answers) {
+                         const std::vector<std::string>& generated) {
   const size_t columns = options.lengths.size();
-  std::vector<std::vector<int64_t>> hits(options.depths.size(), std::vector<int64_t>(columns));
-  int64_t total = 0;
-  OrderedJson details = OrderedJson::array();
+  NeedleResult result = {name, options, {}, {}};
+  result.hits.assign(options.depths.size(), std::vector<int64_t>(columns));
   for (size_t i = 0; i < prompts.size(); ++i) {
     const NeedlePrompt& prompt = prompts[i];
-    const bool is_hit = IsNeedleHit(answers[i], prompt.digits);
+    const bool is_hit = IsNeedleHit(generated[i], prompt.digits);
     const size_t cell = i / static_cast<size_t>(options.samples);
-    hits[cell / columns][cell % columns] += is_hit;
-    total += is_hit;
-    details.push_back({{"length", prompt.length},
-                       {"depth", prompt.depth},
-                       {"placed", prompt.placed},
-                       {"city", prompt.city},
-                       {"expected", prompt.digits},
-                       {"generated", answers[i]},
-                       {"hit", is_hit}});
+    result.hits[cell / columns][cell % columns] += is_hit;
+    result.answers.push_back({prompt.length, prompt.depth, prompt.placed, prompt.city,
+                              prompt.digits, generated[i], is_hit});
   }
-  return {{"model", name},
-          {"form", NeedleFormName(options.form)},
-          {"lengths", options.lengths},
-          {"depths", options.depths},
-          {"samples", options.samples},
-          {"hits", hits},
-          {"accuracy", static_cast<double>(total) / static_cast<double>(prompts.size())},
-          {"prompts", details}};
+  return result;
 }
 
-OrderedJson RunNeedle(const EvalModel& model, const std::string& name, const NeedleOptions& options,
-                      const std::vector<NeedlePrompt>& prompts, WorkObserver* observer) {
-  return NeedleResult(name, options, prompts,
-                      GenerateAnswers(model, name, options, prompts, observer));
+NeedleResult RunNeedle(const EvalModel& model, const std::string& name,
+                       const NeedleOptions& options, const std::vector<NeedlePrompt>& prompts,
+                       WorkObserver* observer) {
+  return JudgeNeedle(name, options, prompts,
+                     GenerateAnswers(model, name, options, prompts, observer));
 }
 
-std::string NeedleTable(const OrderedJson& report) {
-  std::string text;
-  for (const OrderedJson& result : report["results"]) {
-    if (!text.empty()) text += "\n";
-    text += fmt::format("{}: {:.1f} % of {} prompts, form {}\n  depth",
-                        result["model"].get<std::string>(), 100 * result["accuracy"].get<double>(),
-                        result["prompts"].size(), result["form"].get<std::string>());
-    for (const OrderedJson& length : result["lengths"]) {
-      text += fmt::format("  {:>7}", length.get<int64_t>());
+OrderedJson NeedleJson(const std::vector<NeedleResult>& results) {
+  OrderedJson json = OrderedJson::array();
+  for (const NeedleResult& result : results) {
+    OrderedJson prompts = OrderedJson::array();
+    for (const NeedleAnswer& answer : result.answers) {
+      prompts.push_back({{"length", answer.length},
+                         {"depth", answer.depth},
+                         {"placed", answer.placed},
+                         {"city", answer.city},
+                         {"expected", answer.expected},
+                         {"generated", answer.generated},
+                         {"hit", answer.is_hit}});
     }
+    json.push_back({{"model", result.model},
+                    {"form", NeedleFormName(result.options.form)},
+                    {"lengths", result.options.lengths},
+                    {"depths", result.options.depths},
+                    {"samples", result.options.samples},
+                    {"hits", result.hits},
+                    {"accuracy", result.Accuracy()},
+                    {"prompts", prompts}});
+  }
+  return json;
+}
+
+std::string NeedleTable(const std::vector<NeedleResult>& results) {
+  std::string text;
+  for (const NeedleResult& result : results) {
+    if (!text.empty()) text += "\n";
+    text += fmt::format("{}: {:.1f} % of {} prompts, form {}\n  depth", result.model,
+                        100 * result.Accuracy(), result.answers.size(),
+                        NeedleFormName(result.options.form));
+    for (const int64_t length : result.options.lengths) text += fmt::format("  {:>7}", length);
     const std::vector<std::vector<double>> rates = HitRates(result);
     for (size_t row = 0; row < rates.size(); ++row) {
-      text += fmt::format("\n{:>5.4g} %", 100 * result["depths"][row].get<double>());
+      text += fmt::format("\n{:>5.4g} %", 100 * result.options.depths[row]);
       for (const double rate : rates[row]) text += fmt::format("  {:>7.1f}", rate);
     }
     text += "\n";
@@ -205,9 +222,8 @@ std::string NeedleTable(const OrderedJson& report) {
   return text;
 }
 
-std::string NeedlePlotScript(const OrderedJson& report, const std::string& output) {
-  const OrderedJson& results = report["results"];
-  const Layout layout(results);
+std::string NeedlePlotScript(const std::vector<NeedleResult>& results, const std::string& output) {
+  const Layout layout(results[0].options, static_cast<int>(results.size()));
   std::string data;
   std::string panels;
   for (size_t i = 0; i < results.size(); ++i) {

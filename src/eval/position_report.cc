@@ -54,32 +54,34 @@ Estimate EstimateMean(const PositionLoss& loss, const Select& select) {
   return estimate;
 }
 
-OrderedJson StandardError(const std::vector<double>& deviations) {
-  if (deviations.size() < 2) return nullptr;
+std::optional<double> StandardError(const std::vector<double>& deviations) {
+  if (deviations.size() < 2) return std::nullopt;
   const double count = static_cast<double>(deviations.size());
   double squares = 0;
   for (const double deviation : deviations) squares += deviation * deviation;
   return std::sqrt(count / (count - 1) * squares);
 }
 
-void AddDifference(const Estimate& estimate, const Estimate& first, OrderedJson* entry) {
-  if (estimate.total.tokens == 0 || estimate.total.tokens != first.total.tokens) return;
+std::optional<LossEstimate> DifferenceFrom(const Estimate& first, const Estimate& estimate) {
+  if (estimate.total.tokens == 0 || estimate.total.tokens != first.total.tokens) {
+    return std::nullopt;
+  }
   std::vector<double> deviations = estimate.deviations;
   for (size_t i = 0; i < deviations.size(); ++i) deviations[i] -= first.deviations[i];
-  (*entry)["difference"] = estimate.Mean() - first.Mean();
-  (*entry)["difference_standard_error"] = StandardError(deviations);
+  return LossEstimate{estimate.Mean() - first.Mean(), StandardError(deviations)};
 }
 
-// Adds what `select` finds of a loss to an entry, and how it differs from `first`, if that is one.
+// What `select` finds of a loss, and how it differs from `first`, if that is one.
 template <typename Select>
-void AddLoss(const PositionLoss& loss, const PositionLoss* first, const Select& select,
-             OrderedJson* entry) {
+MeanLoss MeanOf(const PositionLoss& loss, const PositionLoss* first, const Select& select) {
   const Estimate estimate = EstimateMean(loss, select);
-  const bool is_any = estimate.total.tokens > 0;
-  (*entry)["loss"] = is_any ? OrderedJson(estimate.Mean()) : OrderedJson(nullptr);
-  (*entry)["standard_error"] = StandardError(estimate.deviations);
-  (*entry)["tokens"] = estimate.total.tokens;
-  if (first != nullptr) AddDifference(estimate, EstimateMean(*first, select), entry);
+  MeanLoss mean;
+  mean.tokens = estimate.total.tokens;
+  if (mean.tokens > 0) {
+    mean.loss = LossEstimate{estimate.Mean(), StandardError(estimate.deviations)};
+  }
+  if (first != nullptr) mean.difference = DifferenceFrom(EstimateMean(*first, select), estimate);
+  return mean;
 }
 
 LossSum WholeWindow(const WindowLoss& window) {
@@ -93,66 +95,84 @@ int64_t FirstPosition(int64_t bin, int64_t bins, int64_t context) {
   return DivideUp(bin * context, bins);
 }
 
-OrderedJson BinEntries(const PositionLoss& loss, const PositionLoss* first) {
-  OrderedJson entries = OrderedJson::array();
+std::vector<BinLoss> BinLosses(const PositionLoss& loss, const PositionLoss* first) {
+  std::vector<BinLoss> losses;
   const int64_t bins = std::ssize(loss.windows[0].bins);
   for (int64_t bin = 0; bin < bins; ++bin) {
-    OrderedJson entry = {{"first", FirstPosition(bin, bins, loss.context)},
-                         {"last", FirstPosition(bin + 1, bins, loss.context) - 1}};
-    AddLoss(
-        loss, first, [bin](const WindowLoss& window) { return window.bins[bin]; }, &entry);
-    entries.push_back(std::move(entry));
+    losses.push_back(
+        {FirstPosition(bin, bins, loss.context), FirstPosition(bin + 1, bins, loss.context) - 1,
+         MeanOf(loss, first, [bin](const WindowLoss& window) { return window.bins[bin]; })});
   }
-  return entries;
+  return losses;
 }
 
-OrderedJson BlockEntries(const PositionLoss& loss) {
-  OrderedJson entries = OrderedJson::array();
+std::vector<MeanLoss> BlockLosses(const PositionLoss& loss) {
+  std::vector<MeanLoss> losses;
   for (size_t slot = 0; slot < loss.windows[0].block_positions.size(); ++slot) {
-    OrderedJson entry = {{"position", slot}};
-    AddLoss(
-        loss, nullptr, [slot](const WindowLoss& window) { return window.block_positions[slot]; },
-        &entry);
-    entries.push_back(std::move(entry));
+    losses.push_back(MeanOf(
+        loss, nullptr, [slot](const WindowLoss& window) { return window.block_positions[slot]; }));
   }
-  return entries;
+  return losses;
 }
 
-int64_t NumClusters(const OrderedJson& result) {
-  return result[result["clusters"].get<std::string>()].get<int64_t>();
+void AddMean(const MeanLoss& mean, OrderedJson* json) {
+  (*json)["loss"] = mean.loss ? OrderedJson(mean.loss->value) : OrderedJson();
+  (*json)["standard_error"] = mean.loss ? OrNull(mean.loss->standard_error) : OrderedJson();
+  (*json)["tokens"] = mean.tokens;
+  if (!mean.difference) return;
+  (*json)["difference"] = mean.difference->value;
+  (*json)["difference_standard_error"] = OrNull(mean.difference->standard_error);
 }
 
-std::string NameOf(const OrderedJson& result) { return result["model"].get<std::string>(); }
+OrderedJson BinsJson(const std::vector<BinLoss>& bins) {
+  OrderedJson json = OrderedJson::array();
+  for (const BinLoss& bin : bins) {
+    OrderedJson& entry = json.emplace_back(OrderedJson{{"first", bin.first}, {"last", bin.last}});
+    AddMean(bin.mean, &entry);
+  }
+  return json;
+}
 
-// What of a model's entries to show.
+OrderedJson BlockPositionsJson(const std::vector<MeanLoss>& slots) {
+  OrderedJson json = OrderedJson::array();
+  for (size_t slot = 0; slot < slots.size(); ++slot) {
+    OrderedJson& entry = json.emplace_back(OrderedJson{{"position", slot}});
+    AddMean(slots[slot], &entry);
+  }
+  return json;
+}
+
+using Results = std::vector<PositionLossResult>;
+
+// What of a model's means to show.
 struct Column {
   std::string heading;
-  const OrderedJson* result;
-  const char* value;
-  const char* error;
+  const PositionLossResult* result;
+  std::optional<LossEstimate> MeanLoss::*value;
 };
 
-Column LossColumn(const OrderedJson& result) {
-  return {NameOf(result), &result, "loss", "standard_error"};
+Column LossColumn(const PositionLossResult& result) {
+  return {result.model, &result, &MeanLoss::loss};
 }
 
 // Nothing unless the model is compared with the first one.
-std::optional<Column> DifferenceColumn(const OrderedJson& result, const OrderedJson& first) {
-  if (!result["same_windows"].get<bool>()) return std::nullopt;
-  return Column{NameOf(result) + " - " + NameOf(first), &result, "difference",
-                "difference_standard_error"};
+std::optional<Column> DifferenceColumn(const PositionLossResult& result,
+                                       const PositionLossResult& first) {
+  if (!result.same_windows) return std::nullopt;
+  return Column{result.model + " - " + first.model, &result, &MeanLoss::difference};
 }
 
 // Half of the 95 % interval, if there is one.
-std::optional<double> HalfWidth(const OrderedJson& standard_error, int64_t clusters) {
-  if (standard_error.is_null()) return std::nullopt;
-  return IntervalFactor(clusters) * standard_error.get<double>();
+std::optional<double> HalfWidth(const LossEstimate& estimate, const PositionLossResult& result) {
+  if (!estimate.standard_error) return std::nullopt;
+  return IntervalFactor(result.NumClusters()) * *estimate.standard_error;
 }
 
-std::string Cell(const Column& column, const OrderedJson& entry) {
-  if (entry.value(column.value, OrderedJson()).is_null()) return "-";
-  const std::string value = fmt::format("{:.4f}", entry[column.value].get<double>());
-  const auto half_width = HalfWidth(entry[column.error], NumClusters(*column.result));
+std::string Cell(const Column& column, const MeanLoss& mean) {
+  const std::optional<LossEstimate>& estimate = mean.*column.value;
+  if (!estimate) return "-";
+  const std::string value = fmt::format("{:.4f}", estimate->value);
+  const auto half_width = HalfWidth(*estimate, *column.result);
   return half_width ? fmt::format("{} ± {:.4f}", value, *half_width) : value;
 }
 
@@ -181,53 +201,53 @@ std::vector<std::string> Headings(const std::string& first, const std::vector<Co
   return row;
 }
 
-std::string TextTable(const OrderedJson& results) {
+std::string TextTable(const Results& results) {
   std::vector<Column> columns;
-  for (const OrderedJson& result : results) columns.push_back(LossColumn(result));
-  for (const OrderedJson& result : results) {
+  for (const PositionLossResult& result : results) columns.push_back(LossColumn(result));
+  for (const PositionLossResult& result : results) {
     if (const auto column = DifferenceColumn(result, results[0])) columns.push_back(*column);
   }
   std::vector<std::vector<std::string>> rows = {Headings("position", columns)};
-  const OrderedJson& bins = results[0]["bins"];
+  const std::vector<BinLoss>& bins = results[0].bins;
   for (size_t bin = 0; bin < bins.size(); ++bin) {
-    std::vector<std::string>& row = rows.emplace_back(
-        1,
-        fmt::format("{}-{}", bins[bin]["first"].get<int64_t>(), bins[bin]["last"].get<int64_t>()));
-    for (const Column& column : columns) row.push_back(Cell(column, (*column.result)["bins"][bin]));
+    std::vector<std::string>& row =
+        rows.emplace_back(1, fmt::format("{}-{}", bins[bin].first, bins[bin].last));
+    for (const Column& column : columns) {
+      row.push_back(Cell(column, column.result->bins[bin].mean));
+    }
   }
   std::vector<std::string>& row = rows.emplace_back(1, "all");
-  for (const Column& column : columns) row.push_back(Cell(column, *column.result));
+  for (const Column& column : columns) row.push_back(Cell(column, column.result->all));
   return AlignRight(rows) + "\n";
 }
 
 // Nothing without a block model. Blocks may differ in length.
-std::string BlockTable(const OrderedJson& results) {
+std::string BlockTable(const Results& results) {
   std::vector<Column> columns;
   size_t longest = 0;
-  for (const OrderedJson& result : results) {
-    if (!result["block_positions"].empty()) columns.push_back(LossColumn(result));
-    longest = std::max(longest, result["block_positions"].size());
+  for (const PositionLossResult& result : results) {
+    if (!result.block_positions.empty()) columns.push_back(LossColumn(result));
+    longest = std::max(longest, result.block_positions.size());
   }
   if (columns.empty()) return "";
   std::vector<std::vector<std::string>> rows = {Headings("position in the block", columns)};
   for (size_t slot = 0; slot < longest; ++slot) {
     std::vector<std::string>& row = rows.emplace_back(1, fmt::format("{}", slot));
     for (const Column& column : columns) {
-      const OrderedJson& slots = (*column.result)["block_positions"];
+      const std::vector<MeanLoss>& slots = column.result->block_positions;
       row.push_back(slot < slots.size() ? Cell(column, slots[slot]) : "");
     }
   }
   return AlignRight(rows) + "\n";
 }
 
-std::string Footnotes(const OrderedJson& results) {
+std::string Footnotes(const Results& results) {
   std::string text = "Loss in nats a token ± half of the 95 % interval.\n";
-  for (const OrderedJson& result : results) {
-    const bool has_interval = !result["standard_error"].is_null();
-    text += fmt::format("{}: windows of {} tokens: {}, documents: {}; {}.\n", NameOf(result),
-                        result["context"].get<int64_t>(), result["windows"].get<int64_t>(),
-                        result["documents"].get<int64_t>(),
-                        has_interval ? "intervals over " + result["clusters"].get<std::string>()
+  for (const PositionLossResult& result : results) {
+    const bool has_interval = result.all.loss && result.all.loss->standard_error;
+    text += fmt::format("{}: windows of {} tokens: {}, documents: {}; {}.\n", result.model,
+                        result.context, result.windows, result.documents,
+                        has_interval ? fmt::format("intervals over {}", result.ClusterName())
                                      : "too few for an interval");
   }
   return text;
@@ -241,10 +261,11 @@ struct Panel {
 };
 
 // The line "x y low high" of a data block; none if there is no value.
-std::string DataLine(double x, const Column& column, const OrderedJson& entry) {
-  if (entry.value(column.value, OrderedJson()).is_null()) return "";
-  const double y = entry[column.value].get<double>();
-  const double half_width = HalfWidth(entry[column.error], NumClusters(*column.result)).value_or(0);
+std::string DataLine(double x, const Column& column, const MeanLoss& mean) {
+  const std::optional<LossEstimate>& estimate = mean.*column.value;
+  if (!estimate) return "";
+  const double y = estimate->value;
+  const double half_width = HalfWidth(*estimate, *column.result).value_or(0);
   return fmt::format("{} {} {} {}\n", x, y, y - half_width, y + half_width);
 }
 
@@ -258,13 +279,13 @@ Panel CurvePanel(const std::string& name, const std::string& settings,
   int64_t context = 0;
   for (size_t i = 0; i < columns.size(); ++i) {
     if (!columns[i]) continue;
-    const OrderedJson& result = *columns[i]->result;
-    context = result["context"].get<int64_t>();
+    const PositionLossResult& result = *columns[i]->result;
+    context = result.context;
     const std::string block = fmt::format("${}{}", name, i);
     panel.data += block + " << END\n";
-    for (const OrderedJson& bin : result["bins"]) {
-      const double middle = (bin["first"].get<double>() + bin["last"].get<double>()) / 2;
-      panel.data += DataLine(middle, *columns[i], bin);
+    for (const BinLoss& bin : result.bins) {
+      const double middle = static_cast<double>(bin.first + bin.last) / 2;
+      panel.data += DataLine(middle, *columns[i], bin.mean);
     }
     panel.data += "END\n";
     bands.push_back(
@@ -281,15 +302,17 @@ Panel CurvePanel(const std::string& name, const std::string& settings,
   return panel;
 }
 
-Panel LossPanel(const OrderedJson& results) {
+Panel LossPanel(const Results& results) {
   std::vector<std::optional<Column>> columns;
-  for (const OrderedJson& result : results) columns.emplace_back(LossColumn(result));
+  for (const PositionLossResult& result : results) columns.emplace_back(LossColumn(result));
   return CurvePanel("loss", kLossLabel, columns);
 }
 
-Panel DifferencePanel(const OrderedJson& results) {
+Panel DifferencePanel(const Results& results) {
   std::vector<std::optional<Column>> columns;
-  for (const OrderedJson& result : results) columns.push_back(DifferenceColumn(result, results[0]));
+  for (const PositionLossResult& result : results) {
+    columns.push_back(DifferenceColumn(result, results[0]));
+  }
   return CurvePanel("difference",
                     "set ylabel 'difference, text by text (95 % interval)'\n"
                     "set xzeroaxis lt 1 lw 1 lc rgb '#000000'\n",
@@ -297,24 +320,24 @@ Panel DifferencePanel(const OrderedJson& results) {
 }
 
 // Of block models. The colours are those of the first panel, whose legend they share.
-Panel BlockPanel(const OrderedJson& results) {
+Panel BlockPanel(const Results& results) {
   constexpr double kShift = 0.08;  // models beside each other, so that their bars can be told apart
   Panel panel = {kBlockPanelWidth, "", ""};
   std::vector<std::string> plots;
   size_t longest = 0;
   for (size_t i = 0; i < results.size(); ++i) {
-    const OrderedJson& slots = results[i]["block_positions"];
+    const std::vector<MeanLoss>& slots = results[i].block_positions;
     if (slots.empty()) continue;
     longest = std::max(longest, slots.size());
     const std::string block = fmt::format("$block{}", i);
     panel.data += block + " << END\n";
-    for (const OrderedJson& slot : slots) {
-      const double x = slot["position"].get<double>() + kShift * static_cast<double>(plots.size());
-      panel.data += DataLine(x, LossColumn(results[i]), slot);
+    for (size_t slot = 0; slot < slots.size(); ++slot) {
+      const double x = static_cast<double>(slot) + kShift * static_cast<double>(plots.size());
+      panel.data += DataLine(x, LossColumn(results[i]), slots[slot]);
     }
     panel.data += "END\n";
     plots.push_back(fmt::format("{} using 1:2:3:4 with yerrorbars lw 2 ps 0.8 {} title {}", block,
-                                PlotPointStyle(i, i), PlotQuoted(NameOf(results[i]))));
+                                PlotPointStyle(i, i), PlotQuoted(results[i].model)));
   }
   panel.commands = fmt::format(
       "set xlabel 'position in the block'\n{}unset xzeroaxis\n"
@@ -324,12 +347,12 @@ Panel BlockPanel(const OrderedJson& results) {
 }
 
 // gnuplot fails where there is nothing to draw.
-bool HasDifference(const OrderedJson& result) {
-  return std::ranges::any_of(result["bins"],
-                             [](const OrderedJson& bin) { return bin.contains("difference"); });
+bool HasDifference(const PositionLossResult& result) {
+  return std::ranges::any_of(result.bins,
+                             [](const BinLoss& bin) { return bin.mean.difference.has_value(); });
 }
 
-bool IsBlock(const OrderedJson& result) { return !result["block_positions"].empty(); }
+bool IsBlock(const PositionLossResult& result) { return !result.block_positions.empty(); }
 
 }  // namespace
 
@@ -344,33 +367,45 @@ double IntervalFactor(int64_t clusters) {
          inverse * (2.37227 + inverse * (2.82250 + inverse * (2.55585 + inverse * 1.58953)));
 }
 
-OrderedJson PositionLossResults(const std::vector<PositionLoss>& losses) {
-  OrderedJson results = OrderedJson::array();
+std::vector<PositionLossResult> PositionLossResults(const std::vector<PositionLoss>& losses) {
+  std::vector<PositionLossResult> results;
   for (const PositionLoss& loss : losses) {
-    const bool is_compared = &loss != &losses[0] && loss.tokens_hash == losses[0].tokens_hash;
-    const PositionLoss* first = is_compared ? &losses[0] : nullptr;
-    const int64_t documents = NumDocuments(loss);
-    OrderedJson result = {{"model", loss.model},
-                          {"context", loss.context},
-                          {"documents", documents},
-                          {"windows", loss.windows.size()},
-                          {"clusters", documents > 1 ? "documents" : "windows"},
-                          {"same_windows", is_compared}};
-    AddLoss(loss, first, WholeWindow, &result);
-    result["bins"] = BinEntries(loss, first);
-    result["block_positions"] = BlockEntries(loss);
-    results.push_back(std::move(result));
+    PositionLossResult& result = results.emplace_back();
+    result.model = loss.model;
+    result.context = loss.context;
+    result.documents = NumDocuments(loss);
+    result.windows = std::ssize(loss.windows);
+    result.same_windows = &loss != &losses[0] && loss.tokens_hash == losses[0].tokens_hash;
+    const PositionLoss* first = result.same_windows ? &losses[0] : nullptr;
+    result.all = MeanOf(loss, first, WholeWindow);
+    result.bins = BinLosses(loss, first);
+    result.block_positions = BlockLosses(loss);
   }
   return results;
 }
 
-std::string PositionLossTable(const OrderedJson& report) {
-  const OrderedJson& results = report["results"];
+OrderedJson PositionLossJson(const std::vector<PositionLossResult>& results) {
+  OrderedJson json = OrderedJson::array();
+  for (const PositionLossResult& result : results) {
+    OrderedJson& entry = json.emplace_back(OrderedJson{{"model", result.model},
+                                                       {"context", result.context},
+                                                       {"documents", result.documents},
+                                                       {"windows", result.windows},
+                                                       {"clusters", result.ClusterName()},
+                                                       {"same_windows", result.same_windows}});
+    AddMean(result.all, &entry);
+    entry["bins"] = BinsJson(result.bins);
+    entry["block_positions"] = BlockPositionsJson(result.block_positions);
+  }
+  return json;
+}
+
+std::string PositionLossTable(const std::vector<PositionLossResult>& results) {
   return TextTable(results) + BlockTable(results) + Footnotes(results);
 }
 
-std::string PositionLossPlotScript(const OrderedJson& report, const std::string& output) {
-  const OrderedJson& results = report["results"];
+std::string PositionLossPlotScript(const std::vector<PositionLossResult>& results,
+                                   const std::string& output) {
   std::vector<Panel> panels = {LossPanel(results)};
   if (std::ranges::any_of(results, HasDifference)) panels.push_back(DifferencePanel(results));
   if (std::ranges::any_of(results, IsBlock)) panels.push_back(BlockPanel(results));

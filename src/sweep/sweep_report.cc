@@ -127,10 +127,6 @@ std::string Millions(int64_t count) {
   return fmt::format("{:.2f}M", static_cast<double>(count) * 1e-6);
 }
 
-OrderedJson OrNull(const std::optional<double>& value) {
-  return value ? OrderedJson(*value) : OrderedJson();
-}
-
 OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const SweepRun& run) {
   OrderedJson curve = OrderedJson::array();
   for (const LossPoint& point : record.curve) {

@@ -39,7 +39,7 @@ class CompareTest : public testing::Test {
   // The message of the error that comparing a.json with b.json ends in.
   std::string Problem() const {
     try {
-      CompareReports(Path("a.json"), Path("b.json"));
+      CompareThroughput(Path("a.json"), Path("b.json"));
     } catch (const Error& error) {
       return error.what();
     }
@@ -52,7 +52,8 @@ class CompareTest : public testing::Test {
 TEST_F(CompareTest, SaysWhatExceedsTheSpread) {
   Write("b.json", {Result("block", 8, 396, 0.01), Result("block", 1, 106, 0.01),
                    Result("vanilla", 2, 50, 0.01)});
-  const OrderedJson comparison = CompareReports(Path("a.json"), Path("b.json"));
+  const ThroughputComparison rates = CompareThroughput(Path("a.json"), Path("b.json"));
+  const OrderedJson comparison = ThroughputComparisonJson(rates);
   ASSERT_EQ(comparison["results"].size(), 2U);
   const OrderedJson& first = comparison["results"][0];
   EXPECT_EQ(first["model"], "block");
@@ -69,14 +70,15 @@ TEST_F(CompareTest, SaysWhatExceedsTheSpread) {
   EXPECT_EQ(comparison["only_in_a"][0]["model"], "vanilla");
   ASSERT_EQ(comparison["only_in_b"].size(), 1U);
   EXPECT_EQ(comparison["only_in_b"][0]["batch"], 2);
-  const std::string table = ComparisonTable(comparison);
+  const std::string table = ThroughputComparisonTable(rates);
   EXPECT_THAT(table, HasSubstr("batch 1, 128+64 tokens: faster"));
   EXPECT_THAT(table, HasSubstr("only in A: vanilla"));
 }
 
 TEST_F(CompareTest, SlowerAndTheSameAreToldApart) {
   Write("b.json", {Result("block", 1, 97, 0), Result("block", 8, 300, 0)});
-  const std::string table = ComparisonTable(CompareReports(Path("a.json"), Path("b.json")));
+  const std::string table =
+      ThroughputComparisonTable(CompareThroughput(Path("a.json"), Path("b.json")));
   EXPECT_THAT(table, HasSubstr("batch 1, 128+64 tokens: within the spread"));
   EXPECT_THAT(table, HasSubstr("batch 8, 128+64 tokens: slower"));
 }

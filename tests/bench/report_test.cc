@@ -28,9 +28,9 @@ class ReportTest : public testing::Test {
     return result;
   }
 
-  OrderedJson Report(std::vector<RaceResult> results) const {
+  ThroughputReport Report(std::vector<RaceResult> results) const {
     MarkBest(contestants_.size(), &results);
-    return MakeReport(contestants_, results, before_, after_);
+    return MakeThroughputReport(contestants_, results, before_, after_);
   }
 
   std::shared_ptr<const Model> model_ = RandomModel(TinyTextConfig(), 1);
@@ -41,7 +41,7 @@ class ReportTest : public testing::Test {
 };
 
 TEST_F(ReportTest, RatesAreThoseOfTheMedianRun) {
-  const OrderedJson report = Report({Result(0, 2, {1, 4, 2})});
+  const OrderedJson report = ThroughputJson(Report({Result(0, 2, {1, 4, 2})}));
   const OrderedJson& result = report["results"][0];
   EXPECT_DOUBLE_EQ(result["total_tokens_per_s"], 2 * 32 / 2.0);
   EXPECT_DOUBLE_EQ(result["prefill_tokens_per_s"], 2 * 32 / 0.5);
@@ -66,17 +66,19 @@ TEST_F(ReportTest, NothingDecodedBehindThePrefillIsNull) {
   RaceResult result = Result(0, 1, {1});
   result.runs[0].tokens_in_prefill = 32;
   result.runs[0].resident_bytes = 0;
-  const OrderedJson report = Report({result});
+  const ThroughputReport report = Report({result});
+  const OrderedJson json = ThroughputJson(report);
   for (const char* key : {"decode_tokens_per_s", "unit_ms", "bandwidth_share", "share_of_limit",
                           "measured_bytes_per_sequence"}) {
-    EXPECT_TRUE(report["results"][0][key].is_null()) << key;
+    EXPECT_TRUE(json["results"][0][key].is_null()) << key;
   }
-  EXPECT_THAT(ReportTable(report), HasSubstr(" - "));
+  EXPECT_THAT(ThroughputTable(report), HasSubstr(" - "));
 }
 
 TEST_F(ReportTest, RatiosAreToTheFirstModelAtTheSameBatch) {
-  const OrderedJson report = Report({Result(0, 1, {1}), Result(1, 1, {2}), Result(0, 4, {2}),
-                                     Result(1, 4, {1}), Result(1, 8, {1})});
+  const OrderedJson report =
+      ThroughputJson(Report({Result(0, 1, {1}), Result(1, 1, {2}), Result(0, 4, {2}),
+                             Result(1, 4, {1}), Result(1, 8, {1})}));
   EXPECT_DOUBLE_EQ(report["results"][0]["ratio"], 1);
   EXPECT_DOUBLE_EQ(report["results"][1]["ratio"], 0.5);
   EXPECT_DOUBLE_EQ(report["results"][3]["ratio"], 2);
@@ -99,15 +101,16 @@ TEST_F(ReportTest, OneResultOfEachModelIsTheBest) {
 }
 
 TEST_F(ReportTest, CsvHasTheFieldsOfTheJson) {
-  const OrderedJson report = Report({Result(0, 1, {1}), Result(1, 1, {2})});
-  std::istringstream csv(ReportCsv(report));
+  const ThroughputReport report = Report({Result(0, 1, {1}), Result(1, 1, {2})});
+  std::istringstream csv(ThroughputCsv(report));
   std::string header, first, second, rest;
   std::getline(csv, header);
   std::getline(csv, first);
   std::getline(csv, second);
   EXPECT_FALSE(std::getline(csv, rest));
   std::string keys;
-  for (const auto& [key, value] : report["results"][0].items()) {
+  const OrderedJson json = ThroughputJson(report);
+  for (const auto& [key, value] : json["results"][0].items()) {
     EXPECT_FALSE(value.is_structured()) << key;
     keys += (keys.empty() ? "" : ",") + key;
   }

@@ -38,7 +38,7 @@ std::vector<TaskData> Tasks(int64_t items) {
 }
 
 // The first `right` choices are right, and each text has the log-likelihood given.
-OrderedJson Report(int64_t items, int64_t right, double log_likelihood) {
+std::vector<TaskResult> Results(int64_t items, int64_t right, double log_likelihood) {
   std::vector<RequestScore> scores;
   for (int64_t i = 0; i < items; ++i) {
     scores.push_back({i < right ? -1.0 : -3.0, true});
@@ -46,10 +46,18 @@ OrderedJson Report(int64_t items, int64_t right, double log_likelihood) {
   }
   for (int64_t i = 0; i < items; ++i)
     scores.push_back({log_likelihood - 0.1 * (i % 2 == 0), false});
-  return MakeEvalReport(Tasks(items), scores, {{"model", "blockformer"}});
+  return TaskResults(Tasks(items), scores);
+}
+
+OrderedJson Report(int64_t items, int64_t right, double log_likelihood) {
+  return TaskResultsJson(Results(items, right, log_likelihood), {{"model", "blockformer"}});
 }
 
 Json AsJson(const OrderedJson& report) { return Json::parse(report.dump()); }
+
+OrderedJson Compare(const Json& a, const Json& b) {
+  return EvalComparisonJson(CompareEvalReports(a, "a", b, "b"));
+}
 
 TEST(EvalReport, HasTheHarnesssSchema) {
   const OrderedJson report = Report(4, 3, -10);
@@ -72,28 +80,47 @@ TEST(EvalReport, HasTheHarnesssSchema) {
 }
 
 TEST(EvalReport, TableHasARowForEachMetric) {
-  EXPECT_EQ(EvalTable(Report(4, 3, -10)),
+  EXPECT_EQ(TaskResultsTable(Results(4, 3, -10)),
             "|Tasks  |Version|Filter|n-shot|Metric         |   | Value|   |Stderr|\n"
             "|-------|------:|------|-----:|---------------|---|-----:|---|-----:|\n"
             "|choices|      1|none  |     0|acc            |↑  |0.7500|±  |0.2500|\n"
             "|texts  |      2|none  |     0|byte_perplexity|↓  |2.7319|±  |   N/A|\n");
 }
 
-TEST(CompareReports, TestsDifferencesItemByItem) {
-  const OrderedJson comparison =
-      CompareReports(AsJson(Report(20, 12, -10)), "a", AsJson(Report(20, 18, -9)), "b");
-  const OrderedJson& accuracy = comparison["tasks"]["choices"]["acc"];
+// exp(1e4) is beyond double.
+TEST(EvalReport, InfinityIsNullInJson) {
+  const std::vector<TaskResult> results = Results(4, 3, -1e5);
+  const Json report = AsJson(TaskResultsJson(results, {}));
+  EXPECT_TRUE(report["results"]["texts"]["byte_perplexity,none"].is_null());
+  EXPECT_THAT(TaskResultsTable(results), HasSubstr("|↓  |   inf|±  |   N/A|\n"));
+}
+
+// By name, whatever the order in the task.
+TEST(EvalReport, TableHasMetricsInOrder) {
+  std::vector<TaskData> tasks = Tasks(1);
+  tasks.pop_back();
+  tasks[0].task.metrics = {Metric::kAccNorm, Metric::kAcc};
+  const std::vector<RequestScore> scores = {{-1.0, true}, {-2.0, false}};
+  const std::string table = TaskResultsTable(TaskResults(tasks, scores));
+  EXPECT_LT(table.find("|acc "), table.find("|acc_norm|")) << table;
+}
+
+TEST(CompareEvalReports, TestsDifferencesItemByItem) {
+  const EvalComparison comparison =
+      CompareEvalReports(AsJson(Report(20, 12, -10)), "a", AsJson(Report(20, 18, -9)), "b");
+  const OrderedJson json = EvalComparisonJson(comparison);
+  const OrderedJson& accuracy = json["tasks"]["choices"]["acc"];
   EXPECT_EQ(accuracy["a"], 0.6);
   EXPECT_EQ(accuracy["b"], 0.9);
   EXPECT_NEAR(accuracy["difference"].get<double>(), 0.3, 1e-12);
   // 6 items that B alone gets right: 2 * 0.5^6.
   EXPECT_NEAR(accuracy["p_value"].get<double>(), 0.03125, 1e-12);
-  const OrderedJson& perplexity = comparison["tasks"]["texts"]["byte_perplexity"];
+  const OrderedJson& perplexity = json["tasks"]["texts"]["byte_perplexity"];
   EXPECT_NEAR(perplexity["difference"].get<double>(), 0.1, 1e-9);  // nats a byte
   // All items differ alike.
   EXPECT_NEAR(perplexity["p_value"].get<double>(), 0, 1e-12);
-  EXPECT_THAT(ReportComparisonTable(comparison), HasSubstr("|choices|acc"));
-  EXPECT_THAT(ReportComparisonTable(comparison), HasSubstr("+0.3000|±"));
+  EXPECT_THAT(EvalComparisonTable(comparison), HasSubstr("|choices|acc"));
+  EXPECT_THAT(EvalComparisonTable(comparison), HasSubstr("+0.3000|±"));
 }
 
 // The report of one task with the given metrics and samples, which each hold the metrics' values.
@@ -105,13 +132,13 @@ Json SamplesReport(const std::vector<std::string>& metrics, const std::vector<Js
 
 // Log-likelihoods that differ by 1 over 10 words and by 0 over 30: 1/40 a word. The rests are
 // 1 - 10/40 and 0 - 30/40, so that the standard error is sqrt(2 * 2 * 0.75^2) / 40.
-TEST(CompareReports, WeighsItemsByTheirLength) {
+TEST(CompareEvalReports, WeighsItemsByTheirLength) {
   const auto report = [](double first) {
     const Json samples = {{{"word_perplexity", {first, 10}}, {"bits_per_byte", {first, 10}}},
                           {{"word_perplexity", {-5, 30}}, {"bits_per_byte", {-5, 30}}}};
     return SamplesReport({"word_perplexity", "bits_per_byte"}, samples);
   };
-  const OrderedJson tasks = CompareReports(report(-3), "a", report(-2), "b")["tasks"]["t"];
+  const OrderedJson tasks = Compare(report(-3), report(-2))["tasks"]["t"];
   const OrderedJson& words = tasks["word_perplexity"];
   EXPECT_NEAR(words["difference"].get<double>(), 0.025, 1e-12);
   EXPECT_NEAR(words["standard_error"].get<double>(), 0.0375, 1e-12);
@@ -123,20 +150,19 @@ TEST(CompareReports, WeighsItemsByTheirLength) {
 }
 
 // Of 8 items A alone has one right and B alone 5: 2 * (1 + 6) / 2^6.
-TEST(CompareReports, CountsTheItemsThatOneModelAloneGetsRight) {
+TEST(CompareEvalReports, CountsTheItemsThatOneModelAloneGetsRight) {
   std::vector<Json> a(8, {{"acc_norm", 0.0}});
   std::vector<Json> b(8, {{"acc_norm", 1.0}});
   a[0]["acc_norm"] = a[1]["acc_norm"] = 1.0;
   b[1]["acc_norm"] = 0.0;
   a[2]["acc_norm"] = 1.0;
-  const OrderedJson row =
-      CompareReports(SamplesReport({"acc_norm"}, a), "a", SamplesReport({"acc_norm"}, b),
-                     "b")["tasks"]["t"]["acc_norm"];
+  const OrderedJson row = Compare(SamplesReport({"acc_norm"}, a),
+                                  SamplesReport({"acc_norm"}, b))["tasks"]["t"]["acc_norm"];
   EXPECT_NEAR(row["p_value"].get<double>(), 14.0 / 64, 1e-12);
   EXPECT_NEAR(row["difference"].get<double>(), 0.5, 1e-12);
 }
 
-TEST(CompareReports, LeavesOutWhatIsNoNumberAndRefusesOtherWeights) {
+TEST(CompareEvalReports, LeavesOutWhatIsNoNumberAndRefusesOtherWeights) {
   const auto report = [](double weight) {
     Json json = SamplesReport({"acc", "word_perplexity"},
                               {{{"acc", 1.0}, {"word_perplexity", {-3, weight}}}});
@@ -144,26 +170,26 @@ TEST(CompareReports, LeavesOutWhatIsNoNumberAndRefusesOtherWeights) {
   };
   Json endless = report(2);
   endless["results"]["t"]["word_perplexity,none"] = nullptr;
-  const OrderedJson tasks = CompareReports(report(2), "a", endless, "b")["tasks"]["t"];
+  const OrderedJson tasks = Compare(report(2), endless)["tasks"]["t"];
   EXPECT_EQ(tasks.size(), 1U);
   EXPECT_TRUE(tasks["acc"]["p_value"].is_null());  // one item tells nothing
-  EXPECT_THROW(CompareReports(report(2), "a", report(3), "b"), Error);
-  EXPECT_THROW(CompareReports(report(0), "a", report(0), "b"), Error);
+  EXPECT_THROW(Compare(report(2), report(3)), Error);
+  EXPECT_THROW(Compare(report(0), report(0)), Error);
 }
 
-TEST(CompareReports, EqualReportsDoNotDiffer) {
+TEST(CompareEvalReports, EqualReportsDoNotDiffer) {
   const Json report = AsJson(Report(10, 5, -10));
-  const OrderedJson comparison = CompareReports(report, "a", report, "a");
+  const OrderedJson comparison = Compare(report, report);
   EXPECT_EQ(comparison["tasks"]["choices"]["acc"]["p_value"], 1.0);
   EXPECT_EQ(comparison["tasks"]["texts"]["byte_perplexity"]["p_value"], 1.0);
   EXPECT_EQ(comparison["tasks"]["texts"]["byte_perplexity"]["difference"], 0.0);
 }
 
-TEST(CompareReports, ClearErrors) {
+TEST(CompareEvalReports, ClearErrors) {
   const Json good = AsJson(Report(4, 3, -10));
   const auto message = [&](const Json& other) -> std::string {
     try {
-      CompareReports(good, "a.json", other, "b.json");
+      CompareEvalReports(good, "a.json", other, "b.json");
     } catch (const Error& error) {
       return error.what();
     }

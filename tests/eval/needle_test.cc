@@ -246,14 +246,15 @@ TEST_F(NeedleTest, CountsHitsByDepthAndLength) {
   const std::vector<NeedlePrompt> prompts = Make(options);
   std::vector<std::string> answers(prompts.size(), " 0");
   for (const size_t i : {0, 1, 2, 4, 12, 15}) answers[i] = " " + prompts[i].digits + ".";
-  const OrderedJson result = NeedleResult("sage", options, prompts, answers);
+  const std::vector<NeedleResult> results = {JudgeNeedle("sage", options, prompts, answers)};
+  const OrderedJson result = NeedleJson(results)[0];
   EXPECT_EQ(result["hits"].dump(), "[[3,1],[0,2]]");
   EXPECT_EQ(result["accuracy"], 6.0 / 16);
   EXPECT_EQ(result["prompts"][12]["expected"], prompts[12].digits);
   EXPECT_EQ(result["prompts"][12]["generated"], answers[12]);
   EXPECT_EQ(result["prompts"][12]["hit"], true);
   EXPECT_EQ(result["prompts"][11]["hit"], false);
-  EXPECT_EQ(NeedleTable({{"results", {result}}}),
+  EXPECT_EQ(NeedleTable(results),
             "sage: 37.5 % of 16 prompts, form question\n"
             "  depth      600     1000\n"
             "    0 %     75.0     25.0\n"
@@ -266,7 +267,8 @@ TEST_F(NeedleTest, ARandomModelFindsNothing) {
   options.depths = {0.5};
   const std::vector<NeedlePrompt> prompts = Make(options);
   WorkObserver observer;
-  const OrderedJson result = RunNeedle(model_, "random", options, prompts, &observer);
+  const OrderedJson result =
+      NeedleJson({RunNeedle(model_, "random", options, prompts, &observer)})[0];
   EXPECT_EQ(result["hits"].dump(), "[[0,0]]");
   EXPECT_EQ(result["accuracy"], 0.0);
   ASSERT_THAT(result["prompts"], SizeIs(8));
@@ -289,15 +291,14 @@ TEST_F(NeedleTest, DrawsAHeatMap) {
   const std::vector<NeedlePrompt> prompts = Make(options);
   std::vector<std::string> answers;
   for (const NeedlePrompt& prompt : prompts) answers.push_back(prompt.digits);
-  const OrderedJson result = NeedleResult("it's", options, prompts, answers);
-  const OrderedJson report = {{"results", {result, result, result, result}}};
-  EXPECT_THROW(NeedlePlotScript(report, "x.pdf"), Error);
+  const std::vector<NeedleResult> results(4, JudgeNeedle("it's", options, prompts, answers));
+  EXPECT_THROW(NeedlePlotScript(results, "x.pdf"), Error);
   try {
     RequireGnuplot("--plot");
   } catch (const Error&) {
     GTEST_SKIP() << "needs gnuplot";
   }
-  DrawPlot(Path("heat.svg"), NeedlePlotScript(report, "heat.svg"));
+  DrawPlot(Path("heat.svg"), NeedlePlotScript(results, "heat.svg"));
   const std::string picture = ReadFile(Path("heat.svg"));
   for (const std::string text : {"it's: 100.0 %", ">600<", ">1000<", ">75<", "depth (%)"}) {
     EXPECT_THAT(picture, HasSubstr(text));

@@ -34,12 +34,12 @@ PositionLoss VanillaLoss() {
           7};
 }
 
-OrderedJson Report(const std::vector<PositionLoss>& losses) {
-  return {{"results", PositionLossResults(losses)}};
+OrderedJson JsonOf(const std::vector<PositionLoss>& losses) {
+  return PositionLossJson(PositionLossResults(losses));
 }
 
 TEST(PositionReport, MeansAndClusteredErrors) {
-  const OrderedJson result = PositionLossResults({BlockLoss()})[0];
+  const OrderedJson result = JsonOf({BlockLoss()})[0];
   EXPECT_EQ(result["documents"], 2);
   EXPECT_EQ(result["windows"], 3);
   EXPECT_EQ(result["clusters"], "documents");
@@ -64,18 +64,18 @@ TEST(PositionReport, MeansAndClusteredErrors) {
 TEST(PositionReport, WindowsAreTheClustersOfASingleDocument) {
   PositionLoss loss = BlockLoss();
   for (WindowLoss& window : loss.windows) window.document = 0;
-  const OrderedJson result = PositionLossResults({loss})[0];
+  const OrderedJson result = JsonOf({loss})[0];
   EXPECT_EQ(result["clusters"], "windows");
   // Bin 0 has 2, 3 and 1: deviations 0, 1 and -1 over 3 tokens.
   EXPECT_NEAR(result["bins"][0]["standard_error"].get<double>(), std::sqrt(1.5 * 2) / 3, 1e-12);
   loss.windows.resize(1);
-  EXPECT_TRUE(PositionLossResults({loss})[0]["standard_error"].is_null());
-  EXPECT_THAT(PositionLossTable(Report({loss})),
+  EXPECT_TRUE(JsonOf({loss})[0]["standard_error"].is_null());
+  EXPECT_THAT(PositionLossTable(PositionLossResults({loss})),
               HasSubstr("documents: 1; too few for an interval"));
 }
 
 TEST(PositionReport, ComparesTextByText) {
-  const OrderedJson results = PositionLossResults({VanillaLoss(), BlockLoss()});
+  const OrderedJson results = JsonOf({VanillaLoss(), BlockLoss()});
   EXPECT_EQ(results[0]["same_windows"], false);
   EXPECT_EQ(results[1]["same_windows"], true);
   EXPECT_FALSE(results[0].contains("difference"));
@@ -90,17 +90,17 @@ TEST(PositionReport, ComparesTextByText) {
 
   PositionLoss other = BlockLoss();
   other.tokens_hash = 8;
-  EXPECT_FALSE(PositionLossResults({VanillaLoss(), other})[1]["bins"][1].contains("difference"));
+  EXPECT_FALSE(JsonOf({VanillaLoss(), other})[1]["bins"][1].contains("difference"));
 }
 
 TEST(PositionReport, NullWhereNothingIsScored) {
   PositionLoss loss = BlockLoss();
   for (WindowLoss& window : loss.windows) window.bins[0] = {};
-  const OrderedJson bin = PositionLossResults({loss})[0]["bins"][0];
+  const OrderedJson bin = JsonOf({loss})[0]["bins"][0];
   EXPECT_TRUE(bin["loss"].is_null());
   EXPECT_TRUE(bin["standard_error"].is_null());
   EXPECT_EQ(bin["tokens"], 0);
-  EXPECT_THAT(PositionLossTable(Report({loss})), HasSubstr("0-2                -\n"));
+  EXPECT_THAT(PositionLossTable(PositionLossResults({loss})), HasSubstr("0-2                -\n"));
 }
 
 TEST(PositionReport, StudentsQuantiles) {
@@ -112,7 +112,7 @@ TEST(PositionReport, StudentsQuantiles) {
 }
 
 TEST(PositionReport, TableHasModelsSideBySide) {
-  const std::string table = PositionLossTable(Report({VanillaLoss(), BlockLoss()}));
+  const std::string table = PositionLossTable(PositionLossResults({VanillaLoss(), BlockLoss()}));
   EXPECT_THAT(table, HasSubstr("position          vanilla            block  block - vanilla\n"));
   // The factor is 12.7062. Vanilla lost 5 over 2 tokens and 11 over 4: deviations of -1/3 and 1/3.
   EXPECT_THAT(table, HasSubstr("     3-4  2.6667 ± 1.4118  3.0000 ± 0.0000  0.3333 ± 1.4118\n"));
@@ -120,18 +120,19 @@ TEST(PositionReport, TableHasModelsSideBySide) {
                                "                    0  3.6667 ± 5.6472\n"));
   EXPECT_THAT(
       table, HasSubstr("block: windows of 5 tokens: 3, documents: 2; intervals over documents.\n"));
-  EXPECT_THAT(PositionLossTable(Report({VanillaLoss()})), Not(HasSubstr("in the block")));
+  EXPECT_THAT(PositionLossTable(PositionLossResults({VanillaLoss()})),
+              Not(HasSubstr("in the block")));
 }
 
 TEST(PositionReport, PlotHasTheData) {
   const std::string script =
-      PositionLossPlotScript(Report({VanillaLoss(), BlockLoss()}), "it's.svg");
+      PositionLossPlotScript(PositionLossResults({VanillaLoss(), BlockLoss()}), "it's.svg");
   EXPECT_THAT(script, HasSubstr("set output 'it''s.svg'"));
   EXPECT_THAT(script, HasSubstr("$loss1 << END\n1 2 "));
   EXPECT_THAT(script, HasSubstr("\n3.5 3 3 3\nEND\n"));
   EXPECT_THAT(script, HasSubstr("$difference1 << END\n3.5 0.33"));
   EXPECT_THAT(script, HasSubstr("$block1 << END\n0 3.66"));
-  const std::string alone = PositionLossPlotScript(Report({VanillaLoss()}), "a.svg");
+  const std::string alone = PositionLossPlotScript(PositionLossResults({VanillaLoss()}), "a.svg");
   EXPECT_THAT(alone, Not(HasSubstr("$difference")));
   EXPECT_THAT(alone, Not(HasSubstr("$block")));
 }
@@ -148,7 +149,7 @@ TEST(PositionReport, GnuplotDrawsIt) {
   renamed.model = "it's; exit \\ \"$x\"\nplot";
   for (const char* name : {"a.svg", "b.png"}) {
     const std::string path = folder + "/" + name;
-    DrawPlot(path, PositionLossPlotScript(Report({VanillaLoss(), renamed}), name));
+    DrawPlot(path, PositionLossPlotScript(PositionLossResults({VanillaLoss(), renamed}), name));
     EXPECT_GT(std::filesystem::file_size(path), 1000U) << path;
   }
   // One point, no difference that is known, no interval.
@@ -158,7 +159,8 @@ TEST(PositionReport, GnuplotDrawsIt) {
     loss->windows.resize(1);
     loss->windows[0].bins.resize(1);
   }
-  DrawPlot(folder + "/c.svg", PositionLossPlotScript(Report({vanilla, block}), "c.svg"));
+  DrawPlot(folder + "/c.svg",
+           PositionLossPlotScript(PositionLossResults({vanilla, block}), "c.svg"));
   EXPECT_THAT(ReadFile(folder + "/a.svg"), HasSubstr("position in the block"));
   std::filesystem::remove_all(folder);
 }
