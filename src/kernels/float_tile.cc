@@ -56,7 +56,8 @@ template <int kTileRows>
 struct Sums {
   Floats of[kTileRows][kVectors];
 
-  Sums() {}  // an implicit one would not be compiled for the instruction set
+  // A default one would not be compiled for the instruction set.
+  Sums() {}  // NOLINT(modernize-use-equals-default)
 
   HWY_INLINE void Begin(const FloatTile& tile) {
     const F32 tag;
