@@ -18,7 +18,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_blockformer import BlockformerConfig
 from .layers_blockformer import NAMES, DecoderStack, KeyValues, Stack
-from .parts_blockformer import Embedder, BlockCache, TokenDecoder
+from .parts_blockformer import Embedder, TokenCache, TokenDecoder
 
 # What this version of transformers calls the cache: both names are in use.
 CACHE_NAME = (
@@ -46,7 +46,7 @@ class BlockCache:
         self.context = None  # [batch, width], for the current block; None: it is the first
         self.ids = None  # [batch, k], the current block so far
         self.mask = None
-        self.local = None  # BlockCache, once the current block ran
+        self.token_cache = None  # TokenCache, once the current block ran
 
     def get_seq_length(self, layer_idx=0):
         return self.length
@@ -58,8 +58,8 @@ class BlockCache:
             value = getattr(self, name)
             if value is not None:
                 setattr(self, name, value[beam_idx.to(value.device)])
-        if self.local is not None:
-            self.local.reorder(beam_idx)
+        if self.token_cache is not None:
+            self.token_cache.reorder(beam_idx)
 
 
 class BlockformerForCausalLM(PreTrainedModel, GenerationMixin):
@@ -197,11 +197,12 @@ class BlockformerForCausalLM(PreTrainedModel, GenerationMixin):
     def write_current(self, cache):
         """Runs what has not run yet of the current block; returns the hidden states of it, which
         for the lead is its last one."""
-        if cache.local is None:
-            cache.local = BlockCache(self.token_decoder.expand(cache.context))
-            hidden = self.token_decoder(cache.local.vectors, cache.ids, cache.mask, cache.local)
-            return hidden[:, self.token_decoder.lead - 1 :]
-        return self.token_decoder(cache.local.vectors, cache.ids, cache.mask, cache.local)
+        begins = cache.token_cache is None
+        if begins:
+            cache.token_cache = TokenCache(self.token_decoder.expand(cache.context))
+        tokens = cache.token_cache
+        hidden = self.token_decoder(tokens.vectors, cache.ids, cache.mask, tokens)
+        return hidden[:, self.token_decoder.lead - 1 :] if begins else hidden
 
     def close_current(self, cache):
         """The current block is whole: its context for the next."""
@@ -209,7 +210,7 @@ class BlockformerForCausalLM(PreTrainedModel, GenerationMixin):
         cache.block_mask = torch.cat([cache.block_mask, cache.mask.any(dim=1, keepdim=True)], dim=1)
         cache.context = self.decode_blocks(embedding, cache.block_mask, cache.decoder)[:, -1]
         cache.ids, cache.mask = cache.ids[:, :0], cache.mask[:, :0]
-        cache.local = None
+        cache.token_cache = None
 
     def extend(self, ids, mask, kept, cache):
         """As `score`, for columns behind those in the cache; a block after the other."""

@@ -222,7 +222,7 @@ class T5Stack(nn.Module):
         return self.final_layer_norm(x)
 
 
-class BlockCache:
+class TokenCache:
     """What the token decoder keeps of the block that it writes."""
 
     def __init__(self, vectors):
