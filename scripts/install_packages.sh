@@ -31,7 +31,7 @@ build_packages=(
   libgtest-dev libgmock-dev
 )
 lint_packages=(
-  clang-format-16 clang-tidy-16 shellcheck
+  clang-format-16 clang-tidy-16 shellcheck flake8
   libomp-16-dev           # omp.h for clang
 )
 clang_packages=(

@@ -24,6 +24,11 @@ check_paths() {
   ! git grep --line-number --extended-regexp '(^|[^[:alnum:]_.-])/(home|root|work)/'
 }
 
+# Names that are not defined, not used, or defined twice.
+check_python() {
+  git ls-files -z '*.py' | xargs --null flake8 --isolated --select F
+}
+
 check_tidy() {
   cmake --preset lint >build/lint.log 2>&1 || { cat build/lint.log; return 1; }
   scripts/run_clang_tidy.py build/lint "${JOBS:-$(scripts/jobs.sh)}"
@@ -34,6 +39,7 @@ check "include directions and header guards" scripts/check_includes.py
 check "absolute paths" check_paths
 check "format" check_format
 check "shell scripts" shellcheck --severity warning --external-sources scripts/*.sh scripts/completion.bash .ci/run
+check "Python's names" check_python
 check "clang-tidy (files that have not changed since they were found clean are skipped)" check_tidy
 if [[ $status == 0 ]]; then echo "lint: clean"; else echo "lint: see above"; fi
 exit "$status"

@@ -8,7 +8,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequenc
 
 from tqdm import tqdm
 
-from blockformer._engine import Messages, Prompt, Queue
+from blockformer._engine import Engine, Messages, Prompt, Queue
 from blockformer._model import LoadedModel
 from blockformer._prompts import PromptType, params_for, require_fits, to_list, to_prompt
 from blockformer.errors import InvalidArgumentError, class_of

@@ -1,6 +1,6 @@
 // Products of rows quantised to int8 with int8 weights: quantises the rows, shares the panels of
-// weights out among the threads, has the tiles add up group after group of inputs, and passes the sums
-// through the epilogue.
+// weights out among the threads, has the tiles add up group after group of inputs, and passes the
+// sums through the epilogue.
 #include "kernels/int8_gemm.h"
 
 #include <algorithm>
