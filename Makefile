@@ -12,7 +12,7 @@ CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-te
 .DEFAULT_GOAL := help
 .PHONY: help packages build quickstart test test-slow test-isas test-asan test-asan-train test-tsan \
 	fuzz soak cross-aarch64 check-lm-eval check-hf check-server check-python check-ray check-cuda bench lint \
-	format install clean
+	lint-fast format install clean
 
 help:
 	@echo "make quickstart  trains a block and a vanilla model on six novels, and races them"
@@ -31,7 +31,8 @@ help:
 	@echo "make check-cuda     compiles the CUDA plugin and runs its tests on an emulated device"
 	@echo "make check-server  uses blockformer serve with openai's library, curl and the harness"
 	@echo "make bench       tokens/s of a small block and vanilla model, into $(BUILD)/bench.{json,svg}"
-	@echo "make lint        format, naming, static analysis, include directions"
+	@echo "make lint        format, naming, static analysis, include directions; make lint-fast all but"
+	@echo "                 the static analysis, in seconds"
 	@echo "make format      formats the C++ sources"
 	@echo "make install     to PREFIX=$(PREFIX), below DESTDIR if that is set"
 	@echo "make clean       removes build/"
@@ -57,7 +58,7 @@ test-slow: build
 	$(CTEST) --label-regex slow
 
 test-isas: build
-	CTEST="$(CTEST)" scripts/test_isas.sh
+	CTEST="$(CTEST)" scripts/dev/test_isas.sh
 
 test-asan test-asan-train: packages
 # FOLDERS="bench cli sweep" tests the others, which take longer to compile than all of these.
@@ -88,7 +89,7 @@ fuzz:
 	@scripts/install_packages.sh build clang
 	cmake --preset fuzz
 	$(NINJA) --target fuzz_targets
-	scripts/fuzz.sh $(BUILD) $(SECONDS) $(TARGETS)
+	scripts/dev/fuzz.sh $(BUILD) $(SECONDS) $(TARGETS)
 
 soak: SECONDS ?= 600
 soak: $(BUILD)/build.ninja
@@ -102,32 +103,32 @@ cross-aarch64: REPEATED = InvarianceTest.*(/Cross|/(Modern|Fused|Roberta).*_f32|
 cross-aarch64: EXCLUDE ?= 5000( |$$)|AgreeWithSorting|$(REPEATED)
 cross-aarch64:
 	@scripts/install_packages.sh build cross
-	@scripts/make_sysroot.sh arm64 $(BUILD)/sysroot
+	@scripts/dev/make_sysroot.sh arm64 $(BUILD)/sysroot
 	cmake --preset cross-aarch64
 	$(NINJA) --target base_test kernels_test cpu_test engine_test
 	$(CTEST) --tests-regex '^(base|kernels|cpu|engine)\.' --exclude-regex '$(EXCLUDE)'
 
 check-lm-eval: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer blockformer_shared
-	BUILD=$(BUILD) scripts/check_lm_eval.sh
+	BUILD=$(BUILD) scripts/dev/check_lm_eval.sh
 
 check-hf: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
-	BUILD=$(BUILD) scripts/check_hf.sh
+	BUILD=$(BUILD) scripts/dev/check_hf.sh
 
 check-cuda: packages
-	scripts/check_cuda.sh
+	scripts/dev/check_cuda.sh
 
 check-server: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
-	BUILD=$(BUILD) scripts/check_server.sh
+	BUILD=$(BUILD) scripts/dev/check_server.sh
 
 check-python: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
-	BUILD=$(BUILD) JOBS=$(JOBS) scripts/check_python.sh
+	BUILD=$(BUILD) JOBS=$(JOBS) scripts/dev/check_python.sh
 
 check-ray: check-python
-	BUILD=$(BUILD) scripts/check_ray.sh
+	BUILD=$(BUILD) scripts/dev/check_ray.sh
 
 bench: $(BUILD)/build.ninja
 	$(NINJA) --target blockformer
@@ -137,7 +138,11 @@ bench: $(BUILD)/build.ninja
 
 lint:
 	@scripts/install_packages.sh build lint
-	JOBS=$(JOBS) scripts/lint.sh
+	JOBS=$(JOBS) scripts/dev/lint.sh
+
+lint-fast:
+	@scripts/install_packages.sh lint
+	scripts/dev/lint.sh fast
 
 format:
 	@scripts/install_packages.sh build lint

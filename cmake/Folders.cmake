@@ -18,7 +18,7 @@ endfunction()
 set(BLOCKFORMER_TEST_ENVIRONMENT OMP_WAIT_POLICY=passive)
 # What the sanitizers are told is in one file, which `make fuzz` reads too.
 if(BLOCKFORMER_SANITIZE)
-  file(STRINGS ${PROJECT_SOURCE_DIR}/scripts/sanitizers.env settings REGEX "^[A-Z]")
+  file(STRINGS ${PROJECT_SOURCE_DIR}/scripts/dev/sanitizers.env settings REGEX "^[A-Z]")
   list(APPEND BLOCKFORMER_TEST_ENVIRONMENT ${settings})
 endif()
 

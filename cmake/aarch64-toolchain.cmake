@@ -1,4 +1,4 @@
-# Debian's cross compiler, the libraries that scripts/make_sysroot.sh unpacks, and QEMU for tests.
+# Debian's cross compiler, the libraries that scripts/dev/make_sysroot.sh unpacks, and QEMU for tests.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)

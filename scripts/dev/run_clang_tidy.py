@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs clang-tidy on the sources of a compilation database, and remembers the clean ones.
 
-    scripts/run_clang_tidy.py BUILD_DIRECTORY JOBS
+    scripts/dev/run_clang_tidy.py BUILD_DIRECTORY JOBS
 
 A file is checked again only when it, a project header that it reaches, its command or the settings
 change. Prints the findings and exits with 1 if there are any.

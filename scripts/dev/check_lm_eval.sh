@@ -4,10 +4,10 @@
 # which says how. BUILD: the folder of program and library. Exit code 3: PyPI is not reachable, and nothing
 # was compared.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 environment=build/lm-eval-venv
-scripts/make_lm_eval_venv.sh "$environment"
-exec "$environment/bin/python" -B scripts/check_lm_eval.py \
+scripts/dev/make_lm_eval_venv.sh "$environment"
+exec "$environment/bin/python" -B scripts/dev/check_lm_eval.py \
   --program "${BUILD:-build/release}/blockformer" \
   --library "${BUILD:-build/release}/libblockformer.so" "$@"

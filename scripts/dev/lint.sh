@@ -1,7 +1,8 @@
 #!/bin/bash
-# The checks of `make lint`; runs them all and fails if one does. JOBS: clang-tidy processes.
+# The checks of `make lint`; runs them all and fails if one does. With the argument `fast` those of
+# `make lint-fast`: all but clang-tidy, which takes minutes. JOBS: clang-tidy processes.
 set -uo pipefail
-cd "$(dirname "$0")/.." || exit
+cd "$(dirname "$0")/../.." || exit
 status=0
 
 check() {
@@ -31,15 +32,17 @@ check_python() {
 
 check_tidy() {
   cmake --preset lint >build/lint.log 2>&1 || { cat build/lint.log; return 1; }
-  scripts/run_clang_tidy.py build/lint "${JOBS:-$(scripts/jobs.sh)}"
+  scripts/dev/run_clang_tidy.py build/lint "${JOBS:-$(scripts/jobs.sh)}"
 }
 
 mkdir -p build
-check "include directions and header guards" scripts/check_includes.py
+check "include directions and header guards" scripts/dev/check_includes.py
 check "absolute paths" check_paths
 check "format" check_format
-check "shell scripts" shellcheck --severity warning --external-sources scripts/*.sh scripts/completion.bash .ci/run
+check "shell scripts" shellcheck --severity warning --external-sources scripts/*.sh scripts/dev/*.sh scripts/completion.bash .ci/run
 check "Python's names" check_python
-check "clang-tidy (files that have not changed since they were found clean are skipped)" check_tidy
+if [[ ${1:-} != fast ]]; then
+  check "clang-tidy (files that have not changed since they were found clean are skipped)" check_tidy
+fi
 if [[ $status == 0 ]]; then echo "lint: clean"; else echo "lint: see above"; fi
 exit "$status"

@@ -4,7 +4,7 @@
 # program; JOBS: of the compiler; PYTHON: the Python of the environment. Exit code 3: PyPI is not
 # reachable, or that Python is not there, and nothing was checked.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 python=${PYTHON:-python3}
 if ! "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 9))'; then
@@ -24,5 +24,5 @@ fi
 CXX=${CXX:-c++} CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-$(scripts/jobs.sh)} \
   "${pip[@]}" wheel --quiet --no-deps --wheel-dir "$wheels" ./python
 "${pip[@]}" install --quiet "$wheels"/*.whl
-exec "$environment/bin/python" -B scripts/check_python.py \
+exec "$environment/bin/python" -B scripts/dev/check_python.py \
   --program "${BUILD:-build/release}/blockformer" "$@"

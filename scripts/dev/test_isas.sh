@@ -2,7 +2,7 @@
 # Runs tests again on lesser instruction sets than this processor's best, which has been tested:
 # everything with arithmetic limited to AVX2, and the kernels to the portable code.
 #
-#   CTEST="ctest ..." scripts/test_isas.sh
+#   CTEST="ctest ..." scripts/dev/test_isas.sh
 set -euo pipefail
 
 has() { grep -qw -m1 "$1" /proc/cpuinfo; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uses `blockformer serve` badly, on this machine, and checks that nobody else notices.
 
-    scripts/fault_server.py --program PATH --model DIR [--requests 1000] [--clients 32]
+    scripts/dev/fault_server.py --program PATH --model DIR [--requests 1000] [--clients 32]
         [--seconds N] [--seed N] [--idle N] [--slow N] [server's flags...]
 
 Of the requests a third hang up (before, in or after the answer's first bytes), a third are

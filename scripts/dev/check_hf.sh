@@ -5,10 +5,10 @@
 # program; PYTHON: a Python of 3.10 or later. Exit code 3: PyPI is not reachable, or that Python is
 # not there, and nothing was compared.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 environment=build/hf-venv
-requirements=scripts/hf_requirements.txt
+requirements=scripts/dev/hf_requirements.txt
 stamp=$environment/requirements.txt
 if ! cmp --quiet "$stamp" "$requirements"; then
   python=${PYTHON:-python3}
@@ -31,5 +31,5 @@ if ! cmp --quiet "$stamp" "$requirements"; then
   cp "$requirements" "$stamp"
 fi
 program=${BUILD:-build/release}/blockformer
-"$environment/bin/python" -B scripts/check_hf.py --program "$program" "$@"
-"$environment/bin/python" -B scripts/check_lm_eval.py --program "$program"
+"$environment/bin/python" -B scripts/dev/check_hf.py --program "$program" "$@"
+"$environment/bin/python" -B scripts/dev/check_lm_eval.py --program "$program"

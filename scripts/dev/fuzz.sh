@@ -3,9 +3,9 @@
 # earlier runs found to reach further. An input that breaks one is kept and named at the end, with
 # the command that replays it.
 #
-#   scripts/fuzz.sh BUILD SECONDS [NAME...]    for example: build/fuzz 60 bpe task
+#   scripts/dev/fuzz.sh BUILD SECONDS [NAME...]    for example: build/fuzz 60 bpe task
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 build=$1
 seconds=$2
@@ -15,8 +15,8 @@ input_seconds=10
 folder=$build/fuzz  # NAME.corpus, NAME.found and NAME.log of each target
 mkdir -p "$folder"
 set -a
-# shellcheck source=scripts/sanitizers.env
-source scripts/sanitizers.env
+# shellcheck source=scripts/dev/sanitizers.env
+source scripts/dev/sanitizers.env
 set +a
 
 names=("$@")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uses `blockformer serve` as real clients do: openai's library, curl, and lm-evaluation-harness.
 
-    scripts/check_server.py --program PATH [--model DIR] [--data DIR] [--items N]
+    scripts/dev/check_server.py --program PATH [--model DIR] [--data DIR] [--items N]
 
 Without a model a tiny block model with random weights is made; without data, some invented records
 are used. The harness's model local-completions has to find the log-likelihoods of `blockformer

@@ -2,7 +2,7 @@
 """Compares models that `blockformer convert --to hf` exports, run by transformers, with the program
 and with golden files.
 
-    scripts/check_hf.py --program PATH [--golden DIR] [--golden-hf DIR] [--only NAME]
+    scripts/dev/check_hf.py --program PATH [--golden DIR] [--golden-hf DIR] [--only NAME]
 
 A tiny model that the program makes is always checked: greedy texts and log-likelihoods against
 `blockformer generate` and `score`, in batches with padding on the left, with and without a cache,
@@ -29,7 +29,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent
+PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 LOGIT_TOLERANCE = 1e-4
 LOSS_TOLERANCE = 1e-5
 SCORE_TOLERANCE = 1e-4  # nats of a text

@@ -2,7 +2,7 @@
 # Makes a Python environment with EleutherAI's lm-evaluation-harness on Debian's torch, in about a
 # minute. Silent when it is there already.
 #
-#   scripts/make_lm_eval_venv.sh FOLDER
+#   scripts/dev/make_lm_eval_venv.sh FOLDER
 #
 # Exit code 3: PyPI is not reachable, so that nothing can be checked here; 1: other failures.
 set -euo pipefail
@@ -19,7 +19,7 @@ requirements=$scripts/lm_eval_requirements.txt
 stamp=$folder/requirements.txt
 if cmp --quiet "$stamp" "$requirements"; then exit 0; fi
 
-"$scripts/install_packages.sh" harness
+"$scripts/../install_packages.sh" harness
 # Debian's, which sees Debian's torch; another may come first in PATH.
 python=/usr/bin/python3
 "$python" -c 'import torch' 2>/dev/null || fail "$python: has no torch; python3-torch gives it"

@@ -4,7 +4,7 @@
 The shards have to hold, line by line, what `blockformer generate` writes for the whole file, and a second
 run has nothing to do but what is missing. Exits with 1 otherwise.
 
-    scripts/check_ray.sh        makes the environment, and runs this
+    scripts/dev/check_ray.sh        makes the environment, and runs this
 """
 
 import argparse

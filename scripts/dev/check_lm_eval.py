@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares `blockformer eval` with EleutherAI's lm-evaluation-harness, request by request.
 
-    scripts/check_lm_eval.py --program PATH [--vanilla DIR] [--block DIR] [--data DIR] [--items N]
+    scripts/dev/check_lm_eval.py --program PATH [--vanilla DIR] [--block DIR] [--data DIR] [--items N]
 
 The harness runs its own definitions of the tasks, unchanged but for where their data lie: with its
 own backend `hf`, which runs the vanilla model, and the block model as `convert --to hf` exports it,
@@ -27,7 +27,7 @@ import time
 
 import lm_eval_data
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent
+PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Of log-likelihoods in nats. The backend hf sums in another order than the program; the adapter
 # gives what the program gives, though from other batches.
 HF_TOLERANCE = 1e-3
@@ -154,7 +154,7 @@ def can_run_exports():
     if hasattr(torch.nn.functional, "scaled_dot_product_attention"):
         return True
     print(f"hf, block: left out, since exported block models need torch 2 and this is "
-          f"{torch.__version__}; scripts/check_hf.sh has it", file=sys.stderr)
+          f"{torch.__version__}; scripts/dev/check_hf.sh has it", file=sys.stderr)
     return False
 
 

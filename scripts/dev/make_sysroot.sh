@@ -3,7 +3,7 @@
 # emulating. Installs nothing: several development packages cannot be there for two architectures at
 # once. Silent when the folder holds them already.
 #
-#   scripts/make_sysroot.sh ARCHITECTURE FOLDER
+#   scripts/dev/make_sysroot.sh ARCHITECTURE FOLDER
 set -euo pipefail
 
 fail() {
@@ -14,7 +14,7 @@ fail() {
 [[ $# == 2 ]] || fail "wants two arguments, ARCHITECTURE and FOLDER, not $#: $*"
 architecture=$1 folder=$2
 # What only the trainer needs is large.
-packages=$("$(dirname "$0")/install_packages.sh" --list | grep -e '-dev$' |
+packages=$("$(dirname "$0")/../install_packages.sh" --list | grep -e '-dev$' |
   grep -v -e torch -e dnnl -e gloo -e openblas)
 contents="$architecture: ${packages//$'\n'/ }"
 stamp=$folder/contents

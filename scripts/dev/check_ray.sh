@@ -3,7 +3,7 @@
 # that check_python.sh has built, in an environment that is made first; check_ray.py says what is checked.
 # BUILD: the folder of the program. Exit code 3: PyPI is not reachable, and nothing was checked.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 environment=build/ray-venv
 stamp=$environment/requirements.txt
@@ -20,4 +20,4 @@ if [[ ! -e $stamp || $(cat "$stamp") != "$requirements" ]]; then
 fi
 "${pip[@]}" install --quiet --force-reinstall --no-deps build/wheels/*.whl
 "${pip[@]}" install --quiet build/wheels/*.whl  # what it needs, if that is missing
-exec "$environment/bin/python" -B scripts/check_ray.py --program "${BUILD:-build/release}/blockformer" "$@"
+exec "$environment/bin/python" -B scripts/dev/check_ray.py --program "${BUILD:-build/release}/blockformer" "$@"

@@ -2,7 +2,7 @@
 # Compiles and links the CUDA plugin and runs its tests on the emulated device; says so where NVIDIA's
 # toolkit is not there.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 if ! command -v nvcc >/dev/null && [[ ! -x /usr/local/cuda/bin/nvcc ]]; then
   echo "The CUDA plugin is not built and not tested: nvcc is not there."
   exit 0

@@ -5,8 +5,8 @@ A folder of src/ includes only the folders listed for it below, each library is 
 it belongs, and the public headers include nothing but the standard library and themselves.
 Prints one line a violation and exits with 1 if there is any.
 
-    scripts/check_includes.py            checks the files that git tracks
-    scripts/check_includes.py FILE...    checks these; paths are relative to the project's root
+    scripts/dev/check_includes.py            checks the files that git tracks
+    scripts/dev/check_includes.py FILE...    checks these; paths are relative to the project's root
 """
 
 import pathlib

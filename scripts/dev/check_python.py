@@ -6,7 +6,7 @@ score`; the examples of python/README.md run; threads, asyncio, cancellation, ex
 flat over 10,000 requests; and how fast generation is beside the program's. Models are tiny ones with
 random weights, which the program makes. Exits with 1 if something differs.
 
-    scripts/check_python.sh        builds the package, installs it into an environment, and runs this
+    scripts/dev/check_python.sh        builds the package, installs it into an environment, and runs this
 """
 
 import argparse
@@ -31,7 +31,7 @@ import numpy as np
 import blockformer
 from blockformer import LLM, AsyncLLM, RequestOutputKind, SamplingParams
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent
+PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 VOCABULARY = 600
 NUM_PROMPTS = 200
 WORDS = "it is a truth that the model of prompts and tokens has been in want of one good word".split()
