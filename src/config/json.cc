@@ -71,6 +71,10 @@ bool IsIntegerWithin(const Json& value, int64_t min, int64_t max) {
 }  // namespace
 
 Json ParseJson(std::string_view text, const std::string& source) {
+  // The library takes one for the end of the text.
+  const size_t nul = text.find('\0');
+  Require(nul == std::string_view::npos, ErrorCode::kCorrupt,
+          "{}: not valid JSON: byte {} is 0, which JSON text cannot hold", source, nul);
   Json result;
   StrictHandler handler(result, source);
   try {

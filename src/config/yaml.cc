@@ -2,6 +2,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <sstream>
@@ -144,15 +145,27 @@ class JsonBuilder : public YAML::EventHandler {
   std::vector<bool> has_key_;
 };
 
+// Those that may not stand in YAML.
+bool IsControlCharacter(char c) {
+  return static_cast<unsigned char>(c) < ' ' && c != '\t' && c != '\n' && c != '\r';
+}
+
 }  // namespace
 
 Json ParseYaml(std::string_view text, const std::string& source,
                std::map<std::string, int>* lines) {
+  // The library takes some of these for the end of the text.
+  const auto control = std::ranges::find_if(text, IsControlCharacter);
+  Require(control == text.end(), ErrorCode::kCorrupt,
+          "{}: not valid YAML: byte {} is a control character", source, control - text.begin());
   std::istringstream stream{std::string(text)};
   JsonBuilder builder(source, lines);
   try {
     YAML::Parser parser(stream);
     parser.HandleNextDocument(builder);
+    JsonBuilder further(source, nullptr);
+    Require(!parser.HandleNextDocument(further), ErrorCode::kUnsupported,
+            "{}: holds more than one YAML document; one is wanted", source);
   } catch (const YAML::Exception& error) {
     Fail(ErrorCode::kCorrupt, "{}: not valid YAML: line {}, column {}: {}", source,
          error.mark.line + 1, error.mark.column + 1, error.msg);

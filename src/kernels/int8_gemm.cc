@@ -45,7 +45,9 @@ struct PanelProduct {
   Epilogue epilogue;
   float* y;  // the results' rows lie `stride` apart
   int64_t stride;
-  float* sums;  // scratch memory: a block's, or those of all rows if they wait for further groups
+  // Scratch memory [rows, columns with padding]: a block's, or all rows' if they wait for further
+  // groups.
+  float* sums;
 };
 
 }  // namespace blockformer
@@ -61,9 +63,10 @@ using I32 = hn::RebindToSigned<F32>;
 
 // Passes a block's sums through the epilogue into the panel's columns of each row of y.
 void StoreBlock(const PanelProduct& product, const float* sums, int64_t num_rows, float* y) {
+  const int64_t width = product.tile.vectors * kVectorColumns;
   const auto vector_z = [&](int64_t r, int64_t c) {
     const F32 tag;
-    return hn::MulAdd(hn::LoadU(tag, sums + r * kMaxPanelColumns + c),
+    return hn::MulAdd(hn::LoadU(tag, sums + r * width + c),
                       hn::LoadU(tag, product.scales + c), hn::LoadU(tag, product.bias + c));
   };
   FinishTile<GeluForm::kFast>(product.epilogue, num_rows, product.columns, vector_z, y,
@@ -77,6 +80,7 @@ void MultiplyPanel(const PanelProduct& product) {
   const int64_t slices = DivideUp(groups, product.max_groups);
   const int64_t blocks = DivideUp(product.num_rows, kBlockRows);
   const int64_t quad_bytes = product.tile.vectors * kVectorBytes;
+  const int64_t width = product.tile.vectors * kVectorColumns;
   for (int64_t slice = 0; slice < slices; ++slice) {
     const PartRange range = PartOf(groups, slices, slice);
     const int64_t end = std::min(range.end * kGroupQuads, product.quads);
@@ -87,13 +91,13 @@ void MultiplyPanel(const PanelProduct& product) {
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = block * kBlockRows;
       tile.num_rows = std::min(kBlockRows, product.num_rows - row);
-      float* sums = product.sums + (slices == 1 ? 0 : row * kMaxPanelColumns);
-      if (slice == 0) std::fill_n(sums, tile.num_rows * kMaxPanelColumns, 0.0f);
+      float* sums = product.sums + (slices == 1 ? 0 : row * width);
+      if (slice == 0) std::fill_n(sums, tile.num_rows * width, 0.0f);
       for (int64_t group = range.begin; group < range.end; ++group) {
         const int64_t quad = group * kGroupQuads;
         tile.quads = std::min(kGroupQuads, end - quad);
         tile.weights = product.tile.weights + quad * quad_bytes;
-        tile.offsets = product.tile.offsets + group * tile.vectors * kVectorColumns;
+        tile.offsets = product.tile.offsets + group * width;
         tile.rows = product.rows + (row * product.quads + quad * tile.num_rows) * 4;
         tile.row_scales = product.row_scales + row * groups + group * tile.num_rows;
         product.multiply(tile, sums);

@@ -23,7 +23,7 @@ constexpr int64_t kAllGroups = int64_t{1} << 32;
 
 void MultiplyPortable(const Int8Tile& tile, float* sums) {
   const int64_t columns = tile.vectors * kVectorColumns;
-  for (int64_t r = 0; r < tile.num_rows; ++r, sums += kMaxPanelColumns) {
+  for (int64_t r = 0; r < tile.num_rows; ++r, sums += columns) {
     int32_t row_sums[kMaxPanelColumns] = {};
     const int8_t* weights = tile.weights;
     for (int64_t quad = 0; quad < tile.quads; ++quad, weights += columns * 4) {
@@ -52,6 +52,7 @@ int32_t LoadQuad(const uint8_t* bytes) {
 constexpr int64_t kNarrowRows = 4;
 constexpr int64_t kNarrowVectors = 2;
 constexpr int64_t kNarrowColumns = 8;  // of a vector
+constexpr int64_t kNarrowWidth = kNarrowVectors * kNarrowColumns;
 // With four rows' inputs, weights of so many groups fit into a first cache of 32 KiB.
 constexpr int64_t kNarrowGroups = 8;
 
@@ -83,7 +84,7 @@ __attribute__((target("avx2,fma"), always_inline)) inline void AddNarrow(
     const __m256 scale = _mm256_set1_ps(row_scales[r]);
 #pragma GCC unroll 2
     for (int64_t v = 0; v < kNarrowVectors; ++v) {
-      float* to = sums + r * kMaxPanelColumns + v * kNarrowColumns;
+      float* to = sums + r * kNarrowWidth + v * kNarrowColumns;
       const __m256 group = _mm256_cvtepi32_ps(row_sums[r][v]);
       _mm256_storeu_ps(to, _mm256_fmadd_ps(group, scale, _mm256_loadu_ps(to)));
     }
@@ -133,7 +134,7 @@ __attribute__((target("avx2,fma"))) void MultiplyNarrowRows(const Int8Tile& tile
       }
     }
   }
-  AddNarrow(row_sums, tile.row_scales + first_row, sums + first_row * kMaxPanelColumns);
+  AddNarrow(row_sums, tile.row_scales + first_row, sums + first_row * kNarrowWidth);
 }
 
 template <NarrowForm kForm>
@@ -160,7 +161,7 @@ __attribute__((target("avx512f,avx512bw"), always_inline)) inline void AddWide(
     const __m512 scale = _mm512_set1_ps(row_scales[r]);
 #pragma GCC unroll 8
     for (int64_t v = 0; v < kVectors; ++v) {
-      float* to = sums + r * kMaxPanelColumns + v * kVectorColumns;
+      float* to = sums + (r * kVectors + v) * kVectorColumns;
       // The form without a mask makes g++ 12 warn of its own header.
       const __m512 group = _mm512_maskz_cvtepi32_ps(kAllLanes, tile_sums[r][v]);
       _mm512_storeu_ps(to, _mm512_fmadd_ps(group, scale, _mm512_loadu_ps(to)));
@@ -295,6 +296,7 @@ void MultiplyWide(const Int8Tile& tile, float* sums) {
 constexpr int64_t kNeonRows = 4;
 constexpr int64_t kNeonVectors = 4;
 constexpr int64_t kNeonColumns = 4;  // of a vector
+constexpr int64_t kNeonWidth = kNeonVectors * kNeonColumns;
 
 // Four quads, whose bytes become signed. Of the rows that are not there it holds anything.
 template <int64_t kRows>
@@ -319,7 +321,7 @@ void AddNeon(const int32x4_t (&tile_sums)[kRows][4], const float* row_scales, fl
   for (int64_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int64_t v = 0; v < kNeonVectors; ++v) {
-      float* to = sums + r * kMaxPanelColumns + v * kNeonColumns;
+      float* to = sums + r * kNeonWidth + v * kNeonColumns;
       vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), vcvtq_f32_s32(tile_sums[r][v]), row_scales[r]));
     }
   }
@@ -347,7 +349,7 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void MultiplyDotProductRows(co
     weights += kVectorBytes;
     rows += tile.num_rows * 4;
   }
-  AddNeon(tile_sums, tile.row_scales + first_row, sums + first_row * kMaxPanelColumns);
+  AddNeon(tile_sums, tile.row_scales + first_row, sums + first_row * kNeonWidth);
 }
 
 // Without it, products of 8 bits are added in pairs to sums of 32.
@@ -376,7 +378,7 @@ void MultiplyNeonRows(const Int8Tile& tile, int64_t first_row, float* sums) {
     weights += kVectorBytes;
     rows += tile.num_rows * 4;
   }
-  AddNeon(tile_sums, tile.row_scales + first_row, sums + first_row * kMaxPanelColumns);
+  AddNeon(tile_sums, tile.row_scales + first_row, sums + first_row * kNeonWidth);
 }
 
 template <bool kDotProduct>

@@ -35,8 +35,7 @@ struct Int8Tile {
   int64_t prefetch_step;
 };
 
-// Adds the exact sums of products, each times its row's scale, to `sums`, whose rows lie
-// kMaxPanelColumns apart.
+// Adds the exact sums of products, each times its row's scale, to `sums` [num_rows, vectors * 16].
 using MultiplyTile = void (*)(const Int8Tile& tile, float* sums);
 
 // The innermost loops for one instruction set.

@@ -37,6 +37,8 @@ TEST(ParseJsonTest, RefusesWhatTheLibraryAccepts) {
   EXPECT_THAT(MessageOf([] { ParseJson("", "f.json"); }), HasSubstr("not valid JSON"));
   EXPECT_THAT(MessageOf([] { ParseJson("{} x", "f.json"); }), HasSubstr("not valid JSON"));
   EXPECT_THAT(MessageOf([] { ParseJson("\"\xff\"", "f.json"); }), HasSubstr("not valid JSON"));
+  EXPECT_THAT(MessageOf([] { ParseJson(std::string("{}\n\0 x", 6), "f.json"); }),
+              HasSubstr("f.json: not valid JSON: byte 3 is 0"));
 }
 
 TEST(ParseYamlTest, ReadsScalarsAsTheCoreSchemaHasThem) {
@@ -72,6 +74,14 @@ TEST(ParseYamlTest, RefusesDuplicatesAnchorsAndBrokenText) {
               HasSubstr("not valid YAML"));
   EXPECT_THAT(MessageOf([] { ParseYaml("[a]: 1\n", "r.yaml"); }), HasSubstr("a key must be"));
   EXPECT_THAT(MessageOf([] { ParseYaml("a: 9\xBC\n", "r.yaml"); }), HasSubstr("not valid UTF-8"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: 1\n\x04\nb: 2\n", "r.yaml"); }),
+              HasSubstr("byte 5 is a control character"));
+  EXPECT_THAT(MessageOf([] { ParseYaml("a: 1\n---\nb: 2\n", "r.yaml"); }),
+              HasSubstr("r.yaml: holds more than one YAML document"));
+}
+
+TEST(ParseYamlTest, ReadsOneDocumentBetweenItsMarks) {
+  EXPECT_EQ(ParseYaml("---\r\na: 1\r\n...\r\n# end\r\n", "r.yaml"), Json({{"a", 1}}));
 }
 
 TEST(ObjectReaderTest, NamesTheFieldTheValueAndWhatIsWanted) {
