@@ -60,7 +60,8 @@ class RobertaEncoder {
   void EmbedTokens(MatrixView<const int32_t> ids, MatrixView<float> x) const;
   void DescribeRows(MatrixView<const uint8_t> mask, RobertaState* state) const;
   void ZeroBlindQueries(RobertaState* state) const;
-  // Moves the rows of the CLS tokens together, also of x, which it returns.
+  // Moves the rows of the CLS tokens to the front of x, which it returns, and of what lies in
+  // `state`.
   MatrixView<float> KeepClsRows(MatrixView<float> x, RobertaState* state) const;
   // Runs x [rows, hidden] through a layer. Returns the rows that are wanted behind it.
   MatrixView<float> RunLayer(const Layer& layer, bool last, MatrixView<float> x,
