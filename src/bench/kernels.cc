@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/integer.h"
+#include "base/matrix.h"
 #include "base/random.h"
 #include "bench/build_info.h"
 #include "bench/machine_speed.h"
@@ -121,15 +122,15 @@ void Measure(double operations, double bytes, double peak_gops, const MachineSpe
 void RunGemm(const GemmShape& shape, NumberType type, int64_t rows, const MachineSpeed& machine,
              ColdLinears* cold, benchmark::State* state) {
   const std::vector<PackedLinear>& linears = cold->Get(shape, type);
-  const std::vector<float> x = RandomValues(rows * shape.in, 1);
-  std::vector<float> y(rows * shape.out);
+  const Matrix<float> x(RandomValues(rows * shape.in, 1), shape.in);
+  Matrix<float> y(rows, shape.out);
   const double weights = static_cast<double>(shape.out * shape.in);
   size_t next = 0;
   Measure(
       2 * weights * static_cast<double>(rows), weights * static_cast<double>(NumberBytes(type)),
       machine.Peak(type), machine,
       [&] {
-        linears[next].Apply(x.data(), rows, Epilogue::kStore, y.data());
+        linears[next].Apply(x, Epilogue::kStore, y);
         next = (next + 1) % linears.size();
       },
       state);

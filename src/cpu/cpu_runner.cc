@@ -15,6 +15,11 @@ namespace {
 constexpr int64_t kScoredUnitsAtOnce = 256;
 constexpr int64_t kForwardPageSize = 16;
 
+template <typename T>
+void AppendValues(std::span<const T> values, std::vector<T>* all) {
+  all->insert(all->end(), values.begin(), values.end());
+}
+
 }  // namespace
 
 CpuRunner::CpuRunner(const CpuModel& model, const RunnerOptions& options)
@@ -40,13 +45,13 @@ void CpuRunner::Start(const Step& step) {
     pages.resize(std::max(pages.size(), static_cast<size_t>(page.index) + 1));
     pages[page.index] = page.page;
   }
-  RunDecoder(step.parts);
+  const MatrixView<const float> contexts = RunParts(step.parts);
   std::vector<Place*> generating;
   for (const StepPart& part : step.parts) {
     if (part.generates) generating.push_back(&At(part.place));
   }
   StepResult result;
-  if (!generating.empty()) GenerateUnits(generating, &result);
+  if (!generating.empty()) GenerateUnits(generating, contexts, &result);
   results_.push_back(std::move(result));
 }
 
@@ -57,7 +62,17 @@ StepResult CpuRunner::Wait() {
   return result;
 }
 
-void CpuRunner::RunDecoder(const std::vector<StepPart>& parts) {
+MatrixView<const float> CpuRunner::Decode(MatrixView<const int32_t> ids,
+                                          MatrixView<const uint8_t> mask,
+                                          const std::vector<int64_t>& wanted, PagedState* state) {
+  contexts_.Resize(ids.rows(), model_.config().decoder.hidden_size);
+  model_.embedder().Embed(ids, mask, &embedder_state_, contexts_);
+  const MatrixView<float> hidden = model_.decoder().Forward(rows_, wanted, contexts_, state);
+  model_.decoder().FinalNorm(hidden);
+  return hidden;
+}
+
+MatrixView<const float> CpuRunner::RunParts(const std::vector<StepPart>& parts) {
   rows_.clear();
   unit_ids_.clear();
   unit_mask_.clear();
@@ -79,16 +94,12 @@ void CpuRunner::RunDecoder(const std::vector<StepPart>& parts) {
     unit_mask_.resize(unit_ids_.size(), 1);  // what has no mask is no padding
     if (part.generates) last_rows.push_back(std::ssize(rows_) - 1);
   }
-  contexts_.resize(rows_.size() * model_.config().decoder.hidden_size);
-  model_.embedder().Embed(unit_ids_.data(), unit_mask_.data(), std::ssize(rows_), &embedder_state_,
-                          contexts_.data());
-  model_.decoder().Forward(rows_, last_rows, contexts_.data(), &*decoder_state_);
-  model_.decoder().FinalNorm(contexts_.data(), std::ssize(last_rows), contexts_.data());
+  return Decode({unit_ids_, unit_length_}, {unit_mask_, unit_length_}, last_rows, &*decoder_state_);
 }
 
-void CpuRunner::GenerateUnits(const std::vector<Place*>& places, StepResult* result) {
-  const int64_t count = std::ssize(places);
-  result->ids.resize(count * unit_length_);
+void CpuRunner::GenerateUnits(const std::vector<Place*>& places, MatrixView<const float> contexts,
+                              StepResult* result) {
+  result->ids.resize(std::ssize(places) * unit_length_);
   result->chosen.assign(places.size(), unit_length_);
   const bool any_rated = std::ranges::any_of(
       places, [](const Place* place) { return place->start.top_log_probabilities >= 0; });
@@ -98,17 +109,17 @@ void CpuRunner::GenerateUnits(const std::vector<Place*>& places, StepResult* res
     place->given = std::ssize(place->start.tokens) % unit_length_;
     slots = std::max(slots, place->given + place->start.max_tokens - place->start.generated);
   }
-  const auto choose = [&](int64_t slot, const float* hidden, int32_t* ids) {
+  const auto choose = [&](int64_t slot, MatrixView<const float> hidden, std::span<int32_t> ids) {
     ChooseTokens(places, slot, hidden, ids, result);
   };
-  if (!model_.is_block()) return choose(0, contexts_.data(), result->ids.data());
-  model_.token_decoder().Generate(contexts_.data(), count, std::min(slots, unit_length_),
-                                  options_.position_rule, choose, &token_state_,
-                                  result->ids.data());
+  if (!model_.is_block()) return choose(0, contexts, result->ids);
+  model_.token_decoder().Generate(contexts, std::min(slots, unit_length_), options_.position_rule,
+                                  choose, &token_state_, {result->ids, unit_length_});
 }
 
-void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, const float* hidden,
-                             int32_t* ids, StepResult* result) {
+void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot,
+                             MatrixView<const float> hidden, std::span<int32_t> ids,
+                             StepResult* result) {
   draws_.clear();
   for (const Place* place : places) {
     const SequenceStart& start = place->start;
@@ -117,7 +128,7 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot, co
                       start.excluded_ids, slot < place->given ? -1 : start.top_log_probabilities});
   }
   rated_.resize(draws_.size());
-  model_.head().Choose(hidden, draws_, options_.token_filter, ids, rated_.data());
+  model_.head().Choose(hidden, draws_, options_.token_filter, ids, rated_);
   for (size_t i = 0; i < places.size(); ++i) {
     SequenceStart& start = places[i]->start;
     const int64_t given = places[i]->given;
@@ -159,48 +170,43 @@ std::vector<TokenScore> CpuRunner::Score(const ScoreStep& step) {
   for (const UnitRow& row : step.rows) {
     rows_.push_back({row.pages, row.unit, row.unit, row.unit_mask});
   }
-  const int64_t width = model_.config().decoder.hidden_size;
-  contexts_.resize(rows_.size() * width);
-  model_.embedder().Embed(step.ids.data(), step.mask.data(), std::ssize(rows_), &embedder_state_,
-                          contexts_.data());
-  model_.decoder().Forward(rows_, wanted, contexts_.data(), ReserveScoreState(step));
-  model_.decoder().FinalNorm(contexts_.data(), std::ssize(wanted), contexts_.data());
+  const MatrixView<const float> contexts =
+      Decode({step.ids, unit_length_}, {step.mask, unit_length_}, wanted, ReserveScoreState(step));
 
-  std::vector<float> unit_contexts(kScoredUnitsAtOnce * width);
+  Matrix<float> unit_contexts(kScoredUnitsAtOnce, contexts.columns());
   for (int64_t first = 0; first < std::ssize(step.units); first += kScoredUnitsAtOnce) {
     const int64_t count = std::min(kScoredUnitsAtOnce, std::ssize(step.units) - first);
-    float* out = unit_contexts.data();
-    for (int64_t i = first; i < first + count; ++i) {
-      const int64_t row = step.units[i].row;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t row = step.units[first + i].row;
       const int64_t index = std::ranges::lower_bound(wanted, row) - wanted.begin();
-      out = std::copy_n(contexts_.data() + index * width, width, out);
+      std::ranges::copy(contexts.Row(index), unit_contexts.Row(i).begin());
     }
-    ScoreUnits(step, first, count, unit_contexts.data(), &scores);
+    ScoreUnits(step, first, unit_contexts.Rows(0, count), &scores);
   }
   return scores;
 }
 
-void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, int64_t count,
-                           const float* contexts, std::vector<TokenScore>* scores) {
-  const float* hidden = contexts;  // a vanilla model predicts from there
-  const int64_t width = model_.head().in();
-  const int32_t* ids = step.unit_ids.data() + first * unit_length_;
-  if (model_.is_block()) {
-    hidden = model_.token_decoder().Score(
-        contexts, count, ids, step.unit_mask.data() + first * unit_length_, &token_state_);
-  }
+void CpuRunner::ScoreUnits(const ScoreStep& step, int64_t first, MatrixView<const float> contexts,
+                           std::vector<TokenScore>* scores) {
+  const int64_t count = contexts.rows();
+  const auto ids = MatrixView<const int32_t>(step.unit_ids, unit_length_).Rows(first, count);
+  const auto mask = MatrixView<const uint8_t>(step.unit_mask, unit_length_).Rows(first, count);
+  const MatrixView<const float> hidden =
+      model_.is_block() ? model_.token_decoder().Score(contexts, ids, mask, &token_state_)
+                        : contexts;  // a vanilla model predicts from there
   std::vector<float> wanted;
   std::vector<int32_t> targets;
   for (int64_t i = 0; i < count; ++i) {
     const ScoredUnit& unit = step.units[first + i];
     const int64_t begin = i * unit_length_ + unit.first_slot;
-    const int64_t end = i * unit_length_ + unit.end_slot;
-    wanted.insert(wanted.end(), hidden + begin * width, hidden + end * width);
-    targets.insert(targets.end(), ids + begin, ids + end);
+    const int64_t slots = unit.end_slot - unit.first_slot;
+    AppendValues(hidden.Rows(begin, slots).values(), &wanted);
+    AppendValues(ids.values().subspan(begin, slots), &targets);
   }
   const size_t done = scores->size();
   scores->resize(done + targets.size());
-  model_.head().Score(wanted.data(), targets, &(*scores)[done], step.top);
+  model_.head().Score({wanted, hidden.columns()}, targets, std::span(*scores).subspan(done),
+                      step.top);
 }
 
 ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
@@ -208,60 +214,60 @@ ForwardOutput CpuRunner::Forward(const ForwardInput& input) {
   const int64_t num_rows = input.batch * input.units;
   ForwardOutput output;
   output.embeds.resize(num_rows * config.hidden_size);
-  model_.embedder().Embed(input.ids.data(), input.mask.data(), num_rows, &embedder_state_,
-                          output.embeds.data());
+  model_.embedder().Embed({input.ids, unit_length_}, {input.mask, unit_length_}, &embedder_state_,
+                          {output.embeds, config.hidden_size});
 
   const int64_t pages = DivideUp(input.units, kForwardPageSize);
   int32_t last_position = static_cast<int32_t>(input.units - 1);
   for (const int32_t position : input.positions) last_position = std::max(last_position, position);
   PagedState state(config, NumberType::kF32, input.batch * pages, kForwardPageSize,
                    last_position + 1);
-  std::vector<int32_t> page_lists(input.batch * pages);
-  std::iota(page_lists.begin(), page_lists.end(), 0);
+  Matrix<int32_t> page_lists(input.batch, pages);
+  std::iota(page_lists.values().begin(), page_lists.values().end(), 0);
+  const MatrixView<const uint8_t> unit_mask(input.unit_mask.data(), input.batch, input.units);
   std::vector<AttentionRow> rows;
   for (int64_t b = 0; b < input.batch; ++b) {
     for (int64_t i = 0; i < input.units; ++i) {
       const size_t index = b * input.units + i;
       const int64_t position = input.positions.empty() ? i : input.positions[index];
-      rows.push_back({page_lists.data() + b * pages, i, position,
-                      input.unit_mask.data() + b * input.units, input.masked_units_attend});
+      rows.push_back({page_lists.Row(b).data(), i, position, unit_mask.Row(b).data(),
+                      input.masked_units_attend});
     }
   }
   output.hidden = output.embeds;
   std::vector<int64_t> all(rows.size());
   std::iota(all.begin(), all.end(), 0);
-  model_.decoder().Forward(rows, all, output.hidden.data(), &state);
-  model_.decoder().FinalNorm(output.hidden.data(), num_rows, output.hidden.data());
+  const MatrixView<float> hidden(output.hidden, config.hidden_size);
+  model_.decoder().FinalNorm(model_.decoder().Forward(rows, all, hidden, &state));
   ComputeLogits(input, &output);
   return output;
 }
 
 void CpuRunner::ComputeLogits(const ForwardInput& input, ForwardOutput* output) {
   const int64_t vocab = model_.config().vocab_size;
+  const MatrixView<const float> hidden(output->hidden, model_.config().decoder.hidden_size);
   if (!model_.is_block()) {
-    const int64_t rows = input.batch * input.units;
-    output->logits.resize(rows * vocab);
-    return model_.head().ComputeLogits(output->hidden.data(), rows, output->logits.data());
+    output->logits.resize(hidden.rows() * vocab);
+    return model_.head().ComputeLogits(hidden, {output->logits, vocab});
   }
-  const int64_t width = model_.config().decoder.hidden_size;
-  const int64_t predicted = input.units - 1;
+  const MatrixView<const int32_t> ids(input.ids, unit_length_);
+  const MatrixView<const uint8_t> mask(input.mask, unit_length_);
+  const int64_t predicted = input.units - 1;  // all units but the first
   std::vector<float> contexts;
-  std::vector<int32_t> ids;
-  std::vector<uint8_t> mask;
+  std::vector<int32_t> predicted_ids;
+  std::vector<uint8_t> predicted_mask;
   for (int64_t b = 0; b < input.batch; ++b) {
-    const auto hidden = output->hidden.begin() + b * input.units * width;
-    contexts.insert(contexts.end(), hidden, hidden + predicted * width);
-    const int64_t first = (b * input.units + 1) * unit_length_;  // the first block is not predicted
-    const int64_t end = (b + 1) * input.units * unit_length_;
-    ids.insert(ids.end(), input.ids.begin() + first, input.ids.begin() + end);
-    mask.insert(mask.end(), input.mask.begin() + first, input.mask.begin() + end);
+    const int64_t first = b * input.units;
+    AppendValues(hidden.Rows(first, predicted).values(), &contexts);
+    AppendValues(ids.Rows(first + 1, predicted).values(), &predicted_ids);
+    AppendValues(mask.Rows(first + 1, predicted).values(), &predicted_mask);
   }
-  const int64_t blocks = input.batch * predicted;
-  if (blocks == 0) return;
-  output->logits.resize(blocks * unit_length_ * vocab);
-  const float* hidden =
-      model_.token_decoder().Score(contexts.data(), blocks, ids.data(), mask.data(), &token_state_);
-  model_.head().ComputeLogits(hidden, blocks * unit_length_, output->logits.data());
+  if (contexts.empty()) return;
+  const MatrixView<const float> decoded =
+      model_.token_decoder().Score({contexts, hidden.columns()}, {predicted_ids, unit_length_},
+                                   {predicted_mask, unit_length_}, &token_state_);
+  output->logits.resize(decoded.rows() * vocab);
+  model_.head().ComputeLogits(decoded, {output->logits, vocab});
 }
 
 }  // namespace blockformer

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "base/matrix.h"
 #include "cpu/cpu_model.h"
 #include "runner/runner.h"
 
@@ -33,20 +35,25 @@ class CpuRunner : public Runner {
   };
 
   Place& At(int64_t place) { return places_[place]; }
-  // Passes the step's units through the decoder. contexts_ then holds what to generate from.
-  void RunDecoder(const std::vector<StepPart>& parts);
-  // Generates a unit of each of `places` from contexts_.
-  void GenerateUnits(const std::vector<Place*>& places, StepResult* result);
+  // Passes units, of which ids and mask are [rows, L], through the embedder and, as rows_ says,
+  // through the decoder. Returns the normalised hidden states of the wanted rows, in contexts_.
+  MatrixView<const float> Decode(MatrixView<const int32_t> ids, MatrixView<const uint8_t> mask,
+                                 const std::vector<int64_t>& wanted, PagedState* state);
+  // Passes the step's units through the decoder. Returns what to generate from.
+  MatrixView<const float> RunParts(const std::vector<StepPart>& parts);
+  // Generates a unit of each of `places` from contexts [places, hidden].
+  void GenerateUnits(const std::vector<Place*>& places, MatrixView<const float> contexts,
+                     StepResult* result);
   // Chooses the tokens at one slot of a unit, from what the output head reads: hidden [places,
   // width] -> ids [places].
-  void ChooseTokens(const std::vector<Place*>& places, int64_t slot, const float* hidden,
-                    int32_t* ids, StepResult* result);
+  void ChooseTokens(const std::vector<Place*>& places, int64_t slot, MatrixView<const float> hidden,
+                    std::span<int32_t> ids, StepResult* result);
   // Fills the logits of a teacher-forced pass from its hidden states.
   void ComputeLogits(const ForwardInput& input, ForwardOutput* output);
   // The cache of Score(), with room for the step.
   PagedState* ReserveScoreState(const ScoreStep& step);
-  // Scores the units [first, first + count) of a step, whose contexts are [count, width].
-  void ScoreUnits(const ScoreStep& step, int64_t first, int64_t count, const float* contexts,
+  // Scores the units from `first` on of a step, whose contexts are [units, hidden].
+  void ScoreUnits(const ScoreStep& step, int64_t first, MatrixView<const float> contexts,
                   std::vector<TokenScore>* scores);
 
   const CpuModel& model_;
@@ -65,7 +72,7 @@ class CpuRunner : public Runner {
   std::vector<AttentionRow> rows_;
   std::vector<int32_t> unit_ids_;             // [rows, L]
   std::vector<uint8_t> unit_mask_;            // [rows, L]; 0 on padding
-  std::vector<float> contexts_;               // [rows, hidden], then of the wanted rows alone
+  Matrix<float> contexts_;                    // [rows, hidden]
   std::vector<TokenDraw> draws_;              // of the generating sequences
   std::vector<TokenLogProbabilities> rated_;  // where they want it
 };

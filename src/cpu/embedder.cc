@@ -46,28 +46,35 @@ Embedder::Embedder(const ModelConfig& config, const ReadWeights& read) {
   }
 }
 
-void Embedder::Embed(const int32_t* ids, const uint8_t* mask, int64_t units, EmbedderState* state,
-                     float* out) const {
-  if (projection_ == EmbedderProjection::kConcat)
-    return table_.Copy(ids, units * unit_length_, out);
-  const float* vectors;
-  if (encoder_) {
-    vectors = encoder_->Encode(ids, mask, units, &state->encoder_);
-  } else {
-    state->vectors_.resize(units * unit_length_ * width_);
-    table_.Copy(ids, units * unit_length_, state->vectors_.data());
-    vectors = state->vectors_.data();
+void Embedder::Embed(MatrixView<const int32_t> ids, MatrixView<const uint8_t> mask,
+                     EmbedderState* state, MatrixView<float> out) const {
+  if (projection_ == EmbedderProjection::kConcat) {
+    return table_.Copy(ids.values(), out.Reshaped(ids.size(), width_));
   }
-  if (convolution_) return convolution_->Apply(vectors, units, Epilogue::kStore, out);
+  const MatrixView<const float> vectors = Vectors(ids, mask, state);
+  if (convolution_) return convolution_->Apply(vectors, Epilogue::kStore, out);
   const bool mean = projection_ == EmbedderProjection::kMean;
-  Sum(vectors, units, mean ? 1 / static_cast<float>(unit_length_) : 1, out);
+  Sum(vectors, mean ? 1 / static_cast<float>(unit_length_) : 1, out);
 }
 
-void Embedder::Sum(const float* vectors, int64_t units, float scale, float* out) const {
-  for (int64_t unit = 0; unit < units; ++unit, out += width_) {
-    std::fill_n(out, width_, 0.0f);
-    for (int64_t t = 0; t < unit_length_; ++t, vectors += width_) {
-      for (int64_t d = 0; d < width_; ++d) out[d] += scale * vectors[d];
+MatrixView<const float> Embedder::Vectors(MatrixView<const int32_t> ids,
+                                          MatrixView<const uint8_t> mask,
+                                          EmbedderState* state) const {
+  if (encoder_) return encoder_->Encode(ids, mask, &state->encoder_);
+  Matrix<float>& vectors = state->vectors_;
+  vectors.Resize(ids.rows(), unit_length_ * width_);
+  table_.Copy(ids.values(), vectors.view().Reshaped(ids.size(), width_));
+  return vectors;
+}
+
+void Embedder::Sum(MatrixView<const float> vectors, float scale, MatrixView<float> out) const {
+  for (int64_t unit = 0; unit < out.rows(); ++unit) {
+    const MatrixView<const float> tokens(vectors.Row(unit), width_);
+    const std::span<float> sum = out.Row(unit);
+    std::ranges::fill(sum, 0.0F);
+    for (int64_t t = 0; t < unit_length_; ++t) {
+      const std::span<const float> token = tokens.Row(t);
+      for (int64_t d = 0; d < width_; ++d) sum[d] += scale * token[d];
     }
   }
 }

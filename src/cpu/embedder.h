@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
+#include "base/matrix.h"
 #include "config/model_config.h"
 #include "cpu/embedding_table.h"
 #include "cpu/roberta_encoder.h"
@@ -18,7 +18,7 @@ class EmbedderState {
   friend class Embedder;
 
   RobertaState encoder_;
-  std::vector<float> vectors_;  // [units, pooled * embedder hidden]
+  Matrix<float> vectors_;  // [units, L * embedder hidden]
 };
 
 // Turns each unit (a block of L tokens, or one token of a vanilla model) into the vector that the
@@ -29,14 +29,17 @@ class Embedder {
   Embedder(const ModelConfig& config, const ReadWeights& read);
 
   // ids [units, L] -> out [units, hidden]. Ids must be in [0, vocab_size). mask [units, L] is 0 on
-  // padding, which an encoder does not attend to, and which a table embeds like any token; null if
+  // padding, which an encoder does not attend to, and which a table embeds like any token; empty if
   // there is none.
-  void Embed(const int32_t* ids, const uint8_t* mask, int64_t units, EmbedderState* state,
-             float* out) const;
+  void Embed(MatrixView<const int32_t> ids, MatrixView<const uint8_t> mask, EmbedderState* state,
+             MatrixView<float> out) const;
 
  private:
+  // The units' vectors side by side: [units, pooled * width].
+  MatrixView<const float> Vectors(MatrixView<const int32_t> ids, MatrixView<const uint8_t> mask,
+                                  EmbedderState* state) const;
   // Adds up each unit's vectors, and multiplies by `scale`.
-  void Sum(const float* vectors, int64_t units, float scale, float* out) const;
+  void Sum(MatrixView<const float> vectors, float scale, MatrixView<float> out) const;
 
   EmbedderProjection projection_;
   int64_t unit_length_;

@@ -16,11 +16,10 @@ constexpr float kLeastBeyondHalves = 65520;  // rounds to infinity
 
 }  // namespace
 
-EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name, int64_t width)
-    : width_(width) {
+EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name, int64_t width) {
   std::vector<float> values = read(name);
   if (read.type == NumberType::kF32) {
-    floats_ = std::move(values);
+    floats_ = {std::move(values), width};
     return;
   }
   const auto too_large = std::ranges::find_if(
@@ -29,21 +28,23 @@ EmbeddingTable::EmbeddingTable(const ReadWeights& read, const std::string& name,
           "{}: element {} is {}, too large for f16, as tables are beside weights of bf16 or int8; "
           "weights of f32 keep it",
           name, too_large - values.begin(), too_large == values.end() ? 0 : *too_large);
-  halves_.resize(values.size());
-  ToHalves(values.data(), static_cast<int64_t>(values.size()), halves_.data());
+  halves_.Resize(std::ssize(values) / width, width);
+  ToHalves(values.data(), std::ssize(values), halves_.data());
 }
 
-void EmbeddingTable::Copy(const int32_t* ids, int64_t count, float* out) const {
-  ParallelFor(count, kMinRowNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = ids[i] * width_;
-      if (halves_.empty()) {
-        std::copy_n(floats_.data() + row, width_, out + i * width_);
-      } else {
-        FromHalves(halves_.data() + row, width_, out + i * width_);
-      }
-    }
+void EmbeddingTable::Copy(std::span<const int32_t> ids, MatrixView<float> out) const {
+  const int64_t grain = kMinRowNumbersPerThread / out.columns() + 1;
+  ParallelFor(std::ssize(ids), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) CopyRow(ids[i], out.Row(i));
   });
+}
+
+void EmbeddingTable::CopyRow(int32_t id, std::span<float> out) const {
+  if (halves_.empty()) {
+    std::ranges::copy(floats_.Row(id), out.begin());
+  } else {
+    FromHalves(halves_.Row(id).data(), std::ssize(out), out.data());
+  }
 }
 
 }  // namespace blockformer

@@ -2,9 +2,10 @@
 #define BLOCKFORMER_CPU_EMBEDDING_TABLE_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
-#include <vector>
 
+#include "base/matrix.h"
 #include "cpu/weights.h"
 
 namespace blockformer {
@@ -18,13 +19,15 @@ class EmbeddingTable {
   // to keep a number that is too large.
   EmbeddingTable(const ReadWeights& read, const std::string& name, int64_t width);
 
-  // Copies the rows of `count` ids, which must be in [0, vocab): out [count, width].
-  void Copy(const int32_t* ids, int64_t count, float* out) const;
+  // Copies the rows of `ids`, which must be in [0, vocab), to `out` [ids, width].
+  void Copy(std::span<const int32_t> ids, MatrixView<float> out) const;
+  // The same for one row.
+  void CopyRow(int32_t id, std::span<float> out) const;
 
  private:
-  int64_t width_ = 0;
-  std::vector<float> floats_;
-  std::vector<uint16_t> halves_;  // one of them is empty
+  // One of them is empty.
+  Matrix<float> floats_;
+  Matrix<uint16_t> halves_;
 };
 
 }  // namespace blockformer

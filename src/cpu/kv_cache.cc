@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/integer.h"
+#include "base/matrix.h"
 
 namespace blockformer {
 namespace {
@@ -39,9 +40,11 @@ KvCache::KvCache(const KvShape& shape, int64_t num_pages, int64_t page_size) {
          "{} MB for the KV cache cannot be had; a smaller `batch` or `max_length` takes less",
          bytes_ / 1'000'000);
   }
+  KvPages pages = LayerOf(shape, page_size);
+  const MatrixView<std::byte> memory(memory_.data(), shape.num_layers,
+                                     num_pages * pages.PageBytes());
   for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
-    KvPages pages = LayerOf(shape, page_size);
-    pages.memory = memory_.data() + layer * num_pages * pages.PageBytes();
+    pages.memory = memory.Row(layer).data();
     layers_.push_back(pages);
   }
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/aligned_buffer.h"
+#include "base/matrix.h"
 #include "base/parallel.h"
 
 namespace blockformer {
@@ -31,7 +32,7 @@ struct ChoiceScratch {
   std::vector<LogitChanges> changes;  // by row; no fewer than were ever wanted
   std::vector<int64_t> kept;          // by row: its number among those that are kept, or kNotKept
   std::vector<char> skips;            // by row: tiles without a logit as large as the first one's
-  std::vector<RowPart> parts;         // [threads, rows]
+  Matrix<RowPart> parts;              // [threads, rows]
   AlignedBuffer logits;               // [kept rows, vocab]
 };
 
@@ -40,11 +41,12 @@ class ChoiceSink : public TileSink {
  public:
   ChoiceSink(std::span<const TokenDraw> draws, const TokenFilter& ids, int64_t vocab,
              ChoiceScratch* scratch)
-      : draws_(draws), ids_(ids), vocab_(vocab), threads_(NumThreads()), scratch_(*scratch) {
+      : draws_(draws), ids_(ids), scratch_(*scratch) {
     if (scratch_.changes.size() < draws.size()) scratch_.changes.resize(draws.size());
     scratch_.kept.assign(draws.size(), kNotKept);
     scratch_.skips.assign(draws.size(), 0);
-    scratch_.parts.assign(draws.size() * threads_, {});
+    scratch_.parts.Resize(NumThreads(), std::ssize(draws));
+    std::ranges::fill(scratch_.parts.values(), RowPart());
     int64_t kept = 0;
     for (size_t i = 0; i < draws.size(); ++i) {
       scratch_.changes[i].Set(draws[i]);
@@ -54,80 +56,74 @@ class ChoiceSink : public TileSink {
           MethodOf(*draws[i].options) == DrawMethod::kLargest && !scratch_.changes[i].may_raise();
     }
     scratch_.logits.Reserve(kept * vocab * static_cast<int64_t>(sizeof(float)));
+    logits_ = {scratch_.logits.As<float>(), kept, vocab};
   }
 
   void Take(int thread, const Tile& tile) override {
     for (int64_t r = 0; r < tile.rows; ++r) {
-      float* kept = Kept(static_cast<size_t>(tile.first_row + r));
-      if (kept == nullptr) continue;
-      std::copy_n(tile.z + r * tile.stride, tile.columns, kept + tile.first_column);
+      const int64_t row = tile.first_row + r;
+      if (!IsKept(row)) continue;
+      std::ranges::copy(tile.Row(r), KeptRow(row).begin() + tile.first_column);
     }
-    const int64_t count = std::min(tile.columns, ids_.count - tile.first_column);
-    if (count <= 0) return;
-    for (int64_t r = 0; r < tile.rows; r += kScannedRows) {
-      TakeRows(static_cast<size_t>(thread), static_cast<size_t>(tile.first_row + r),
-               std::min(kScannedRows, tile.rows - r), static_cast<int32_t>(tile.first_column),
-               count, tile.z + r * tile.stride, tile.stride);
-    }
+    Tile allowed = tile;  // of ids that may be chosen
+    allowed.columns = std::min(tile.columns, ids_.count - tile.first_column);
+    if (allowed.columns <= 0) return;
+    for (int64_t r = 0; r < tile.rows; r += kScannedRows) TakeRows(thread, allowed, r);
   }
 
   // The token of a row, or kNoToken. `rated` is filled if the draw wants it.
-  int32_t Choose(size_t row, TokenLogProbabilities* rated) {
+  int32_t Choose(int64_t row, TokenLogProbabilities* rated) {
     const TokenDraw& draw = draws_[row];
     RankedToken first;
-    for (size_t t = 0; t < threads_; ++t) {
-      const RowPart& part = scratch_.parts[t * draws_.size() + row];
+    for (int64_t thread = 0; thread < scratch_.parts.rows(); ++thread) {
+      const RowPart& part = scratch_.parts.Row(thread)[row];
       if (!part.is_finite) return kNoToken;
       if (part.first.Before(first)) first = part.first;
     }
-    float* logits = Kept(row);
-    const bool is_filtered = MethodOf(*draw.options) == DrawMethod::kFiltered;
-    if (draw.top_log_probabilities >= 0) {
-      const std::span<const float> all(logits, static_cast<size_t>(vocab_));
-      // As they are, before any change.
-      thread_local std::vector<float> changed;
-      int32_t id = first.id;
-      if (is_filtered) {
-        changed.assign(logits, logits + ids_.count);
-        id = ChooseFiltered(row, changed);
-      }
-      *rated = RateToken(all, id, draw.top_log_probabilities);
-      return id;
+    if (!KeepsLogits(draw)) return first.id;
+    const std::span<float> logits = KeptRow(row);
+    const std::span<float> allowed = logits.first(ids_.count);
+    if (draw.top_log_probabilities < 0) return ChooseFiltered(row, allowed);
+    // Rated as they are, before any change.
+    thread_local std::vector<float> changed;
+    int32_t id = first.id;
+    if (MethodOf(*draw.options) == DrawMethod::kFiltered) {
+      changed.assign(allowed.begin(), allowed.end());
+      id = ChooseFiltered(row, changed);
     }
-    if (!is_filtered) return first.id;
-    return ChooseFiltered(row, {logits, static_cast<size_t>(ids_.count)});
+    *rated = RateToken(logits, id, draw.top_log_probabilities);
+    return id;
   }
 
  private:
-  float* Kept(size_t row) const {
-    if (scratch_.kept[row] == kNotKept) return nullptr;
-    return scratch_.logits.As<float>() + scratch_.kept[row] * vocab_;
-  }
+  bool IsKept(int64_t row) const { return scratch_.kept[row] != kNotKept; }
+  std::span<float> KeptRow(int64_t row) const { return logits_.Row(scratch_.kept[row]); }
 
-  int32_t ChooseFiltered(size_t row, std::span<float> logits) const {
+  int32_t ChooseFiltered(int64_t row, std::span<float> logits) const {
     ExcludeIds(ids_.excluded, 0, logits);
     scratch_.changes[row].Apply(0, logits);
     return SampleFiltered(draws_[row], logits);
   }
 
-  // Looks at a few rows together, since most tiles hold nothing that counts.
-  void TakeRows(size_t thread, size_t first_row, int64_t rows, int32_t first_id, int64_t count,
-                float* z, int64_t stride) {
-    RowPart* parts = &scratch_.parts[thread * draws_.size() + first_row];
+  // Looks at a few of a tile's rows together, since most tiles hold nothing that counts.
+  void TakeRows(int thread, const Tile& tile, int64_t begin) {
+    const int64_t rows = std::min(kScannedRows, tile.rows - begin);
+    const int64_t first_row = tile.first_row + begin;
+    const std::span<RowPart> parts = scratch_.parts.Row(thread).subspan(first_row, rows);
     float thresholds[kScannedRows];
     LogitScan scans[kScannedRows];
     for (int64_t r = 0; r < rows; ++r) thresholds[r] = parts[r].first.score;
-    ScanRows(z, rows, count, stride, thresholds, scans);
+    ScanRows(tile.Row(begin).data(), rows, tile.columns, tile.stride, thresholds, scans);
     for (int64_t r = 0; r < rows; ++r) {
-      const size_t row = first_row + r;
       parts[r].is_finite &= scans[r].all_finite;
       if (!parts[r].is_finite) continue;
-      if (scratch_.skips[row] != 0 && !scans[r].any_from) continue;
-      TakeRow(row, first_id, {z + r * stride, static_cast<size_t>(count)}, &parts[r]);
+      if (scratch_.skips[first_row + r] != 0 && !scans[r].any_from) continue;
+      TakeRow(first_row + r, static_cast<int32_t>(tile.first_column), tile.Row(begin + r),
+              &parts[r]);
     }
   }
 
-  void TakeRow(size_t row, int32_t first_id, std::span<float> logits, RowPart* part) {
+  void TakeRow(int64_t row, int32_t first_id, std::span<float> logits, RowPart* part) {
     const TokenDraw& draw = draws_[row];
     const DrawMethod method = MethodOf(*draw.options);
     if (method == DrawMethod::kFiltered) return;
@@ -144,9 +140,8 @@ class ChoiceSink : public TileSink {
 
   std::span<const TokenDraw> draws_;
   const TokenFilter& ids_;
-  int64_t vocab_;
-  size_t threads_;
   ChoiceScratch& scratch_;
+  MatrixView<float> logits_;  // [kept rows, vocab], in scratch_
 };
 
 // Keeps of every tile what the log-likelihoods of given tokens, and of the `top` likeliest, need.
@@ -155,18 +150,16 @@ class LikelihoodSink : public TileSink {
  public:
   LikelihoodSink(std::span<const int32_t> targets, int64_t num_strips, int64_t top)
       : targets_(targets),
-        num_strips_(num_strips),
         top_(top),
         target_logits_(targets.size()),
-        parts_(targets.size() * num_strips_),
-        tops_(top > 0 ? parts_.size() : 0) {}
+        parts_(std::ssize(targets), num_strips),
+        tops_(top > 0 ? parts_.rows() : 0, num_strips) {}
 
   void Take(int, const Tile& tile) override {
     for (int64_t r = 0; r < tile.rows; ++r) {
-      const size_t row = tile.first_row + r;
-      const float* logits = tile.z + r * tile.stride;
-      const size_t index = row * num_strips_ + static_cast<size_t>(tile.strip);
-      Part& part = parts_[index];
+      const int64_t row = tile.first_row + r;
+      const float* logits = tile.Row(r).data();
+      Part& part = parts_.Row(row)[tile.strip];
       part.is_finite = ScanLogits(logits, tile.columns, 0).all_finite;
       if (!part.is_finite) continue;
       const int64_t target = targets_[row] - tile.first_column;
@@ -174,15 +167,16 @@ class LikelihoodSink : public TileSink {
       part.largest = FindLargest(logits, tile.columns, static_cast<int32_t>(tile.first_column));
       part.sum = SumOfExponentials(logits, tile.columns, part.largest.score, 1);
       if (top_ == 0) continue;
+      std::vector<RankedToken>& first = tops_.Row(row)[tile.strip];
       for (int64_t i = 0; i < tile.columns; ++i) {
-        tops_[index].push_back({logits[i], static_cast<int32_t>(tile.first_column + i)});
+        first.push_back({logits[i], static_cast<int32_t>(tile.first_column + i)});
       }
-      KeepFirst(&tops_[index]);
+      KeepFirst(&first);
     }
   }
 
-  TokenScore Score(size_t row) const {
-    const std::span parts(parts_.data() + row * num_strips_, num_strips_);
+  TokenScore Score(int64_t row) const {
+    const std::span<const Part> parts = parts_.Row(row);
     RankedToken largest;
     for (const Part& part : parts) {
       if (!part.is_finite) return {std::numeric_limits<double>::quiet_NaN(), false, {}};
@@ -217,11 +211,10 @@ class LikelihoodSink : public TileSink {
     tokens->resize(kept);
   }
   // The first tokens of a row by rank.
-  std::vector<RankedToken> First(size_t row) const {
+  std::vector<RankedToken> First(int64_t row) const {
     std::vector<RankedToken> first;
     if (top_ == 0) return first;
-    for (size_t strip = 0; strip < num_strips_; ++strip) {
-      const std::vector<RankedToken>& tokens = tops_[row * num_strips_ + strip];
+    for (const std::vector<RankedToken>& tokens : tops_.Row(row)) {
       first.insert(first.end(), tokens.begin(), tokens.end());
     }
     KeepFirst(&first);
@@ -229,37 +222,35 @@ class LikelihoodSink : public TileSink {
   }
 
   std::span<const int32_t> targets_;
-  size_t num_strips_;
   int64_t top_;
-  std::vector<float> target_logits_;            // by row
-  std::vector<Part> parts_;                     // [rows, strips]
-  std::vector<std::vector<RankedToken>> tops_;  // [rows, strips]; empty unless they are wanted
+  std::vector<float> target_logits_;       // by row
+  Matrix<Part> parts_;                     // [rows, strips]
+  Matrix<std::vector<RankedToken>> tops_;  // [rows, strips]; empty unless they are wanted
 };
 
 }  // namespace
 
-void OutputHead::Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores,
-                       int64_t top) const {
+void OutputHead::Score(MatrixView<const float> hidden, std::span<const int32_t> targets,
+                       std::span<TokenScore> scores, int64_t top) const {
   LikelihoodSink sink(targets, linear_.num_strips(), top);
-  linear_.ApplyTiles(hidden, static_cast<int64_t>(targets.size()), &sink);
-  for (size_t i = 0; i < targets.size(); ++i) scores[i] = sink.Score(i);
+  linear_.ApplyTiles(hidden, &sink);
+  for (int64_t row = 0; row < std::ssize(targets); ++row) scores[row] = sink.Score(row);
 }
 
-void OutputHead::Choose(const float* hidden, std::span<const TokenDraw> draws,
-                        const TokenFilter& ids, int32_t* chosen,
-                        TokenLogProbabilities* rated) const {
+void OutputHead::Choose(MatrixView<const float> hidden, std::span<const TokenDraw> draws,
+                        const TokenFilter& ids, std::span<int32_t> chosen,
+                        std::span<TokenLogProbabilities> rated) const {
   thread_local ChoiceScratch scratch;
-  for (size_t begin = 0, end = 0; begin < draws.size(); begin = end) {
+  for (int64_t begin = 0, end = 0; begin < std::ssize(draws); begin = end) {
     int64_t kept = 0;
-    for (; end < draws.size() && kept < kKeptRows; ++end) kept += KeepsLogits(draws[end]);
-    const std::span<const TokenDraw> part = draws.subspan(begin, end - begin);
-    const int64_t rows = std::ssize(part);
-    ChoiceSink sink(part, ids, linear_.out(), &scratch);
-    linear_.ApplyTiles(hidden + static_cast<int64_t>(begin) * linear_.in(), rows, &sink);
+    for (; end < std::ssize(draws) && kept < kKeptRows; ++end) kept += KeepsLogits(draws[end]);
+    const int64_t rows = end - begin;
+    ChoiceSink sink(draws.subspan(begin, rows), ids, linear_.out(), &scratch);
+    linear_.ApplyTiles(hidden.Rows(begin, rows), &sink);
     ParallelFor(rows, kept == 0 ? rows : 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        const size_t row = begin + i;
-        chosen[row] = sink.Choose(static_cast<size_t>(i), rated == nullptr ? nullptr : rated + row);
+        const int64_t row = begin + i;
+        chosen[row] = sink.Choose(i, rated.empty() ? nullptr : &rated[row]);
       }
     });
   }

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
+#include "base/matrix.h"
 #include "cpu/sampler.h"
 #include "kernels/gemm.h"
 #include "runner/sampling.h"
@@ -25,18 +25,19 @@ class OutputHead {
   // The next token of each row of hidden [draws, width], which is normalised: the one that
   // SampleToken would choose from the row's logits. A row with a logit that is not a finite number
   // gets kNoToken, and changes nothing for the others. `rated` [draws] is filled for those that
-  // want log-probabilities and get a token; it may be null if none does.
-  void Choose(const float* hidden, std::span<const TokenDraw> draws, const TokenFilter& ids,
-              int32_t* chosen, TokenLogProbabilities* rated = nullptr) const;
+  // want log-probabilities and get a token; it may be empty if none does.
+  void Choose(MatrixView<const float> hidden, std::span<const TokenDraw> draws,
+              const TokenFilter& ids, std::span<int32_t> chosen,
+              std::span<TokenLogProbabilities> rated = {}) const;
 
   // How the model rates one given token a row of hidden [targets, width], and the `top` likeliest
   // ones. Rows as above.
-  void Score(const float* hidden, std::span<const int32_t> targets, TokenScore* scores,
-             int64_t top = 0) const;
+  void Score(MatrixView<const float> hidden, std::span<const int32_t> targets,
+             std::span<TokenScore> scores, int64_t top = 0) const;
 
   // logits [rows, vocab].
-  void ComputeLogits(const float* hidden, int64_t rows, float* logits) const {
-    linear_.Apply(hidden, rows, Epilogue::kStore, logits);
+  void ComputeLogits(MatrixView<const float> hidden, MatrixView<float> logits) const {
+    linear_.Apply(hidden, Epilogue::kStore, logits);
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/matrix.h"
 #include "config/model_config.h"
 #include "cpu/kv_cache.h"
 #include "cpu/weights.h"
@@ -21,13 +22,13 @@ class RobertaState {
 
   std::optional<KvCache> cache_;  // of one layer, which all layers use in turn; page i is block i's
   std::vector<int32_t> pages_;
-  std::vector<uint8_t> mask_;             // [blocks, positions]
+  Matrix<uint8_t> mask_;                  // [blocks, positions]
   std::vector<AttentionRow> store_rows_;  // where each position's key and value lie
   std::vector<AttentionRow> query_rows_;  // what each position sees
-  std::vector<float> x_;                  // [rows, hidden]
-  std::vector<float> qkv_;                // [rows, 3 hidden]
-  std::vector<float> attention_;          // [rows, hidden]
-  std::vector<float> inner_;              // [rows, intermediate]
+  Matrix<float> x_;                       // [rows, hidden]
+  Matrix<float> qkv_;                     // [rows, 3 hidden]
+  Matrix<float> attention_;               // [rows, hidden]
+  Matrix<float> inner_;                   // [rows, intermediate]
 };
 
 // A bidirectional post-norm encoder (RoBERTa: Liu et al., arXiv 1907.11692) that reads each block
@@ -38,11 +39,11 @@ class RobertaEncoder {
   // Throws Error(kUnsupported) for heads larger than kMaxHeadSize.
   RobertaEncoder(const ModelConfig& config, const ReadWeights& read);
 
-  // ids [blocks, L] -> [blocks, pooled, hidden]: the outputs of the CLS tokens, or of all tokens if
-  // there are none. They lie in `state` until its next use. mask [blocks, L] is 0 on tokens that
-  // none may see, or null; where a block holds no others, all tokens count alike.
-  const float* Encode(const int32_t* ids, const uint8_t* mask, int64_t blocks,
-                      RobertaState* state) const;
+  // ids [blocks, L] -> [blocks, pooled * hidden]: the outputs of the CLS tokens, or of all tokens
+  // if there are none. They lie in `state` until its next use. mask [blocks, L] is 0 on tokens that
+  // none may see, or empty; where a block holds no others, all tokens count alike.
+  MatrixView<const float> Encode(MatrixView<const int32_t> ids, MatrixView<const uint8_t> mask,
+                                 RobertaState* state) const;
 
  private:
   struct Layer {
@@ -55,22 +56,24 @@ class RobertaEncoder {
   };
 
   void Reserve(int64_t blocks, RobertaState* state) const;
-  // x [blocks, positions, hidden]: sums of word, position and type embeddings.
-  void EmbedTokens(const int32_t* ids, int64_t blocks, float* x) const;
-  void DescribeRows(const uint8_t* mask, int64_t blocks, RobertaState* state) const;
-  bool SeesNothing(const RobertaState& state, int64_t block) const;
-  void ZeroBlindQueries(int64_t blocks, RobertaState* state) const;
-  // Moves the rows of the CLS tokens together. Returns how many there are.
-  int64_t KeepClsRows(int64_t blocks, RobertaState* state) const;
-  void RunLayer(const Layer& layer, bool last, int64_t blocks, RobertaState* state) const;
-  void Norm(const NormWeights& weights, int64_t rows, float* x) const;
+  // x [blocks * positions, hidden]: sums of word, position and type embeddings.
+  void EmbedTokens(MatrixView<const int32_t> ids, MatrixView<float> x) const;
+  void DescribeRows(MatrixView<const uint8_t> mask, RobertaState* state) const;
+  void ZeroBlindQueries(RobertaState* state) const;
+  // Moves the rows of the CLS tokens to the front of x, which it returns, and of what lies in
+  // `state`.
+  MatrixView<float> KeepClsRows(MatrixView<float> x, RobertaState* state) const;
+  // Runs x [rows, hidden] through a layer. Returns the rows that are wanted behind it.
+  MatrixView<float> RunLayer(const Layer& layer, bool last, MatrixView<float> x,
+                             RobertaState* state) const;
+  void Norm(const NormWeights& weights, MatrixView<float> x) const;
 
   EncoderConfig config_;
   int64_t width_;
-  int64_t block_length_;
-  int64_t positions_;                       // of a block: CLS tokens and L tokens
-  std::vector<float> words_;                // [vocab, hidden]
-  std::vector<float> position_embeddings_;  // [max_positions, hidden], that of the token type added
+  int64_t pooled_;                     // outputs of a block
+  int64_t positions_;                  // of a block: CLS tokens and L tokens
+  Matrix<float> words_;                // [vocab, hidden]
+  Matrix<float> position_embeddings_;  // [max_positions, hidden], that of the token type added
   NormWeights embedding_norm_;
   std::vector<Layer> layers_;
 };

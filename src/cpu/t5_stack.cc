@@ -80,75 +80,74 @@ void T5Stack::AddLayer(int64_t index, const ReadWeights& read) {
                      pack(mlp + "wo", width, config_.intermediate_size)});
 }
 
-void T5Stack::StoreVectors(const float* vectors, int64_t blocks, const std::vector<int32_t>& pages,
+void T5Stack::StoreVectors(MatrixView<const float> vectors, const std::vector<int32_t>& pages,
                            T5State* state) const {
-  const int64_t count = blocks * length_;
+  const int64_t count = vectors.rows();
   state->cross_rows.clear();
   for (int64_t i = 0; i < count; ++i) {
     state->cross_rows.push_back({&pages[i / length_], i % length_, 0, nullptr, true});
   }
-  state->heads.resize(count * 2 * config_.AttentionWidth());
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].key_value.Apply(vectors, count, Epilogue::kStore, state->heads.data());
-    StoreKeysAndValues(state->cross_cache.Layer(static_cast<int64_t>(i)),
+  state->heads.Resize(count, 2 * config_.AttentionWidth());
+  for (int64_t i = 0; i < std::ssize(layers_); ++i) {
+    layers_[i].key_value.Apply(vectors, Epilogue::kStore, state->heads);
+    StoreKeysAndValues(state->cross_cache.Layer(i),
                        HeadLayout::KeysAndValues(config_.num_heads, config_.head_size), nullptr,
                        state->cross_rows.data(), count, state->heads.data());
   }
 }
 
-void T5Stack::Forward(const std::vector<AttentionRow>& rows, float* x, T5State* state) const {
-  const size_t count = rows.size();
-  const size_t inner_width = config_.AttentionWidth();
-  state->normed.resize(count * config_.hidden_size);
-  state->heads.resize(count * 3 * inner_width);
-  state->attention.resize(count * inner_width);
-  state->inner.resize(count * config_.intermediate_size);
+void T5Stack::Forward(const std::vector<AttentionRow>& rows, MatrixView<float> x,
+                      T5State* state) const {
+  state->normed.Resize(x.rows(), config_.hidden_size);
+  state->attention.Resize(x.rows(), config_.AttentionWidth());
+  state->inner.Resize(x.rows(), config_.intermediate_size);
   state->cross_rows.clear();
   for (const AttentionRow& row : rows) {
     state->cross_rows.push_back({row.pages, length_ - 1, 0, nullptr, true});
   }
-  for (size_t i = 0; i < layers_.size(); ++i) RunLayer(i, rows, x, state);
+  for (int64_t i = 0; i < std::ssize(layers_); ++i) RunLayer(i, rows, x, state);
 }
 
-void T5Stack::RunLayer(size_t index, const std::vector<AttentionRow>& rows, float* x,
+void T5Stack::RunLayer(int64_t index, const std::vector<AttentionRow>& rows, MatrixView<float> x,
                        T5State* state) const {
   const Layer& layer = layers_[index];
-  const int64_t count = static_cast<int64_t>(rows.size());
-  const KvPages& self_cache = state->self_cache.Layer(static_cast<int64_t>(index));
-  const KvPages& cross_cache = state->cross_cache.Layer(static_cast<int64_t>(index));
+  const int64_t count = x.rows();
+  const KvPages& self_cache = state->self_cache.Layer(index);
+  const KvPages& cross_cache = state->cross_cache.Layer(index);
   // T5 leaves scores unscaled; its initial values of the queries make up for it.
   const int64_t num_heads = config_.num_heads;
   const AttentionRule self = {HeadLayout::Grouped(num_heads, num_heads, config_.head_size), 1,
                               position_bias_.data(), length_};
   const AttentionRule cross = {HeadLayout::Queries(num_heads, num_heads, config_.head_size), 1,
                                nullptr, 0};
-  float* normed = state->normed.data();
-  float* heads = state->heads.data();
-  float* attention = state->attention.data();
-  float* inner = state->inner.data();
+  const MatrixView<float> normed = state->normed;
+  const MatrixView<float> attention = state->attention;
+  Matrix<float>& heads = state->heads;
 
-  Norm(layer.self_norm, x, count, normed);
-  layer.qkv.Apply(normed, count, Epilogue::kStore, heads);
-  StoreKeysAndValues(self_cache, self.layout, nullptr, rows.data(), count, heads);
-  Attend(self_cache, self, rows.data(), count, heads, attention);
-  layer.self_out.Apply(attention, count, Epilogue::kAdd, x);
+  Norm(layer.self_norm, x, normed);
+  heads.Resize(count, self.layout.width);
+  layer.qkv.Apply(normed, Epilogue::kStore, heads);
+  StoreKeysAndValues(self_cache, self.layout, nullptr, rows.data(), count, heads.data());
+  Attend(self_cache, self, rows.data(), count, heads.data(), attention.data());
+  layer.self_out.Apply(attention, Epilogue::kAdd, x);
 
-  Norm(layer.cross_norm, x, count, normed);
-  layer.query.Apply(normed, count, Epilogue::kStore, heads);
-  Attend(cross_cache, cross, state->cross_rows.data(), count, heads, attention);
-  layer.cross_out.Apply(attention, count, Epilogue::kAdd, x);
+  Norm(layer.cross_norm, x, normed);
+  heads.Resize(count, cross.layout.width);
+  layer.query.Apply(normed, Epilogue::kStore, heads);
+  Attend(cross_cache, cross, state->cross_rows.data(), count, heads.data(), attention.data());
+  layer.cross_out.Apply(attention, Epilogue::kAdd, x);
 
-  Norm(layer.mlp_norm, x, count, normed);
-  layer.up.Apply(normed, count, Epilogue::kRelu, inner);
-  layer.down.Apply(inner, count, Epilogue::kAdd, x);
+  Norm(layer.mlp_norm, x, normed);
+  layer.up.Apply(normed, Epilogue::kRelu, state->inner);
+  layer.down.Apply(state->inner, Epilogue::kAdd, x);
 }
 
-void T5Stack::FinalNorm(const float* x, int64_t rows, float* y) const {
-  Norm(final_norm_, x, rows, y);
-}
+void T5Stack::FinalNorm(MatrixView<float> x) const { Norm(final_norm_, x, x); }
 
-void T5Stack::Norm(const std::vector<float>& gain, const float* x, int64_t rows, float* y) const {
-  RmsNorm(x, rows, config_.hidden_size, gain.data(), static_cast<float>(config_.layer_norm_eps), y);
+void T5Stack::Norm(const std::vector<float>& gain, MatrixView<const float> x,
+                   MatrixView<float> y) const {
+  RmsNorm(x.data(), x.rows(), x.columns(), gain.data(), static_cast<float>(config_.layer_norm_eps),
+          y.data());
 }
 
 }  // namespace blockformer

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/matrix.h"
 #include "config/model_config.h"
 #include "cpu/kv_cache.h"
 #include "cpu/weights.h"
@@ -20,10 +21,10 @@ struct T5State {
   KvCache self_cache;
   KvCache cross_cache;                   // of the vectors that the tokens attend to
   std::vector<AttentionRow> cross_rows;  // of the vectors, or of the tokens' queries
-  std::vector<float> normed;             // [rows, hidden]
-  std::vector<float> heads;              // [rows, 3 heads * head size]
-  std::vector<float> attention;          // [rows, heads * head size]
-  std::vector<float> inner;              // [rows, intermediate]
+  Matrix<float> normed;                  // [rows, hidden]
+  Matrix<float> heads;                   // [rows, up to 3 heads * head size]: what is projected
+  Matrix<float> attention;               // [rows, heads * head size]
+  Matrix<float> inner;                   // [rows, intermediate]
 };
 
 // The layers of a T5 decoder (Raffel et al., arXiv 1910.10683) with packed weights. Immutable; safe
@@ -34,17 +35,17 @@ class T5Stack {
   // Error(kUnsupported) for heads larger than kMaxHeadSize.
   T5Stack(const T5Config& config, int64_t length, const ReadWeights& read);
 
-  // Stores the keys and values of what the tokens attend to, vectors [blocks, length, hidden], in
+  // Stores the keys and values of what the tokens attend to, vectors [blocks * length, hidden], in
   // the pages of their blocks.
-  void StoreVectors(const float* vectors, int64_t blocks, const std::vector<int32_t>& pages,
+  void StoreVectors(MatrixView<const float> vectors, const std::vector<int32_t>& pages,
                     T5State* state) const;
 
   // Runs the positions in `rows` through all layers: x [rows, hidden], in place. Each attends to
   // the positions before it and to all vectors of its block.
-  void Forward(const std::vector<AttentionRow>& rows, float* x, T5State* state) const;
+  void Forward(const std::vector<AttentionRow>& rows, MatrixView<float> x, T5State* state) const;
 
-  // The final normalisation of x [rows, hidden]; y may be x.
-  void FinalNorm(const float* x, int64_t rows, float* y) const;
+  // The final normalisation of x [rows, hidden], in place.
+  void FinalNorm(MatrixView<float> x) const;
 
  private:
   struct Layer {
@@ -61,9 +62,9 @@ class T5Stack {
   };
 
   void AddLayer(int64_t index, const ReadWeights& read);
-  void RunLayer(size_t index, const std::vector<AttentionRow>& rows, float* x,
+  void RunLayer(int64_t index, const std::vector<AttentionRow>& rows, MatrixView<float> x,
                 T5State* state) const;
-  void Norm(const std::vector<float>& gain, const float* x, int64_t rows, float* y) const;
+  void Norm(const std::vector<float>& gain, MatrixView<const float> x, MatrixView<float> y) const;
 
   T5Config config_;
   int64_t length_;

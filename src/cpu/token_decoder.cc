@@ -45,10 +45,11 @@ TokenDecoder::TokenDecoder(const ModelConfig& config, const ReadWeights& read)
   }
 }
 
-void TokenDecoder::Begin(const float* contexts, int64_t blocks, PositionRule rule,
+void TokenDecoder::Begin(MatrixView<const float> contexts, PositionRule rule,
                          TokenDecoderState* state) const {
-  state->vectors_.resize(blocks * config_.prefix_length * width_);
-  Expand(contexts, blocks, state->vectors_.data());
+  const int64_t blocks = contexts.rows();
+  state->vectors_.Resize(blocks * config_.prefix_length, width_);
+  Expand(contexts, state->vectors_);
   if (stack_) {
     if (!state->stack_ || state->stack_->blocks() < blocks) {
       state->stack_.emplace(config_.token_decoder, blocks, num_positions());
@@ -59,52 +60,60 @@ void TokenDecoder::Begin(const float* contexts, int64_t blocks, PositionRule rul
     }
     return;
   }
-  if (static_cast<int64_t>(state->pages_.size()) < blocks) {
+  if (std::ssize(state->pages_) < blocks) {
     state->t5_.emplace(config_.t5, blocks, PageSizeFor(num_positions()));
     state->pages_.resize(blocks);
     std::iota(state->pages_.begin(), state->pages_.end(), 0);
   }
-  t5_->StoreVectors(state->vectors_.data(), blocks, state->pages_, &*state->t5_);
+  t5_->StoreVectors(state->vectors_, state->pages_, &*state->t5_);
 }
 
-void TokenDecoder::Expand(const float* contexts, int64_t blocks, float* vectors) const {
-  if (expansion_) return expansion_->Apply(contexts, blocks, Epilogue::kStore, vectors);
-  for (int64_t i = 0; i < blocks * config_.prefix_length; ++i) {
-    std::copy_n(contexts + i / config_.prefix_length * width_, width_, vectors + i * width_);
+void TokenDecoder::Expand(MatrixView<const float> contexts, MatrixView<float> vectors) const {
+  const int64_t length = config_.prefix_length;
+  if (expansion_) {
+    const MatrixView<float> expanded = vectors.Reshaped(contexts.rows(), length * width_);
+    return expansion_->Apply(contexts, Epilogue::kStore, expanded);
+  }
+  for (int64_t i = 0; i < vectors.rows(); ++i) {
+    std::ranges::copy(contexts.Row(i / length), vectors.Row(i).begin());
   }
 }
 
-void TokenDecoder::WriteInput(const float* vectors, int64_t position, int32_t token,
-                              float* x) const {
-  const bool is_prefix = config_.token_decoder_type == TokenDecoderType::kPrefix;
-  if (is_prefix && position < lead_) {
-    std::copy_n(vectors + position * width_, width_, x);
+void TokenDecoder::WriteInput(const TokenDecoderState& state, int64_t block, int64_t position,
+                              int32_t token, std::span<float> x) const {
+  const int64_t vector = block * config_.prefix_length + position;
+  const bool in_lead = position < lead_;
+  if (in_lead && config_.token_decoder_type == TokenDecoderType::kPrefix) {
+    std::ranges::copy(state.vectors_.Row(vector), x.begin());
     return;
   }
-  const int32_t id = position < lead_ ? static_cast<int32_t>(config_.begin_token_id) : token;
-  table_.Copy(&id, 1, x);
+  table_.CopyRow(in_lead ? static_cast<int32_t>(config_.begin_token_id) : token, x);
   if (config_.token_decoder_type != TokenDecoderType::kSummation) return;
-  for (int64_t d = 0; d < width_; ++d) x[d] += vectors[position * width_ + d];
+  const std::span<const float> added = state.vectors_.Row(vector);
+  for (int64_t d = 0; d < width_; ++d) x[d] += added[d];
 }
 
-void TokenDecoder::RunStack(int64_t blocks, int64_t first, int64_t count, int64_t wanted,
-                            bool is_masked, TokenDecoderState* state) const {
-  float* x = state->x_.data();
-  const uint8_t* key_mask = is_masked ? state->key_mask_.data() : nullptr;
+MatrixView<const float> TokenDecoder::RunStack(int64_t first, int64_t count, int64_t wanted,
+                                               MatrixView<const uint8_t> key_mask,
+                                               TokenDecoderState* state) const {
+  const MatrixView<float> x = state->x_;
   if (stack_) {
-    stack_->Forward({blocks, first, count, wanted, state->rotary_positions_.data(), key_mask}, x,
-                    &*state->stack_);
-    return stack_->FinalNorm(x, blocks * wanted, x);
+    const BlockStep step = {x.rows() / count, first, count, wanted, state->rotary_positions_.data(),
+                            key_mask.data()};
+    const MatrixView<float> hidden = stack_->Forward(step, x, &*state->stack_);
+    stack_->FinalNorm(hidden);
+    return hidden;
   }
   state->t5_rows_.clear();
-  for (int64_t i = 0; i < blocks * count; ++i) {
+  for (int64_t i = 0; i < x.rows(); ++i) {
     const int64_t block = i / count;
     state->t5_rows_.push_back({&state->pages_[block], first + i % count, 0,
-                               is_masked ? key_mask + block * num_positions() : nullptr,
+                               key_mask.empty() ? nullptr : key_mask.Row(block).data(),
                                /*attends_if_masked=*/true});
   }
   t5_->Forward(state->t5_rows_, x, &*state->t5_);
-  t5_->FinalNorm(x, blocks * count, x);
+  t5_->FinalNorm(x);
+  return x;
 }
 
 int64_t TokenDecoder::RotaryPosition(int64_t position, PositionRule rule) const {
@@ -112,49 +121,46 @@ int64_t TokenDecoder::RotaryPosition(int64_t position, PositionRule rule) const 
   return std::max<int64_t>(0, position - (lead_ - 1));
 }
 
-void TokenDecoder::Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
+void TokenDecoder::Generate(MatrixView<const float> contexts, int64_t steps, PositionRule rule,
                             const ChooseTokens& choose, TokenDecoderState* state,
-                            int32_t* ids) const {
-  Begin(contexts, blocks, rule, state);
+                            MatrixView<int32_t> ids) const {
+  const int64_t blocks = contexts.rows();
+  Begin(contexts, rule, state);
   std::vector<int32_t> chosen(blocks);
   for (int64_t step = 0; step < steps; ++step) {
     // The first step runs the lead, each later one the token chosen before it.
     const int64_t first = step == 0 ? 0 : lead_ + step - 1;
     const int64_t count = step == 0 ? lead_ : 1;
-    state->x_.resize(blocks * count * width_);
+    state->x_.Resize(blocks * count, width_);
     ParallelFor(blocks * count, kMinNumbersPerThread / width_ + 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t block = i / count;
-        WriteInput(state->vectors_.data() + block * config_.prefix_length * width_,
-                   first + i % count, chosen[block], state->x_.data() + i * width_);
+        WriteInput(*state, block, first + i % count, chosen[block], state->x_.Row(i));
       }
     });
-    RunStack(blocks, first, count, 1, /*is_masked=*/false, state);
-    choose(step, state->x_.data(), chosen.data());
-    for (int64_t i = 0; i < blocks; ++i) {
-      ids[i * config_.block_length + step] = chosen[i];
-    }
+    choose(step, RunStack(first, count, 1, /*key_mask=*/{}, state), chosen);
+    for (int64_t block = 0; block < blocks; ++block) ids.Row(block)[step] = chosen[block];
   }
 }
 
-const float* TokenDecoder::Score(const float* contexts, int64_t blocks, const int32_t* ids,
-                                 const uint8_t* mask, TokenDecoderState* state) const {
-  const int64_t length = config_.block_length;
+MatrixView<const float> TokenDecoder::Score(MatrixView<const float> contexts,
+                                            MatrixView<const int32_t> ids,
+                                            MatrixView<const uint8_t> mask,
+                                            TokenDecoderState* state) const {
+  const int64_t blocks = contexts.rows();
   const int64_t positions = num_positions();  // the last token is never an input
-  Begin(contexts, blocks, PositionRule::kTrained, state);
-  state->x_.resize(blocks * positions * width_);
-  state->key_mask_.assign(blocks * positions, 1);
+  Begin(contexts, PositionRule::kTrained, state);
+  state->x_.Resize(blocks * positions, width_);
+  state->key_mask_.Resize(blocks, positions);
   for (int64_t i = 0; i < blocks * positions; ++i) {
     const int64_t block = i / positions;
     const int64_t position = i % positions;
-    const int64_t token = block * length + position - lead_;  // behind the lead
-    const bool in_lead = position < lead_;
-    if (!in_lead) state->key_mask_[i] = mask[token];
-    WriteInput(state->vectors_.data() + block * config_.prefix_length * width_, position,
-               in_lead ? 0 : ids[token], state->x_.data() + i * width_);
+    const int64_t token = position - lead_;  // behind the lead
+    const bool in_lead = token < 0;
+    state->key_mask_.Row(block)[position] = in_lead ? 1 : mask.Row(block)[token];
+    WriteInput(*state, block, position, in_lead ? 0 : ids.Row(block)[token], state->x_.Row(i));
   }
-  RunStack(blocks, 0, positions, length, /*is_masked=*/true, state);
-  return state->x_.data();
+  return RunStack(0, positions, config_.block_length, state->key_mask_, state);
 }
 
 }  // namespace blockformer

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "base/matrix.h"
 #include "config/model_config.h"
 #include "cpu/embedding_table.h"
 #include "cpu/t5_stack.h"
@@ -17,7 +19,8 @@ namespace blockformer {
 
 // Writes the next token of each block, from what the output head reads: hidden [blocks, width] ->
 // ids [blocks]. `step` is the position in the block.
-using ChooseTokens = std::function<void(int64_t step, const float* hidden, int32_t* ids)>;
+using ChooseTokens =
+    std::function<void(int64_t step, MatrixView<const float> hidden, std::span<int32_t> ids)>;
 
 // The cache of the blocks in flight and scratch memory; grows with the number of blocks. Not
 // thread-safe.
@@ -31,9 +34,9 @@ class TokenDecoderState {
   std::vector<int32_t> pages_;  // T5: page i belongs to block i
   std::vector<AttentionRow> t5_rows_;
   std::vector<int32_t> rotary_positions_;
-  std::vector<uint8_t> key_mask_;  // [blocks, positions]
-  std::vector<float> vectors_;     // that the context embeddings were expanded to
-  std::vector<float> x_;
+  Matrix<uint8_t> key_mask_;  // [blocks, positions]
+  Matrix<float> vectors_;     // [blocks * prefix_length, width]: the contexts, expanded
+  Matrix<float> x_;           // [blocks * positions that run, width]
 };
 
 // Generates the tokens of a block from its context embedding alone, which is expanded to several
@@ -46,31 +49,32 @@ class TokenDecoder {
   TokenDecoder(const ModelConfig& config, const ReadWeights& read);
 
   // contexts [blocks, decoder hidden] -> ids [blocks, L], of which the first `steps` are written.
-  void Generate(const float* contexts, int64_t blocks, int64_t steps, PositionRule rule,
-                const ChooseTokens& choose, TokenDecoderState* state, int32_t* ids) const;
+  void Generate(MatrixView<const float> contexts, int64_t steps, PositionRule rule,
+                const ChooseTokens& choose, TokenDecoderState* state,
+                MatrixView<int32_t> ids) const;
 
-  // What the output head reads to predict given tokens: returns hidden [blocks, L, width], in
+  // What the output head reads to predict given tokens: returns hidden [blocks * L, width], in
   // `state`, for each token of ids [blocks, L] given its context and the tokens before it. mask
   // [blocks, L] is 0 on padding, which no token sees, but which itself attends to the lead: the
   // token behind it is predicted from there.
-  const float* Score(const float* contexts, int64_t blocks, const int32_t* ids, const uint8_t* mask,
-                     TokenDecoderState* state) const;
+  MatrixView<const float> Score(MatrixView<const float> contexts, MatrixView<const int32_t> ids,
+                                MatrixView<const uint8_t> mask, TokenDecoderState* state) const;
 
  private:
   int64_t num_positions() const { return lead_ + config_.block_length - 1; }
   // Makes room for the blocks' positions, and tells the stack their contexts.
-  void Begin(const float* contexts, int64_t blocks, PositionRule rule,
-             TokenDecoderState* state) const;
-  // Expands contexts to vectors [blocks, prefix_length, hidden].
-  void Expand(const float* contexts, int64_t blocks, float* vectors) const;
-  // Writes the input at a position, `token` being what stands there behind the lead; `vectors` are
-  // those of its block.
-  void WriteInput(const float* vectors, int64_t position, int32_t token, float* x) const;
+  void Begin(MatrixView<const float> contexts, PositionRule rule, TokenDecoderState* state) const;
+  // Expands contexts to vectors [blocks * prefix_length, width].
+  void Expand(MatrixView<const float> contexts, MatrixView<float> vectors) const;
+  // Writes the input of a block at a position, `token` being what stands there behind the lead.
+  void WriteInput(const TokenDecoderState& state, int64_t block, int64_t position, int32_t token,
+                  std::span<float> x) const;
   // Runs the positions [first, first + count) of all blocks, whose inputs are in state->x_, through
-  // the stack and the final normalisation. Then state->x_ is [blocks, wanted, width] of the last
-  // `wanted` of them; all but the lead of a prefix are wanted.
-  void RunStack(int64_t blocks, int64_t first, int64_t count, int64_t wanted, bool is_masked,
-                TokenDecoderState* state) const;
+  // the stack and the final normalisation. Returns [blocks * wanted, width] of the last `wanted` of
+  // them; all but the lead of a prefix are wanted. key_mask [blocks, positions] may be empty.
+  MatrixView<const float> RunStack(int64_t first, int64_t count, int64_t wanted,
+                                   MatrixView<const uint8_t> key_mask,
+                                   TokenDecoderState* state) const;
   int64_t RotaryPosition(int64_t position, PositionRule rule) const;
 
   ModelConfig config_;

@@ -8,25 +8,15 @@
 #include "kernels/swiglu.h"
 
 namespace blockformer {
-namespace {
-
-// Moves the rows that `kept` lists, in ascending order, to the front.
-void KeepRows(const std::vector<int64_t>& kept, int64_t width, float* x) {
-  for (size_t i = 0; i < kept.size(); ++i) {
-    const int64_t target = static_cast<int64_t>(i);
-    if (kept[i] != target) std::copy_n(x + kept[i] * width, width, x + target * width);
-  }
-}
-
-}  // namespace
 
 BlockState::BlockState(const StackConfig& config, int64_t blocks, int64_t positions)
     : blocks_(blocks), rotary_(positions, config.Rotary()) {
   BlockCache layer = {nullptr, config.KvHeads(), config.HeadSize(), positions};
   const int64_t layer_floats = blocks * layer.BlockFloats();
   memory_ = AlignedBuffer(config.num_layers * layer_floats * static_cast<int64_t>(sizeof(float)));
+  const MatrixView<float> memory(memory_.As<float>(), config.num_layers, layer_floats);
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    layer.memory = memory_.As<float>() + i * layer_floats;
+    layer.memory = memory.Row(i).data();
     layers_.push_back(layer);
   }
 }
@@ -68,24 +58,24 @@ TransformerStack::Layer TransformerStack::ReadLayer(int64_t index, const StackNa
           pack({Role::kDown})};
 }
 
-void TransformerStack::Forward(const std::vector<AttentionRow>& rows,
-                               const std::vector<int64_t>& wanted, float* x,
-                               PagedState* state) const {
+MatrixView<float> TransformerStack::Forward(const std::vector<AttentionRow>& rows,
+                                            const std::vector<int64_t>& wanted, MatrixView<float> x,
+                                            PagedState* state) const {
   const AttentionRule rule = ScaledAttention(layout_);
   std::vector<AttentionRow> wanted_rows;
   for (const int64_t row : wanted) wanted_rows.push_back(rows[row]);
-  const auto attend = [&](int64_t layer, bool last, float* qkv, float* out) {
+  const auto attend = [&](int64_t layer, bool last, MatrixView<float> qkv, MatrixView<float> out) {
     const KvPages& cache = state->cache.Layer(layer);
-    StoreKeysAndValues(cache, layout_, &state->rotary, rows.data(),
-                       static_cast<int64_t>(rows.size()), qkv);
-    if (last) KeepRows(wanted, layout_.width, qkv);
+    StoreKeysAndValues(cache, layout_, &state->rotary, rows.data(), qkv.rows(), qkv.data());
+    if (last) qkv = KeepRows(qkv, wanted);
     const std::vector<AttentionRow>& queries = last ? wanted_rows : rows;
-    Attend(cache, rule, queries.data(), static_cast<int64_t>(queries.size()), qkv, out);
+    Attend(cache, rule, queries.data(), qkv.rows(), qkv.data(), out.data());
   };
-  RunLayers(static_cast<int64_t>(rows.size()), wanted, attend, x, &state->scratch);
+  return RunLayers(wanted, attend, x, &state->scratch);
 }
 
-void TransformerStack::Forward(const BlockStep& step, float* x, BlockState* state) const {
+MatrixView<float> TransformerStack::Forward(const BlockStep& step, MatrixView<float> x,
+                                            BlockState* state) const {
   std::vector<int64_t> wanted;
   for (int64_t block = 0; block < step.blocks; ++block) {
     for (int64_t i = step.count - step.wanted; i < step.count; ++i) {
@@ -94,70 +84,73 @@ void TransformerStack::Forward(const BlockStep& step, float* x, BlockState* stat
   }
   BlockStep all = step;
   all.wanted = step.count;
-  const auto attend = [&](int64_t layer, bool last, const float* qkv, float* out) {
-    AttendInBlock(state->layers_[layer], layout_, state->rotary_, last ? step : all, qkv, out);
+  const auto attend = [&](int64_t layer, bool last, MatrixView<const float> qkv,
+                          MatrixView<float> out) {
+    AttendInBlock(state->layers_[layer], layout_, state->rotary_, last ? step : all, qkv.data(),
+                  out.data());
   };
-  RunLayers(step.blocks * step.count, wanted, attend, x, &state->scratch_);
+  return RunLayers(wanted, attend, x, &state->scratch_);
 }
 
-void TransformerStack::RunLayers(int64_t rows, const std::vector<int64_t>& wanted,
-                                 const AttendLayer& attend, float* x, StackScratch* scratch) const {
-  const int64_t width = config_.hidden_size;
-  const int64_t inner = config_.intermediate_size;
-  scratch->normed.resize(rows * width);
-  scratch->qkv.resize(rows * layout_.width);
-  scratch->attention.resize(rows * layout_.OutputWidth());
-  scratch->inner.resize(rows * inner);
-  if (config_.mlp == Mlp::kSwiGlu) scratch->gated.resize(rows * 2 * inner);
-  float* normed = scratch->normed.data();
-  float* attention = scratch->attention.data();
-  for (size_t i = 0; i < layers_.size(); ++i) {
+MatrixView<float> TransformerStack::RunLayers(const std::vector<int64_t>& wanted,
+                                              const AttendLayer& attend, MatrixView<float> x,
+                                              StackScratch* scratch) const {
+  scratch->normed.Resize(x.rows(), config_.hidden_size);
+  scratch->qkv.Resize(x.rows(), layout_.width);
+  scratch->attention.Resize(x.rows(), layout_.OutputWidth());
+  scratch->inner.Resize(x.rows(), config_.intermediate_size);
+  for (int64_t i = 0; i < std::ssize(layers_); ++i) {
     const Layer& layer = layers_[i];
-    const bool last = i + 1 == layers_.size();
-    Norm(layer.attention_norm, x, rows, normed);
-    layer.qkv.Apply(normed, rows, Epilogue::kStore, scratch->qkv.data());
-    if (config_.qk_norm) {
-      RmsNormHeads(layout_, layer.query_norm.gain.data(), layer.key_norm.gain.data(),
-                   static_cast<float>(config_.norm_eps), rows, scratch->qkv.data());
-    }
-    attend(static_cast<int64_t>(i), last, scratch->qkv.data(), attention);
-    if (last) {
-      KeepRows(wanted, width, x);
-      rows = static_cast<int64_t>(wanted.size());
-    }
+    const bool last = i + 1 == std::ssize(layers_);
+    Project(layer, x, scratch);
+    if (last) x = KeepRows(x, wanted);
+    const MatrixView<float> normed = scratch->normed.Rows(0, x.rows());
+    const MatrixView<float> attention = scratch->attention.Rows(0, x.rows());
+    const MatrixView<float> inner = scratch->inner.Rows(0, x.rows());
+    attend(i, last, scratch->qkv, attention);
     // Parallel: x + attention(norm(x)) + mlp(norm(x)); sequential: the MLP sees attention's sum.
-    if (config_.parallel_residual) Norm(layer.mlp_norm, x, rows, normed);
-    layer.out.Apply(attention, rows, Epilogue::kAdd, x);
-    if (!config_.parallel_residual) Norm(layer.mlp_norm, x, rows, normed);
-    RunMlp(layer, normed, rows, scratch);
-    layer.down.Apply(scratch->inner.data(), rows, Epilogue::kAdd, x);
+    if (config_.parallel_residual) Norm(layer.mlp_norm, x, normed);
+    layer.out.Apply(attention, Epilogue::kAdd, x);
+    if (!config_.parallel_residual) Norm(layer.mlp_norm, x, normed);
+    RunMlp(layer, normed, inner, scratch);
+    layer.down.Apply(inner, Epilogue::kAdd, x);
   }
+  return x;
 }
 
-void TransformerStack::RunMlp(const Layer& layer, const float* x, int64_t rows,
-                              StackScratch* scratch) const {
+void TransformerStack::Project(const Layer& layer, MatrixView<const float> x,
+                               StackScratch* scratch) const {
+  Norm(layer.attention_norm, x, scratch->normed);
+  layer.qkv.Apply(scratch->normed, Epilogue::kStore, scratch->qkv);
+  if (!config_.qk_norm) return;
+  RmsNormHeads(layout_, layer.query_norm.gain.data(), layer.key_norm.gain.data(),
+               static_cast<float>(config_.norm_eps), x.rows(), scratch->qkv.data());
+}
+
+void TransformerStack::RunMlp(const Layer& layer, MatrixView<const float> x,
+                              MatrixView<float> inner, StackScratch* scratch) const {
   switch (config_.mlp) {
     case Mlp::kGelu:
-      return layer.up.Apply(x, rows, Epilogue::kGelu, scratch->inner.data());
+      return layer.up.Apply(x, Epilogue::kGelu, inner);
     case Mlp::kRelu:
-      return layer.up.Apply(x, rows, Epilogue::kRelu, scratch->inner.data());
+      return layer.up.Apply(x, Epilogue::kRelu, inner);
     case Mlp::kSwiGlu:
-      layer.up.Apply(x, rows, Epilogue::kStore, scratch->gated.data());
-      return SwiGlu(scratch->gated.data(), rows, config_.intermediate_size, scratch->inner.data());
+      scratch->gated.Resize(x.rows(), 2 * inner.columns());
+      layer.up.Apply(x, Epilogue::kStore, scratch->gated);
+      return SwiGlu(scratch->gated.data(), x.rows(), inner.columns(), inner.data());
   }
 }
 
-void TransformerStack::FinalNorm(const float* x, int64_t rows, float* y) const {
-  Norm(final_norm_, x, rows, y);
-}
+void TransformerStack::FinalNorm(MatrixView<float> x) const { Norm(final_norm_, x, x); }
 
-void TransformerStack::Norm(const NormWeights& weights, const float* x, int64_t rows,
-                            float* y) const {
+void TransformerStack::Norm(const NormWeights& weights, MatrixView<const float> x,
+                            MatrixView<float> y) const {
   const auto epsilon = static_cast<float>(config_.norm_eps);
   if (config_.norm == blockformer::Norm::kRmsNorm) {
-    return RmsNorm(x, rows, config_.hidden_size, weights.gain.data(), epsilon, y);
+    return RmsNorm(x.data(), x.rows(), x.columns(), weights.gain.data(), epsilon, y.data());
   }
-  LayerNorm(x, rows, config_.hidden_size, weights.gain.data(), weights.bias.data(), epsilon, y);
+  LayerNorm(x.data(), x.rows(), x.columns(), weights.gain.data(), weights.bias.data(), epsilon,
+            y.data());
 }
 
 }  // namespace blockformer

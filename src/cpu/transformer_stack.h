@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/matrix.h"
 #include "config/model_config.h"
 #include "cpu/kv_cache.h"
 #include "cpu/weights.h"
@@ -17,11 +18,11 @@ namespace blockformer {
 
 // Scratch memory of a stack. Rows are positions of sequences.
 struct StackScratch {
-  std::vector<float> normed;     // [rows, hidden]
-  std::vector<float> qkv;        // [rows, HeadLayout::width]
-  std::vector<float> attention;  // [rows, heads * head size]
-  std::vector<float> inner;      // [rows, intermediate]
-  std::vector<float> gated;      // [rows, 2 intermediate]: gates, then what they let through
+  Matrix<float> normed;     // [rows, hidden]
+  Matrix<float> qkv;        // [rows, HeadLayout::width]
+  Matrix<float> attention;  // [rows, heads * head size]
+  Matrix<float> inner;      // [rows, intermediate]
+  Matrix<float> gated;      // [rows, 2 intermediate]: gates, then what they let through
 };
 
 // What one user of a stack changes while it runs over long sequences: a paged cache and scratch
@@ -65,16 +66,17 @@ class TransformerStack {
 
   // Runs the positions in `rows` through all layers: x [rows, hidden], in place. Keys and values of
   // all rows are stored before any row attends, so rows of one sequence may follow each other.
-  // Afterwards x holds the results of the rows that `wanted` lists, in ascending order, alone: the
-  // others stop once the last layer has their keys and values.
-  void Forward(const std::vector<AttentionRow>& rows, const std::vector<int64_t>& wanted, float* x,
-               PagedState* state) const;
+  // Returns the part of x that then holds the results of the rows that `wanted` lists, in ascending
+  // order: the others stop once the last layer has their keys and values.
+  MatrixView<float> Forward(const std::vector<AttentionRow>& rows,
+                            const std::vector<int64_t>& wanted, MatrixView<float> x,
+                            PagedState* state) const;
 
-  // The same for positions of blocks: x [blocks, count, hidden], then [blocks, wanted, hidden].
-  void Forward(const BlockStep& step, float* x, BlockState* state) const;
+  // The same for positions of blocks: x [blocks * count, hidden] -> [blocks * wanted, hidden].
+  MatrixView<float> Forward(const BlockStep& step, MatrixView<float> x, BlockState* state) const;
 
-  // The final norm of x [rows, hidden]; y may be x.
-  void FinalNorm(const float* x, int64_t rows, float* y) const;
+  // The final norm of x [rows, hidden], in place.
+  void FinalNorm(MatrixView<float> x) const;
 
   const StackConfig& config() const { return config_; }
 
@@ -92,14 +94,18 @@ class TransformerStack {
 
   // Attention of a layer: qkv [rows, HeadLayout::width], which it may change -> out, of all rows,
   // or in the last layer of the wanted ones.
-  using AttendLayer = std::function<void(int64_t layer, bool last, float* qkv, float* out)>;
+  using AttendLayer =
+      std::function<void(int64_t layer, bool last, MatrixView<float> qkv, MatrixView<float> out)>;
 
-  void RunLayers(int64_t rows, const std::vector<int64_t>& wanted, const AttendLayer& attend,
-                 float* x, StackScratch* scratch) const;
+  MatrixView<float> RunLayers(const std::vector<int64_t>& wanted, const AttendLayer& attend,
+                              MatrixView<float> x, StackScratch* scratch) const;
   Layer ReadLayer(int64_t index, const StackNames& names, const ReadWeights& read) const;
-  // The MLP up to its last layer: x [rows, hidden] -> scratch->inner.
-  void RunMlp(const Layer& layer, const float* x, int64_t rows, StackScratch* scratch) const;
-  void Norm(const NormWeights& weights, const float* x, int64_t rows, float* y) const;
+  // Queries, keys and values of a layer: x [rows, hidden] -> scratch->qkv.
+  void Project(const Layer& layer, MatrixView<const float> x, StackScratch* scratch) const;
+  // The MLP up to its last layer: x [rows, hidden] -> inner [rows, intermediate].
+  void RunMlp(const Layer& layer, MatrixView<const float> x, MatrixView<float> inner,
+              StackScratch* scratch) const;
+  void Norm(const NormWeights& weights, MatrixView<const float> x, MatrixView<float> y) const;
 
   StackConfig config_;
   HeadLayout layout_;

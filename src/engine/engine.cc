@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/integer.h"
 #include "base/log.h"
+#include "base/matrix.h"
 
 namespace blockformer {
 namespace {
@@ -289,14 +290,16 @@ void Engine::Append(int64_t id, int64_t index, const StepResult& result) {
   const int64_t length = model_->unit_length();
   const int64_t given = sequence->length() % length;
   const int64_t chosen = result.chosen[index];
-  const auto ids = result.ids.begin() + index * length;
+  const int64_t end = std::max(given, chosen);
+  const auto ids = MatrixView<const int32_t>(result.ids, length).Row(index).begin();
   sequence->tokens.insert(sequence->tokens.end(), ids + given, ids + length);
   sequence->failed = chosen < length;
-  sequence->fresh.assign(ids + given, ids + std::max(given, chosen));
+  sequence->fresh.assign(ids + given, ids + end);
   sequence->fresh_log_probabilities.clear();
   if (!sequence->request.log_probabilities) return;
-  const auto rated = result.log_probabilities.begin() + index * length;
-  sequence->fresh_log_probabilities.assign(rated + given, rated + std::max(given, chosen));
+  const auto rated =
+      MatrixView<const TokenLogProbabilities>(result.log_probabilities, length).Row(index).begin();
+  sequence->fresh_log_probabilities.assign(rated + given, rated + end);
 }
 
 void Engine::Deliver(int64_t id) {

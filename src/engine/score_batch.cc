@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/matrix.h"
+
 namespace blockformer {
 namespace {
 
@@ -102,10 +104,11 @@ ScoreStep ScoreBatch::MakeStep() const {
   const std::vector<Target> targets = Targets();
   step.unit_ids.resize(targets.size() * unit_length_);
   step.unit_mask.resize(step.unit_ids.size());
-  for (size_t i = 0; i < targets.size(); ++i) {
-    const size_t first = i * unit_length_;
+  const MatrixView<int32_t> unit_ids(step.unit_ids, unit_length_);
+  const MatrixView<uint8_t> unit_mask(step.unit_mask, unit_length_);
+  for (int64_t i = 0; i < std::ssize(targets); ++i) {
     step.units.push_back(targets[i].unit);
-    ReadUnit(targets[i], &step.unit_ids[first], &step.unit_mask[first]);
+    ReadUnit(targets[i], unit_ids.Row(i), unit_mask.Row(i));
   }
   return step;
 }
@@ -129,7 +132,8 @@ std::vector<ScoreBatch::Target> ScoreBatch::Targets() const {
   return result;
 }
 
-void ScoreBatch::ReadUnit(const Target& target, int32_t* ids, uint8_t* mask) const {
+void ScoreBatch::ReadUnit(const Target& target, std::span<int32_t> ids,
+                          std::span<uint8_t> mask) const {
   const Item& item = items_[target.request];
   for (int64_t slot = 0; slot < unit_length_; ++slot) {
     const size_t token = target.first_token + slot;

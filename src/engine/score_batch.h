@@ -71,9 +71,8 @@ class ScoreBatch {
     int64_t first_own = 0;  // the first unit that is no earlier request's
   };
 
-  // The tokens of a scored unit, up to the last slot that is scored; the rest is padding: ids [L],
-  // mask [L].
-  void ReadUnit(const Target& target, int32_t* ids, uint8_t* mask) const;
+  // The L tokens of a scored unit, up to the last slot that is scored; the rest is padding.
+  void ReadUnit(const Target& target, std::span<int32_t> ids, std::span<uint8_t> mask) const;
   // The slot of a token, counted from the first slot of unit 0.
   int64_t SlotOf(int64_t token) const { return left_pad_ + token; }
   // Units that the decoder reads: those before the last token's.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
+#include "base/matrix.h"
 
 namespace blockformer {
 namespace {
@@ -22,10 +24,10 @@ void CheckInput(const Model& model, const ForwardInput& input) {
   }
 }
 
-double NegativeLogLikelihood(const float* logits, int64_t count, int32_t label) {
-  const float largest = *std::max_element(logits, logits + count);
+double NegativeLogLikelihood(std::span<const float> logits, int32_t label) {
+  const float largest = *std::ranges::max_element(logits);
   double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += std::exp(static_cast<double>(logits[i] - largest));
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit - largest));
   return std::log(sum) + largest - logits[label];
 }
 
@@ -46,7 +48,7 @@ bool IsKept(const Model& model, const ForwardInput& input, int64_t index) {
 LossSums ComputeLoss(const Model& model, const ForwardInput& input,
                      const std::vector<int32_t>& labels, const ForwardOutput& output) {
   const int64_t length = model.unit_length();
-  const int64_t vocab = model.config().vocab_size;
+  const MatrixView<const float> logits(output.logits, model.config().vocab_size);
   LossSums sums;
   sums.sum_by_position.resize(length);
   sums.count_by_position.resize(length);
@@ -63,7 +65,7 @@ LossSums ComputeLoss(const Model& model, const ForwardInput& input,
       // Both kinds skip what precedes the first target, and a vanilla model's last entry as well.
       const int64_t row =
           model.is_block() ? b * (input.units - 1) * length + t - length : index - 1;
-      const double loss = NegativeLogLikelihood(output.logits.data() + row * vocab, vocab, label);
+      const double loss = NegativeLogLikelihood(logits.Row(row), label);
       sums.sum += loss;
       sums.sum_by_position[position] += loss;
     }

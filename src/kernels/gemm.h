@@ -1,9 +1,12 @@
 #ifndef BLOCKFORMER_KERNELS_GEMM_H_
 #define BLOCKFORMER_KERNELS_GEMM_H_
 
+#include <cassert>
 #include <cstdint>
 #include <memory>
+#include <span>
 
+#include "base/matrix.h"
 #include "base/number_type.h"
 
 namespace blockformer {
@@ -28,6 +31,10 @@ struct Tile {
   int64_t columns;
   float* z;  // rows lie `stride` apart; may be changed
   int64_t stride;
+
+  std::span<float> Row(int64_t row) const {
+    return {z + row * stride, static_cast<size_t>(columns)};
+  }
 };
 
 // Takes z = x W^T + b tile by tile, so that it never lies in memory as a whole. Several threads
@@ -40,8 +47,8 @@ class TileSink {
   virtual void Take(int thread, const Tile& tile) = 0;
 };
 
-// What carries out a linear layer's product, for one type of weights; `rows` is 1 or more, the rest
-// as PackedLinear says. Immutable.
+// What carries out a linear layer's product, for one type of weights: x [rows, in] -> y [rows, out]
+// with 1 row or more, the rest as PackedLinear says. Immutable.
 class LinearKernel {
  public:
   virtual ~LinearKernel() = default;
@@ -68,14 +75,16 @@ class PackedLinear {
   PackedLinear(const int8_t* values, const float* scales, const float* input_scales,
                const float* bias, int64_t out, int64_t in);
 
-  // x [rows, in] -> y [rows, out], both dense and not overlapping. Runs on all threads.
-  void Apply(const float* x, int64_t rows, Epilogue epilogue, float* y) const {
-    if (rows > 0) kernel_->Apply(x, rows, epilogue, y);
+  // x [rows, in] -> y [rows, out], which do not overlap. Runs on all threads.
+  void Apply(MatrixView<const float> x, Epilogue epilogue, MatrixView<float> y) const {
+    assert(x.columns() == in_ && y.columns() == out_ && x.rows() == y.rows());
+    if (x.rows() > 0) kernel_->Apply(x.data(), x.rows(), epilogue, y.data());
   }
   // Hands x W^T + b to `sink`, cut into strips of columns, and each of these into some tiles. Where
   // strips begin and end depends on the layer and the instruction set alone.
-  void ApplyTiles(const float* x, int64_t rows, TileSink* sink) const {
-    if (rows > 0) kernel_->ApplyTiles(x, rows, sink);
+  void ApplyTiles(MatrixView<const float> x, TileSink* sink) const {
+    assert(x.columns() == in_);
+    if (x.rows() > 0) kernel_->ApplyTiles(x.data(), x.rows(), sink);
   }
 
   int64_t num_strips() const { return kernel_->NumStrips(); }

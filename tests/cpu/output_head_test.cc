@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/matrix.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "cpu/weights.h"
@@ -80,20 +81,20 @@ struct Batch {
         uint64_t seed) {
     Random random(seed);
     histories.resize(rows);
-    hidden.resize(histories.size() * num_shapes);
+    hidden = Matrix<float>(rows, static_cast<int64_t>(num_shapes));
     for (size_t i = 0; i < histories.size(); ++i) {
       for (int j = 0; j < 20; ++j) {
         histories[i].push_back(static_cast<int32_t>(random.Below(static_cast<uint64_t>(vocab))));
       }
       shapes.push_back(random.Below(num_shapes));
-      hidden[i * num_shapes + shapes.back()] = 1;
+      hidden.Row(i)[shapes.back()] = 1;
       draws.push_back({&options[(seed * 40 + i) % options.size()], i, random.Next(), histories[i]});
     }
   }
 
   std::vector<std::vector<int32_t>> histories;
   std::vector<size_t> shapes;
-  std::vector<float> hidden;  // [rows, number of shapes], one-hot
+  Matrix<float> hidden;  // [rows, number of shapes], one-hot
   std::vector<TokenDraw> draws;
 };
 
@@ -111,13 +112,12 @@ class OutputHeadTest : public testing::TestWithParam<std::tuple<NumberType, int6
 
 TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
   const std::vector<std::vector<float>> shapes = LogitShapes(vocab_);
-  const size_t width = shapes.size();
   const OutputHead head = MakeHead(shapes, type_);
   // One-hot inputs: products with zeros are exact, so all ways to compute a row give the same.
-  std::vector<float> identity(width * width);
-  for (size_t i = 0; i < width; ++i) identity[i * width + i] = 1;
-  std::vector<float> logits(width * static_cast<size_t>(vocab_));
-  head.ComputeLogits(identity.data(), static_cast<int64_t>(width), logits.data());
+  Matrix<float> identity(head.in(), head.in());
+  for (int64_t i = 0; i < head.in(); ++i) identity.Row(i)[i] = 1;
+  Matrix<float> logits(head.in(), vocab_);
+  head.ComputeLogits(identity, logits);
 
   std::vector<TokenFilter> token_filter = {
       {vocab_, {}}, {vocab_ - 13, {0, 2, static_cast<int32_t>(vocab_ * 2 / 3)}}, {vocab_, {}}};
@@ -130,12 +130,12 @@ TEST_P(OutputHeadTest, ChoosesAsSampleTokenDoes) {
     SetNumThreads(threads);
     for (const int64_t rows : {1, 9, 40, 40, 40}) {
       const TokenFilter& ids = token_filter[seed % token_filter.size()];
-      const Batch batch(rows, vocab_, width, options, seed++);
+      const Batch batch(rows, vocab_, shapes.size(), options, seed++);
       std::vector<int32_t> chosen(batch.draws.size());
-      head.Choose(batch.hidden.data(), batch.draws, ids, chosen.data());
+      head.Choose(batch.hidden, batch.draws, ids, chosen);
       for (size_t i = 0; i < chosen.size(); ++i) {
-        const auto first = logits.begin() + static_cast<int64_t>(batch.shapes[i]) * vocab_;
-        std::vector<float> row(first, first + ids.count);
+        const std::span<const float> all = logits.Row(batch.shapes[i]);
+        std::vector<float> row(all.begin(), all.begin() + ids.count);
         for (const int32_t id : ids.excluded) row[id] = -1e30F;
         const SamplingOptions& o = *batch.draws[i].options;
         EXPECT_EQ(chosen[i], SampleToken(batch.draws[i], row))
@@ -158,7 +158,7 @@ TEST_P(OutputHeadTest, MissesNoneOfEqualLogits) {
     options[0].seed = 9;
     const Batch batch(40, vocab_, 1, options, 3);
     std::vector<int32_t> chosen(batch.draws.size());
-    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());
+    head.Choose(batch.hidden, batch.draws, {vocab_, {}}, chosen);
     for (size_t i = 0; i < chosen.size(); ++i) {
       std::vector<float> row = logits;
       EXPECT_EQ(chosen[i], SampleToken(batch.draws[i], row)) << "top_k " << top_k;
@@ -176,19 +176,19 @@ TEST_P(OutputHeadTest, RatesWhatItChoosesByItsLogitsAlone) {
     SetNumThreads(threads);
     Batch batch(130, vocab_, shapes.size(), options, 11);  // more than are kept at once
     std::vector<int32_t> expected(batch.draws.size());
-    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, expected.data());
+    head.Choose(batch.hidden, batch.draws, {vocab_, {}}, expected);
     for (size_t i = 0; i < batch.draws.size(); ++i) {
       batch.draws[i].top_log_probabilities = static_cast<int64_t>(i % 4) - 1;
     }
     std::vector<int32_t> chosen(batch.draws.size());
     std::vector<TokenLogProbabilities> rated(batch.draws.size());
-    head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data(), rated.data());
+    head.Choose(batch.hidden, batch.draws, {vocab_, {}}, chosen, rated);
     EXPECT_EQ(chosen, expected);
     for (size_t i = 0; i < batch.draws.size(); ++i) {
       const int64_t top = batch.draws[i].top_log_probabilities;
       if (top < 0) continue;
       std::vector<float> logits(vocab_);
-      head.ComputeLogits(&batch.hidden[i * shapes.size()], 1, logits.data());
+      head.ComputeLogits(batch.hidden.Rows(i, 1), {logits, vocab_});
       const TokenLogProbabilities alone = RateToken(logits, chosen[i], top);
       EXPECT_EQ(rated[i].chosen, alone.chosen) << i;
       ASSERT_EQ(rated[i].top.size(), alone.top.size());
@@ -208,16 +208,16 @@ TEST_P(OutputHeadTest, ARowThatIsNotFiniteGetsNoTokenAndChangesNoOther) {
       Batch batch(3, vocab_, shapes.size(), options, row);
       const std::vector<int32_t> targets = {0, 1, 2};
       std::vector<int32_t> expected(3);
-      head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, expected.data());
+      head.Choose(batch.hidden, batch.draws, {vocab_, {}}, expected);
       std::vector<TokenScore> expected_scores(3);
-      head.Score(batch.hidden.data(), targets, expected_scores.data());
+      head.Score(batch.hidden, targets, expected_scores);
       expected[row] = kNoToken;
-      batch.hidden[row * shapes.size() + 1] = bad;
+      batch.hidden.Row(row)[1] = bad;
       std::vector<int32_t> chosen(3);
-      head.Choose(batch.hidden.data(), batch.draws, {vocab_, {}}, chosen.data());
+      head.Choose(batch.hidden, batch.draws, {vocab_, {}}, chosen);
       EXPECT_EQ(chosen, expected) << bad << " in row " << row;
       std::vector<TokenScore> scores(3);
-      head.Score(batch.hidden.data(), targets, scores.data());
+      head.Score(batch.hidden, targets, scores);
       for (size_t i = 0; i < 3; ++i) {
         if (i == row) {
           EXPECT_TRUE(std::isnan(scores[i].log_likelihood));
@@ -241,7 +241,7 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
     std::vector<float> one_hot(width);
     one_hot[shape] = 1;
     std::vector<float> logits(vocab_);
-    head.ComputeLogits(one_hot.data(), 1, logits.data());
+    head.ComputeLogits({one_hot, head.in()}, {logits, vocab_});
     const auto largest = std::max_element(logits.begin(), logits.end());
     const int32_t first = static_cast<int32_t>(largest - logits.begin());
     double sum = 0;
@@ -252,13 +252,14 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
       expected.push_back({logits[target] - *largest - std::log(sum), target == first});
     }
   }
+  const MatrixView<const float> rows(hidden, head.in());
   for (const int threads : {1, 2, 3}) {
     SetNumThreads(threads);
     std::vector<TokenScore> scores(targets.size());
-    head.Score(hidden.data(), targets, scores.data());
+    head.Score(rows, targets, scores);
     for (size_t i = 0; i < scores.size(); ++i) {
       TokenScore alone;
-      head.Score(&hidden[i * width], {&targets[i], 1}, &alone);
+      head.Score(rows.Rows(i, 1), {&targets[i], 1}, {&alone, 1});
       EXPECT_EQ(scores[i].log_likelihood, alone.log_likelihood) << i << ", " << threads;
       // Sums of exponentials are exact to 1e-6.
       EXPECT_NEAR(scores[i].log_likelihood, expected[i].log_likelihood, 3e-6) << i;
@@ -267,7 +268,7 @@ TEST_P(OutputHeadTest, ScoresAsTheSoftmaxOfAllLogitsDoes) {
   }
   hidden[3] = NAN;
   std::vector<TokenScore> scores(targets.size());
-  head.Score(hidden.data(), targets, scores.data());
+  head.Score(rows, targets, scores);
   EXPECT_TRUE(std::isnan(scores[0].log_likelihood));
 }
 

@@ -15,7 +15,7 @@ namespace {
 // a sum, whose errors the weights of about 0.24 do not enlarge.
 constexpr float kTolerance = 2e-5f;
 
-using Matrix = std::vector<float>;
+using Values = std::vector<float>;
 
 class PlainEncoder {
  public:
@@ -23,18 +23,18 @@ class PlainEncoder {
       : config_(config), encoder_(config.embedder.encoder), read_(read) {}
 
   // One block: all positions' outputs, those of CLS tokens first.
-  Matrix Encode(std::vector<int32_t> ids, std::vector<uint8_t> mask) const {
+  Values Encode(std::vector<int32_t> ids, std::vector<uint8_t> mask) const {
     const size_t cls = encoder_.num_cls_tokens;
     ids.insert(ids.begin(), cls, static_cast<int32_t>(encoder_.cls_token_id));
     mask.insert(mask.begin(), cls, 1);
-    Matrix x = Embed(ids);
+    Values x = Embed(ids);
     Norm("embedder.embeddings.LayerNorm", &x);
     for (int64_t i = 0; i < encoder_.num_layers; ++i) {
       const std::string name = "embedder.encoder.layer." + std::to_string(i) + ".";
-      const Matrix attended = Attend(name + "attention.self.", x, mask);
+      const Values attended = Attend(name + "attention.self.", x, mask);
       Add(Linear(name + "attention.output.dense", attended, Epilogue::kStore), &x);
       Norm(name + "attention.output.LayerNorm", &x);
-      const Matrix inner = Linear(name + "intermediate.dense", x, Epilogue::kGelu);
+      const Values inner = Linear(name + "intermediate.dense", x, Epilogue::kGelu);
       Add(Linear(name + "output.dense", inner, Epilogue::kStore), &x);
       Norm(name + "output.LayerNorm", &x);
     }
@@ -44,12 +44,12 @@ class PlainEncoder {
  private:
   int64_t width() const { return config_.embedder.hidden_size; }
 
-  Matrix Embed(const std::vector<int32_t>& ids) const {
+  Values Embed(const std::vector<int32_t>& ids) const {
     const std::string name = "embedder.embeddings.";
-    const Matrix words = read_(name + "word_embeddings.weight");
-    const Matrix positions = read_(name + "position_embeddings.weight");
-    const Matrix type = read_(name + "token_type_embeddings.weight");
-    Matrix x;
+    const Values words = read_(name + "word_embeddings.weight");
+    const Values positions = read_(name + "position_embeddings.weight");
+    const Values type = read_(name + "token_type_embeddings.weight");
+    Values x;
     int64_t next = encoder_.pad_token_id + 1;
     for (const int32_t id : ids) {
       const int64_t position = id == encoder_.pad_token_id ? encoder_.pad_token_id : next++;
@@ -60,34 +60,34 @@ class PlainEncoder {
     return x;
   }
 
-  Matrix Linear(const std::string& name, const Matrix& x, Epilogue epilogue) const {
-    const Matrix weights = read_(name + ".weight");
-    const Matrix bias = read_(name + ".bias");
+  Values Linear(const std::string& name, const Values& x, Epilogue epilogue) const {
+    const Values weights = read_(name + ".weight");
+    const Values bias = read_(name + ".bias");
     const int64_t out = static_cast<int64_t>(bias.size());
     const int64_t in = static_cast<int64_t>(weights.size()) / out;
     const int64_t rows = static_cast<int64_t>(x.size()) / in;
-    Matrix y(static_cast<size_t>(rows * out));
+    Values y(static_cast<size_t>(rows * out));
     reference::Linear(x.data(), weights.data(), bias.data(), rows, out, in, epilogue, y.data());
     return y;
   }
 
-  void Norm(const std::string& name, Matrix* x) const {
+  void Norm(const std::string& name, Values* x) const {
     const NormWeights weights = ReadNorm(read_, name);
     reference::LayerNorm(x->data(), static_cast<int64_t>(x->size()) / width(), width(),
                          weights.gain.data(), weights.bias.data(), 1e-5f, x->data());
   }
 
-  static void Add(const Matrix& y, Matrix* x) {
+  static void Add(const Values& y, Values* x) {
     for (size_t i = 0; i < x->size(); ++i) (*x)[i] += y[i];
   }
 
-  Matrix Attend(const std::string& name, const Matrix& x, const std::vector<uint8_t>& mask) const {
-    const Matrix queries = Linear(name + "query", x, Epilogue::kStore);
-    const Matrix keys = Linear(name + "key", x, Epilogue::kStore);
-    const Matrix values = Linear(name + "value", x, Epilogue::kStore);
+  Values Attend(const std::string& name, const Values& x, const std::vector<uint8_t>& mask) const {
+    const Values queries = Linear(name + "query", x, Epilogue::kStore);
+    const Values keys = Linear(name + "key", x, Epilogue::kStore);
+    const Values values = Linear(name + "value", x, Epilogue::kStore);
     const int64_t rows = static_cast<int64_t>(mask.size());
     const int64_t size = width() / encoder_.num_heads;
-    Matrix out(x.size());
+    Values out(x.size());
     for (int64_t item = 0; item < rows * encoder_.num_heads; ++item) {
       const int64_t begin = item / encoder_.num_heads * width() + item % encoder_.num_heads * size;
       std::vector<double> sums(size);
@@ -137,16 +137,18 @@ void ExpectMatches(const ModelConfig& config) {
     ids.insert(ids.end(), blocks[i].begin(), blocks[i].end());
     mask.insert(mask.end(), masks[i].begin(), masks[i].end());
   }
-  const int64_t pooled = config.NumPooled() * config.embedder.hidden_size;
   RobertaState state;
   for (const bool masked : {true, false}) {
-    const float* actual = encoder.Encode(ids.data(), masked ? mask.data() : nullptr,
-                                         static_cast<int64_t>(blocks.size()), &state);
+    const MatrixView<const float> actual = encoder.Encode(
+        {ids, 3}, masked ? MatrixView<const uint8_t>(mask, 3) : MatrixView<const uint8_t>(),
+        &state);
+    ASSERT_EQ(actual.rows(), std::ssize(blocks));
+    ASSERT_EQ(actual.columns(), config.NumPooled() * config.embedder.hidden_size);
     for (size_t i = 0; i < blocks.size(); ++i) {
       const std::vector<float> expected =
           plain.Encode(blocks[i], masked ? masks[i] : std::vector<uint8_t>(3, 1));
-      for (int64_t d = 0; d < pooled; ++d) {
-        ASSERT_NEAR(actual[static_cast<int64_t>(i) * pooled + d], expected[d], kTolerance)
+      for (int64_t d = 0; d < actual.columns(); ++d) {
+        ASSERT_NEAR(actual.Row(i)[d], expected[d], kTolerance)
             << "block " << i << (masked ? ", masked" : "");
       }
     }

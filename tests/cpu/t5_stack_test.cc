@@ -17,21 +17,21 @@ namespace {
 // Outputs are normalised, so of size 1, and pass through sums of at most 30 products.
 constexpr float kT5Tolerance = 5e-5f;
 
-using Matrix = std::vector<float>;
+using Values = std::vector<float>;
 
 class PlainT5 {
  public:
   PlainT5(const T5Config& config, const ReadWeights& read) : config_(config), read_(read) {}
 
   // x [length, width] attends to itself, causally, and to vectors [length, width].
-  Matrix Run(Matrix x, const Matrix& vectors) const {
+  Values Run(Values x, const Values& vectors) const {
     for (int64_t i = 0; i < config_.num_layers; ++i) {
       const std::string name = std::string(kT5Prefix) + ".block." + std::to_string(i) + ".layer.";
-      const Matrix normed = Norm(name + "0.layer_norm", x);
+      const Values normed = Norm(name + "0.layer_norm", x);
       AddAttention(name + "0.SelfAttention.", normed, normed, /*causal=*/true, &x);
       AddAttention(name + "1.EncDecAttention.", Norm(name + "1.layer_norm", x), vectors,
                    /*causal=*/false, &x);
-      const Matrix inner =
+      const Values inner =
           Linear(name + "2.DenseReluDense.wi", Norm(name + "2.layer_norm", x), Epilogue::kRelu);
       Add(Linear(name + "2.DenseReluDense.wo", inner, Epilogue::kStore), &x);
     }
@@ -39,41 +39,41 @@ class PlainT5 {
   }
 
  private:
-  Matrix Norm(const std::string& name, const Matrix& x) const {
-    Matrix y(x.size());
+  Values Norm(const std::string& name, const Values& x) const {
+    Values y(x.size());
     reference::RmsNorm(x.data(), static_cast<int64_t>(x.size()) / config_.hidden_size,
                        config_.hidden_size, read_(name + ".weight").data(), 1e-6f, y.data());
     return y;
   }
 
-  Matrix Linear(const std::string& name, const Matrix& x, Epilogue epilogue) const {
-    const Matrix weights = read_(name + ".weight");
+  Values Linear(const std::string& name, const Values& x, Epilogue epilogue) const {
+    const Values weights = read_(name + ".weight");
     const bool contracts = name.ends_with("wo") || name.ends_with("o");
     const int64_t in = !contracts             ? config_.hidden_size
                        : name.ends_with("wo") ? config_.intermediate_size
                                               : config_.AttentionWidth();
     const int64_t out = static_cast<int64_t>(weights.size()) / in;
     const int64_t rows = static_cast<int64_t>(x.size()) / in;
-    Matrix y(static_cast<size_t>(rows * out));
+    Values y(static_cast<size_t>(rows * out));
     reference::Linear(x.data(), weights.data(), nullptr, rows, out, in, epilogue, y.data());
     return y;
   }
 
-  static void Add(const Matrix& y, Matrix* x) {
+  static void Add(const Values& y, Values* x) {
     for (size_t i = 0; i < x->size(); ++i) (*x)[i] += y[i];
   }
 
-  void AddAttention(const std::string& name, const Matrix& x, const Matrix& source, bool causal,
-                    Matrix* sum) const {
-    const Matrix queries = Linear(name + "q", x, Epilogue::kStore);
-    const Matrix keys = Linear(name + "k", source, Epilogue::kStore);
-    const Matrix values = Linear(name + "v", source, Epilogue::kStore);
-    const Matrix bias = read_(std::string(kT5Prefix) +
+  void AddAttention(const std::string& name, const Values& x, const Values& source, bool causal,
+                    Values* sum) const {
+    const Values queries = Linear(name + "q", x, Epilogue::kStore);
+    const Values keys = Linear(name + "k", source, Epilogue::kStore);
+    const Values values = Linear(name + "v", source, Epilogue::kStore);
+    const Values bias = read_(std::string(kT5Prefix) +
                               ".block.0.layer.0.SelfAttention.relative_attention_bias.weight");
     const int64_t heads = config_.num_heads;
     const int64_t size = config_.head_size;
     const int64_t rows = static_cast<int64_t>(queries.size()) / (heads * size);
-    Matrix out(queries.size());
+    Values out(queries.size());
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t head = 0; head < heads; ++head) {
         std::vector<double> sums(size);
@@ -107,9 +107,9 @@ class PlainT5 {
   ReadWeights read_;
 };
 
-Matrix RandomMatrix(int64_t size, uint64_t seed) {
+Values RandomMatrix(int64_t size, uint64_t seed) {
   Random random(seed);
-  Matrix values(static_cast<size_t>(size));
+  Values values(static_cast<size_t>(size));
   for (float& value : values) value = static_cast<float>(random.Normal());
   return values;
 }
@@ -121,27 +121,27 @@ TEST(T5StackTest, MatchesItsDefinition) {
   const ReadWeights read = RandomWeights(model, 11);
   const T5Stack stack(model.t5, kBlockLength, read);
   const int64_t block_size = kBlockLength * model.t5.hidden_size;
-  const Matrix vectors = RandomMatrix(kBlocks * block_size, 1);
-  const Matrix inputs = RandomMatrix(kBlocks * block_size, 2);
+  const Values vectors = RandomMatrix(kBlocks * block_size, 1);
+  const Values inputs = RandomMatrix(kBlocks * block_size, 2);
 
   T5State state(model.t5, kBlocks, PageSizeFor(kBlockLength));
   const std::vector<int32_t> pages = {0, 1, 2};
-  stack.StoreVectors(vectors.data(), kBlocks, pages, &state);
-  Matrix actual = inputs;
+  stack.StoreVectors({vectors, model.t5.hidden_size}, pages, &state);
+  Values actual = inputs;
   std::vector<AttentionRow> rows;
   for (int64_t i = 0; i < kBlocks * kBlockLength; ++i) {
     rows.push_back({&pages[i / kBlockLength], i % kBlockLength, 0, nullptr, false});
   }
-  stack.Forward(rows, actual.data(), &state);
-  stack.FinalNorm(actual.data(), kBlocks * kBlockLength, actual.data());
+  stack.Forward(rows, {actual, model.t5.hidden_size}, &state);
+  stack.FinalNorm({actual, model.t5.hidden_size});
 
   const PlainT5 plain(model.t5, read);
   for (int64_t block = 0; block < kBlocks; ++block) {
-    const auto part = [&](const Matrix& matrix) {
-      return Matrix(matrix.begin() + block * block_size, matrix.begin() + (block + 1) * block_size);
+    const auto part = [&](const Values& matrix) {
+      return Values(matrix.begin() + block * block_size, matrix.begin() + (block + 1) * block_size);
     };
-    const Matrix expected = plain.Run(part(inputs), part(vectors));
-    const Matrix computed = part(actual);
+    const Values expected = plain.Run(part(inputs), part(vectors));
+    const Values computed = part(actual);
     for (size_t i = 0; i < expected.size(); ++i) {
       ASSERT_NEAR(computed[i], expected[i], kT5Tolerance) << "block " << block << ", value " << i;
     }

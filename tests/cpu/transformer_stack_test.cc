@@ -92,10 +92,11 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
           x.insert(x.end(), inputs_[indices.back()].begin(), inputs_[indices.back()].end());
         }
       }
-      stack.Forward(rows, wanted, x.data(), &state);
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        const auto row = x.begin() + static_cast<int64_t>(i) * width_;
-        results[indices[wanted[i]]].assign(row, row + width_);
+      const MatrixView<float> computed = stack.Forward(rows, wanted, {x, width_}, &state);
+      EXPECT_EQ(computed.rows(), std::ssize(wanted));
+      for (int64_t i = 0; i < computed.rows(); ++i) {
+        const std::span<const float> row = computed.Row(i);
+        results[indices[wanted[i]]].assign(row.begin(), row.end());
       }
     }
     return results;
@@ -115,12 +116,13 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
         const auto& input = inputs_[i / count * kLength + first + i % count];
         x.insert(x.end(), input.begin(), input.end());
       }
-      stack.Forward({kSequences, first, count, wanted, positions.data(), nullptr}, x.data(),
-                    &state);
-      for (int64_t i = 0; i < kSequences * wanted; ++i) {
+      const MatrixView<float> computed = stack.Forward(
+          {kSequences, first, count, wanted, positions.data(), nullptr}, {x, width_}, &state);
+      EXPECT_EQ(computed.rows(), kSequences * wanted);
+      for (int64_t i = 0; i < computed.rows(); ++i) {
         const int64_t position = first + count - wanted + i % wanted;
-        results[i / wanted * kLength + position].assign(x.begin() + i * width_,
-                                                        x.begin() + (i + 1) * width_);
+        const std::span<const float> row = computed.Row(i);
+        results[i / wanted * kLength + position].assign(row.begin(), row.end());
       }
     }
     return results;
@@ -184,13 +186,13 @@ TEST_P(TransformerStackTest, NothingWantedStillFillsTheCache) {
   for (const bool chunked : {true, false}) {
     std::vector<float> x = inputs_[0];
     if (chunked) {
-      stack.Forward({{pages, 0, 0, nullptr, false}}, {}, x.data(), &state);
+      stack.Forward({{pages, 0, 0, nullptr, false}}, {}, {x, width_}, &state);
       x = inputs_[1];
-      stack.Forward({{pages, 1, 1, nullptr, false}}, {0}, x.data(), &state);
+      stack.Forward({{pages, 1, 1, nullptr, false}}, {0}, {x, width_}, &state);
     } else {
       x.insert(x.end(), inputs_[1].begin(), inputs_[1].end());
-      stack.Forward({{pages, 0, 0, nullptr, false}, {pages, 1, 1, nullptr, false}}, {1}, x.data(),
-                    &state);
+      stack.Forward({{pages, 0, 0, nullptr, false}, {pages, 1, 1, nullptr, false}}, {1},
+                    {x, width_}, &state);
     }
     x.resize(width_);
     EXPECT_EQ(x, RunPaged(stack, NumberType::kF32, kLength, true)[1]);

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/parallel.h"
 #include "kernels/float_tile.h"
 #include "kernels/gemm.h"
@@ -36,8 +37,8 @@ float FromBf16(uint16_t half) {
   return x;
 }
 
-void RoundToBf16(std::vector<float>* values) {
-  for (float& value : *values) value = FromBf16(ToBf16(value));
+void RoundToBf16(std::span<float> values) {
+  for (float& value : values) value = FromBf16(ToBf16(value));
 }
 
 class FloatGemmTest : public testing::TestWithParam<std::tuple<Isa, NumberType, GemmShape>> {
@@ -54,13 +55,13 @@ class FloatGemmTest : public testing::TestWithParam<std::tuple<Isa, NumberType, 
 
 TEST_P(FloatGemmTest, MatchesTheReference) {
   const auto [rows, out, in] = shape();
-  std::vector<float> x = RandomVector(rows * in, 1);
+  Matrix<float> x(RandomVector(rows * in, 1), in);
   std::vector<float> weights = RandomVector(out * in, 2);
   const std::vector<float> bias = RandomVector(out, 3);
   // What is rounded already is not changed by rounding.
   if (type() == NumberType::kBf16) {
-    RoundToBf16(&x);
-    RoundToBf16(&weights);
+    RoundToBf16(x.values());
+    RoundToBf16(weights);
   }
   const double tolerance = static_cast<double>(in) * kRoundoff;
   for (const bool has_bias : {true, false}) {
@@ -69,7 +70,7 @@ TEST_P(FloatGemmTest, MatchesTheReference) {
     for (const Epilogue epilogue : kEpilogues) {
       std::vector<float> actual = RandomVector(rows * out, 4);
       std::vector<float> expected = actual;
-      linear.Apply(x.data(), rows, epilogue, actual.data());
+      linear.Apply(x, epilogue, {actual, out});
       reference::Linear(x.data(), weights.data(), b, rows, out, in, epilogue, expected.data());
       // A few more operations behind the sum; what GELU adds, gelu-inl.h says.
       const double largest = *std::max_element(expected.begin(), expected.end());
@@ -86,15 +87,15 @@ TEST_P(FloatGemmTest, RowsDependOnNothingButThemselves) {
   const auto [rows, out, in] = shape();
   const std::vector<float> weights = RandomVector(out * in, 1);
   const PackedLinear linear = Pack(weights, nullptr);
-  const std::vector<float> x = RandomVector(rows * in, 2);
-  std::vector<float> together(rows * out);
-  std::vector<float> alone(out);
+  const Matrix<float> x(RandomVector(rows * in, 2), in);
+  Matrix<float> together(rows, out);
+  Matrix<float> alone(1, out);
   for (const int threads : {1, 2, 3}) {
     const ThreadLimit limit(threads);
-    linear.Apply(x.data(), rows, Epilogue::kGelu, together.data());
+    linear.Apply(x, Epilogue::kGelu, together);
     for (int64_t row = 0; row < rows; ++row) {
-      linear.Apply(x.data() + row * in, 1, Epilogue::kGelu, alone.data());
-      ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + row * out))
+      linear.Apply(x.Rows(row, 1), Epilogue::kGelu, alone);
+      ASSERT_TRUE(std::ranges::equal(alone.Row(0), together.Row(row)))
           << row << " of " << rows << " on " << threads << " threads";
     }
   }
@@ -102,19 +103,15 @@ TEST_P(FloatGemmTest, RowsDependOnNothingButThemselves) {
 
 class FloatCollector : public TileSink {
  public:
-  FloatCollector(int64_t rows, int64_t out) : y(static_cast<size_t>(rows * out), NAN), out_(out) {}
+  FloatCollector(int64_t rows, int64_t out) : y(rows, out) { std::ranges::fill(y.values(), NAN); }
   void Take(int thread, const Tile& tile) override {
     EXPECT_TRUE(thread >= 0 && thread < NumThreads());
     for (int64_t r = 0; r < tile.rows; ++r) {
-      std::copy_n(tile.z + r * tile.stride, tile.columns,
-                  y.data() + (tile.first_row + r) * out_ + tile.first_column);
+      std::ranges::copy(tile.Row(r), y.Row(tile.first_row + r).begin() + tile.first_column);
     }
   }
 
-  std::vector<float> y;
-
- private:
-  int64_t out_;
+  Matrix<float> y;
 };
 
 TEST_P(FloatGemmTest, TilesHoldTheSameNumbersAsTheWhole) {
@@ -122,12 +119,12 @@ TEST_P(FloatGemmTest, TilesHoldTheSameNumbersAsTheWhole) {
   const std::vector<float> weights = RandomVector(out * in, 1);
   const std::vector<float> bias = RandomVector(out, 3);
   const PackedLinear linear = Pack(weights, bias.data());
-  const std::vector<float> x = RandomVector(rows * in, 2);
-  std::vector<float> whole(rows * out);
-  linear.Apply(x.data(), rows, Epilogue::kStore, whole.data());
+  const Matrix<float> x(RandomVector(rows * in, 2), in);
+  Matrix<float> whole(rows, out);
+  linear.Apply(x, Epilogue::kStore, whole);
   FloatCollector collector(rows, out);
-  linear.ApplyTiles(x.data(), rows, &collector);
-  EXPECT_EQ(collector.y, whole);
+  linear.ApplyTiles(x, &collector);
+  EXPECT_TRUE(std::ranges::equal(collector.y.values(), whole.values()));
 }
 
 INSTANTIATE_TEST_SUITE_P(

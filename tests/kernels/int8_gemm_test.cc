@@ -79,7 +79,7 @@ TEST_P(Int8GemmTest, MatchesExactSums) {
   for (const Epilogue epilogue :
        {Epilogue::kStore, Epilogue::kGelu, Epilogue::kRelu, Epilogue::kAdd}) {
     std::vector<float> actual = before;
-    packed.Apply(x.data(), rows, epilogue, actual.data());
+    packed.Apply({x, layer.in}, epilogue, {actual, layer.out});
     const std::vector<float> expected = reference(epilogue);
     for (size_t i = 0; i < actual.size(); ++i) {
       // A handful of roundings of numbers of this size; the sums themselves are exact.
@@ -102,7 +102,7 @@ TEST_P(Int8GemmTest, DoesNotSaturate) {
   for (const float sign : {1.0F, -1.0F}) {
     const std::vector<float> x(rows * in, sign * 127);
     std::vector<float> y(rows * out);
-    packed.Apply(x.data(), rows, Epilogue::kStore, y.data());
+    packed.Apply({x, in}, Epilogue::kStore, {y, out});
     for (int64_t i = 0; i < rows * out; ++i) {
       const double expected =
           (i % out % 2 ? 1 : -1) * sign * 127.0 * 127.0 * static_cast<double>(in);
@@ -114,45 +114,40 @@ TEST_P(Int8GemmTest, DoesNotSaturate) {
 // Collects a product from its tiles.
 class Collector : public TileSink {
  public:
-  Collector(int64_t rows, int64_t out) : out_(out), y(static_cast<size_t>(rows * out), NAN) {}
+  Collector(int64_t rows, int64_t out) : y(rows, out) { std::ranges::fill(y.values(), NAN); }
   void Take(int thread, const Tile& tile) override {
     EXPECT_TRUE(thread >= 0 && thread < NumThreads());
     for (int64_t r = 0; r < tile.rows; ++r) {
-      std::copy_n(tile.z + r * tile.stride, tile.columns,
-                  y.data() + (tile.first_row + r) * out_ + tile.first_column);
+      std::ranges::copy(tile.Row(r), y.Row(tile.first_row + r).begin() + tile.first_column);
     }
   }
 
- private:
-  int64_t out_;
-
- public:
-  std::vector<float> y;
+  Matrix<float> y;
 };
 
 TEST_P(Int8GemmTest, TilesHoldTheSameNumbersAsTheWhole) {
   const auto [rows, out, in] = shape();
   const PackedLinear packed = Layer(out, in, 1).Pack();
-  const std::vector<float> x = RandomRows(rows, in, 2);
-  std::vector<float> whole(rows * out);
-  packed.Apply(x.data(), rows, Epilogue::kStore, whole.data());
+  const Matrix<float> x(RandomRows(rows, in, 2), in);
+  Matrix<float> whole(rows, out);
+  packed.Apply(x, Epilogue::kStore, whole);
   Collector collector(rows, out);
-  packed.ApplyTiles(x.data(), rows, &collector);
-  EXPECT_EQ(collector.y, whole);
+  packed.ApplyTiles(x, &collector);
+  EXPECT_TRUE(std::ranges::equal(collector.y.values(), whole.values()));
 }
 
 TEST_P(Int8GemmTest, RowsDependOnNothingButThemselves) {
   const auto [rows, out, in] = shape();
   const PackedLinear packed = Layer(out, in, 1).Pack();
-  const std::vector<float> x = RandomRows(rows, in, 2);
-  std::vector<float> together(rows * out);
-  packed.Apply(x.data(), rows, Epilogue::kGelu, together.data());
+  const Matrix<float> x(RandomRows(rows, in, 2), in);
+  Matrix<float> together(rows, out);
+  packed.Apply(x, Epilogue::kGelu, together);
   const int threads = NumThreads();
   SetNumThreads(1);
-  std::vector<float> alone(out);
+  Matrix<float> alone(1, out);
   for (int64_t row = 0; row < rows; ++row) {
-    packed.Apply(x.data() + row * in, 1, Epilogue::kGelu, alone.data());
-    ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + row * out)) << row;
+    packed.Apply(x.Rows(row, 1), Epilogue::kGelu, alone);
+    ASSERT_TRUE(std::ranges::equal(alone.Row(0), together.Row(row))) << row;
   }
   SetNumThreads(threads);
 }
@@ -178,7 +173,7 @@ TEST(Int8GemmTest, LongRowsDoNotOverflow) {
   const float scale = 1;
   const PackedLinear packed(values.data(), &scale, ones.data(), nullptr, 1, kInputs);
   float y = 0;
-  packed.Apply(ones.data(), 1, Epilogue::kStore, &y);
+  packed.Apply({ones, kInputs}, Epilogue::kStore, {&y, 1, 1});
   EXPECT_NEAR(y, -127.0 * kInputs, kGroups * kRoundoff * 127 * kInputs);
 }
 
@@ -190,7 +185,7 @@ TEST(Int8GemmTest, NumbersThatAreNotFiniteReachTheResult) {
       std::vector<float> x = RandomRows(2, 24, 5);
       x[24 + place] = bad;
       std::vector<float> y(40);
-      packed.Apply(x.data(), 2, Epilogue::kStore, y.data());
+      packed.Apply({x, 24}, Epilogue::kStore, {y, 20});
       EXPECT_TRUE(std::isfinite(y[0]));
       EXPECT_TRUE(std::isnan(y[20])) << bad << " at " << place;
     }
@@ -201,9 +196,9 @@ TEST(Int8GemmTest, RowsOfZerosAndOfTinyNumbersAreExact) {
   const Layer layer(20, 24, 1);
   const PackedLinear packed = layer.Pack();
   std::vector<float> y(20);
-  packed.Apply(std::vector<float>(24, 0.0F).data(), 1, Epilogue::kStore, y.data());
+  packed.Apply({std::vector<float>(24, 0.0F), 24}, Epilogue::kStore, {y, 20});
   EXPECT_EQ(y, layer.bias);
-  packed.Apply(std::vector<float>(24, 1e-42F).data(), 1, Epilogue::kStore, y.data());
+  packed.Apply({std::vector<float>(24, 1e-42F), 24}, Epilogue::kStore, {y, 20});
   for (const float value : y) EXPECT_TRUE(std::isfinite(value));
 }
 

@@ -173,7 +173,7 @@ TEST_P(NotFiniteTest, PassesThroughLayersOfEveryTypeAndEpilogue) {
         if (std::isinf(bad)) x[kIn + 6] = -bad;  // infinities of both signs: sums of them are NaN
         if (std::isinf(bad)) x[kIn + 7] = bad;
         std::vector<float> y(3 * kOut);
-        layers[layer].Apply(x.data(), 3, epilogue, y.data());
+        layers[layer].Apply({x, kIn}, epilogue, {y, kOut});
         const std::span all(y);
         EXPECT_TRUE(AllFinite(all.first(kOut)) && AllFinite(all.last(kOut)));
         for (const float value : all.subspan(kOut, kOut)) {
