@@ -41,10 +41,11 @@ inline bf_text ToText(std::string_view text) { return {text.data(), text.size()}
 
 }  // namespace internal
 
-struct AsyncEngineOptions : GeneratorOptions {  // without keep_going
-  int64_t max_waiting = 256;                    // requests that may wait beside max_sequences
-  std::string score_padding = "auto";           // see bf_engine_options
-  int64_t score_batch_tokens = 8192;            // scored together
+// `keep_going` may not be set: requests are cancelled, or have deadlines.
+struct AsyncEngineOptions : GeneratorOptions {
+  int64_t max_waiting = 256;           // requests that may wait beside max_sequences
+  std::string score_padding = "auto";  // see bf_engine_options
+  int64_t score_batch_tokens = 8192;   // scored together
 };
 
 // How a request generates: `too_long` may not be kSkip.
@@ -52,6 +53,7 @@ struct RequestOptions : TextOptions {
   std::vector<int32_t> stop_ids;
   std::vector<int32_t> excluded_ids;
   std::optional<int64_t> log_probabilities;   // of so many of the likeliest tokens too, 0 to 20
+  std::optional<int64_t> left_padding;        // see bf_request_options
   uint64_t stream = 0;                        // requests of equal seed and stream draw alike
   int32_t priority = 0;                       // higher ones go first
   std::chrono::duration<double> deadline{0};  // 0: none
@@ -123,6 +125,10 @@ class AsyncEngine {
  public:
   static AsyncEngine Load(const std::string& model_directory,
                           const AsyncEngineOptions& options = {}) {
+    if (options.keep_going) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "keep_going: an AsyncEngine does not ask; cancel requests, or set deadlines");
+    }
     bf_engine_options raw;
     internal::Require(bf_engine_options_init(&raw, sizeof(raw)));
     raw.device = options.device.c_str();
@@ -145,6 +151,7 @@ class AsyncEngine {
   // requests are open.
   std::optional<int64_t> Submit(std::string_view prompt, const RequestOptions& options,
                                 RequestQueue* queue) {
+    if (options.raw_prompt) return Submit(Tokenize(prompt), options, queue);
     return SubmitWith(options, [&](const bf_request_options* raw, int64_t* request) {
       return bf_submit_text(get(), queue->get(), internal::ToText(prompt), raw, request);
     });
@@ -248,6 +255,7 @@ class AsyncEngine {
     raw.excluded_ids = options.excluded_ids.data();
     raw.num_excluded_ids = options.excluded_ids.size();
     raw.log_probabilities = options.log_probabilities.value_or(-1);
+    raw.left_padding = options.left_padding.value_or(-1);
     raw.deadline_seconds = options.deadline.count();
     raw.priority = options.priority;
     raw.ignore_end_of_text = options.ignore_end_of_text ? 1 : 0;

@@ -194,7 +194,8 @@ typedef struct bf_event {
 
 // Called on the engine's thread, so that it must be quick; everybody waits for it. It may call
 // bf_cancel and bf_submit_*, with a callback or a queue. The event is valid during the call. What
-// it returns is 0 to go on; anything else cancels the request, and then no event follows.
+// it returns is 0 to go on; anything else cancels the request, and then no event follows. It must
+// not throw.
 typedef int32_t (*bf_callback)(void* user, const bf_event* event);
 
 // Values of bf_request_options.too_long: what becomes of a prompt that leaves no room for

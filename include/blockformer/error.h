@@ -14,7 +14,7 @@ enum class ErrorCode {
   kUnsupported,      // valid, but this build or this machine cannot do it
   kIo,               // the operating system refused to read or write
   kExhausted,        // memory, disk or another stated budget is used up
-  kInterrupted,      // stopped by a signal after saving what was done
+  kInterrupted,      // stopped before it was done, by a signal or by who asked for it
   kInternal,         // a defect of blockformer
 };
 

@@ -14,9 +14,10 @@
 namespace blockformer {
 
 struct GeneratorOptions {
-  int64_t max_sequences = 32;   // generated together
-  int64_t max_length = 0;       // tokens a sequence, prompt included; 0 for the trained context
-  std::string device = "auto";  // where the model runs: "cpu"; "auto" is the fastest that is there
+  int64_t max_sequences = 32;  // generated together
+  int64_t max_length = 0;      // tokens a sequence, prompt included; 0 for the trained context
+  // Where the model runs: "cpu", "cuda" or "cuda:N"; "auto" is the fastest that is there.
+  std::string device = "auto";
   // How the linear layers' weights lie in memory: "f32", "bf16" or "int8"; "auto" as in their
   // files.
   std::string dtype = "auto";
@@ -36,7 +37,7 @@ struct GeneratorOptions {
 
 // What becomes of a prompt that leaves no room for max_tokens.
 enum class TooLong {
-  kError,         // Error(kInvalidArgument)
+  kError,         // Error(kExhausted)
   kSkip,          // nothing is generated: FinishReason::kTooLong
   kTruncateLeft,  // its last tokens are continued, as many as there is room for
 };
@@ -106,6 +107,8 @@ class TextGenerator {
 
   // Tokens of a text, to see whether it fits.
   int64_t CountTokens(std::string_view text) const;
+  // Of a prompt, with what `options` have put before it; an empty one takes one.
+  int64_t CountPromptTokens(std::string_view prompt, const TextOptions& options) const;
   int64_t max_length() const;
   // The types that weights and KV cache really have, as GeneratorOptions names them, but "auto".
   std::string dtype() const;

@@ -182,7 +182,8 @@ int64_t LoadedEngine::Submit(std::vector<int32_t> prompt, RequestSettings settin
   const EngineOptions& options = loop_->engine_options();
   int64_t length = std::ssize(prompt);
   if (!settings.max_tokens) {
-    settings.text.max_tokens = std::max<int64_t>(1, options.max_length - length);
+    const int64_t taken = std::max<int64_t>(1, length);  // an empty one is one token
+    settings.text.max_tokens = std::max<int64_t>(1, options.max_length - taken);
   }
   const int64_t cut = settings.text.too_long == TooLong::kTruncateLeft
                           ? ExcessTokens(length, settings.text.max_tokens, options.max_length)

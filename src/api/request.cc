@@ -17,7 +17,12 @@ int32_t FinishOf(FinishReason reason) {
 
 bool CallBack(bf_callback callback, void* user, const Event& event) {
   const bool before = std::exchange(in_callback, true);
-  const int32_t answer = callback(user, &event);
+  int32_t answer = 1;
+  try {
+    answer = callback(user, &event);
+  } catch (...) {  // against its contract
+    LogWarning("the callback of request {} has thrown; the request is cancelled", event.request);
+  }
   in_callback = before;
   return answer == 0;
 }

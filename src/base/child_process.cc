@@ -57,9 +57,14 @@ ChildProcess::~ChildProcess() {
 
 bool ChildProcess::Poll() {
   int status = 0;
-  if (!ended_ && waitpid(pid_, &status, WNOHANG) == pid_) {
+  if (ended_) return true;
+  const pid_t waited = waitpid(pid_, &status, WNOHANG);
+  if (waited == pid_) {
     ended_ = true;
     exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  } else if (waited < 0 && errno != EINTR) {  // somebody else has waited for it
+    ended_ = true;
+    exit_code_ = kUnknown;
   }
   return ended_;
 }

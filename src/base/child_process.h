@@ -14,6 +14,7 @@ namespace blockformer {
 class ChildProcess {
  public:
   static constexpr int kNotStarted = 127;  // exit code of a program that is not there, as of shells
+  static constexpr int kUnknown = 255;     // where the system does not tell it, see RunProgram()
 
   // `arguments[0]` is the program, looked up in PATH unless it has a slash. `directory` is where it
   // starts; empty: here. Throws Error(kIo) if the log cannot be opened or no process be made; a

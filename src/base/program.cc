@@ -102,6 +102,9 @@ void Report(std::string_view name, std::string_view message) {
 }  // namespace
 
 int RunProgram(std::string_view name, const std::function<int()>& body) {
+  // Whoever started this program may have had it ignored; then nothing would tell how a child
+  // ended.
+  std::signal(SIGCHLD, SIG_DFL);
   try {
     const int exit_code = body();
     FlushOutput();

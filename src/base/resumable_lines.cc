@@ -101,7 +101,10 @@ void ResumableLines::OpenPartial() {
                               replaces ? target_.mode & 0777 : 0666);
   if (descriptor < 0) FailSystem("open", partial_path_);
   file_ = fdopen(descriptor, "a");
-  if (file_ == nullptr) FailSystem("open", partial_path_);
+  if (file_ == nullptr) {
+    close(descriptor);
+    FailSystem("open", partial_path_);
+  }
 }
 
 void ResumableLines::Lock() {
@@ -118,7 +121,9 @@ void ResumableLines::Lock() {
 
 // Without lines there is nothing to go on from, whatever the settings were.
 void ResumableLines::Begin(const RunSettings& settings) {
-  if (std::filesystem::file_size(partial_path_) == 0) {
+  struct stat status = {};
+  if (fstat(fileno(file_), &status) != 0) FailSystem("read", partial_path_);
+  if (status.st_size == 0) {
     WriteFileAtomically(settings_path_, ToText(settings));
   } else {
     RequireSame(settings);
@@ -142,13 +147,15 @@ void ResumableLines::RequireSame(const RunSettings& settings) const {
 // Counts the lines and drops a last one that was cut short.
 void ResumableLines::KeepWholeLines() {
   std::ifstream stream(partial_path_);
+  if (!stream.is_open()) FailSystem("read", partial_path_);
   std::string line;
-  uintmax_t whole_bytes = 0;
+  off_t whole_bytes = 0;
   while (std::getline(stream, line) && !stream.eof()) {
     ++lines_done_;
-    whole_bytes += line.size() + 1;
+    whole_bytes += std::ssize(line) + 1;
   }
-  std::filesystem::resize_file(partial_path_, whole_bytes);
+  if (stream.bad()) FailSystem("read", partial_path_);
+  if (ftruncate(fileno(file_), whole_bytes) != 0) FailSystem("cut", partial_path_);
 }
 
 void ResumableLines::Append(const std::string& line) {

@@ -76,8 +76,15 @@ StagedDirectory::StagedDirectory(const std::string& destination, bool replace)
     FailSystem("create the directory", path);
   }
   path_ = path;
-  if (replaces)
-    std::filesystem::permissions(path_, std::filesystem::status(destination_).permissions());
+  if (!replaces) return;
+  struct stat status = {};
+  if (stat(destination_.c_str(), &status) != 0 ||
+      chmod(path.c_str(), status.st_mode & 07777) != 0) {
+    const int error = errno;
+    RemoveTree(path);  // no destructor runs
+    errno = error;
+    FailSystem("give the old one's permissions to", path);
+  }
 }
 
 StagedDirectory::~StagedDirectory() {

@@ -74,8 +74,7 @@ InputSummary CheckInput(const BatchFiles& files, const TextGenerator& generator,
   while (reader.Next(&prompt, &record)) {
     ++summary.prompts;
     results.RequireFree(record);
-    // An empty prompt stands for one token.
-    const int64_t tokens = std::max<int64_t>(1, generator.CountTokens(prompt));
+    const int64_t tokens = generator.CountPromptTokens(prompt, options);
     if (tokens > room) too_long.Add(reader.place(), tokens);
   }
   too_long.Report(path, summary.prompts, generator.max_length(), options);

@@ -1,5 +1,6 @@
 #include "data/prepare.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -7,6 +8,7 @@
 #include <filesystem>
 #include <future>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -50,21 +52,22 @@ class WorkerPool {
  public:
   using Task = std::packaged_task<EncodedBatch()>;
 
+  // Throws Error(kExhausted) if the system does not give so many threads.
   explicit WorkerPool(int threads) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+    try {
+      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+    } catch (const std::system_error& error) {
+      const size_t begun = threads_.size();
+      Stop();
+      Fail(ErrorCode::kExhausted, "`threads`: only {} of {} could be started: {}", begun, threads,
+           error.code().message());
+    }
   }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   // Waits for the tasks that run and drops those that have not begun.
-  ~WorkerPool() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
+  ~WorkerPool() { Stop(); }
 
   std::future<EncodedBatch> Submit(Task task) {
     std::future<EncodedBatch> result = task.get_future();
@@ -77,6 +80,16 @@ class WorkerPool {
   }
 
  private:
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
   void Run() {
     while (true) {
       std::unique_lock lock(mutex_);
@@ -194,7 +207,8 @@ class Preparation {
     train_.emplace(options.output_prefix, info);
     progress_.total_bytes = corpus_.TotalBytes();
     if (options.validation_fraction == 0) return;
-    stride_ = std::llround(1 / options.validation_fraction);
+    // Beyond 2^62 documents a smaller one means the same.
+    stride_ = std::llround(std::min(1 / options.validation_fraction, 0x1p62));
     validation_.emplace(ValidationPrefix(options.output_prefix), info);
   }
 

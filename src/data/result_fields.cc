@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/system_error.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -59,7 +60,9 @@ void ResultErrors::Add(const std::string& line) {
 void ResultErrors::AddFile(const std::string& path) {
   if (path.empty()) return;
   std::ifstream stream(path);
+  if (!stream.is_open()) FailSystem("read", path);
   for (std::string line; std::getline(stream, line);) Add(line);
+  if (stream.bad()) FailSystem("read", path);
 }
 
 void ResultErrors::RequireNone(const std::string& output) const {

@@ -114,7 +114,7 @@ void ValidateRequest(const GenerationRequest& request, const Model& model,
               request.log_probabilities.value_or(0) <= kMaxTopLogProbabilities,
           ErrorCode::kInvalidArgument, "log_probabilities: {} is out of range; 0 to {} is wanted",
           request.log_probabilities.value_or(0), kMaxTopLogProbabilities);
-  const int64_t prompt_length = static_cast<int64_t>(request.prompt.size());
+  const int64_t prompt_length = std::max<int64_t>(1, std::ssize(request.prompt));
   Require(request.max_tokens <= options.max_length - prompt_length, ErrorCode::kExhausted,
           "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
           request.max_tokens, options.max_length);

@@ -1,5 +1,8 @@
 #include "engine/engine_loop.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -52,7 +55,7 @@ void EngineLoop::Post(std::function<void()> work) {
   {
     const std::lock_guard lock(mutex_);
     RequireAccepting();
-    Require(std::ssize(work_) < options_.max_waiting, ErrorCode::kExhausted,
+    Require(std::ssize(work_) < std::max<int64_t>(1, options_.max_waiting), ErrorCode::kExhausted,
             "the queue is full: {} pieces of work wait", work_.size());
     work_.push_back(std::move(work));
   }
@@ -141,19 +144,23 @@ void EngineLoop::Begin(int64_t id, LoopRequest request) {
         [this, id](const Error& error) { Fail(id, error); });
   } catch (const Error& error) {
     Fail(id, error);
+  } catch (const std::exception& error) {
+    Fail(id,
+         Error(ErrorCode::kInternal, fmt::format("the request cannot begin: {}", error.what())));
   }
 }
 
 bool EngineLoop::Deliver(int64_t id, const TokenCallback& callback, const GeneratedTokens& tokens) {
   generated_tokens_ += std::ssize(tokens.ids);
-  bool wanted = false;
   try {
-    wanted = callback(tokens);
+    const bool wanted = callback(tokens);
+    if (tokens.finished || !wanted) Close(id);
+    return wanted;
   } catch (const std::exception& error) {
     LogWarning("a request's callback failed: {}", error.what());
   }
-  if (tokens.finished || !wanted) Close(id);
-  return wanted;
+  Fail(id, Error(ErrorCode::kInternal, "the request's callback failed"));
+  return false;
 }
 
 // Tells a request that the engine no longer has.
@@ -176,7 +183,7 @@ void EngineLoop::FailLate() {
   }
   for (const int64_t id : late) {
     engine_->Cancel(open_.at(id).engine_id);
-    Fail(id, Error(ErrorCode::kExhausted, "the request's time is over"));
+    Fail(id, DeadlineError());
   }
 }
 

@@ -14,26 +14,36 @@
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/engine.h"
 
 namespace blockformer {
 
 struct EngineLoopOptions {
-  // Requests that may wait beside the engine's max_sequences; and pieces of work, see Post().
+  // Requests that may wait beside the engine's max_sequences; and pieces of work, see Post(), of
+  // which one always may.
   int64_t max_waiting = 256;
   int threads = 0;  // that the engine computes with; 0 for the process's
 };
 
+// The failure of a request whose deadline has passed.
+class DeadlineError : public Error {
+ public:
+  DeadlineError() : Error(ErrorCode::kExhausted, "the request's time is over") {}
+};
+
 // A request with what becomes of it. The callbacks are called on the engine's thread, so that they
-// must be quick; one that throws ends its own sequence. A request ends with a call of `on_tokens`
-// that has `finished` set or returns false, or with the one call of `on_failure`.
+// must be quick. A request ends in one of three ways, after which nothing is called any more:
+// - `on_tokens` is called with `finished` set;
+// - `on_tokens` returns false;
+// - `on_failure` is called, once; also where `on_tokens` has thrown.
 struct LoopRequest {
   GenerationRequest generation;
-  // When it passes, the request fails with kExhausted.
+  // When it passes, the request fails with a DeadlineError.
   std::optional<std::chrono::steady_clock::time_point> deadline;
   TokenCallback on_tokens;
-  // Beside kCorrupt (see FailureCallback) what Engine::Submit throws, kExhausted for a deadline,
-  // kInterrupted when it is cancelled or the loop stops, and kInternal if a step failed as a whole.
+  // Beside kCorrupt (see FailureCallback) what Engine::Submit throws, DeadlineError, kInterrupted
+  // when it is cancelled or the loop stops, and kInternal if `on_tokens` or a whole step failed.
   FailureCallback on_failure;
 };
 

@@ -101,10 +101,13 @@ struct TextGenerator::Impl {
     return true;
   }
 
+  std::vector<int32_t> EncodePrompt(std::string_view prompt, const TextOptions& options) const {
+    return options.raw_prompt ? tokenizer.Encode(prompt) : tokenizer.EncodeWithPrefix(prompt);
+  }
+
   void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
     GenerationRequest request;
-    request.prompt =
-        options.raw_prompt ? tokenizer.Encode(prompt) : tokenizer.EncodeWithPrefix(prompt);
+    request.prompt = EncodePrompt(prompt, options);
     if (!FitPrompt(options, &request.prompt, &job->result)) {
       job->ended = true;
       return;
@@ -201,6 +204,11 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
 
 int64_t TextGenerator::CountTokens(std::string_view text) const {
   return static_cast<int64_t>(impl_->tokenizer.Encode(text).size());
+}
+
+int64_t TextGenerator::CountPromptTokens(std::string_view prompt,
+                                         const TextOptions& options) const {
+  return std::max<int64_t>(1, std::ssize(impl_->EncodePrompt(prompt, options)));
 }
 
 int64_t TextGenerator::max_length() const { return impl_->engine.options().max_length; }

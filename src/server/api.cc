@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <charconv>
 #include <ctime>
 
 #include "blockformer/version.h"
@@ -28,10 +29,12 @@ OrderedJson ModelJson(const ServedModel& model) {
 std::string DecodePath(std::string_view path) {
   std::string text;
   for (size_t i = 0; i < path.size(); ++i) {
-    unsigned value = 0;
-    const bool is_escape =
-        path[i] == '%' && i + 2 < path.size() &&
-        std::sscanf(std::string(path.substr(i + 1, 2)).c_str(), "%2x", &value) == 1;
+    uint8_t value = 0;
+    bool is_escape = path[i] == '%' && i + 2 < path.size();
+    if (is_escape) {
+      const char* digits = path.data() + i + 1;
+      is_escape = std::from_chars(digits, digits + 2, value, 16).ptr == digits + 2;
+    }
     text.push_back(is_escape ? static_cast<char>(value) : path[i]);
     if (is_escape) i += 2;
   }

@@ -35,12 +35,15 @@ void FailField(const std::string& field, const std::string& problem) {
   throw ApiError(400, fmt::format("{}: {}", field, problem), field);
 }
 
+ApiError RequestTimeout() {
+  return ApiError(504, "the request's time is over", "", "request_timeout");
+}
+
 ApiError ToApiError(const Error& error) {
   switch (error.code()) {
     case ErrorCode::kInvalidArgument:
+    case ErrorCode::kExhausted:  // by what was asked for
       return ApiError(400, error.what());
-    case ErrorCode::kExhausted:
-      return ApiError(504, error.what(), "", "request_timeout");
     case ErrorCode::kInterrupted:
       return ApiError(503, error.what(), "", "shutting_down");
     default:

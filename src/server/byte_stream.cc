@@ -4,6 +4,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <optional>
 #include <utility>
 
 namespace blockformer {
@@ -49,13 +50,14 @@ class TlsStream : public ByteStream {
   asio::awaitable<void> Handshake() override {
     return stream_.async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
   }
-  // What was decrypted already may wait in the stream: reading tells.
-  asio::awaitable<void> WaitReadable() override { co_return; }
+  // What was received already may wait in the stream, so that reading alone tells.
+  asio::awaitable<void> WaitReadable() override {
+    waiting_size_ = co_await Read(asio::buffer(&waiting_, 1));
+  }
   asio::awaitable<size_t> ReadSome(asio::mutable_buffer buffer) override {
-    boost::system::error_code error;
-    const size_t size =
-        co_await stream_.async_read_some(buffer, asio::redirect_error(asio::use_awaitable, error));
-    co_return SizeOrEnd(error, size);
+    if (!waiting_size_) co_return co_await Read(buffer);
+    const size_t size = *std::exchange(waiting_size_, std::nullopt);
+    co_return asio::buffer_copy(buffer, asio::buffer(&waiting_, size));
   }
   asio::awaitable<void> Write(asio::const_buffer buffer) override {
     co_await asio::async_write(stream_, buffer, asio::use_awaitable);
@@ -63,7 +65,16 @@ class TlsStream : public ByteStream {
   asio::ip::tcp::socket& socket() override { return stream_.next_layer(); }
 
  private:
+  asio::awaitable<size_t> Read(asio::mutable_buffer buffer) {
+    boost::system::error_code error;
+    const size_t size =
+        co_await stream_.async_read_some(buffer, asio::redirect_error(asio::use_awaitable, error));
+    co_return SizeOrEnd(error, size);
+  }
+
   asio::ssl::stream<asio::ip::tcp::socket> stream_;
+  char waiting_ = 0;                    // a byte that WaitReadable has read
+  std::optional<size_t> waiting_size_;  // and its size, 0 at the end; nothing if it is not there
 };
 
 }  // namespace

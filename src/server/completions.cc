@@ -71,6 +71,10 @@ class Completion : public TextAnswer {
     const size_t prompt = PromptOf(index);
     choice.text = request_.prompt_texts[prompt];
     choice.ids = request_.prompts[prompt];
+    // Some tokenizers begin every text with a space, which is then not the text's.
+    const Tokenizer& tokenizer = model().tokenizer;
+    choice.first_character = std::ssize(tokenizer.Decode(choice.ids, /*skip_special=*/true)) -
+                             std::ssize(tokenizer.DecodeContinuation(choice.ids, true));
     if (!prompt_values_.empty()) choice.log_probabilities = prompt_values_[prompt];
     return choice;
   }

@@ -92,7 +92,8 @@ bool Generation::Take(size_t index, const GeneratedTokens& tokens) {
 void Generation::Fail(const Error& error) {
   {
     const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = error;
+    const bool is_late = dynamic_cast<const DeadlineError*>(&error) != nullptr;
+    if (!failure_) failure_ = is_late ? RequestTimeout() : ToApiError(error);
   }
   Wake();
 }
@@ -109,7 +110,7 @@ boost::asio::awaitable<std::vector<GenerationEvent>> Generation::Next() {
       const std::lock_guard lock(mutex_);
       if (!events_.empty()) co_return std::exchange(events_, {});
       if (failure_) {
-        const ApiError error = ToApiError(*failure_);
+        const ApiError error = *failure_;
         throw error;
       }
     }

@@ -15,6 +15,7 @@
 
 #include "engine/engine_loop.h"
 #include "engine/text_stream.h"
+#include "server/api_error.h"
 #include "server/generation_request.h"
 #include "server/log_probabilities.h"
 #include "server/served_model.h"
@@ -81,7 +82,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::atomic<bool> cancelled_ = false;
   std::mutex mutex_;  // guards what follows
   std::vector<GenerationEvent> events_;
-  std::optional<Error> failure_;
+  std::optional<ApiError> failure_;
 };
 
 }  // namespace blockformer

@@ -16,6 +16,7 @@ constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxStopIds = 1024;
 constexpr size_t kMaxBiases = 1024;
 constexpr int64_t kMaxTokens = int64_t{1} << 24;
+constexpr int64_t kMaxTexts = kMaxPrompts;  // that one request may ask for
 
 bool IsFalse(const Json& value) { return value == false; }
 
@@ -175,6 +176,10 @@ CompletionRequest ParseCompletionRequest(const Json& body, const ServedModel& mo
   fields.RejectUnknown();
   if (settings.max_tokens == 0 && !request.echo) {
     FailField("max_tokens", "0 is only taken where \"echo\" is true; 1 or more is wanted");
+  }
+  if (std::ssize(request.prompts) * settings.n > kMaxTexts) {
+    FailField("n", fmt::format("{} texts for each of {} prompts are more than {}", settings.n,
+                               request.prompts.size(), kMaxTexts));
   }
   for (const std::vector<int32_t>& prompt : request.prompts) {
     RequireFits(model, std::ssize(prompt), settings.max_tokens, "prompt");

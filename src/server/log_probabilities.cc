@@ -7,7 +7,7 @@ namespace {
 
 OrderedJson BytesOf(const ServedModel& model, int32_t id) {
   OrderedJson bytes = OrderedJson::array();
-  for (const char byte : model.tokenizer.Decode(std::span(&id, 1))) {
+  for (const char byte : model.tokenizer.DecodeContinuation(std::span(&id, 1))) {
     bytes.push_back(static_cast<unsigned char>(byte));
   }
   return bytes;
@@ -16,7 +16,7 @@ OrderedJson BytesOf(const ServedModel& model, int32_t id) {
 }  // namespace
 
 int64_t CountTextCharacters(const ServedModel& model, std::span<const int32_t> ids) {
-  const std::string bytes = model.tokenizer.Decode(ids, /*skip_special=*/true);
+  const std::string bytes = model.tokenizer.DecodeContinuation(ids, /*skip_special=*/true);
   return std::ranges::count_if(
       bytes, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; });
 }
@@ -31,7 +31,7 @@ OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> id
   int64_t offset = first_offset;
   for (size_t i = 0; i < ids.size(); ++i) {
     tokens.push_back(model.TokenText(ids[i]));
-    offsets.push_back(offset);
+    offsets.push_back(std::max<int64_t>(offset, 0));
     offset += CountTextCharacters(model, ids.subspan(i, 1));
     if (!values[i]) {
       logs.push_back(nullptr);

@@ -14,7 +14,8 @@ namespace blockformer {
 
 // The form of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. Tokens
 // without an entry have null. The token that stands there is among "top_logprobs" too. Offsets
-// count characters, from `first_offset` on.
+// count characters, from `first_offset` on; -1 where a space of the first token is none of the
+// text's.
 OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> ids,
                            std::span<const std::optional<TokenLogProbabilities>> values,
                            int64_t first_offset);

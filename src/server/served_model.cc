@@ -53,7 +53,7 @@ std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::stri
 }
 
 std::string ServedModel::TokenText(int32_t id) const {
-  const std::string bytes = tokenizer.Decode(std::span(&id, 1));
+  const std::string bytes = tokenizer.DecodeContinuation(std::span(&id, 1));
   if (FindInvalidUtf8(bytes) == bytes.size()) return bytes;
   std::string text = "bytes:";
   for (const char byte : bytes) {
@@ -64,7 +64,8 @@ std::string ServedModel::TokenText(int32_t id) const {
 
 void RequireFits(const ServedModel& model, int64_t prompt_tokens, int64_t max_tokens,
                  const std::string& field) {
-  if (prompt_tokens + max_tokens <= model.max_length) return;
+  const int64_t taken = std::max<int64_t>(1, prompt_tokens);  // an empty one is one token
+  if (taken + max_tokens <= model.max_length) return;
   throw ApiError(400,
                  fmt::format("{}: {} tokens of prompt and {} to generate exceed the model's "
                              "context of {}",

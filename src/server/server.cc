@@ -160,12 +160,18 @@ struct Server::Impl {
             "`host`: {} can be reached from other machines; give `api_key_file`, or "
             "`insecure_listen` to serve everybody",
             options.host);
-    acceptor.open(endpoint.protocol());
-    acceptor.set_option(tcp::acceptor::reuse_address(true));
+    const auto require_done = [&] {
+      Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port,
+              error.message());
+    };
+    acceptor.open(endpoint.protocol(), error);
+    require_done();
+    acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+    require_done();
     acceptor.bind(endpoint, error);
-    Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port, error.message());
+    require_done();
     acceptor.listen(asio::socket_base::max_listen_connections, error);
-    Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port, error.message());
+    require_done();
   }
 
   asio::awaitable<void> Accept() {

@@ -74,7 +74,7 @@ boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
   while (next < requests.size()) {
     if (*client_gone) throw boost::system::system_error(boost::asio::error::connection_reset);
     if (deadline && std::chrono::steady_clock::now() > *deadline) {
-      throw ApiError(504, "the request's time is over", "", "request_timeout");
+      throw RequestTimeout();
     }
     std::vector<ScoreRequest> piece;
     int64_t tokens = 0;

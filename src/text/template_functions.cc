@@ -1,6 +1,7 @@
 #include "text/template_functions.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -220,20 +221,35 @@ Json ToStringCall(const Json& value, const Arguments&) {
   return value.is_null() ? Json("None") : Json(ToTemplateText(value));
 }
 
-Json ToInteger(const Json& value, const Arguments&) {
+int64_t ToInteger(double value) {
+  constexpr double kBeyond = 9223372036854775808.0;  // 2^63
+  Require(std::abs(value) < kBeyond, ErrorCode::kUnsupported, "{} is no integer of 64 bits", value);
+  return static_cast<int64_t>(value);
+}
+
+template <typename Number>
+bool ParseWhole(std::string_view text, Number* value) {
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && stop == text.data() + text.size();
+}
+
+Json ToIntegerCall(const Json& value, const Arguments&) {
   if (value.is_number_integer()) return value;
   if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
-  if (value.is_number()) return static_cast<int64_t>(value.get<double>());
-  try {
-    return std::stoll(TextOf(value));
-  } catch (const std::logic_error&) {
-    return 0;  // Jinja2's default
-  }
+  if (value.is_number()) return ToInteger(value.get<double>());
+  const std::string_view text = Strip(TextOf(value));
+  int64_t integer = 0;
+  if (ParseWhole(text, &integer)) return integer;
+  double number = 0;
+  return ParseWhole(text, &number) ? ToInteger(number) : 0;  // Jinja2's default
 }
 
 Json Absolute(const Json& value, const Arguments&) {
   if (value.is_number_float()) return std::abs(value.get<double>());
-  return std::abs(IntegerIn(value, "the value before it"));
+  const int64_t integer = IntegerIn(value, "the value before it");
+  Require(integer != std::numeric_limits<int64_t>::min(), ErrorCode::kUnsupported,
+          "{} has no absolute value of 64 bits", integer);
+  return std::abs(integer);
 }
 
 Json Same(const Json& value, const Arguments&) { return value; }
@@ -334,7 +350,7 @@ constexpr TemplateFunction kFilters[] = {
     {"reverse", 0, 0, Reverse},
     {"unique", 0, 0, Unique},
     {"string", 0, 0, ToStringCall},
-    {"int", 0, 0, ToInteger},
+    {"int", 0, 0, ToIntegerCall},
     {"abs", 0, 0, Absolute},
     {"safe", 0, 0, Same},
     {"tojson", 0, 1, ToJsonText, "indent"},

@@ -80,6 +80,26 @@ TEST_F(AsyncEngineTest, FailuresAreErrors) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
   }
+  options.top_k = 0;
+  options.left_padding = 4;  // of blocks of 4
+  EXPECT_THROW(engine.Submit("a", options, &queue), Error);
+  AsyncEngineOptions asked;
+  asked.keep_going = [] { return true; };
+  EXPECT_THROW(AsyncEngine::Load(directory_, asked), Error);
+}
+
+TEST_F(AsyncEngineTest, AnEmptyPromptGoesOnAsLongAsThereIsRoom) {
+  AsyncEngine engine = LoadAsync();
+  RequestQueue queue;
+  RequestOptions options;
+  options.max_tokens = -1;
+  options.ignore_end_of_text = true;
+  options.at_end = true;
+  ASSERT_TRUE(engine.Submit("", options, &queue));
+  const std::optional<RequestEvent> event = queue.Next();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->reason(), FinishReason::kLength) << event->error();
+  EXPECT_EQ(std::ssize(event->ids()), engine.info().max_length - 1);
 }
 
 }  // namespace

@@ -185,12 +185,15 @@ TEST_F(EngineLoopTest, ACallbackThatThrowsEndsItsSequenceAlone) {
   LoopRequest bad;
   bad.generation = Generation(1);
   bad.on_tokens = [](const GeneratedTokens&) -> bool { throw std::runtime_error("full"); };
+  std::promise<ErrorCode> told;
+  bad.on_failure = [&](const Error& error) { told.set_value(error.code()); };
   std::vector<LoopRequest> requests;
   requests.push_back(std::move(bad));
   requests.push_back(Request(Generation(2), good));
   loop.Submit(std::move(requests));
   good->promise.get_future().wait();
   EXPECT_EQ(good->tokens.size(), 20U);
+  EXPECT_EQ(told.get_future().get(), ErrorCode::kInternal);
   ASSERT_TRUE(WaitUntil([&] { return loop.stats().open == 0; }));
 }
 

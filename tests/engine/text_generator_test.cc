@@ -46,6 +46,7 @@ class TextGeneratorTest : public testing::Test {
 TEST_F(TextGeneratorTest, CountsTokens) {
   const TextGenerator generator = Load();
   EXPECT_EQ(generator.CountTokens(""), 0);
+  EXPECT_EQ(generator.CountPromptTokens("", {}), 1);
   EXPECT_EQ(generator.CountTokens("abc the"), 4);  // " the" is one token
   EXPECT_EQ(generator.max_length(), TinyTextConfig().max_length);
 }

@@ -262,6 +262,30 @@ TEST_F(HostileTest, AFullQueueIsToldAtOnce) {
   ExpectQuiet();
 }
 
+TEST_F(HostileTest, AnEmptyPromptTakesOneToken) {
+  Start();
+  EXPECT_EQ(Complete({{"prompt", ""}, {"max_tokens", 1023}, {"ignore_eos", true}}).status, 200);
+  const ClientResponse refused = Complete({{"prompt", ""}, {"max_tokens", 1024}});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["code"], "context_length_exceeded");
+}
+
+TEST_F(HostileTest, ManyTextsOfManyPromptsAreRefusedAtOnce) {
+  Start();
+  const ClientResponse refused = Complete({{"prompt", std::vector<std::string>(64, "a")},
+                                           {"n", 128},
+                                           {"max_tokens", 0},
+                                           {"echo", true}});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["param"], "n");
+}
+
+TEST_F(HostileTest, AQueueOfNoneStillScores) {
+  options_.max_queue = 0;
+  Start();
+  EXPECT_EQ(Post("/v1/score", {{"inputs", {{{"text", "the end"}}}}}).status, 200);
+}
+
 TEST_F(HostileTest, RequestsEndAtTheirTimeOut) {
   options_.request_timeout = std::chrono::milliseconds(1);
   Start();

@@ -4,6 +4,7 @@
 #include "devices/devices.h"
 #include "engine/scorer.h"
 #include "tests/server/server_fixture.h"
+#include "tests/text/character_tokenizer.h"
 
 namespace blockformer {
 namespace {
@@ -254,6 +255,41 @@ TEST_F(CompletionTest, TokensAndTexts) {
   EXPECT_EQ(tokens["tokens"], Json({258, 33, 0xC3 + 1, 0xA9 + 1}));
   EXPECT_EQ(tokens["token_strs"], Json({"the", " ", "bytes:\\xc3", "bytes:\\xa9"}));
   EXPECT_EQ(Post("/detokenize", {{"tokens", tokens["tokens"]}}).json()["prompt"], "the \xC3\xA9");
+}
+
+// A tokenizer that begins every text with a space, as Llama 2's does.
+class SpaceTokenizerTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    ServerTest::SetUp();
+    ModelConfig config = TinyTextConfig();
+    config.vocab_size = kCharacterTokenizerVocabSize;
+    WriteTinyModel(directory_, config);
+    WriteFileAtomically(directory_ + "/tokenizer.json", CharacterTokenizerJson().dump());
+  }
+};
+
+TEST_F(SpaceTokenizerTest, TokensKeepTheirSpacesAndOffsetsAreTheTexts) {
+  Start();
+  const Json ids = Post("/tokenize", {{"prompt", "hello hel"}, {"return_token_strs", true}}).json();
+  EXPECT_EQ(ids["token_strs"], Json({"<s>", " hel", "l", "o", " hel"}));
+  const Json body = {{"prompt", "hello hel"},
+                     {"max_tokens", 3},
+                     {"ignore_eos", true},
+                     {"echo", true},
+                     {"logprobs", 5}};
+  const Json choice = Complete(body).json()["choices"][0];
+  const std::string text = choice["text"];
+  EXPECT_THAT(text, testing::StartsWith("hello hel"));
+  const Json& tokens = choice["logprobs"]["tokens"];
+  const Json& offsets = choice["logprobs"]["text_offset"];
+  ASSERT_EQ(offsets.size(), 8U);
+  EXPECT_EQ(Json(std::vector<Json>(offsets.begin(), offsets.begin() + 6)),
+            Json({0, 0, 3, 4, 5, 9}));
+  for (const Json& top : choice["logprobs"]["top_logprobs"]) {
+    if (top.is_object()) EXPECT_GE(top.size(), 5U) << "two tokens of one name: " << top;
+  }
+  EXPECT_EQ(tokens[4], " hel");
 }
 
 class ChatTest : public ServerTest {

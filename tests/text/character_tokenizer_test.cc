@@ -1,10 +1,11 @@
 // Tokenizers of characters with bytes for those they lack (Llama 2, Mistral), templates that put
 // tokens before a text, and digits. The ids are those of Hugging Face's library.
+#include "tests/text/character_tokenizer.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "tests/text/tiny_tokenizer.h"
 #include "text/metaspace.h"
 #include "text/stream_decoder.h"
 
@@ -18,55 +19,10 @@ const std::string kMark(kMetaspace);
 constexpr int32_t kFirstByte = 3;
 constexpr int32_t kMarkId = 259;
 
-Json SpecialToken(int id, const char* content) {
-  return {{"id", id}, {"content", content}, {"normalized", false}, {"special", true}};
-}
-
-// Ids: 0 to 2 special, then the bytes, then the mark, h, e, l, o, and what merges make.
-Json CharacterJson() {
-  Json vocabulary = {{"<unk>", 0}, {"<s>", 1}, {"</s>", 2}};
-  for (int byte = 0; byte < 256; ++byte) {
-    vocabulary[ByteToken(static_cast<unsigned char>(byte))] = kFirstByte + byte;
-  }
-  int id = kMarkId;
-  for (const std::string& token :
-       {kMark, std::string("h"), std::string("e"), std::string("l"), std::string("o"), kMark + "h",
-        std::string("el"), kMark + "hel", kMark + kMark}) {
-    vocabulary[token] = id++;
-  }
-  return {
-      {"added_tokens", {SpecialToken(0, "<unk>"), SpecialToken(1, "<s>"), SpecialToken(2, "</s>")}},
-      {"normalizer",
-       {{"type", "Sequence"},
-        {"normalizers",
-         {{{"type", "Prepend"}, {"prepend", kMark}},
-          {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kMark}}}}}},
-      {"pre_tokenizer", nullptr},
-      {"post_processor",
-       {{"type", "TemplateProcessing"},
-        {"single",
-         {{{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}},
-          {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
-        {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {1}}, {"tokens", {"<s>"}}}}}}}},
-      {"decoder",
-       {{"type", "Sequence"},
-        {"decoders",
-         {{{"type", "Replace"}, {"pattern", {{"String", kMark}}}, {"content", " "}},
-          {{"type", "ByteFallback"}},
-          {{"type", "Fuse"}},
-          {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}}},
-      {"model",
-       {{"type", "BPE"},
-        {"unk_token", "<unk>"},
-        {"byte_fallback", true},
-        {"vocab", vocabulary},
-        {"merges", {kMark + " h", "e l", kMark + "h el", kMark + " " + kMark}}}}};
-}
-
 Tokenizer Parse(const Json& json) { return Tokenizer::Parse(json.dump(), "characters"); }
 
 TEST(CharacterTokenizerTest, MergesCharactersBehindAPrependedSpace) {
-  const Tokenizer tokenizer = Parse(CharacterJson());
+  const Tokenizer tokenizer = Parse(CharacterTokenizerJson());
   // "▁hel" "l" "o"
   EXPECT_THAT(tokenizer.Encode("hello"), ElementsAre(266, 262, 263));
   EXPECT_THAT(tokenizer.Encode("hello hel"), ElementsAre(266, 262, 263, 266));
@@ -78,7 +34,7 @@ TEST(CharacterTokenizerTest, MergesCharactersBehindAPrependedSpace) {
 }
 
 TEST(CharacterTokenizerTest, WritesUnknownCharactersAsBytes) {
-  const Tokenizer tokenizer = Parse(CharacterJson());
+  const Tokenizer tokenizer = Parse(CharacterTokenizerJson());
   EXPECT_THAT(tokenizer.Encode("h\xC3\xA9"),
               ElementsAre(264, kFirstByte + 0xC3, kFirstByte + 0xA9));
   EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("h\xC3\xA9 hello")), "h\xC3\xA9 hello");
@@ -90,13 +46,13 @@ TEST(CharacterTokenizerTest, WritesUnknownCharactersAsBytes) {
 }
 
 TEST(CharacterTokenizerTest, PutsTheTemplatesTokensBeforeAText) {
-  const Tokenizer tokenizer = Parse(CharacterJson());
+  const Tokenizer tokenizer = Parse(CharacterTokenizerJson());
   EXPECT_THAT(tokenizer.EncodeWithPrefix("hel"), ElementsAre(1, 266));
   EXPECT_THAT(tokenizer.EncodeWithPrefix(""), ElementsAre(1));
 }
 
 TEST(CharacterTokenizerTest, FollowsTheSchemesOfMetaspace) {
-  Json json = CharacterJson();
+  Json json = CharacterTokenizerJson();
   json["normalizer"] = nullptr;
   const auto with = [&](const char* scheme, bool split) {
     json["pre_tokenizer"] = {{"type", "Metaspace"},
@@ -116,7 +72,7 @@ TEST(CharacterTokenizerTest, FollowsTheSchemesOfMetaspace) {
 
 TEST(CharacterTokenizerTest, RefusesWhatItCannotDo) {
   const auto message = [](const char* pointer, const Json& value) {
-    Json json = CharacterJson();
+    Json json = CharacterTokenizerJson();
     json[Json::json_pointer(pointer)] = value;
     try {
       Parse(json);
@@ -130,7 +86,7 @@ TEST(CharacterTokenizerTest, RefusesWhatItCannotDo) {
   EXPECT_THAT(message("/post_processor/special_tokens/<s>/ids/0", 9999), HasSubstr("9999"));
   EXPECT_THAT(message("/pre_tokenizer", {{"type", "Whitespace"}}), HasSubstr("Whitespace"));
   EXPECT_THAT(message("/decoder/decoders/1/type", "CTC"), HasSubstr("CTC"));
-  Json json = CharacterJson();
+  Json json = CharacterTokenizerJson();
   json["model"]["vocab"].erase("<0x0A>");
   EXPECT_THROW(Parse(json), Error);
 }

@@ -48,6 +48,7 @@ TEST(Template, RendersAsJinja2Does) {
       {"{{text.split(' ')[:-1]|join(' ')}}", "the quick brown"},
       {"{{' '+text.split(' ')[-1]}}", " fox"},
       {"{{choices.label.index(answerKey)}}", "1"},
+      {"{{'12abc'|int}} {{' 12 '|int}} {{'12.7'|int}} {{'1e3'|int}} {{''|int}}", "0 12 12 1000 0"},
       {"{{choices['text'][0]}}", "red"},
       {"{{ctx[ctx.index('_') + 1:].strip()}}", "called."},
       {"{{ 'a' + 'B' | lower + 'C' }}", "abC"},
@@ -125,6 +126,8 @@ TEST(Template, NoLoopGoesOnForEver) {
   EXPECT_THAT(ErrorOf("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}"
                       "{% endfor %}"),
               HasSubstr("one record may take"));
+  EXPECT_THAT(ErrorOf("{{1e300|int}}"), HasSubstr("1e+300 is no integer of 64 bits"));
+  EXPECT_THAT(ErrorOf("{{(-9223372036854775807 - 1)|abs}}"), HasSubstr("no absolute value"));
   EXPECT_THAT(ErrorOf("{% set ns = namespace(x='xxxxxxxx') %}{% for a in range(99) %}"
                       "{% set ns.x = ns.x + ns.x %}{% endfor %}"),
               HasSubstr("bytes that one record may take"));
