@@ -14,9 +14,12 @@ namespace blockformer {
 // from other data where nobody forges them.
 class Fnv1a {
  public:
-  void Add(std::string_view bytes) {
-    for (const char byte : bytes) value_ = (value_ ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
+  void Add(std::span<const std::byte> bytes) {
+    for (const std::byte byte : bytes) AddWord(static_cast<uint64_t>(byte));
   }
+  void Add(std::string_view text) { Add(std::as_bytes(std::span(text))); }
+  // In place of a byte.
+  void AddWord(uint64_t word) { value_ = (value_ ^ word) * 0x100000001B3; }
 
   uint64_t value() const { return value_; }
 

@@ -6,12 +6,11 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/short_list.h"
 #include "checkpoint/gguf_config.h"
 
 namespace blockformer {
 namespace {
-
-constexpr size_t kNamesShown = 8;
 
 // What llama.cpp calls the parts of a stack: those of layers below "blk.N.".
 const char* GgufName(Role role) {
@@ -82,12 +81,6 @@ int64_t RowInFile(const StackConfig& stack, Role role, int64_t row) {
   return head * size + row % size % half * 2 + row % size / half;
 }
 
-std::string FirstOf(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kNamesShown);
-  const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
-  return shown == names.size() ? list : fmt::format("{} and {} more", list, names.size() - shown);
-}
-
 // The elements in the type in which others get them.
 std::vector<std::byte> Widened(const GgufTensor& stored) {
   if (stored.type->plain) return {stored.bytes.begin(), stored.bytes.end()};
@@ -126,7 +119,7 @@ GgufModel::GgufModel(const std::string& path) : file_(path), config_(GgufModelCo
     }
   }
   Require(missing.empty(), ErrorCode::kCorrupt, "{}: tensors are missing: {}", path,
-          FirstOf(missing));
+          ShortList(missing));
   for (const auto& [name, tensor] : file_.tensors()) {
     if (known.contains(name)) continue;
     if (IsGgufBuffer(name)) {
@@ -136,7 +129,7 @@ GgufModel::GgufModel(const std::string& path) : file_(path), config_(GgufModelCo
     }
   }
   Require(extra.empty(), ErrorCode::kUnsupported, "{}: tensors that {} models do not have here: {}",
-          path, NamesOf(config_.decoder.family).title, FirstOf(extra));
+          path, NamesOf(config_.decoder.family).title, ShortList(extra));
 }
 
 void GgufModel::AddTensor(const ParameterSpec& spec) {

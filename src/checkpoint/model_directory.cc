@@ -6,11 +6,10 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/short_list.h"
 
 namespace blockformer {
 namespace {
-
-constexpr size_t kNamesInMessage = 8;
 
 // Our own part of config.json.
 constexpr char kOwnKey[] = "blockformer";
@@ -144,12 +143,6 @@ std::string TensorPlace(const std::string& path, const std::string& name) {
   return path + ": tensor " + name;
 }
 
-std::string ListOf(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kNamesInMessage);
-  const std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
-  return shown == names.size() ? list : fmt::format("{} and {} more", list, names.size() - shown);
-}
-
 }  // namespace
 
 // Unpickling a file runs whatever code its author put there, so it is left to its owner.
@@ -186,7 +179,7 @@ ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config)
     }
   }
   Require(missing.empty(), ErrorCode::kCorrupt, "{}: tensors are missing: {}", path,
-          ListOf(missing));
+          ShortList(missing));
   SkipUnknown(path, known);
 }
 
@@ -249,7 +242,7 @@ void ModelWeights::SkipUnknown(const std::string& path, const std::set<std::stri
     }
   }
   Require(extra.empty(), ErrorCode::kCorrupt,
-          "{}: tensors that its configuration does not ask for: {}", path, ListOf(extra));
+          "{}: tensors that its configuration does not ask for: {}", path, ShortList(extra));
 }
 
 // A tensor may stand under any of its names; under several, all must hold the same.

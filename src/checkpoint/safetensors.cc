@@ -7,6 +7,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "base/bf16.h"
 #include "base/error.h"
 #include "checkpoint/half.h"
 #include "config/json.h"
@@ -37,17 +38,6 @@ const DataTypeInfo& InfoOf(DataType type) {
     if (info.type == type) return info;
   }
   Fail(ErrorCode::kInternal, "data type {} has no entry", static_cast<int>(type));
-}
-
-float BFloat16ToFloat(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-// Rounds to nearest even in the last bits that stay; NaN stays NaN.
-uint16_t FloatToBFloat16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
 uint16_t FloatToHalf(float value) {
@@ -243,7 +233,7 @@ void ConvertToFloat(const TensorView& tensor, const std::string& name, std::span
     case DataType::kF16:
       return ConvertAll<uint16_t>(tensor.bytes, out, HalfToFloat);
     case DataType::kBF16:
-      return ConvertAll<uint16_t>(tensor.bytes, out, BFloat16ToFloat);
+      return ConvertAll<uint16_t>(tensor.bytes, out, FromBf16);
     case DataType::kF64:
       return ConvertAll<double>(tensor.bytes, out,
                                 [](double value) { return static_cast<float>(value); });
@@ -300,7 +290,7 @@ bool ConvertFromFloat(std::span<const float> values, DataType type, std::span<st
     case DataType::kF16:
       return StoreAll(values, 0x7c00, FloatToHalf, out);
     case DataType::kBF16:
-      return StoreAll(values, 0x7f80, FloatToBFloat16, out);
+      return StoreAll(values, 0x7f80, ToBf16, out);
     default:
       Fail(ErrorCode::kInternal, "values are not written as {}", DataTypeName(type));
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "checkpoint/model_directory.h"
 #include "config/json.h"
 
@@ -15,19 +16,6 @@ constexpr int64_t kPieceElements = 1 << 20;
 
 // transformers asks for this before it reads a file.
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
-
-class Fnv1a {
- public:
-  void Add(std::span<const std::byte> bytes) {
-    for (const std::byte byte : bytes) {
-      hash_ = (hash_ ^ static_cast<uint64_t>(byte)) * 0x100000001b3;
-    }
-  }
-  uint64_t value() const { return hash_; }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
 
 // Elements [begin, end) of a stored tensor.
 TensorView Slice(const TensorView& tensor, int64_t begin, int64_t end) {

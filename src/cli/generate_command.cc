@@ -128,6 +128,19 @@ std::string ReadPrompt(const Flags& flags, bool prompt_given) {
   return ReadStandardInput();
 }
 
+// A signal that is caught does not end the wait for standard input, so that this comes behind it.
+TextGenerator LoadGenerator(const Flags& flags) {
+  CatchStopSignals();
+  GeneratorOptions options = flags.generator;
+  options.keep_going = [] { return !StopRequested(); };
+  return TextGenerator::Load(flags.model, options);
+}
+
+void GenerateFrom(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
+  if (flags.samples == 1 && !flags.json) return StreamOne(generator, prompt, flags);
+  PrintSamples(generator, prompt, flags);
+}
+
 // The published generate() continues one prompt, and takes the most likely token.
 void RefuseFlagsOfSampling(const Flags& flags) {
   const TextOptions& text = flags.text;
@@ -141,6 +154,8 @@ void RefuseFlagsOfSampling(const Flags& flags) {
       {"--top-p", text.top_p != 1},
       {"--min-p", text.min_p != 0},
       {"--repetition-penalty", text.repetition_penalty != 1},
+      {"--frequency-penalty", text.frequency_penalty != 0},
+      {"--presence-penalty", text.presence_penalty != 0},
       {"--max-length", flags.generator.max_length != 0},
       {"--dtype", flags.generator.dtype != "auto"},
       {"--kv-dtype", flags.generator.kv_dtype != "auto"},
@@ -172,59 +187,68 @@ void CheckChatFlags(const Flags& flags) {
           "--plain-text: the special tokens of a chat's template are tokens");
 }
 
-void Generate(Flags flags, Given given) {
-  const bool prompt_given = given.prompt;
+void CheckFlags(const Flags& flags, const Given& given) {
   Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
           "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
   const bool batch = !flags.files.input.empty();
   Require(batch == !flags.files.output.empty(), ErrorCode::kInvalidArgument,
           "--input and --output go together: one line of output for each of input");
-  Require(!batch || !prompt_given, ErrorCode::kInvalidArgument,
+  Require(!batch || !given.prompt, ErrorCode::kInvalidArgument,
           "--prompt and --input exclude each other");
   Require(batch || flags.files.result_prefix.empty(), ErrorCode::kInvalidArgument,
           "--result-prefix: goes with --input, whose lines get the results");
   CheckOutputs({{"--output", flags.files.output}}, {flags.files.input, flags.model},
                flags.files.force);
-  flags.text.too_long = ParseTooLong(flags.too_long);
   Require(batch || flags.text.too_long == TooLong::kError, ErrorCode::kInvalidArgument,
           "--too-long: {} has no meaning without --input", flags.too_long);
   Require(batch || flags.files.invalid_utf8 == InvalidUtf8::kError, ErrorCode::kInvalidArgument,
           "--replace-invalid: has no meaning without --input");
   CheckChatFlags(flags);
-  flags.generator.plain_text = flags.files.plain_text;
-  if (!flags.compat.empty()) {
-    Require(flags.compat == "published", ErrorCode::kInvalidArgument,
-            "--compat: \"{}\" is not known; published is", flags.compat);
-    RefuseFlagsOfSampling(flags);
-    UseThreads(flags.generator.threads);
-    return GeneratePublishedText(flags.model, ReadPrompt(flags, prompt_given),
-                                 flags.text.max_tokens, flags.text.ignore_end_of_text, flags.json);
-  }
-  ValidateTextOptions(flags.text);
-  if (!flags.memory.empty()) flags.generator.memory_bytes = ParseMemory("--memory", flags.memory);
-  if (!batch) {
-    flags.generator.max_sequences = std::min(flags.generator.max_sequences, flags.samples);
-  }
-  std::optional<Conversation> conversation;
-  if (flags.chat) conversation.emplace(flags.model, flags.system);
-  const bool talks = flags.chat && !prompt_given && isatty(STDIN_FILENO) != 0;
+}
+
+void GenerateAsPublished(const Flags& flags, const Given& given) {
+  Require(flags.compat == "published", ErrorCode::kInvalidArgument,
+          "--compat: \"{}\" is not known; published is", flags.compat);
+  RefuseFlagsOfSampling(flags);
+  UseThreads(flags.generator.threads);
+  GeneratePublishedText(flags.model, ReadPrompt(flags, given.prompt), flags.text.max_tokens,
+                        flags.text.ignore_end_of_text, flags.json);
+}
+
+// On the terminal where there is no prompt.
+void GenerateChat(Flags flags, const Given& given) {
+  Conversation conversation(flags.model, flags.system);
+  const bool talks = !given.prompt && isatty(STDIN_FILENO) != 0;
   Require(!talks || (flags.samples == 1 && !flags.json), ErrorCode::kInvalidArgument,
           "--n and --json: have no meaning where you talk with the model; give --prompt TEXT");
-  // A signal that is caught does not end the wait for standard input, so that comes first.
-  std::string prompt = batch || talks ? "" : ReadPrompt(flags, prompt_given);
-  CatchStopSignals();
-  flags.generator.keep_going = [] { return !StopRequested(); };
-  TextGenerator generator = TextGenerator::Load(flags.model, flags.generator);
-  if (flags.chat) {
-    flags.text.raw_prompt = true;
+  const std::string question = talks ? "" : ReadPrompt(flags, given.prompt);
+  TextGenerator generator = LoadGenerator(flags);
+  flags.text.raw_prompt = true;
+  if (talks) {
     const int64_t max_tokens = given.max_tokens ? flags.text.max_tokens : 0;
-    if (talks) return ChatOnTerminal(&generator, &*conversation, flags.text, max_tokens);
-    prompt = conversation->Ask(prompt);
-    if (!given.max_tokens) flags.text.max_tokens = RoomForAnswer(generator, prompt);
+    return ChatOnTerminal(&generator, &conversation, flags.text, max_tokens);
   }
-  if (batch) return GenerateFile(&generator, flags.files, flags.text, flags.samples, flags.model);
-  if (flags.samples == 1 && !flags.json) return StreamOne(&generator, prompt, flags);
-  PrintSamples(&generator, prompt, flags);
+  const std::string prompt = conversation.Ask(question);
+  if (!given.max_tokens) flags.text.max_tokens = RoomForAnswer(generator, prompt);
+  GenerateFrom(&generator, prompt, flags);
+}
+
+void Generate(Flags flags, const Given& given) {
+  flags.text.too_long = ParseTooLong(flags.too_long);
+  CheckFlags(flags, given);
+  flags.generator.plain_text = flags.files.plain_text;
+  if (!flags.compat.empty()) return GenerateAsPublished(flags, given);
+  ValidateTextOptions(flags.text);
+  if (!flags.memory.empty()) flags.generator.memory_bytes = ParseMemory("--memory", flags.memory);
+  if (!flags.files.input.empty()) {
+    TextGenerator generator = LoadGenerator(flags);
+    return GenerateFile(&generator, flags.files, flags.text, flags.samples, flags.model);
+  }
+  flags.generator.max_sequences = std::min(flags.generator.max_sequences, flags.samples);
+  if (flags.chat) return GenerateChat(std::move(flags), given);
+  const std::string prompt = ReadPrompt(flags, given.prompt);
+  TextGenerator generator = LoadGenerator(flags);
+  GenerateFrom(&generator, prompt, flags);
 }
 
 }  // namespace

@@ -118,6 +118,8 @@ struct ModelConfig {
     return token_decoder_type == TokenDecoderType::kCrossAttention ? t5.hidden_size
                                                                    : token_decoder.hidden_size;
   }
+  // Tokens of which the decoder reads one vector.
+  int64_t UnitLength() const { return kind == ModelKind::kBlock ? block_length : 1; }
   // Vectors of which the embedder makes one: a block's tokens, or its CLS tokens.
   int64_t NumPooled() const {
     return embedder.type == EmbedderType::kRobertaCls ? embedder.encoder.num_cls_tokens

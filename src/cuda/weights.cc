@@ -4,19 +4,13 @@
 
 #include <cstring>
 
+#include "base/bf16.h"
 #include "base/error.h"
 #include "config/parameters.h"
 #include "config/stack.h"
 
 namespace blockformer::cuda {
 namespace {
-
-uint16_t ToBf16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
 
 // A linear layer's numbers on the host.
 struct Dense {

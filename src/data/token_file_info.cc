@@ -5,20 +5,20 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "config/json.h"
 
 namespace blockformer {
 
 std::string TokenizerFingerprint(const Tokenizer& tokenizer) {
   // FNV-1a of every token's length and bytes.
-  uint64_t hash = 0xcbf29ce484222325;
-  const auto mix = [&hash](uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };
+  Fnv1a hash;
   for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
     const std::string_view bytes = tokenizer.TokenBytes(id);
-    mix(bytes.size());
-    for (const char byte : bytes) mix(static_cast<unsigned char>(byte));
+    hash.AddWord(bytes.size());
+    hash.Add(bytes);
   }
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", hash.value());
 }
 
 std::string TokenFileInfoPath(const std::string& prefix) { return prefix + ".json"; }

@@ -27,7 +27,7 @@ int64_t CommonPrefix(const std::vector<int32_t>& a, const std::vector<int32_t>& 
 
 ScoreBatch::ScoreBatch(const ModelConfig& config, ScoringPadding padding)
     : is_block_(config.kind == ModelKind::kBlock),
-      unit_length_(config.block_length),
+      unit_length_(config.UnitLength()),
       left_pad_(is_block_ && padding == ScoringPadding::kPadded ? unit_length_ - 1 : 0),
       pad_id_(static_cast<int32_t>(config.pad_token_id)) {}
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/bf16.h"
 #include "base/parallel.h"
 #include "kernels/float_tile.h"
 #include "kernels/product_plan.h"

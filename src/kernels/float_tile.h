@@ -2,7 +2,6 @@
 #define BLOCKFORMER_KERNELS_FLOAT_TILE_H_
 
 #include <cstdint>
-#include <cstring>
 
 #include "kernels/gemm.h"
 
@@ -45,15 +44,6 @@ struct FloatKernels {
 
 // Those for ActiveIsa(), which stay valid whatever that becomes. `type` is kF32 or kBf16.
 FloatKernels ActiveFloatKernels(NumberType type);
-
-// f32 to bf16, rounded to nearest even; NaN stays NaN.
-inline uint16_t ToBf16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  const uint32_t nan = bits >> 16 | 0x40;
-  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded);
-}
 
 }  // namespace blockformer
 

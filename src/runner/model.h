@@ -23,7 +23,7 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   bool is_block() const { return config_.kind == ModelKind::kBlock; }
-  int64_t unit_length() const { return is_block() ? config_.block_length : 1; }
+  int64_t unit_length() const { return config_.UnitLength(); }
 
   // Of the linear layers' weights.
   virtual NumberType weight_type() const = 0;

@@ -20,7 +20,6 @@ class ApiError : public std::runtime_error {
         code_(std::move(code)) {}
 
   int status() const { return status_; }
-  const std::string& param() const { return param_; }
 
   // {"error": {"message", "type", "param", "code"}}
   OrderedJson ToJson() const;

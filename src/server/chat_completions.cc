@@ -3,8 +3,8 @@
 
 #include "server/api_error.h"
 #include "server/chat_request.h"
+#include "server/endpoints.h"
 #include "server/log_probabilities.h"
-#include "server/server_context.h"
 #include "server/text_answer.h"
 
 namespace blockformer {

@@ -9,8 +9,6 @@
 namespace blockformer {
 namespace {
 
-constexpr int64_t kMaxTokens = int64_t{1} << 24;
-
 // A text, or a list of parts that are texts.
 std::string ReadContent(RequestFields* fields) {
   const Json* content = fields->Find("content");
@@ -64,7 +62,7 @@ Json ReadMessages(RequestFields* fields) {
 ChatPrompt MakePrompt(const ServedModel& model, const Json& messages, bool add_generation_prompt) {
   try {
     return MakeChatPrompt(*model.chat_template, messages, add_generation_prompt,
-                          model.unit_length(),
+                          model.config.UnitLength(),
                           [&](const std::string& text) { return model.EncodeChat(text); });
   } catch (const Error& error) {
     FailField("messages", error.what());

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "server/generation_request.h"
+#include "server/completion_request.h"
 #include "text/chat_prompt.h"
 
 namespace blockformer {

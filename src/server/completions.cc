@@ -3,9 +3,10 @@
 #include <utility>
 
 #include "server/api_error.h"
-#include "server/generation_request.h"
+#include "server/completion_request.h"
+#include "server/endpoints.h"
 #include "server/log_probabilities.h"
-#include "server/server_context.h"
+#include "server/scoring.h"
 #include "server/text_answer.h"
 
 namespace blockformer {

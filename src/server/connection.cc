@@ -121,11 +121,6 @@ void Connection::CloseIfLate(steady_clock::time_point now) {
   if (now > deadline_) Close();
 }
 
-void Connection::CloseWhenIdle() {
-  keep_alive_ = false;
-  if (!answering_) Close();
-}
-
 void Connection::Close() {
   boost::system::error_code ignored;
   stream_->socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
@@ -172,7 +167,6 @@ asio::awaitable<void> Connection::Serve() {
       const std::chrono::duration<double> time = steady_clock::now() - begin;
       handler_->Done(exchange, client_, time.count());
     };
-    answering_ = true;
     try {
       if (refusal) {
         co_await SendError(&exchange, *refusal);
@@ -184,7 +178,6 @@ asio::awaitable<void> Connection::Serve() {
       throw;
     }
     done();
-    answering_ = false;
     if (refusal) {
       // Lets the client read the answer before what it still sends resets the connection.
       boost::system::error_code ignored;

@@ -71,7 +71,7 @@ class RequestHandler {
 };
 
 // One client's connection: reads requests one after the other, checks their form and size, and has
-// the handler answer them. Of the I/O thread alone.
+// the handler answer them. Used on the I/O thread alone.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::unique_ptr<ByteStream> stream, const HttpLimits& limits, RequestHandler* handler);
@@ -81,8 +81,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // To be called from time to time: closes the connection if the client is too slow.
   void CloseIfLate(std::chrono::steady_clock::time_point now);
-  // Closes the connection now, or after the request that is being answered.
-  void CloseWhenIdle();
   void Close();
 
  private:
@@ -107,7 +105,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string buffer_;  // received and not yet read
   std::chrono::steady_clock::time_point deadline_;
   bool keep_alive_ = true;
-  bool answering_ = false;
   int64_t watch_ = 0;  // the watch that counts
   std::function<void()> on_gone_;
 };

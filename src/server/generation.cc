@@ -13,6 +13,10 @@
 
 namespace blockformer {
 
+const char* ApiFinishReason(FinishReason reason) {
+  return reason == FinishReason::kLength ? "length" : "stop";
+}
+
 std::shared_ptr<Generation> Generation::Start(
     const boost::asio::any_io_executor& executor, EngineLoop* loop, const ServedModel& model,
     const GenerationSettings& settings, std::vector<Sequence> sequences,

@@ -16,7 +16,7 @@
 #include "engine/engine_loop.h"
 #include "engine/text_stream.h"
 #include "server/api_error.h"
-#include "server/generation_request.h"
+#include "server/completion_request.h"
 #include "server/log_probabilities.h"
 #include "server/served_model.h"
 
@@ -34,6 +34,9 @@ struct GenerationEvent {
   double seconds = 0;  // since the sequence's last event, or since the request came
 };
 
+// "stop" or "length".
+const char* ApiFinishReason(FinishReason reason);
+
 // The sequences of one request on their way through the engine. The engine's thread makes events of
 // their tokens, the I/O thread takes them.
 class Generation : public std::enable_shared_from_this<Generation> {
@@ -41,8 +44,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   struct Sequence {
     std::vector<int32_t> prompt;
     int64_t max_tokens = 0;
-    uint64_t stream = 0;  // this and the next see GenerationRequest
-    std::optional<int64_t> left_padding;
+    uint64_t stream = 0;                  // see GenerationRequest::stream
+    std::optional<int64_t> left_padding;  // see GenerationRequest::left_padding
   };
 
   // Queues all sequences or none. `model` and `loop` outlive the generation; the executor is the

@@ -55,6 +55,14 @@ const char* ReasonOf(int status) {
   }
 }
 
+HttpResponse JsonResponse(const OrderedJson& json) {
+  return {200, "application/json", ToText(json), {}};
+}
+
+HttpResponse EventStreamHead() {
+  return {200, "text/event-stream", "", {{"Cache-Control", "no-cache"}}};
+}
+
 std::string ResponseHead(const HttpResponse& response, BodyFraming framing, bool keep_alive,
                          const std::string& request_id) {
   std::string head = fmt::format("HTTP/1.1 {} {}\r\n", response.status, ReasonOf(response.status));

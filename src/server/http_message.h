@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "config/json.h"
+
 namespace blockformer {
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -34,6 +36,11 @@ const char* ReasonOf(int status);
 
 // Whether texts are equal but for the case of ASCII letters.
 bool EqualIgnoringCase(std::string_view a, std::string_view b);
+
+HttpResponse JsonResponse(const OrderedJson& json);
+
+// Of an answer by server-sent events.
+HttpResponse EventStreamHead();
 
 // How the length of a body is told.
 enum class BodyFraming { kLength, kChunked, kUntilClose };

@@ -38,7 +38,6 @@ class RequestFields {
   // A field of OpenAI's that is only taken with values that change nothing.
   void AcceptOnly(const std::string& name, const std::string& allowed,
                   const std::function<bool(const Json&)>& is_allowed);
-  void Ignore(const std::string& name) { known_.insert(name); }
   void RejectUnknown() const;
 
   // The field's name with all that holds it, such as "messages[0].role".

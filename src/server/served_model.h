@@ -28,8 +28,6 @@ struct ServedModel {
   // itself: their texts are these tokens, whatever they are in prompts.
   std::vector<int32_t> EncodeChat(std::string_view text) const;
 
-  int64_t unit_length() const { return config.kind == ModelKind::kBlock ? config.block_length : 1; }
-
   // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
   // characters "bytes:\xHH..." of them, as OpenAI does.
   std::string TokenText(int32_t id) const;

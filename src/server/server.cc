@@ -25,7 +25,7 @@
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
 #include "eval/request_encoder.h"
-#include "server/api.h"
+#include "server/router.h"
 
 namespace blockformer {
 namespace {
@@ -107,9 +107,10 @@ struct Server::Impl {
     context.scorer = scorer.get();
     context.request_timeout = options.request_timeout;
     log = OpenLog(options.access_log);
-    api = std::make_unique<Api>(
-        &context, ApiOptions{options.api_key, options.api_key.empty() && !options.insecure_listen,
-                             options.cors_origin, log});
+    router = std::make_unique<Router>(
+        &context,
+        RouterOptions{options.api_key, options.api_key.empty() && !options.insecure_listen,
+                      options.cors_origin, log});
     UseTls();
     Listen();
   }
@@ -190,7 +191,7 @@ struct Server::Impl {
       socket.set_option(tcp::no_delay(true), error);
       auto stream =
           tls ? MakeTlsStream(std::move(socket), &*tls) : MakePlainStream(std::move(socket));
-      auto connection = std::make_shared<Connection>(std::move(stream), options.http, api.get());
+      auto connection = std::make_shared<Connection>(std::move(stream), options.http, router.get());
       connections.insert(connection);
       asio::co_spawn(
           io, [connection] { return connection->Run(); },
@@ -213,9 +214,9 @@ struct Server::Impl {
       drain_end = steady_clock::now();
       return;
     }
-    LogInfo("shutting down: {} requests are being answered", api->active());
+    LogInfo("shutting down: {} requests are being answered", router->active());
     drain_end = steady_clock::now() + options.drain_timeout;
-    api->Drain();
+    router->Drain();
     asio::co_spawn(
         io, [this] { return Drain(); }, asio::detached);
   }
@@ -226,10 +227,10 @@ struct Server::Impl {
       drain_timer.expires_after(kDrainInterval);
       return drain_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
     };
-    while (api->active() > 0 && steady_clock::now() < drain_end) co_await wait();
+    while (router->active() > 0 && steady_clock::now() < drain_end) co_await wait();
     loop->Stop();
     const auto flushed = steady_clock::now() + kFlushTime;
-    while (api->active() > 0 && steady_clock::now() < flushed) co_await wait();
+    while (router->active() > 0 && steady_clock::now() < flushed) co_await wait();
     io.stop();
   }
 
@@ -258,7 +259,7 @@ struct Server::Impl {
   std::unique_ptr<Scorer> scorer;
   ServerContext context;
   std::FILE* log = nullptr;
-  std::unique_ptr<Api> api;
+  std::unique_ptr<Router> router;
   std::optional<asio::ssl::context> tls;
   // Coroutines and what the loop still has refer to the above and to `io`.
   asio::io_context io{1};

@@ -1,25 +1,21 @@
 #ifndef BLOCKFORMER_SERVER_SERVER_CONTEXT_H_
 #define BLOCKFORMER_SERVER_SERVER_CONTEXT_H_
 
-#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
-#include "server/connection.h"
 #include "server/generation.h"
 #include "server/metrics.h"
 #include "server/served_model.h"
 
 namespace blockformer {
 
-// What the server has counted; of the I/O thread.
+// What the server has counted. Used on the I/O thread alone.
 struct ServerMetrics {
   // Of requests to /v1/completions and /v1/chat/completions, in seconds.
   Histogram first_token{{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5,
@@ -37,11 +33,11 @@ struct ServerMetrics {
   void Add(const GenerationEvent& event);
 };
 
-// What endpoints work with. Of the I/O thread, but for what the loop runs.
+// What endpoints work with, on the I/O thread; the scorer is the engine's thread's.
 struct ServerContext {
   const ServedModel* model = nullptr;
   EngineLoop* loop = nullptr;
-  Scorer* scorer = nullptr;                      // of the engine's thread
+  Scorer* scorer = nullptr;
   std::chrono::milliseconds request_timeout{0};  // 0 for none
   int64_t max_scoring = 64;                      // requests that score at once
   ServerMetrics metrics;
@@ -49,31 +45,6 @@ struct ServerContext {
 
   std::optional<std::chrono::steady_clock::time_point> Deadline() const;
 };
-
-// Whether the client of a request has gone; shared with whoever watches it.
-using ClientState = std::shared_ptr<bool>;
-ClientState WatchForScoring(Exchange* exchange);
-
-// Scores on the engine's thread, a few at a time between its steps. Throws ApiError (429 if too
-// many requests score already, 500 for scores that are not finite, 504 at the deadline), and
-// boost::system::system_error once the client has gone.
-boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
-    ServerContext* context, std::vector<ScoreRequest> requests, ClientState client_gone);
-
-// Endpoints. All throw ApiError.
-boost::asio::awaitable<void> HandleCompletions(ServerContext* context, Exchange* exchange);
-boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange);
-boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* exchange);
-HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request);
-HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request);
-
-// "stop" or "length".
-const char* ApiFinishReason(FinishReason reason);
-
-HttpResponse JsonResponse(const OrderedJson& json);
-
-// Of an answer by server-sent events.
-HttpResponse EventStreamHead();
 
 }  // namespace blockformer
 

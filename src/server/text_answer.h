@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "server/completion_request.h"
+#include "server/connection.h"
 #include "server/generation.h"
-#include "server/generation_request.h"
 #include "server/server_context.h"
 
 namespace blockformer {

@@ -7,9 +7,10 @@
 #include "eval/request_encoder.h"
 #include "eval/task_scores.h"
 #include "server/api_error.h"
-#include "server/generation_request.h"
+#include "server/completion_request.h"
+#include "server/endpoints.h"
 #include "server/request_fields.h"
-#include "server/server_context.h"
+#include "server/scoring.h"
 #include "text/utf8.h"
 
 namespace blockformer {

@@ -353,9 +353,10 @@ TEST_F(ProgramTest, GeneratesAsThePublishedImplementation) {
   refuses(" --prompt ''", "needs at least one token");
   refuses(" --prompt a --threads -3", "threads");
   refuses(" --input a --output b", "--input: --compat published");
-  for (const char* flag : {"--n 2", "--stop x", "--temperature 1", "--top-k 3", "--top-p 0.5",
-                           "--min-p 0.1", "--repetition-penalty 2", "--max-length 32",
-                           "--dtype f32", "--kv-dtype f16", "--memory 1G"}) {
+  for (const char* flag :
+       {"--n 2", "--stop x", "--temperature 1", "--top-k 3", "--top-p 0.5", "--min-p 0.1",
+        "--repetition-penalty 2", "--frequency-penalty 1", "--presence-penalty 1",
+        "--max-length 32", "--dtype f32", "--kv-dtype f16", "--memory 1G"}) {
     const std::string name = std::string(flag).substr(0, std::string(flag).find(' '));
     refuses(std::string(" --prompt a ") + flag, name + ": --compat published");
   }

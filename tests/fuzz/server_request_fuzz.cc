@@ -7,7 +7,7 @@
 
 #include "server/api_error.h"
 #include "server/chat_request.h"
-#include "server/generation_request.h"
+#include "server/completion_request.h"
 #include "tests/data/byte_tokenizer.h"
 
 namespace {

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/bf16.h"
 #include "base/matrix.h"
 #include "base/parallel.h"
 #include "kernels/float_tile.h"
@@ -29,13 +30,6 @@ struct GemmShape {
 
 constexpr Epilogue kEpilogues[] = {Epilogue::kStore, Epilogue::kGelu, Epilogue::kRelu,
                                    Epilogue::kAdd};
-
-float FromBf16(uint16_t half) {
-  const uint32_t bits = uint32_t{half} << 16;
-  float x;
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
 
 void RoundToBf16(std::span<float> values) {
   for (float& value : values) value = FromBf16(ToBf16(value));
@@ -141,21 +135,6 @@ INSTANTIATE_TEST_SUITE_P(
                          NumberTypeName(std::get<NumberType>(test.param)), shape.rows, shape.out,
                          shape.in);
     });
-
-TEST(ToBf16Test, RoundsToNearestEvenAndKeepsNan) {
-  EXPECT_EQ(FromBf16(ToBf16(1.0F)), 1.0F);
-  EXPECT_EQ(FromBf16(ToBf16(1 + 0x1.0p-8F)), 1.0F);            // a tie, to even
-  EXPECT_EQ(FromBf16(ToBf16(1 + 0x3.0p-8F)), 1 + 0x4.0p-8F);   // a tie, to even
-  EXPECT_EQ(FromBf16(ToBf16(1 + 0x1.01p-8F)), 1 + 0x2.0p-8F);  // more than half
-  EXPECT_EQ(FromBf16(ToBf16(-3e38F)), -FromBf16(ToBf16(3e38F)));
-  EXPECT_EQ(FromBf16(ToBf16(std::numeric_limits<float>::max())), INFINITY);
-  EXPECT_EQ(FromBf16(ToBf16(-INFINITY)), -INFINITY);
-  for (const uint32_t bits : {0x7f800001U, 0x7fffffffU, 0xff812345U}) {
-    float nan;
-    std::memcpy(&nan, &bits, sizeof(nan));
-    EXPECT_TRUE(std::isnan(FromBf16(ToBf16(nan)))) << bits;
-  }
-}
 
 // What 64 threads would do, which no machine here has: the items of the layers of 768 outputs.
 TEST(ProductPlanTest, GivesEveryThreadSeveralItems) {

@@ -287,7 +287,7 @@ TEST_F(SpaceTokenizerTest, TokensKeepTheirSpacesAndOffsetsAreTheTexts) {
   EXPECT_EQ(Json(std::vector<Json>(offsets.begin(), offsets.begin() + 6)),
             Json({0, 0, 3, 4, 5, 9}));
   for (const Json& top : choice["logprobs"]["top_logprobs"]) {
-    if (top.is_object()) EXPECT_GE(top.size(), 5U) << "two tokens of one name: " << top;
+    EXPECT_TRUE(top.is_null() || top.size() >= 5) << "two tokens of one name: " << top;
   }
   EXPECT_EQ(tokens[4], " hel");
 }

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_SERVER_GENERATION_REQUEST_H_
-#define BLOCKFORMER_SERVER_GENERATION_REQUEST_H_
+#ifndef BLOCKFORMER_SERVER_COMPLETION_REQUEST_H_
+#define BLOCKFORMER_SERVER_COMPLETION_REQUEST_H_
 
 #include <cstdint>
 #include <optional>
@@ -35,6 +35,7 @@ struct CompletionRequest {
 
 inline constexpr int64_t kMaxChoices = 128;
 inline constexpr size_t kMaxPrompts = 4096;
+inline constexpr int64_t kMaxTokens = int64_t{1} << 24;  // that a request may ask for
 
 // All throw ApiError(400) that names the field.
 CompletionRequest ParseCompletionRequest(const Json& body, const ServedModel& model);
@@ -48,4 +49,4 @@ void RequireModel(RequestFields* fields, const ServedModel& model);
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_SERVER_GENERATION_REQUEST_H_
+#endif  // BLOCKFORMER_SERVER_COMPLETION_REQUEST_H_

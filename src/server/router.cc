@@ -1,4 +1,4 @@
-#include "server/api.h"
+#include "server/router.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -9,6 +9,7 @@
 #include "blockformer/version.h"
 #include "server/api_error.h"
 #include "server/credentials.h"
+#include "server/endpoints.h"
 #include "server/openapi.h"
 #include "server/server_files.h"
 
@@ -72,10 +73,10 @@ HttpResponse PageResponse(std::string html) {
 
 }  // namespace
 
-struct Api::Route {
+struct Router::Route {
   const char* method;
   std::string_view path;  // one that ends with "/" stands for all that begin with it, but for "/"
-  HttpResponse (Api::*answer)(const HttpRequest& request) = nullptr;
+  HttpResponse (Router::*answer)(const HttpRequest& request) = nullptr;
   boost::asio::awaitable<void> (*handle)(ServerContext* context, Exchange* exchange) = nullptr;
 
   bool Matches(std::string_view wanted) const {
@@ -83,28 +84,29 @@ struct Api::Route {
   }
 };
 
-const std::vector<Api::Route>& Api::Routes() {
+const std::vector<Router::Route>& Router::Routes() {
   static const std::vector<Route> routes = {
-      {"GET", "/health", &Api::Health},
-      {"GET", "/ready", &Api::Ready},
-      {"GET", "/version", &Api::Version},
-      {"GET", "/metrics", &Api::Metrics},
-      {"GET", "/v1/models", &Api::Models},
-      {"GET", kModelPrefix, &Api::Model},
-      {"GET", "/tokenizer_info", &Api::TokenizerInfo},
-      {"GET", "/openapi.json", &Api::OpenApi},
-      {"GET", "/docs", &Api::Documentation},
-      {"GET", "/", &Api::Page},
+      {"GET", "/health", &Router::Health},
+      {"GET", "/ready", &Router::Ready},
+      {"GET", "/version", &Router::Version},
+      {"GET", "/metrics", &Router::Metrics},
+      {"GET", "/v1/models", &Router::Models},
+      {"GET", kModelPrefix, &Router::Model},
+      {"GET", "/tokenizer_info", &Router::TokenizerInfo},
+      {"GET", "/openapi.json", &Router::OpenApi},
+      {"GET", "/docs", &Router::Documentation},
+      {"GET", "/", &Router::Page},
       {"POST", "/v1/completions", nullptr, HandleCompletions},
       {"POST", "/v1/chat/completions", nullptr, HandleChatCompletions},
       {"POST", "/v1/score", nullptr, HandleScore},
-      {"POST", "/tokenize", &Api::TokenizeText},
-      {"POST", "/detokenize", &Api::DetokenizeIds},
+      {"POST", "/tokenize", &Router::TokenizeText},
+      {"POST", "/detokenize", &Router::DetokenizeIds},
   };
   return routes;
 }
 
-const Api::Route& Api::FindRoute(const HttpRequest& request, HttpHeaders* extra_headers) const {
+const Router::Route& Router::FindRoute(const HttpRequest& request,
+                                       HttpHeaders* extra_headers) const {
   std::string_view method = request.method;
   if (method == "HEAD") method = "GET";
   const Route* other = nullptr;
@@ -119,7 +121,7 @@ const Api::Route& Api::FindRoute(const HttpRequest& request, HttpHeaders* extra_
   throw ApiError(405, fmt::format("{} is not for this path; {} is", request.method, other->method));
 }
 
-void Api::CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) {
+void Router::CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) {
   if (!options_.cors_origin.empty()) {
     extra_headers->emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
     if (request.method == "OPTIONS") return;  // a browser asks without the key
@@ -142,7 +144,7 @@ void Api::CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) {
   }
 }
 
-boost::asio::awaitable<void> Api::Handle(Exchange* exchange) {
+boost::asio::awaitable<void> Router::Handle(Exchange* exchange) {
   struct Counted {
     explicit Counted(int64_t* value) : count(value) { ++*count; }
     ~Counted() { --*count; }
@@ -161,7 +163,7 @@ boost::asio::awaitable<void> Api::Handle(Exchange* exchange) {
   }
 }
 
-void Api::Done(const Exchange& exchange, const std::string& client, double seconds) {
+void Router::Done(const Exchange& exchange, const std::string& client, double seconds) {
   ServerMetrics& metrics = context_->metrics;
   if (exchange.began()) {
     ++metrics.responses[fmt::format("code=\"{}\"", exchange.status())];
@@ -185,39 +187,39 @@ void Api::Done(const Exchange& exchange, const std::string& client, double secon
   std::fflush(options_.access_log);
 }
 
-HttpResponse Api::OpenApi(const HttpRequest&) {
+HttpResponse Router::OpenApi(const HttpRequest&) {
   return {200, "application/json", OpenApiText(!options_.key.empty()), {}};
 }
 
-HttpResponse Api::Documentation(const HttpRequest&) { return PageResponse(DocumentationPage()); }
+HttpResponse Router::Documentation(const HttpRequest&) { return PageResponse(DocumentationPage()); }
 
-HttpResponse Api::Page(const HttpRequest&) {
+HttpResponse Router::Page(const HttpRequest&) {
   return PageResponse(std::string(ServerFile("page.html")));
 }
 
-HttpResponse Api::TokenizeText(const HttpRequest& request) {
+HttpResponse Router::TokenizeText(const HttpRequest& request) {
   return Tokenize(*context_->model, request);
 }
 
-HttpResponse Api::DetokenizeIds(const HttpRequest& request) {
+HttpResponse Router::DetokenizeIds(const HttpRequest& request) {
   return Detokenize(*context_->model, request);
 }
 
-HttpResponse Api::Health(const HttpRequest&) { return JsonResponse({{"status", "ok"}}); }
+HttpResponse Router::Health(const HttpRequest&) { return JsonResponse({{"status", "ok"}}); }
 
-HttpResponse Api::Ready(const HttpRequest&) {
+HttpResponse Router::Ready(const HttpRequest&) {
   if (draining_) throw ApiError(503, "the server is shutting down", "", "shutting_down");
   return JsonResponse({{"status", "ready"}});
 }
 
-HttpResponse Api::Version(const HttpRequest&) { return JsonResponse({{"version", kVersion}}); }
+HttpResponse Router::Version(const HttpRequest&) { return JsonResponse({{"version", kVersion}}); }
 
-HttpResponse Api::Models(const HttpRequest&) {
+HttpResponse Router::Models(const HttpRequest&) {
   return JsonResponse(
       {{"object", "list"}, {"data", OrderedJson::array({ModelJson(*context_->model)})}});
 }
 
-HttpResponse Api::Model(const HttpRequest& request) {
+HttpResponse Router::Model(const HttpRequest& request) {
   const std::string name = DecodePath(std::string_view(request.path).substr(kModelPrefix.size()));
   if (name != context_->model->name) {
     throw ApiError(404, fmt::format("this model is not served; {} is", context_->model->name),
@@ -226,7 +228,7 @@ HttpResponse Api::Model(const HttpRequest& request) {
   return JsonResponse(ModelJson(*context_->model));
 }
 
-HttpResponse Api::TokenizerInfo(const HttpRequest&) {
+HttpResponse Router::TokenizerInfo(const HttpRequest&) {
   const ServedModel& model = *context_->model;
   const std::string end = model.TokenText(static_cast<int32_t>(model.config.eos_token_id));
   return JsonResponse(
@@ -241,7 +243,7 @@ HttpResponse Api::TokenizerInfo(const HttpRequest&) {
         model.chat_template ? OrderedJson(model.chat_template->text()) : OrderedJson()}});
 }
 
-HttpResponse Api::Metrics(const HttpRequest&) {
+HttpResponse Router::Metrics(const HttpRequest&) {
   const EngineLoopStats stats = context_->loop->stats();
   const ServerMetrics& counted = context_->metrics;
   const auto number = [](int64_t value) { return static_cast<double>(value); };
@@ -254,8 +256,7 @@ HttpResponse Api::Metrics(const HttpRequest&) {
   writer.Gauge(
       "vllm:kv_cache_usage_perc", "Share of the KV cache's pages that are in use, 0 to 1.",
       stats.engine.pages == 0 ? 0 : number(stats.engine.pages_in_use) / number(stats.engine.pages));
-  const double unit = number(
-      context_->model->config.kind == ModelKind::kBlock ? context_->model->config.block_length : 1);
+  const double unit = number(context_->model->config.UnitLength());
   writer.Counter(
       "vllm:prefix_cache_queries", "Prompt tokens that were looked for in the cache.",
       unit * number(stats.engine.cached_prompt_units + stats.engine.computed_prompt_units));

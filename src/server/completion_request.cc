@@ -1,4 +1,4 @@
-#include "server/generation_request.h"
+#include "server/completion_request.h"
 
 #include <fmt/format.h>
 
@@ -15,7 +15,6 @@ constexpr size_t kMaxStops = 16;
 constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxStopIds = 1024;
 constexpr size_t kMaxBiases = 1024;
-constexpr int64_t kMaxTokens = int64_t{1} << 24;
 constexpr int64_t kMaxTexts = kMaxPrompts;  // that one request may ask for
 
 bool IsFalse(const Json& value) { return value == false; }

@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_SERVER_API_H_
-#define BLOCKFORMER_SERVER_API_H_
+#ifndef BLOCKFORMER_SERVER_ROUTER_H_
+#define BLOCKFORMER_SERVER_ROUTER_H_
 
 #include <cstdio>
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace blockformer {
 
-struct ApiOptions {
+struct RouterOptions {
   std::string key;                  // empty for none
   bool check_host = false;          // only names of this machine are taken, see IsLocalHost
   std::string cors_origin;          // whose pages may read answers; empty for nobody, or "*"
@@ -19,11 +19,11 @@ struct ApiOptions {
 };
 
 // The server's routes: what is checked of every request before its endpoint sees it, and the small
-// endpoints. Of the I/O thread alone.
-class Api : public RequestHandler {
+// endpoints. Used on the I/O thread alone.
+class Router : public RequestHandler {
  public:
   // The context outlives it.
-  Api(ServerContext* context, ApiOptions options)
+  Router(ServerContext* context, RouterOptions options)
       : context_(context), options_(std::move(options)) {}
 
   void CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) override;
@@ -38,8 +38,7 @@ class Api : public RequestHandler {
  private:
   struct Route;
   static const std::vector<Route>& Routes();
-  // Throws ApiError: 404, or 405.
-  // Adds the header that a wrong method is answered with, where there is a list for it.
+  // Throws ApiError: 404, or 405, for which it adds the header that lists the right methods.
   const Route& FindRoute(const HttpRequest& request, HttpHeaders* extra_headers) const;
 
   HttpResponse Health(const HttpRequest& request);
@@ -56,11 +55,11 @@ class Api : public RequestHandler {
   HttpResponse TokenizerInfo(const HttpRequest& request);
 
   ServerContext* context_;
-  ApiOptions options_;
+  RouterOptions options_;
   bool draining_ = false;
   int64_t active_ = 0;
 };
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_SERVER_API_H_
+#endif  // BLOCKFORMER_SERVER_ROUTER_H_
