@@ -70,6 +70,15 @@ std::string WithoutControlCharacters(std::string_view text) {
   return result;
 }
 
+std::string FlagOf(std::string_view option) {
+  // Those that have another name in the library.
+  if (option == "max_sequences") return "--batch";
+  if (option == "memory_bytes") return "--memory";
+  std::string flag(option);
+  std::ranges::replace(flag, '_', '-');
+  return "--" + flag;
+}
+
 // "`max_tokens`: 0 is ..." -> "--max-tokens: 0 is ...": a program's options are flags.
 std::string WithFlags(std::string_view message) {
   constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyz_";
@@ -86,9 +95,7 @@ std::string WithFlags(std::string_view message) {
       message.remove_prefix(1);
       continue;
     }
-    std::string flag(message.substr(1, end - 1));
-    std::ranges::replace(flag, '_', '-');
-    result += "--" + flag;
+    result += FlagOf(message.substr(1, end - 1));
     message.remove_prefix(end + 1);
   }
   return result;

@@ -8,6 +8,7 @@
 #include "cli/eval_flags.h"
 #include "cli/eval_modes.h"
 #include "cli/eval_output.h"
+#include "cli/flags.h"
 #include "cli/model_argument.h"
 #include "cli/terminal_observer.h"
 #include "eval/needle.h"
@@ -106,9 +107,7 @@ void AddEvalNeedle(CLI::App* eval) {
       ->type_name("X,...");
   command->add_option("--samples", options.samples, "Prompts for each length and depth")
       ->capture_default_str();
-  command
-      ->add_option("--seed", options.seed, "Of cities, numbers and places; the same for all models")
-      ->capture_default_str();
+  AddSeedFlag(command, "Of cities, numbers and places; the same for all models", &options.seed);
   flags->output.AddTo(command, /*has_plot=*/true);
   AddCorpusFlags(command, &flags->eval.corpus);
   flags->eval.AddModelTo(command);

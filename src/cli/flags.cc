@@ -20,6 +20,18 @@ NumberType ParseType(const std::string& flag, const std::string& text,
        fmt::join(names, ", "));
 }
 
+void AddSeedFlag(CLI::App* command, const std::string& help, uint64_t* seed) {
+  const auto parse = [seed](const std::string& text) {
+    const std::optional<uint64_t> value = ParseWhole<uint64_t>(text);
+    Require(value.has_value(), ErrorCode::kInvalidArgument,
+            "--seed: \"{}\" is not possible; an integer from 0 to 2^64 - 1 is wanted", text);
+    *seed = *value;
+  };
+  command->add_option_function<std::string>("--seed", parse, help)
+      ->type_name("UINT")
+      ->default_str(std::to_string(*seed));
+}
+
 void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t max) {
   Require(value >= min && value <= max, ErrorCode::kInvalidArgument,
           "{}: {} is out of range; {} to {} is wanted", flag, value, min, max);

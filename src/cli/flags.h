@@ -44,6 +44,9 @@ struct EngineFlags {
 };
 void AddEngineFlags(CLI::App* command, const EngineFlags& flags);
 
+// --seed, of 64 bits. CLI11 takes one that is negative or too large for another.
+void AddSeedFlag(CLI::App* command, const std::string& help, uint64_t* seed);
+
 // --device: where a model runs.
 void AddDeviceFlag(CLI::App* command, std::string* device);
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "base/resumable_lines.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
+#include "data/corpus.h"
 #include "data/json_record.h"
 #include "data/prompt_reader.h"
 #include "data/result_fields.h"
@@ -60,8 +60,7 @@ class TooLongPrompts {
 InputSummary CheckInput(const BatchFiles& files, const TextGenerator& generator,
                         const TextOptions& options, const ResultFields& results) {
   const std::string& path = files.input;
-  Require(!FileExists(path) || std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
-          "{}: is not a regular file; --input is read twice, so that one is wanted", path);
+  RequireReadableTwice(path);
   PromptReader reader(path, files.invalid_utf8);
   std::string prompt;
   JsonRecord record;

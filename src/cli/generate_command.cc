@@ -80,14 +80,17 @@ double SecondsSince(std::chrono::steady_clock::time_point begin) {
 
 // One sample on a terminal: the text appears as it is made, of a chat the answer alone.
 void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
-  if (!flags.chat) PrintPiece(prompt);
-  const auto begin = std::chrono::steady_clock::now();
-  const GeneratedText result = generator->Generate(prompt, flags.text, [](std::string_view piece) {
+  bool began = flags.chat;
+  // Behind the prompt, which is not shown before it is known to be possible.
+  const auto print = [&](std::string_view piece) {
+    if (!std::exchange(began, true)) PrintPiece(prompt);
     PrintPiece(piece);
     return true;
-  });
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  const GeneratedText result = generator->Generate(prompt, flags.text, print);
   const double seconds = SecondsSince(begin);
-  PrintPiece("\n");
+  print("\n");
   fmt::print(stderr, "{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
              result.tokens.size(), static_cast<double>(result.tokens.size()) / seconds);
   Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
@@ -314,8 +317,7 @@ void AddGenerateCommand(CLI::App& app) {
       ->add_option("--presence-penalty", text.presence_penalty,
                    "Taken off a token's logit once it was generated, -2 to 2")
       ->capture_default_str();
-  command->add_option("--seed", text.seed, "The same seed gives the same text")
-      ->capture_default_str();
+  AddSeedFlag(command, "The same seed gives the same text", &text.seed);
   command->add_option("--stop", text.stop, "Text that ends generation (may be repeated)")
       ->allow_extra_args(false);
   command->add_flag("--ignore-eos", text.ignore_end_of_text, "Go on after the end of a text");

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
+#include "cli/flags.h"
 #include "config/json.h"
 #include "data/prepare.h"
 
@@ -161,8 +162,7 @@ void AddPrepareCommand(CLI::App& app) {
                    "Share of the documents that goes to PREFIX-valid instead, 0 to 0.5; 0.01 holds "
                    "out one document of every 100")
       ->capture_default_str();
-  command->add_option("--seed", options.seed, "Which documents are held out")
-      ->capture_default_str();
+  AddSeedFlag(command, "Which documents are held out", &options.seed);
   AddCorpusFlags(command, &options.corpus);
   command->add_flag("--parse-special", flags->parse_special,
                     "The text of a special token in a document is the token; otherwise it is text");

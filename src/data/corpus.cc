@@ -193,4 +193,13 @@ bool CorpusReader::ReadLine(std::string* line) {
   }
 }
 
+void RequireReadableTwice(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  const bool is_stream =
+      path == "-" || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status));
+  Require(!is_stream, ErrorCode::kInvalidArgument,
+          "{}: is not a regular file; it is read twice, so that one is wanted", path);
+}
+
 }  // namespace blockformer

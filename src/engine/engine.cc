@@ -26,7 +26,7 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
   const int64_t available = model.AvailableBytes();
   Require(options.memory_bytes >= 0 && options.memory_bytes <= available,
           ErrorCode::kInvalidArgument,
-          "memory_bytes: {} is out of range; {} bytes are available, and 0 leaves the choice",
+          "`memory_bytes`: {} is out of range; {} bytes are available, and 0 leaves the choice",
           options.memory_bytes, available);
   const int64_t page_bytes = model.BytesPerPage(options.kv_type, kPageSize);
   const int64_t sequence_pages = DivideUp(UnitsOfLength(model, options.max_length), kPageSize);
@@ -48,7 +48,7 @@ EngineOptions WithDefaults(const Model& model, EngineOptions options) {
   if (options.num_sampled_ids == 0) options.num_sampled_ids = model.config().vocab_size;
   const auto require = [](int64_t value, int64_t max, const char* name) {
     Require(value >= 1 && value <= max, ErrorCode::kInvalidArgument,
-            "{}: {} is out of range; 1 to {} is wanted", name, value, max);
+            "`{}`: {} is out of range; 1 to {} is wanted", name, value, max);
   };
   require(options.max_sequences, kMaxSequences, "max_sequences");
   require(options.max_length, int64_t{1} << 24, "max_length");

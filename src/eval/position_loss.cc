@@ -1,7 +1,6 @@
 #include "eval/position_loss.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "base/error.h"
@@ -125,10 +124,7 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
   const ModelConfig& config = model.model->config();
   CheckPositionLossOptions(options, config);
   WindowReader reader(files, corpus, model.tokenizer, options.context);
-  for (const std::string& file : files) {
-    Require(std::filesystem::is_regular_file(file), ErrorCode::kInvalidArgument,
-            "{}: is not a regular file; it is read twice, so that one is wanted", file);
-  }
+  for (const std::string& file : files) RequireReadableTwice(file);
   if (options.context > config.max_length) {
     LogWarning("{}: a context of {} tokens has positions that training, with {}, did not", name,
                options.context, config.max_length);

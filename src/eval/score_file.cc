@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <deque>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <utility>
@@ -221,9 +220,8 @@ ResultFields ScoreFields(const std::string& prefix) {
 ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, const EvalModel& model,
                          int64_t max_length, const ResultFields& results) {
   ScoreFile file = {path, invalid_utf8};
+  RequireReadableTwice(path);
   LineReader reader(file, model, max_length, results);
-  Require(std::filesystem::is_regular_file(path), ErrorCode::kInvalidArgument,
-          "{}: is not a regular file; it is read twice, so that one is wanted", path);
   Line line;
   std::vector<ScoreRequest> requests;
   while (reader.Next(&line, &requests)) {

@@ -43,6 +43,7 @@ TEST(ProgramDeathTest, OptionsThatAMessageNamesAreFlags) {
   };
   expect("`max_tokens`: 0 is out of range; a smaller `batch` helps",
          "--max-tokens: 0 is out of range; a smaller --batch helps");
+  expect("`max_sequences`: 0", "--batch: 0");
   expect("a`b_`: `zstd -d` or ``, `A`, `x", "a--b-: `zstd -d` or ``, `A`, `x");
 }
 

@@ -307,7 +307,10 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
   expect(block + " --memory 1K --max-length 64", 1, "the largest that fits is 0");
-  expect(block + " --memory 900T", 2, "memory_bytes: 9");
+  expect(block + " --memory 900T", 2, "--memory: 9");
+  expect(block + " --batch 0", 2, "--batch: 0 is out of range");
+  expect(block + " --seed -1", 2, "--seed: \"-1\" is not possible");
+  expect(block + " --seed 18446744073709551616", 2, "--seed: \"18446744073709551616\"");
   expect(block + " --memory 4X", 2, "--memory: \"4X\" is not a size");
   expect(block + " --memory 0", 2, "--memory: \"0\"");
   expect(block + " --memory 64K --max-tokens 8", 0, "x");
