@@ -94,8 +94,8 @@ class CorpusReader {
   size_t end_ = 0;
 };
 
-// Throws Error(kInvalidArgument) if a file cannot be read twice, as a pipe. One that cannot be read
-// at all is left to its reader.
+// Throws Error(kInvalidArgument) if a file cannot be read twice, as a pipe. One that is not there
+// is left to its reader.
 void RequireReadableTwice(const std::string& path);
 
 }  // namespace blockformer

@@ -220,8 +220,8 @@ ResultFields ScoreFields(const std::string& prefix) {
 ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, const EvalModel& model,
                          int64_t max_length, const ResultFields& results) {
   ScoreFile file = {path, invalid_utf8};
-  RequireReadableTwice(path);
   LineReader reader(file, model, max_length, results);
+  RequireReadableTwice(path);
   Line line;
   std::vector<ScoreRequest> requests;
   while (reader.Next(&line, &requests)) {

@@ -167,6 +167,11 @@ TEST_F(ProgramTest, ChecksAllOfABatchBeforeItBegins) {
   expect("block", "", "not a regular file");
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
   expect("fifo", "", "not a regular file");
+  const Outcome piped =
+      Run("generate --model " + Path("block") + " --input - --output " + Path("out.jsonl"), true,
+          "echo '{\"prompt\":\"a\"}' | ");
+  EXPECT_EQ(piped.exit_code, 2);
+  EXPECT_THAT(piped.output, HasSubstr("-: is not a regular file"));
 }
 
 TEST_F(ProgramTest, PromptsThatAreTooLongAreNamedSkippedOrCut) {
