@@ -96,7 +96,8 @@ std::string BenchPlotScript(const ThroughputReport& report, const std::string& o
   return fmt::format(
       "{}\n{}set output {}\n{}set key below maxcols 1\nset multiplot layout 1,2\n{}{}"
       "unset multiplot\n",
-      data, SvgTerminal(kWidth, kHeight), PlotQuoted(output), kPlotGrid, by_batch, by_context);
+      data, PlotTerminal("plot", output, kWidth, kHeight), PlotQuoted(output), kPlotGrid, by_batch,
+      by_context);
 }
 
 void WriteBenchPlot(const ThroughputReport& report, const std::string& path) {

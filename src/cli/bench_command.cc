@@ -122,6 +122,7 @@ std::vector<Contestant> LoadModels(const ThroughputFlags& flags) {
 void CheckFiles(const ThroughputFlags& flags) {
   std::vector<OutputFlag> outputs = {{"--json", flags.json}, {"--csv", flags.csv}};
   if (!flags.plot.empty()) {
+    PlotTerminal("--plot", flags.plot, 1, 1);  // refuses other endings
     std::ranges::move(PlotOutputs("--plot", flags.plot), std::back_inserter(outputs));
   }
   CheckOutputs(outputs, flags.models, flags.force);
@@ -258,8 +259,9 @@ void AddThroughput(CLI::App* bench) {
   command->add_option("--csv", flags->csv, "Write the results as a table")->type_name("FILE");
   command
       ->add_option("--plot", flags->plot,
-                   "Draw throughput against batch size and context, with the machine's limits")
-      ->type_name("FILE.svg");
+                   "Draw throughput against batch size and context, with the machine's limits, as "
+                   ".svg or .png; gnuplot's script stays beside it")
+      ->type_name("FILE");
   AddForce(command, &flags->force);
   command->callback([flags] { BenchThroughput(*flags); });
 }

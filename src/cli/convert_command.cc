@@ -65,6 +65,9 @@ CheckOutcome RunCheck(const Flags& flags, const std::string& directory,
                       const ConvertReport& report) {
   const auto bytes = CountParameters(report.config).used * static_cast<int64_t>(sizeof(float));
   if (flags.check == Check::kNever) return {{}, "not wanted"};
+  if (!EntryOf(flags.options.to).is_run) {
+    return {{}, fmt::format("{} is not run as it lies", FormatName(flags.options.to))};
+  }
   if (!report.has_tokenizer) return {{}, "there is no tokenizer"};
   if (flags.check == Check::kIfSmall && bytes > kMaxCheckBytes) {
     return {{},

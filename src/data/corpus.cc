@@ -65,7 +65,10 @@ CorpusReader::CorpusReader(std::vector<std::string> paths, CorpusOptions options
     : paths_(std::move(paths)),
       options_(std::move(options)),
       total_bytes_(CheckFiles(paths_)),
-      buffer_(kBufferBytes, '\0') {}
+      buffer_(kBufferBytes, '\0') {
+  Require(std::ranges::count(paths_, kStandardInput) <= 1, ErrorCode::kInvalidArgument,
+          "-: stands twice; standard input can be read once");
+}
 
 bool CorpusReader::NextRecord(CorpusRecord* record) {
   while (stream_ || OpenNextFile()) {
@@ -196,8 +199,8 @@ bool CorpusReader::ReadLine(std::string* line) {
 void RequireReadableTwice(const std::string& path) {
   std::error_code ignored;
   const std::filesystem::file_status status = std::filesystem::status(path, ignored);
-  const bool is_stream =
-      path == "-" || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status));
+  const bool is_stream = path == kStandardInput || (std::filesystem::exists(status) &&
+                                                    !std::filesystem::is_regular_file(status));
   Require(!is_stream, ErrorCode::kInvalidArgument,
           "{}: is not a regular file; it is read twice, so that one is wanted", path);
 }

@@ -279,7 +279,8 @@ class Preparation {
             "there is no document with text in the {} files", options_.inputs.size());
     Require(!validation_ || (train_->info().documents > 0 && validation_->info().documents > 0),
             ErrorCode::kInvalidArgument,
-            "validation fraction {}: 1 document of every {} is held out, and there are {}; take a "
+            "`validation_fraction`: with {} 1 document of every {} is held out, and there are {}; "
+            "take a "
             "larger fraction, or more and shorter documents",
             options_.validation_fraction, stride_, progress_.documents);
     on_progress_(progress_);
@@ -311,7 +312,7 @@ std::string ValidationPrefix(const std::string& output_prefix) { return output_p
 PrepareSummary PrepareTokenFiles(const Tokenizer& tokenizer, const PrepareOptions& options,
                                  const std::function<void(const PrepareProgress&)>& on_progress) {
   Require(options.validation_fraction >= 0 && options.validation_fraction <= kMaxValidationFraction,
-          ErrorCode::kInvalidArgument, "validation fraction: {}; 0 to {} is possible",
+          ErrorCode::kInvalidArgument, "`validation_fraction`: {}; 0 to {} is possible",
           options.validation_fraction, kMaxValidationFraction);
   Require(options.threads >= 1, ErrorCode::kInvalidArgument, "`threads`: {}; at least 1 is wanted",
           options.threads);

@@ -370,6 +370,18 @@ TEST_F(ProgramTest, GeneratesAsThePublishedImplementation) {
   }
 }
 
+TEST_F(ProgramTest, ConvertsToEveryFormatAndChecksWhatItRuns) {
+  for (const auto& [format, check] :
+       {std::pair("blockformer", "check         loss"),
+        {"hf", "check         loss"},
+        {"published-block", "published-block is not run as it lies"}}) {
+    const Outcome outcome = Run(std::string("convert --check always --to ") + format + " " +
+                                Path("block") + " " + Path(format));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(check));
+  }
+}
+
 TEST_F(ProgramTest, InspectShowsTheTypesOfWeights) {
   const auto stored_bytes = [&](const std::string& name) {
     return ParseJson(Run("inspect --json " + Path(name), false).output, "output")["stored_bytes"];

@@ -187,7 +187,7 @@ TEST_F(PrepareTest, ImpossibleFraction) {
   AddInput("a.txt", "text");
   for (const double fraction : {-0.1, 0.6, std::numeric_limits<double>::quiet_NaN()}) {
     options_.validation_fraction = fraction;
-    EXPECT_THAT(FailureOfPrepare(), HasSubstr("validation fraction"));
+    EXPECT_THAT(FailureOfPrepare(), HasSubstr("`validation_fraction`"));
   }
 }
 

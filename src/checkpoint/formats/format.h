@@ -58,6 +58,7 @@ struct FormatEntry {
   void (*require_expressible)(const ModelConfig& config);
   void (*write)(const std::string& directory, const ModelDescription& model);
   bool holds_int8;     // linear layers may be int8
+  bool is_run;         // commands that run a model read its directory
   bool names_aliases;  // tied tensors stand there under each of their names
 };
 

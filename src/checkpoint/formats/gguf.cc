@@ -47,6 +47,7 @@ const FormatEntry kGgufFormat = {.format = CheckpointFormat::kGguf,
                                  .require_expressible = nullptr,
                                  .write = nullptr,
                                  .holds_int8 = false,
+                                 .is_run = false,
                                  .names_aliases = false};
 
 }  // namespace blockformer

@@ -63,6 +63,7 @@ const FormatEntry kBlockformerFormat = {.format = CheckpointFormat::kBlockformer
                                         .require_expressible = RequireNothing,
                                         .write = WriteBlockformer,
                                         .holds_int8 = true,
+                                        .is_run = true,
                                         .names_aliases = false};
 
 const FormatEntry kHuggingFaceFormat = {.format = CheckpointFormat::kHuggingFace,
@@ -72,6 +73,7 @@ const FormatEntry kHuggingFaceFormat = {.format = CheckpointFormat::kHuggingFace
                                         .require_expressible = RequireNothing,
                                         .write = WriteHuggingFace,
                                         .holds_int8 = false,
+                                        .is_run = true,
                                         .names_aliases = false};
 
 }  // namespace blockformer

@@ -85,6 +85,7 @@ const FormatEntry kPublishedBlockFormat = {.format = CheckpointFormat::kPublishe
                                            .require_expressible = RequireExpressible,
                                            .write = WritePublishedBlock,
                                            .holds_int8 = false,
+                                           .is_run = false,
                                            .names_aliases = true};
 
 }  // namespace blockformer
