@@ -122,10 +122,10 @@ std::vector<Contestant> LoadModels(const ThroughputFlags& flags) {
 void CheckFiles(const ThroughputFlags& flags) {
   std::vector<OutputFlag> outputs = {{"--json", flags.json}, {"--csv", flags.csv}};
   if (!flags.plot.empty()) {
-    PlotTerminal("--plot", flags.plot, 1, 1);  // refuses other endings
     std::ranges::move(PlotOutputs("--plot", flags.plot), std::back_inserter(outputs));
   }
   CheckOutputs(outputs, flags.models, flags.force);
+  if (!flags.plot.empty()) PlotTerminal("--plot", flags.plot, 1, 1);  // refuses other endings
 }
 
 // All that can be known to be wrong before anything is loaded or measured.

@@ -324,7 +324,6 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --dtype f32 --kv-dtype f32 --max-tokens 8", 0, "x");
   expect(block + " --n 3 --batch 65536 --max-length 4194304", 0, "x");  // as many as memory holds
   expect(block + " --max-length 100 --max-tokens 64", 0, "exceeds the context of 64");
-  expect(block + " --batch 0", 2, "max_sequences");
   expect(block + " --threads -3", 2, "threads");
   expect(block + " --n 0", 2, "--n");
   expect(block + " --compat huggingface", 2, "--compat");
