@@ -107,6 +107,8 @@ ModelConfig UptrainedConfig(const ModelConfig& vanilla, const UptrainOptions& op
   ModelConfig block = vanilla;
   block.kind = ModelKind::kBlock;
   block.block_length = options.block_length;
+  // Training takes whole blocks.
+  if (block.block_length > 0) block.max_length -= block.max_length % block.block_length;
   block.prefix_length = options.prefix_length;
   block.embedder.projection = EmbedderProjection::kConv1d;
   block.embedder.hidden_size = vanilla.decoder.hidden_size;

@@ -27,8 +27,8 @@ struct UptrainOptions {
 
 // The block model into which a vanilla model is turned (section 3.6 of the paper): the widths,
 // heads, kinds of layers and tied or separate head of the vanilla model, a lookup table of full
-// width whose embeddings a Conv1d projects, and a prefix token decoder. Throws
-// Error(kInvalidArgument) if the vanilla model cannot be divided so.
+// width whose embeddings a Conv1d projects, and a prefix token decoder; its context is cut to whole
+// blocks. Throws Error(kInvalidArgument) if the vanilla model cannot be divided so.
 ModelConfig UptrainedConfig(const ModelConfig& vanilla, const UptrainOptions& options);
 
 // Its initial weights, as the published implementation makes them. Tables, layers, output head and

@@ -72,6 +72,11 @@ void TrainSweep(const std::string& trainer, const std::vector<std::string>& argu
                "blockformer train");
   Flags flags;
   AddFlags(&app, &flags);
+  // Also behind --sweep, whose value it would be otherwise.
+  if (std::ranges::find(arguments, "--help") != arguments.end()) {
+    fmt::print("{}", app.help());
+    return;
+  }
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& error) {

@@ -64,7 +64,7 @@ void ReadLength(const ObjectReader& reader, const ModelConfig& model, TrainingRe
   const bool has_budget = reader.Has("flops");
   if (has_budget && reader.Has("steps")) {
     reader.FailField("flops",
-                     "stands beside steps; one of the two is wanted (steps=null on the "
+                     "stands beside steps; one of the two is wanted (training.steps=null on the "
                      "command line removes the other)");
   }
   if (has_budget) {

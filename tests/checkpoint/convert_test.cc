@@ -452,6 +452,7 @@ TEST_F(ConvertTest, UptrainedModelsTakeTheLayersOfTheirMethod) {
     const ConvertReport report = Convert(options);
     EXPECT_EQ(report.config.decoder.num_layers, expected.block_layers);
     EXPECT_EQ(report.config.token_decoder.num_layers, expected.token_layers);
+    EXPECT_EQ(report.config.max_length, 60) << "whole blocks of 64 tokens";
     const ModelWeights block(Path("block"), report.config);
     const auto same = [&](const char* prefix, int64_t layer, int origin) {
       const std::string field = ".attention.dense.weight";
