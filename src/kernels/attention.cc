@@ -1,3 +1,7 @@
+// Attention of queries to the keys of a paged cache. Up to four queries share each key and value
+// that is loaded and converted. Their softmax runs over the pages one after the other, so that the
+// scores of a page stay in the first cache; the heads of all queries are shared out by the keys
+// that they see.
 #include "kernels/attention.h"
 
 #include <algorithm>
@@ -7,6 +11,8 @@
 
 #include "base/aligned_buffer.h"
 #include "base/parallel.h"
+#include "kernels/attention_plan.h"
+#include "kernels/product_plan.h"
 
 // foreach_target.h compiles this file once for every instruction set; it must come first.
 // clang-format off
@@ -25,8 +31,6 @@ namespace blockformer {
 inline constexpr int64_t kMaxPageSize = 128;
 // The score of hidden keys: below all others, and finite.
 inline constexpr float kNotVisible = std::numeric_limits<float>::lowest();
-// Queries that share the work of loading and converting keys and values.
-inline constexpr int64_t kMaxGroup = 4;
 // Sums of a dot product that are built side by side, since each addition waits for the one before.
 inline constexpr int kChains = 4;
 
@@ -34,7 +38,7 @@ inline constexpr int kChains = 4;
 // one row's heads that read the same kv head; and that for some kv heads.
 struct QueryGroup {
   const AttentionRow* rows;  // of each query
-  int64_t size;              // 1 to kMaxGroup
+  int64_t size;              // 1 to kMaxQueryGroup
   int64_t first_head;        // of the kv heads
   int64_t num_heads;
   const float* queries;  // the first one's, for the first kv head
@@ -349,13 +353,14 @@ void AttendToHeads(Tag tag, const KvPages& cache, const QueryGroup& group, int64
     if (head + 1 == group.num_heads) {
       page.next = cache.Head(pages[is_last ? 0 : 1], group.first_head);
     }
-    AttendToPage<kType, kGroup>(tag, cache, group, head, page, first, states + head * kMaxGroup);
+    AttendToPage<kType, kGroup>(tag, cache, group, head, page, first,
+                                states + head * kMaxQueryGroup);
   }
 }
 
 template <NumberType kType, class Tag>
 void AttendWith(Tag tag, const KvPages& cache, const QueryGroup& group, QueryState* states) {
-  for (int64_t i = 0; i < group.num_heads * kMaxGroup; ++i) {
+  for (int64_t i = 0; i < group.num_heads * kMaxQueryGroup; ++i) {
     states[i].largest = kNotVisible;
     states[i].sum = 0;
     std::fill_n(states[i].result, cache.PaddedHeadSize(), 0.0f);
@@ -380,7 +385,7 @@ void AttendWith(Tag tag, const KvPages& cache, const QueryGroup& group, QuerySta
   }
   for (int64_t head = 0; head < group.num_heads; ++head) {
     for (int64_t q = 0; q < group.size; ++q) {
-      const QueryState& state = states[head * kMaxGroup + q];
+      const QueryState& state = states[head * kMaxQueryGroup + q];
       // A row that sees no key at all gets zeros. The sum may be NaN.
       const float inverse = state.sum == 0 ? 0 : 1 / state.sum;
       float* out = group.out + q * group.out_stride + head * group.out_head_stride;
@@ -398,7 +403,7 @@ void AttendTyped(const KvPages& cache, const QueryGroup& group, QueryState* stat
   }
 }
 
-// `states` [num_heads, kMaxGroup] is scratch memory.
+// `states` [num_heads, kMaxQueryGroup] is scratch memory.
 void AttendGroup(const KvPages& cache, const QueryGroup& group, QueryState* states) {
   switch (cache.type) {
     case NumberType::kF16:
@@ -422,55 +427,11 @@ HWY_EXPORT(AttendGroup);
 constexpr int64_t kMinOperationsPerThread = 1 << 15;
 constexpr int64_t kRangesPerThread = 8;
 
-bool IsPadding(const AttentionRow& row) {
-  return row.key_mask != nullptr && row.key_mask[row.position] == 0 && !row.attends_if_masked;
-}
-
-// Each query of a kv head that a row holds: several where heads share it.
-std::vector<AttentionRow> QueriesOf(const AttentionRow* rows, int64_t num_rows, int64_t per_row) {
-  std::vector<AttentionRow> queries;
-  queries.reserve(num_rows * per_row);
-  for (int64_t i = 0; i < num_rows; ++i) {
-    queries.insert(queries.end(), static_cast<size_t>(per_row), rows[i]);
-  }
-  return queries;
-}
-
-// Consecutive queries, and the keys seen in all groups before them.
-struct RowGroup {
-  int64_t first;
-  int64_t size;
-  int64_t keys_before;
-};
-
-// Groups queries of the same sequence with ascending positions; where rows hold several, queries of
-// one row. Rows of padding stand in no group.
-std::vector<RowGroup> GroupQueries(const AttentionRow* queries, int64_t count, int64_t per_row,
-                                   int64_t* total_keys) {
-  std::vector<RowGroup> groups;
-  int64_t keys = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    if (IsPadding(queries[i])) continue;
-    const bool joins =
-        !groups.empty() && groups.back().size < kMaxGroup &&
-        groups.back().first + groups.back().size == i && (per_row == 1 || i % per_row != 0) &&
-        queries[i].pages == queries[i - 1].pages && queries[i].position >= queries[i - 1].position;
-    if (joins) {
-      ++groups.back().size;
-    } else {
-      groups.push_back({i, 1, keys});
-    }
-    keys += queries[i].position + 1;
-  }
-  *total_keys = keys;
-  return groups;
-}
-
 // Scratch memory of one thread for `heads` heads.
 class Scratch {
  public:
   QueryState* Reserve(int64_t heads, int64_t padded_head_size) {
-    const size_t count = heads * kMaxGroup;
+    const size_t count = heads * kMaxQueryGroup;
     if (states_.size() < count) states_.resize(count);
     results_.Reserve(static_cast<int64_t>(count) * padded_head_size *
                      static_cast<int64_t>(sizeof(float)));
@@ -485,6 +446,31 @@ class Scratch {
   AlignedBuffer results_;
 };
 
+// Where a group's queries lie from `first_head` on, and where their results are wanted.
+QueryGroup Locate(const AttentionRule& rule, const QueryRange& queries, int64_t first_head,
+                  const float* rows_of_heads, float* out) {
+  const HeadLayout& layout = rule.layout;
+  const int64_t per_row = layout.GroupSize();
+  const int64_t width = layout.OutputWidth();
+  const int64_t row = queries.first / per_row;
+  const int64_t first_query = first_head * per_row + queries.first % per_row;
+  QueryGroup group = {};
+  group.size = queries.size;
+  group.first_head = first_head;
+  group.queries = rows_of_heads + row * layout.width + layout.Query(first_query);
+  group.query_stride = per_row > 1 ? layout.head_size : layout.width;
+  group.head_stride = layout.group_stride;
+  group.out = out + row * width + first_query * layout.head_size;
+  group.out_stride = per_row > 1 ? layout.head_size : width;
+  group.out_head_stride = per_row * layout.head_size;
+  group.scale = rule.scale;
+  if (rule.bias != nullptr) {
+    group.bias = rule.bias + (first_head + 1) * rule.bias_positions - 1;
+    group.bias_stride = rule.bias_positions;
+  }
+  return group;
+}
+
 }  // namespace
 
 AttentionRule ScaledAttention(const HeadLayout& layout) {
@@ -494,65 +480,24 @@ AttentionRule ScaledAttention(const HeadLayout& layout) {
 void Attend(const KvPages& cache, const AttentionRule& rule, const AttentionRow* rows,
             int64_t num_rows, const float* rows_of_heads, float* out) {
   const auto attend_group = HWY_DYNAMIC_DISPATCH(AttendGroup);
-  const HeadLayout& layout = rule.layout;
-  const int64_t heads = cache.kv_heads;
-  const int64_t per_row = layout.GroupSize();
-  const int64_t width = layout.OutputWidth();
+  const int64_t width = rule.layout.OutputWidth();
   for (int64_t i = 0; i < num_rows; ++i) {
     if (IsPadding(rows[i])) std::fill_n(out + i * width, width, 0.0f);
   }
-  std::vector<AttentionRow> shared;
-  if (per_row > 1) shared = QueriesOf(rows, num_rows, per_row);
-  const AttentionRow* queries = per_row > 1 ? shared.data() : rows;
-  int64_t total_keys = 0;
-  const std::vector<RowGroup> groups =
-      GroupQueries(queries, num_rows * per_row, per_row, &total_keys);
-  const auto attend = [&](const RowGroup& group, int64_t first_head, int64_t num_heads) {
-    thread_local Scratch scratch;
-    const int64_t row = group.first / per_row;
-    const int64_t first_query = first_head * per_row + group.first % per_row;
-    QueryGroup work = {};
-    work.rows = queries + group.first;
-    work.size = group.size;
-    work.first_head = first_head;
-    work.num_heads = num_heads;
-    work.queries = rows_of_heads + row * layout.width + layout.Query(first_query);
-    work.query_stride = per_row > 1 ? layout.head_size : layout.width;
-    work.head_stride = layout.group_stride;
-    work.out = out + row * width + first_query * layout.head_size;
-    work.out_stride = per_row > 1 ? layout.head_size : width;
-    work.out_head_stride = per_row * layout.head_size;
-    work.scale = rule.scale;
-    if (rule.bias != nullptr) {
-      work.bias = rule.bias + (first_head + 1) * rule.bias_positions - 1;
-      work.bias_stride = rule.bias_positions;
-    }
-    attend_group(cache, work, scratch.Reserve(num_heads, cache.PaddedHeadSize()));
-  };
-  // Sequences of different lengths are shared out by the keys that they see. A thread takes the
-  // heads whose work begins in its range.
-  const auto starts_before = [heads](const RowGroup& group, int64_t work) {
-    return group.keys_before * heads < work;
-  };
-  const auto attend_range = [&](int64_t begin, int64_t end) {
-    auto group = std::lower_bound(groups.begin(), groups.end(), begin, starts_before);
-    if (group != groups.begin()) --group;  // its later heads may begin in the range
-    for (; group != groups.end() && group->keys_before * heads < end; ++group) {
-      const int64_t next = group + 1 == groups.end() ? total_keys : (group + 1)->keys_before;
-      const int64_t keys = next - group->keys_before;
-      const auto first_from = [&](int64_t work) {  // the first head that begins there or later
-        return std::clamp((work - group->keys_before * heads + keys - 1) / keys, int64_t{0}, heads);
-      };
-      const int64_t first_head = first_from(begin);
-      const int64_t end_head = first_from(end);
-      if (first_head < end_head) attend(*group, first_head, end_head - first_head);
-    }
-  };
-  const int64_t work = total_keys * heads;
+  const AttentionPlan plan(rows, num_rows, rule.layout.GroupSize(), cache.kv_heads);
   const int64_t grain = kMinOperationsPerThread / cache.head_size + 1;
-  const int64_t ranges = std::clamp<int64_t>(work / grain, 1, kRangesPerThread * NumThreads());
-  ParallelForEach(ranges, 1, [&](int64_t range) {
-    attend_range(work * range / ranges, work * (range + 1) / ranges);
+  const int64_t parts =
+      std::clamp<int64_t>(plan.work() / grain, 1, kRangesPerThread * NumThreads());
+  ParallelForEach(parts, 1, [&](int64_t part) {
+    thread_local Scratch scratch;
+    const PartRange range = PartOf(plan.work(), parts, part);
+    plan.ForEachIn(range.begin, range.end,
+                   [&](const QueryRange& queries, int64_t first_head, int64_t num_heads) {
+                     QueryGroup group = Locate(rule, queries, first_head, rows_of_heads, out);
+                     group.rows = plan.queries() + queries.first;
+                     group.num_heads = num_heads;
+                     attend_group(cache, group, scratch.Reserve(num_heads, cache.PaddedHeadSize()));
+                   });
   });
 }
 
