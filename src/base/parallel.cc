@@ -24,7 +24,8 @@ thread_local int thread_limit = 0;  // 0: none
 
 void CheckThreads(int threads) {
   Require(threads >= 1 && threads <= kMaxThreads, ErrorCode::kInvalidArgument,
-          "`threads`: {} is out of range; 1 to {} are possible", threads, kMaxThreads);
+          "`threads`: {} is out of range; 1 to {} are possible, or 0 for one a processor", threads,
+          kMaxThreads);
 }
 
 }  // namespace

@@ -342,7 +342,14 @@ ModelConfig ReadModelConfig(const std::string& directory) {
           "{}: is not a model directory (a directory with {} and {} is wanted)", directory,
           kConfigFile, kWeightsFile);
   const std::string path = directory + "/" + kConfigFile;
-  return ModelConfigFromJson(ReadJsonFile(path), path);
+  ModelConfig config = ModelConfigFromJson(ReadJsonFile(path), path);
+  ReadGenerationConfig(directory, &config);
+  return config;
+}
+
+void ReadGenerationConfig(const std::string& directory, ModelConfig* config) {
+  const std::string path = directory + "/" + kGenerationConfigFile;
+  if (FileExists(path)) AddEosTokenIds(ReadJsonFile(path), path, config);
 }
 
 const char* TorchDataTypeName(DataType type) {

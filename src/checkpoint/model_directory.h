@@ -100,6 +100,8 @@ const char* TorchDataTypeName(DataType type);
 
 // Reads and checks config.json of a model directory.
 ModelConfig ReadModelConfig(const std::string& directory);
+// What else a directory's generation_config.json says, if it is there: more ids that end a text.
+void ReadGenerationConfig(const std::string& directory, ModelConfig* config);
 
 // Writes config.json and generation_config.json into an existing directory. `type` is that of the
 // weights, kI8 for a directory of int8 weights.

@@ -360,6 +360,15 @@ ModelConfig ModelConfigFromRecipe(const ObjectReader& model) {
   return config;
 }
 
+void AddEosTokenIds(const Json& generation_config, const std::string& source, ModelConfig* config) {
+  const ObjectReader reader(generation_config, source);
+  constexpr char kKey[] = "eos_token_id";
+  if (!reader.Has(kKey)) return;
+  for (const int64_t id : reader.Ints(kKey, 0, config->vocab_size - 1)) {
+    if (!config->EndsText(id)) config->other_eos_token_ids.push_back(id);
+  }
+}
+
 OrderedJson EosTokenIdsToJson(const ModelConfig& config) {
   if (config.other_eos_token_ids.empty()) return config.eos_token_id;
   OrderedJson ids = OrderedJson::array({config.eos_token_id});

@@ -161,6 +161,10 @@ void ValidateModelConfig(const ModelConfig& config, const std::string& source);
 ModelConfig ModelConfigFromJson(const Json& json, const std::string& source);
 // An id, or a list if several end a text.
 OrderedJson EosTokenIdsToJson(const ModelConfig& config);
+
+// Adds the ids at which a generation_config.json has texts end; chat models often name more there
+// than in config.json. Throws Error that names the field.
+void AddEosTokenIds(const Json& generation_config, const std::string& source, ModelConfig* config);
 OrderedJson ModelConfigToJson(const ModelConfig& config);
 
 // The `model` section of a recipe: the fields of config.json, where unknown fields are errors, and

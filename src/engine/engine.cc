@@ -25,8 +25,7 @@ int64_t UnitsOfLength(const Model& model, int64_t tokens) {
 int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
   const int64_t available = model.AvailableBytes();
   Require(options.memory_bytes >= 0 && options.memory_bytes <= available,
-          ErrorCode::kInvalidArgument,
-          "`memory_bytes`: {} is out of range; {} bytes are available, and 0 leaves the choice",
+          ErrorCode::kInvalidArgument, "`memory_bytes`: {} is out of range; {} bytes are available",
           options.memory_bytes, available);
   const int64_t page_bytes = model.BytesPerPage(options.kv_type, kPageSize);
   const int64_t sequence_pages = DivideUp(UnitsOfLength(model, options.max_length), kPageSize);

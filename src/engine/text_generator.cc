@@ -24,6 +24,7 @@ void ValidateTextOptions(const TextOptions& options) {
   Require(options.max_tokens >= 1, ErrorCode::kInvalidArgument,
           "`max_tokens`: {} is out of range; 1 or more is wanted", options.max_tokens);
   for (const std::string& stop : options.stop) {
+    Require(!stop.empty(), ErrorCode::kInvalidArgument, "`stop`: a text is empty");
     Require(FindInvalidUtf8(stop) == stop.size(), ErrorCode::kInvalidArgument,
             "`stop`: a text is not valid UTF-8, as all that is generated is");
   }

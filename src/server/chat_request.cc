@@ -32,7 +32,7 @@ Json ReadMessage(const Json& json, const std::string& path) {
   if (role == "developer") role = "system";
   if (role != "system" && role != "user" && role != "assistant") {
     FailField(fields.FullName("role"),
-              QuoteValue(role) + " is not supported; system, user and assistant are");
+              QuoteValue(role) + " is not supported; system, developer, user and assistant are");
   }
   Json message = {{"role", role}, {"content", ReadContent(&fields)}};
   if (const auto name = fields.String("name")) message["name"] = *name;

@@ -22,8 +22,9 @@ std::shared_ptr<Generation> Generation::Start(
     const GenerationSettings& settings, std::vector<Sequence> sequences,
     std::optional<std::chrono::steady_clock::time_point> deadline) {
   if (std::ssize(sequences) > loop->capacity()) {
-    FailField("n", fmt::format("{} texts are asked for; the server has places for {}",
-                               sequences.size(), loop->capacity()));
+    FailField(settings.n > 1 ? "n" : "prompt",
+              fmt::format("{} texts are asked for; the server has places for {}", sequences.size(),
+                          loop->capacity()));
   }
   const std::shared_ptr<Generation> generation(new Generation(executor, loop));
   const auto now = Clock::now();

@@ -129,11 +129,12 @@ HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request) {
   const Json body = ParseBody(request.body);
   RequestFields fields(body);
   RequireModel(&fields, model);
-  const std::string text = fields.RequiredString("prompt");
+  const std::optional<std::string> text = fields.String("prompt");
   const bool with_texts = fields.Bool("return_token_strs", false);
   const bool add_special = fields.Bool("add_special_tokens", true);
-  fields.RejectUnknown();
-  const std::vector<int32_t> ids = model.Encode(text, "prompt", add_special);
+  fields.RejectUnknown();  // first, so that vLLM's "messages" is named
+  if (!text) FailField("prompt", "is missing; a text is wanted");
+  const std::vector<int32_t> ids = model.Encode(*text, "prompt", add_special);
   OrderedJson texts;
   if (with_texts) {
     texts = OrderedJson::array();

@@ -19,8 +19,7 @@ TemplateDialect ChatDialect() {
 }
 
 // A text, or of several that have names the default one; empty if there is none.
-std::string TemplateTextOf(const Json& config) {
-  const Json value = config.value("chat_template", Json());
+std::string TemplateTextOf(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return "";
   for (const Json& named : value) {
@@ -39,7 +38,10 @@ std::optional<ChatTemplate> ChatTemplate::Load(const std::string& directory) {
   const Json config = ReadTokenizerConfig(directory);
   const std::string path = directory + "/" + kChatTemplateFile;
   if (std::filesystem::exists(path)) return ChatTemplate(ReadFile(path), path, config);
-  const std::string text = TemplateTextOf(config);
+  const Json value = config.value("chat_template", Json());
+  Require(value.is_null() || value.is_string() || value.is_array(), ErrorCode::kCorrupt,
+          "{}: chat_template: a text, or a list of texts with names, is wanted", config_path);
+  const std::string text = TemplateTextOf(value);
   if (text.empty()) return std::nullopt;
   return ChatTemplate(text, config_path + ": chat_template", config);
 }

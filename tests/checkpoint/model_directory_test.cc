@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "config/parameters.h"
 
 namespace blockformer {
@@ -55,6 +56,20 @@ TEST_F(ModelDirectoryTest, LoadsWhatFitsItsConfig) {
   EXPECT_EQ(ReadModelConfig(directory_), config_);
   const ModelWeights weights(directory_, config_);
   EXPECT_EQ(weights.Get("embed_out.weight").shape, (std::vector<int64_t>{8, 4}));
+}
+
+TEST_F(ModelDirectoryTest, TextsEndAtTheIdsOfTheGenerationConfigToo) {
+  WriteFileAtomically(Path("generation_config.json"),
+                      R"({"eos_token_id": [3, 0, 5], "top_p": 0.9})");
+  ModelConfig expected = config_;
+  expected.other_eos_token_ids = {3, 5};
+  EXPECT_EQ(ReadModelConfig(directory_), expected);
+  WriteFileAtomically(Path("generation_config.json"), R"({"eos_token_id": 8})");
+  EXPECT_THAT(LoadError(), HasSubstr("generation_config.json: eos_token_id"));
+  WriteFileAtomically(Path("generation_config.json"), "{");
+  EXPECT_THAT(LoadError(), HasSubstr("generation_config.json: not valid JSON"));
+  WriteFileAtomically(Path("generation_config.json"), "{}");
+  EXPECT_EQ(ReadModelConfig(directory_), config_);
 }
 
 TEST_F(ModelDirectoryTest, LoadsShardsAndIgnoresOldBuffers) {

@@ -256,7 +256,7 @@ TEST_F(HostileTest, AFullQueueIsToldAtOnce) {
   EXPECT_EQ(refused.json()["error"]["code"], "queue_full");
   const ClientResponse never = Complete({{"prompt", {"a", "b", "c"}}});
   EXPECT_EQ(never.status, 400) << "there are two places at all";
-  EXPECT_EQ(never.json()["error"]["param"], "n");
+  EXPECT_EQ(never.json()["error"]["param"], "prompt");
   first.Close();
   second.Close();
   ExpectQuiet();

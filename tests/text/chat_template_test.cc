@@ -123,6 +123,8 @@ TEST(ChatTemplate, IsReadFromAModelDirectory) {
   write({{"chat_template",
           {{{"name", "tools"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}}}});
   EXPECT_EQ(ChatTemplate::Load(directory)->Render(messages, true), "d");
+  write({{"chat_template", 5}});
+  EXPECT_THROW(ChatTemplate::Load(directory), Error);
   WriteFileAtomically(directory + "/chat_template.jinja", "own");
   EXPECT_EQ(ChatTemplate::Load(directory)->Render(messages, true), "own");
   WriteFileAtomically(directory + "/chat_template.jinja", "{{ x");

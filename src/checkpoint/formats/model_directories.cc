@@ -41,7 +41,9 @@ std::unique_ptr<CheckpointSource> OpenHuggingFace(const OpenOptions& options) {
   RequireNoTrainerYaml(options, kHuggingFaceFormat.name, kConfigFile);
   RequireDirectory(options, kHuggingFaceFormat.name);
   const std::string path = ConfigPath(options.source);
-  return std::make_unique<FileSource>(options.source, HfConfigFromJson(ReadJsonFile(path), path));
+  ModelConfig config = HfConfigFromJson(ReadJsonFile(path), path);
+  ReadGenerationConfig(CheckpointDirectory(options.source), &config);
+  return std::make_unique<FileSource>(options.source, std::move(config));
 }
 
 void RequireNothing(const ModelConfig& /*config*/) {}
