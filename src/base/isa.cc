@@ -89,7 +89,7 @@ std::vector<Isa> SupportedIsas() {
 
 void ReadIsaLimit() {
   const char* wanted = std::getenv("BLOCKFORMER_ISA");
-  if (wanted == nullptr || *wanted == '\0') return;
+  if (wanted == nullptr) return;
   for (const Isa isa : kAll) {
     if (wanted != std::string(IsaName(isa))) continue;
     Require(Supports(isa), ErrorCode::kInvalidArgument,
