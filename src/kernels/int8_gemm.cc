@@ -66,8 +66,8 @@ void StoreBlock(const PanelProduct& product, const float* sums, int64_t num_rows
   const int64_t width = product.tile.vectors * kVectorColumns;
   const auto vector_z = [&](int64_t r, int64_t c) {
     const F32 tag;
-    return hn::MulAdd(hn::LoadU(tag, sums + r * width + c),
-                      hn::LoadU(tag, product.scales + c), hn::LoadU(tag, product.bias + c));
+    return hn::MulAdd(hn::LoadU(tag, sums + r * width + c), hn::LoadU(tag, product.scales + c),
+                      hn::LoadU(tag, product.bias + c));
   };
   FinishTile<GeluForm::kFast>(product.epilogue, num_rows, product.columns, vector_z, y,
                               product.stride);
