@@ -47,10 +47,10 @@ EngineOptions WithDefaults(const Model& model, EngineOptions options) {
   if (options.num_sampled_ids == 0) options.num_sampled_ids = model.config().vocab_size;
   const auto require = [](int64_t value, int64_t max, const char* name) {
     Require(value >= 1 && value <= max, ErrorCode::kInvalidArgument,
-            "`{}`: {} is out of range; 1 to {} is wanted", name, value, max);
+            "{}: {} is out of range; 1 to {} is wanted", name, value, max);
   };
-  require(options.max_sequences, kMaxSequences, "max_sequences");
-  require(options.max_length, int64_t{1} << 24, "max_length");
+  require(options.max_sequences, kMaxSequences, "`max_sequences`");
+  require(options.max_length, int64_t{1} << 24, "`max_length`");
   require(options.max_prefill_tokens, int64_t{1} << 24, "max_prefill_tokens");
   require(options.num_sampled_ids, model.config().vocab_size, "num_sampled_ids");
   for (const int32_t id : options.excluded_ids) {
