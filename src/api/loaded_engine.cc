@@ -20,9 +20,6 @@
 namespace blockformer {
 namespace {
 
-// Tokens scored between two steps while something is generated.
-constexpr int64_t kTokensBetweenSteps = 2048;
-
 std::atomic<int64_t> last_request = 0;
 
 void RequireNoCallback(const char* function) {
@@ -72,16 +69,16 @@ LoadedEngine::LoadedEngine(const std::string& directory, const LoadSettings& set
 LoadedEngine::LoadedEngine(TextModel loaded, const std::string& directory,
                            const LoadSettings& settings)
     : process_(getpid()),
+      directory_(directory),
       tokenizer_(std::move(loaded.tokenizer)),
       model_(std::move(loaded.model)),
       prefix_id_(PrefixTokenId(directory, tokenizer_, model_->config())),
+      chat_(ChatFormat::Load(directory, settings.generator.plain_text)),
       device_(model_->device()),
       scorer_(std::make_unique<Scorer>(model_, settings.scorer)),
       loop_(std::make_unique<EngineLoop>(std::make_unique<Engine>(model_, loaded.engine_options),
                                          settings.loop)),
-      open_(std::make_shared<OpenRequests>(loop_.get())) {
-  LoadChatTemplate(directory, settings.generator.plain_text);
-}
+      open_(std::make_shared<OpenRequests>(loop_.get())) {}
 
 LoadedEngine::~LoadedEngine() {
   open_->Detach();
@@ -89,17 +86,6 @@ LoadedEngine::~LoadedEngine() {
   if (IsHere()) return;
   static_cast<void>(loop_.release());
   static_cast<void>(scorer_.release());
-}
-
-// A template that cannot be read takes the chats away and nothing else.
-void LoadedEngine::LoadChatTemplate(const std::string& directory, bool plain_text) {
-  try {
-    chat_template_ = ChatTemplate::Load(directory);
-    if (!chat_template_) chat_problem_ = directory + ": the model has no chat template";
-  } catch (const Error& error) {
-    chat_problem_ = error.what();
-  }
-  if (plain_text) parsing_tokenizer_ = Tokenizer::Load(directory, SpecialTokens::kParse);
 }
 
 bool LoadedEngine::IsHere() const { return getpid() == process_; }
@@ -130,7 +116,7 @@ bf_engine_info LoadedEngine::info() const {
   info.vocab_size = config.vocab_size;
   info.block_length = model_->unit_length();
   info.end_of_text_id = static_cast<int32_t>(config.eos_token_id);
-  info.has_chat_template = chat_template_ ? 1 : 0;
+  info.has_chat_template = chat_.chat_template ? 1 : 0;
   return info;
 }
 
@@ -161,8 +147,9 @@ std::string LoadedEngine::Detokenize(std::span<const int32_t> ids, bool skip_spe
 }
 
 const ChatTemplate& LoadedEngine::RequireChatTemplate() const {
-  Require(chat_template_.has_value(), ErrorCode::kUnsupported, "{}", chat_problem_);
-  return *chat_template_;
+  Require(chat_.chat_template.has_value(), ErrorCode::kUnsupported, "{}",
+          chat_.problem.empty() ? directory_ + ": the model has no chat template" : chat_.problem);
+  return *chat_.chat_template;
 }
 
 std::string LoadedEngine::ChatText(std::string_view messages, bool add_generation_prompt) const {
@@ -239,21 +226,10 @@ std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoreText& text, si
 }
 
 std::vector<std::vector<TokenScore>> LoadedEngine::ScoreOnEngine(
-    std::span<const ScoreRequest> requests) {
+    std::vector<ScoreRequest> requests) {
   using Scores = std::vector<std::vector<TokenScore>>;
-  const auto task = std::make_shared<std::packaged_task<Scores()>>([this, requests] {
-    Scores scores;
-    size_t next = 0;
-    scorer_->Run(
-        [&]() -> std::optional<ScoreRequest> {
-          if (next == requests.size()) return std::nullopt;
-          return requests[next++];
-        },
-        [&](int64_t, std::span<const TokenScore> values) {
-          scores.emplace_back(values.begin(), values.end());
-        });
-    return scores;
-  });
+  const auto task = std::make_shared<std::packaged_task<Scores()>>(
+      [this, requests = std::move(requests)] { return ScoreAll(scorer_.get(), requests); });
   std::future<Scores> done = task->get_future();
   try {
     loop_->Post([task] { (*task)(); });
@@ -283,11 +259,8 @@ std::vector<LoadedEngine::Score> LoadedEngine::ScoreTexts(std::span<const ScoreT
   std::vector<std::vector<TokenScore>> values;
   while (values.size() < requests.size()) {
     const auto left = std::span<const ScoreRequest>(requests).subspan(values.size());
-    size_t count = 0;
-    for (int64_t tokens = 0; count < left.size() && tokens < piece_tokens; ++count) {
-      tokens += std::ssize(left[count].tokens);
-    }
-    std::ranges::move(ScoreOnEngine(left.first(count)), std::back_inserter(values));
+    const auto piece = left.first(CountWithin(left, piece_tokens));
+    std::ranges::move(ScoreOnEngine({piece.begin(), piece.end()}), std::back_inserter(values));
   }
   std::vector<Score> scores;
   size_t next = 0;

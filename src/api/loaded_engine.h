@@ -62,26 +62,24 @@ class LoadedEngine {
 
  private:
   LoadedEngine(TextModel loaded, const std::string& directory, const LoadSettings& settings);
-  void LoadChatTemplate(const std::string& directory, bool plain_text);
   // Requests of one text, one after the other.
   std::vector<ScoreRequest> EncodeForScore(const ScoreText& text, size_t index) const;
   // On the engine's thread, between two of its steps.
-  std::vector<std::vector<TokenScore>> ScoreOnEngine(std::span<const ScoreRequest> requests);
+  std::vector<std::vector<TokenScore>> ScoreOnEngine(std::vector<ScoreRequest> requests);
   const ChatTemplate& RequireChatTemplate() const;
   const Tokenizer& parsing_tokenizer() const {
-    return parsing_tokenizer_ ? *parsing_tokenizer_ : tokenizer_;
+    return chat_.tokenizer ? *chat_.tokenizer : tokenizer_;
   }
   // A thread does not follow into a process that was forked.
   bool IsHere() const;
   void RequireHere() const;
 
   const pid_t process_;
+  const std::string directory_;
   Tokenizer tokenizer_;
-  std::optional<Tokenizer> parsing_tokenizer_;  // if the other one takes special tokens for text
   std::shared_ptr<const Model> model_;
   int32_t prefix_id_;  // before scored texts, as PrefixTokenId() has it
-  std::optional<ChatTemplate> chat_template_;
-  std::string chat_problem_;  // why there is none
+  ChatFormat chat_;
   std::string device_;
   std::unique_ptr<Scorer> scorer_;  // of the loop's thread
   std::unique_ptr<EngineLoop> loop_;

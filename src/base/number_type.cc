@@ -1,6 +1,30 @@
 #include "base/number_type.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+
 namespace blockformer {
+namespace {
+
+constexpr char kWanted[] = "{}: \"{}\" is not known; one of {} is wanted";
+
+std::optional<NumberType> FindByName(std::string_view name, std::span<const NumberType> choices) {
+  const auto found = std::ranges::find(choices, name, NumberTypeName);
+  if (found == choices.end()) return std::nullopt;
+  return *found;
+}
+
+std::vector<const char*> Names(std::span<const NumberType> choices) {
+  std::vector<const char*> names;
+  std::ranges::transform(choices, std::back_inserter(names), NumberTypeName);
+  return names;
+}
+
+}  // namespace
 
 const char* NumberTypeName(NumberType type) {
   switch (type) {
@@ -29,12 +53,21 @@ int64_t NumberBytes(NumberType type) {
   return 0;
 }
 
-std::optional<NumberType> ParseNumberType(std::string_view name) {
-  for (const NumberType type :
-       {NumberType::kF32, NumberType::kF16, NumberType::kBf16, NumberType::kInt8}) {
-    if (name == NumberTypeName(type)) return type;
-  }
-  return std::nullopt;
+NumberType ParseNumberType(const std::string& option, std::string_view name,
+                           std::span<const NumberType> choices) {
+  const auto type = FindByName(name, choices);
+  Require(type.has_value(), ErrorCode::kInvalidArgument, kWanted, option, name,
+          fmt::join(Names(choices), ", "));
+  return *type;
+}
+
+std::optional<NumberType> ParseNumberTypeOrAuto(const std::string& option, std::string_view name,
+                                                std::span<const NumberType> choices) {
+  if (name == "auto") return std::nullopt;
+  const auto type = FindByName(name, choices);
+  Require(type.has_value(), ErrorCode::kInvalidArgument, kWanted, option, name,
+          fmt::format("auto, {}", fmt::join(Names(choices), ", ")));
+  return type;
 }
 
 }  // namespace blockformer

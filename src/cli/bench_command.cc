@@ -75,7 +75,7 @@ struct PrecisionFlags {
 };
 
 NumberType ParseWeightType(const std::string& text) {
-  return ParseType("--dtype", text, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
+  return ParseNumberType("--dtype", text, kWeightTypes);
 }
 
 std::vector<NumberType> ParseWeightTypes(const std::vector<std::string>& texts) {

@@ -30,8 +30,7 @@ std::vector<NumberType> ParseKvTypes(const std::vector<std::string>& texts, size
           texts.size(), models);
   std::vector<NumberType> types;
   for (size_t i = 0; i < models; ++i) {
-    types.push_back(ParseType("--kv-dtype", texts[texts.size() == 1 ? 0 : i],
-                              {NumberType::kF32, NumberType::kF16, NumberType::kInt8}));
+    types.push_back(ParseNumberType("--kv-dtype", texts[texts.size() == 1 ? 0 : i], kKvTypes));
   }
   return types;
 }

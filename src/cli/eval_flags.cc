@@ -40,12 +40,7 @@ void EvalFlags::AddTextTo(CLI::App* command) {
 }
 
 DeviceOptions EvalFlags::Device() const {
-  DeviceOptions options = {ResolveDevice(device), std::nullopt};
-  if (dtype != "auto") {
-    options.type =
-        ParseType("--dtype", dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
-  }
-  return options;
+  return {ResolveDevice(device), ParseNumberTypeOrAuto("--dtype", dtype, kWeightTypes)};
 }
 
 void EvalFlags::Apply() {

@@ -10,16 +10,6 @@
 
 namespace blockformer {
 
-NumberType ParseType(const std::string& flag, const std::string& text,
-                     std::initializer_list<NumberType> choices) {
-  const std::optional<NumberType> type = ParseNumberType(text);
-  if (type && std::find(choices.begin(), choices.end(), *type) != choices.end()) return *type;
-  std::vector<std::string> names;
-  for (const NumberType choice : choices) names.push_back(NumberTypeName(choice));
-  Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is not possible; one of {} is wanted", flag, text,
-       fmt::join(names, ", "));
-}
-
 void AddSeedFlag(CLI::App* command, const std::string& help, uint64_t* seed) {
   const auto parse = [seed](const std::string& text) {
     const std::optional<uint64_t> value = ParseWhole<uint64_t>(text);

@@ -4,12 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "base/number_type.h"
 
 namespace blockformer {
 
@@ -24,10 +21,6 @@ std::optional<Number> ParseWhole(std::string_view text) {
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
 }
-
-// One of `choices` by its name.
-NumberType ParseType(const std::string& flag, const std::string& text,
-                     std::initializer_list<NumberType> choices);
 
 // "8G", "512M", "1.5T" or "65536": bytes, in powers of 1024.
 int64_t ParseMemory(const std::string& flag, const std::string& text);

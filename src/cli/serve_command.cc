@@ -20,8 +20,6 @@ constexpr double kMaxSeconds = 1e6;
 
 struct Flags {
   std::string model;
-  std::string dtype = "auto";
-  std::string kv_dtype = "auto";
   std::string memory;
   std::string max_body = "4M";
   std::string key_file;
@@ -60,20 +58,12 @@ std::chrono::milliseconds Milliseconds(const std::string& flag, double seconds, 
 
 void Serve(Flags flags) {
   ServerOptions& server = flags.server;
-  if (flags.dtype != "auto") {
-    server.weight_type =
-        ParseType("--dtype", flags.dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
-  }
-  if (flags.kv_dtype != "auto") {
-    server.kv_type = ParseType("--kv-dtype", flags.kv_dtype,
-                               {NumberType::kF32, NumberType::kF16, NumberType::kInt8});
-  }
   RequireInRange("--port", flags.port, 0, 65535);
-  RequireInRange("--threads", server.threads, 0, kMaxThreads);
+  RequireInRange("--threads", server.engine.threads, 0, kMaxThreads);
   RequireInRange("--max-queue", server.max_queue, 0, 1 << 20);
   RequireInRange("--max-connections", server.max_connections, 1, 1 << 20);
   server.port = static_cast<uint16_t>(flags.port);
-  if (!flags.memory.empty()) server.memory_bytes = ParseMemory("--memory", flags.memory);
+  if (!flags.memory.empty()) server.engine.memory_bytes = ParseMemory("--memory", flags.memory);
   server.http.max_body_bytes = ParseMemory("--max-body", flags.max_body);
   server.http.idle_timeout = Milliseconds("--idle-timeout", flags.idle_timeout, 0.1);
   server.http.receive_timeout = Milliseconds("--receive-timeout", flags.receive_timeout, 0.1);
@@ -92,9 +82,10 @@ void AddModelFlags(CLI::App* command, Flags* flags) {
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command->add_option("--model-name", server.model_name,
                       "What requests call the model; without it the directory's name");
-  AddEngineFlags(command, {&server.device, &server.max_sequences, &server.max_length,
-                           &flags->memory, &flags->dtype, &flags->kv_dtype, &server.threads});
-  command->add_flag("--plain-text", server.plain_text,
+  GeneratorOptions& engine = server.engine;
+  AddEngineFlags(command, {&engine.device, &engine.max_sequences, &engine.max_length,
+                           &flags->memory, &engine.dtype, &engine.kv_dtype, &engine.threads});
+  command->add_flag("--plain-text", engine.plain_text,
                     "The text of a special token in a prompt is text; otherwise it is the token");
 }
 

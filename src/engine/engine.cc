@@ -220,36 +220,36 @@ bool Engine::Step() {
 void Engine::StartSteps() {
   while (std::ssize(under_way_) < runner_->MaxStepsInFlight()) {
     const StepPlan plan = scheduler_.Plan(/*may_stop=*/under_way_.empty());
-    if (plan.items.empty()) return;
+    if (plan.step.parts.empty()) return;
     StartStep(plan);
   }
 }
 
 void Engine::StartStep(const StepPlan& plan) {
-  blockformer::Step step;
-  step.new_pages = plan.new_pages;
   std::vector<int64_t> generating;
-  for (const StepItem& item : plan.items) {
-    if (item.opens) {
-      const Sequence& sequence = *sequences_.at(item.id);
-      SequenceStart start;
-      start.tokens = sequence.tokens;
-      start.mask = sequence.prompt_mask;
-      start.prompt_begin = sequence.prompt_begin;
-      start.generated = sequence.length() - sequence.prompt_end;
-      start.max_tokens = sequence.request.max_tokens;
-      start.sampling = sequence.request.sampling;
-      start.excluded_ids = sequence.request.excluded_ids;
-      start.stream = sequence.request.stream;
-      start.top_log_probabilities = sequence.request.log_probabilities.value_or(-1);
-      runner_->Open(item.place, std::move(start));
-    }
-    step.parts.push_back({item.place, item.begin, item.units, item.generates});
-    if (item.generates) generating.push_back(item.id);
+  for (size_t i = 0; i < plan.sequences.size(); ++i) {
+    const StepPart& part = plan.step.parts[i];
+    const auto [id, opens] = plan.sequences[i];
+    if (opens) OpenSequence(*sequences_.at(id), part.place);
+    if (part.generates) generating.push_back(id);
   }
-  runner_->Start(step);
+  runner_->Start(plan.step);
   scheduler_.StepStarted();
   under_way_.push_back(std::move(generating));
+}
+
+void Engine::OpenSequence(const Sequence& sequence, int64_t place) {
+  SequenceStart start;
+  start.tokens = sequence.tokens;
+  start.mask = sequence.prompt_mask;
+  start.prompt_begin = sequence.prompt_begin;
+  start.generated = sequence.length() - sequence.prompt_end;
+  start.max_tokens = sequence.request.max_tokens;
+  start.sampling = sequence.request.sampling;
+  start.excluded_ids = sequence.request.excluded_ids;
+  start.stream = sequence.request.stream;
+  start.top_log_probabilities = sequence.request.log_probabilities.value_or(-1);
+  runner_->Open(place, std::move(start));
 }
 
 void Engine::Run() {

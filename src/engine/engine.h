@@ -122,6 +122,7 @@ class Engine {
   // Starts as many steps as the runner takes.
   void StartSteps();
   void StartStep(const StepPlan& plan);
+  void OpenSequence(const Sequence& sequence, int64_t place);
   // Takes over what a step has made for its generating sequence number `index`.
   void Append(int64_t id, int64_t index, const StepResult& result);
   // Hands a unit's new tokens on, and ends the sequence if they or its callback say so. Throws what

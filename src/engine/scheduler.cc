@@ -32,7 +32,7 @@ int64_t Scheduler::Submit(const SequenceSize& size, int32_t priority) {
 
 StepPlan Scheduler::Plan(bool may_stop) {
   if (!Admit(may_stop)) return {};
-  StepPlan step;
+  StepPlan plan;
   int64_t budget = limits_.max_units_per_step;
   for (auto entry = running_.begin(); entry != running_.end(); ++entry) {
     const int64_t id = entry->first.second;
@@ -48,11 +48,11 @@ StepPlan Scheduler::Plan(bool may_stop) {
     if (taken == Pages::kStopped) break;
     if (prompt_left > 0) budget -= sequence.planned;
     const bool generates = sequence.computed + sequence.planned == sequence.units;
-    step.items.push_back({id, sequence.computed, sequence.planned, generates, sequence.place,
-                          /*opens=*/!sequence.opened});
-    AddNewPages(sequence, &step.new_pages);
+    plan.step.parts.push_back({sequence.place, sequence.computed, sequence.planned, generates});
+    plan.sequences.push_back({id, /*opens=*/!sequence.opened});
+    AddNewPages(sequence, &plan.step.new_pages);
   }
-  return step;
+  return plan;
 }
 
 void Scheduler::AddNewPages(const Sequence& sequence, std::vector<NewPage>* new_pages) const {

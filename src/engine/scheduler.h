@@ -31,21 +31,15 @@ struct SequenceSize {
   int64_t given_units = 0;
 };
 
-// A part of a step: the units [begin, begin + units) of sequence `id`, which runs at `place`, pass
-// through the decoder. If `generates`, the unit behind them is generated from the last one.
-struct StepItem {
-  int64_t id = 0;
-  int64_t begin = 0;
-  int64_t units = 0;
-  bool generates = false;
-  int64_t place = 0;   // in [0, max_sequences), of no other sequence that runs
-  bool opens = false;  // its first step at this place
-};
-
-// A step, and what has changed of the pages of its sequences since their last ones.
+// The next step of the runner, and whose parts it consists of.
 struct StepPlan {
-  std::vector<StepItem> items;
-  std::vector<NewPage> new_pages;
+  struct Sequence {
+    int64_t id = 0;
+    bool opens = false;  // its first step at this place
+  };
+
+  Step step;                        // at places in [0, max_sequences)
+  std::vector<Sequence> sequences;  // whose each of step.parts is
 };
 
 // What has been done, and how the cache is used.
@@ -88,9 +82,9 @@ class Scheduler {
   // can never fit.
   int64_t Submit(const SequenceSize& size, int32_t priority = 0);
 
-  // The next step; without items if nothing waits or runs. While steps are under way, no sequence
+  // The next step; without parts if nothing waits or runs. While steps are under way, no sequence
   // may be stopped, since what it generates is not known yet: `may_stop` is false, and a step that
-  // would take it comes without items as well.
+  // would take it comes without parts as well.
   StepPlan Plan(bool may_stop = true);
 
   // The planned step has been started: its units count as computed, and the next step may be
@@ -105,7 +99,6 @@ class Scheduler {
   enum class Ending { kDone, kFailed };
   void Finish(int64_t id, Ending ending = Ending::kDone);
 
-  bool HasWork() const { return !waiting_.empty() || !running_.empty(); }
   EngineStats stats() const;
 
  private:

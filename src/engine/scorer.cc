@@ -93,10 +93,12 @@ void RequireFinite(std::span<const TokenScore> scores, const std::string& place)
           place);
 }
 
-double SumOfScores(std::span<const TokenScore> scores) {
-  double sum = 0;
-  for (const TokenScore& score : scores) sum += score.log_likelihood;
-  return sum;
+size_t CountWithin(std::span<const ScoreRequest> requests, int64_t max_tokens) {
+  size_t count = 0;
+  for (int64_t tokens = 0; count < requests.size() && tokens < max_tokens; ++count) {
+    tokens += std::ssize(requests[count].tokens);
+  }
+  return count;
 }
 
 std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
@@ -108,8 +110,7 @@ std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
         if (next == requests.size()) return std::nullopt;
         return requests[next++];
       },
-      [&](int64_t index, std::span<const TokenScore> scores) {
-        RequireFinite(scores, fmt::format("request {}", index));
+      [&](int64_t, std::span<const TokenScore> scores) {
         results.emplace_back(scores.begin(), scores.end());
       });
   return results;

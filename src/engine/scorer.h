@@ -30,6 +30,10 @@ struct ScorerOptions {
 std::optional<ScoringPadding> ParseScoringPadding(const std::string& option,
                                                   const std::string& name);
 
+// Tokens that are scored between two steps of an engine on the same thread, so that what it
+// generates goes on.
+inline constexpr int64_t kTokensBetweenSteps = 2048;
+
 // How many tokens Scorer::Run() cuts off the beginning of a request, 0 for most.
 int64_t CutTokens(const ScoreRequest& request, int64_t max_length);
 
@@ -69,11 +73,11 @@ class Scorer {
 // Throws Error(kCorrupt), opening with `place`, if a log-likelihood is not a finite number.
 void RequireFinite(std::span<const TokenScore> scores, const std::string& place);
 
-// The sum of the log-likelihoods.
-double SumOfScores(std::span<const TokenScore> scores);
+// How many of the first requests are scored in one go if that is to be `max_tokens` tokens: as many
+// as begin before, at least one if there is any.
+size_t CountWithin(std::span<const ScoreRequest> requests, int64_t max_tokens);
 
-// Scores all requests; the result has an entry for each. Throws Error(kCorrupt) that names one
-// whose log-likelihoods are not finite numbers by its index.
+// Scorer::Run() for requests that are all there: its scores of each.
 std::vector<std::vector<TokenScore>> ScoreAll(Scorer* scorer,
                                               const std::vector<ScoreRequest>& requests);
 

@@ -11,18 +11,6 @@
 namespace blockformer {
 namespace {
 
-// The type that an option names; nothing for "auto".
-std::optional<NumberType> ParseType(const char* option, const std::string& name,
-                                    const std::set<NumberType>& allowed) {
-  if (name == "auto") return std::nullopt;
-  const std::optional<NumberType> type = ParseNumberType(name);
-  if (type && allowed.contains(*type)) return type;
-  std::string names = "auto";
-  for (const NumberType choice : allowed) names += std::string(", ") + NumberTypeName(choice);
-  Fail(ErrorCode::kInvalidArgument, "`{}`: \"{}\" is not known; one of {} is wanted", option, name,
-       names);
-}
-
 EngineOptions ToEngineOptions(const GeneratorOptions& options, NumberType kv_type,
                               const Tokenizer& tokenizer) {
   EngineOptions engine = TextEngineOptions(tokenizer);
@@ -47,10 +35,8 @@ NumberType DefaultKvType(NumberType weight_type) {
 }
 
 TextModel TextModel::Load(const std::string& directory, const GeneratorOptions& options) {
-  const auto dtype =
-      ParseType("dtype", options.dtype, {NumberType::kF32, NumberType::kBf16, NumberType::kInt8});
-  const auto kv_dtype = ParseType("kv_dtype", options.kv_dtype,
-                                  {NumberType::kF32, NumberType::kF16, NumberType::kInt8});
+  const auto dtype = ParseNumberTypeOrAuto("`dtype`", options.dtype, kWeightTypes);
+  const auto kv_dtype = ParseNumberTypeOrAuto("`kv_dtype`", options.kv_dtype, kKvTypes);
   Tokenizer tokenizer = Tokenizer::Load(
       directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
   auto model = LoadModel(directory, {options.device, dtype});

@@ -61,7 +61,7 @@ Json ReadMessages(RequestFields* fields) {
 
 ChatPrompt MakePrompt(const ServedModel& model, const Json& messages, bool add_generation_prompt) {
   try {
-    return MakeChatPrompt(*model.chat_template, messages, add_generation_prompt,
+    return MakeChatPrompt(*model.chat.chat_template, messages, add_generation_prompt,
                           model.config.UnitLength(),
                           [&](const std::string& text) { return model.EncodeChat(text); });
   } catch (const Error& error) {
@@ -109,11 +109,11 @@ ChatRequest ParseChatRequest(const Json& body, const ServedModel& model) {
   AcceptToolsThatAreNone(&fields);
   const Json messages = ReadMessages(&fields);
   fields.RejectUnknown();
-  if (!model.chat_template) {
+  if (!model.chat.chat_template) {
     throw ApiError(400,
-                   model.chat_problem.empty()
+                   model.chat.problem.empty()
                        ? "this model has no chat template; /v1/completions continues texts"
-                       : model.chat_problem,
+                       : "the model's chat template is not supported; the server's log says why",
                    "messages", "no_chat_template");
   }
   request.prompt = MakePrompt(model, messages, add_generation_prompt);

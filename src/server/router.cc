@@ -231,16 +231,15 @@ HttpResponse Router::Model(const HttpRequest& request) {
 HttpResponse Router::TokenizerInfo(const HttpRequest&) {
   const ServedModel& model = *context_->model;
   const std::string end = model.TokenText(static_cast<int32_t>(model.config.eos_token_id));
-  return JsonResponse(
-      {{"tokenizer_class", "blockformer"},
-       {"vocab_size", model.tokenizer.VocabSize()},
-       {"model_max_length", model.max_length},
-       {"eos_token", end},
-       {"eos_token_id", model.config.eos_token_id},
-       {"bos_token", nullptr},
-       {"pad_token", nullptr},
-       {"chat_template",
-        model.chat_template ? OrderedJson(model.chat_template->text()) : OrderedJson()}});
+  const std::optional<ChatTemplate>& chat = model.chat.chat_template;
+  return JsonResponse({{"tokenizer_class", "blockformer"},
+                       {"vocab_size", model.tokenizer.VocabSize()},
+                       {"model_max_length", model.max_length},
+                       {"eos_token", end},
+                       {"eos_token_id", model.config.eos_token_id},
+                       {"bos_token", nullptr},
+                       {"pad_token", nullptr},
+                       {"chat_template", chat ? OrderedJson(chat->text()) : OrderedJson()}});
 }
 
 HttpResponse Router::Metrics(const HttpRequest&) {

@@ -11,9 +11,6 @@
 namespace blockformer {
 namespace {
 
-// Tokens scored between two steps, and beyond which a request is not put to others.
-constexpr int64_t kTokensBetweenSteps = 2048;
-
 // Counts a request as one that scores while it lives.
 class ScoringPlace {
  public:
@@ -32,9 +29,28 @@ class ScoringPlace {
   ServerContext* context_;
 };
 
+// The next ones of `requests`, of which `begin` have been scored, that are scored together.
+std::vector<ScoreRequest> TakePiece(std::span<ScoreRequest> requests, size_t begin) {
+  const auto left = requests.subspan(begin);
+  const auto piece = left.first(CountWithin(left, kTokensBetweenSteps));
+  return {std::move_iterator(piece.begin()), std::move_iterator(piece.end())};
+}
+
+int64_t CountTokens(std::span<const ScoreRequest> requests) {
+  int64_t tokens = 0;
+  for (const ScoreRequest& request : requests) tokens += std::ssize(request.tokens);
+  return tokens;
+}
+
 std::function<std::vector<std::vector<TokenScore>>()> ScoringWork(
-    Scorer* scorer, std::vector<ScoreRequest> requests) {
-  return [scorer, requests = std::move(requests)] { return ScoreAll(scorer, requests); };
+    Scorer* scorer, std::vector<ScoreRequest> requests, size_t begin) {
+  return [scorer, requests = std::move(requests), begin] {
+    std::vector<std::vector<TokenScore>> scores = ScoreAll(scorer, requests);
+    for (size_t i = 0; i < scores.size(); ++i) {
+      RequireFinite(scores[i], fmt::format("text {}", begin + i));
+    }
+    return scores;
+  };
 }
 
 }  // namespace
@@ -51,20 +67,14 @@ boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
   const ScoringPlace place(context);
   const auto deadline = context->Deadline();
   Scores scores;
-  size_t next = 0;
-  while (next < requests.size()) {
+  while (scores.size() < requests.size()) {
     if (*client_gone) throw boost::system::system_error(boost::asio::error::connection_reset);
     if (deadline && std::chrono::steady_clock::now() > *deadline) {
       throw RequestTimeout();
     }
-    std::vector<ScoreRequest> piece;
-    int64_t tokens = 0;
-    while (next < requests.size() && (piece.empty() || tokens < kTokensBetweenSteps)) {
-      tokens += std::ssize(requests[next].tokens);
-      piece.push_back(std::move(requests[next++]));
-    }
-    context->metrics.scored_tokens += tokens;
-    std::function<Scores()> work = ScoringWork(context->scorer, std::move(piece));
+    std::vector<ScoreRequest> piece = TakePiece(requests, scores.size());
+    context->metrics.scored_tokens += CountTokens(piece);
+    std::function<Scores()> work = ScoringWork(context->scorer, std::move(piece), scores.size());
     Scores done;
     try {
       done = co_await RunOnEngine<Scores>(context->loop, std::move(work));

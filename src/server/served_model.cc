@@ -30,7 +30,7 @@ std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::strin
 }
 
 std::vector<int32_t> ServedModel::EncodeChat(std::string_view text) const {
-  return EncodeWith(chat_tokenizer ? *chat_tokenizer : tokenizer, text, "messages",
+  return EncodeWith(chat.tokenizer ? *chat.tokenizer : tokenizer, text, "messages",
                     /*add_special=*/false);
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config/model_config.h"
-#include "text/chat_template.h"
+#include "text/chat_prompt.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
@@ -39,9 +39,7 @@ struct ServedModel {
   int64_t max_length;     // tokens of a prompt and what is generated
   int64_t created;        // when the server started, in seconds since 1970
   size_t longest_token;   // bytes
-  std::optional<ChatTemplate> chat_template;
-  std::optional<Tokenizer> chat_tokenizer;  // if the other one takes special tokens' texts as text
-  std::string chat_problem;                 // why there is no chat template, if one was there
+  ChatFormat chat;        // its problem is for the server's log: it may name files
 
  private:
   std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,

@@ -20,7 +20,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "devices/devices.h"
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
@@ -45,21 +44,6 @@ std::string DirectoryName(const std::string& directory) {
   return path.filename().string();
 }
 
-EngineOptions EngineOptionsOf(const ServerOptions& options, const Model& model,
-                              const Tokenizer& tokenizer) {
-  EngineOptions engine = TextEngineOptions(tokenizer);
-  engine.max_sequences = options.max_sequences;
-  engine.max_length = options.max_length;
-  engine.kv_type = options.kv_type.value_or(DefaultKvType(model.weight_type()));
-  engine.memory_bytes = options.memory_bytes;
-  return engine;
-}
-
-Tokenizer LoadTokenizer(const std::string& directory, const ServerOptions& options) {
-  return Tokenizer::Load(directory,
-                         options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
-}
-
 // Connections are files: as many as the system lets this process have.
 void RaiseFileLimit() {
   rlimit limit;
@@ -80,28 +64,8 @@ std::FILE* OpenLog(const std::string& path) {
 
 struct Server::Impl {
   Impl(const std::string& directory, const ServerOptions& server_options)
-      : options(server_options),
-        weights(LoadModel(directory, {options.device, options.weight_type})),
-        acceptor(io),
-        signals(io),
-        sweep_timer(io),
-        drain_timer(io) {
-    Tokenizer tokenizer = LoadTokenizer(directory, options);
-    RequireVocabularyFits(tokenizer, weights->config().vocab_size, directory);
-    auto engine = std::make_unique<Engine>(weights, EngineOptionsOf(options, *weights, tokenizer));
-    const int64_t max_length = engine->options().max_length;
-    model = std::make_unique<ServedModel>(
-        options.model_name.empty() ? DirectoryName(directory) : options.model_name,
-        std::move(tokenizer), weights->config(), max_length);
-    model->prefix_id = PrefixTokenId(directory, model->tokenizer, model->config);
-    LoadChatTemplate(directory);
-    ScorerOptions scorer_options;
-    scorer_options.max_length = options.max_length;
-    scorer = std::make_unique<Scorer>(weights, scorer_options);
-    EngineLoopOptions loop_options;
-    loop_options.max_waiting = options.max_queue;
-    loop_options.threads = options.threads;
-    loop = std::make_unique<EngineLoop>(std::move(engine), loop_options);
+      : options(server_options), acceptor(io), signals(io), sweep_timer(io), drain_timer(io) {
+    LoadModel(directory);
     context.model = model.get();
     context.loop = loop.get();
     context.scorer = scorer.get();
@@ -120,17 +84,22 @@ struct Server::Impl {
     if (log != nullptr && log != stdout) std::fclose(log);
   }
 
-  // A template that cannot be read takes the chats away and nothing else.
-  void LoadChatTemplate(const std::string& directory) {
-    try {
-      model->chat_template = ChatTemplate::Load(directory);
-    } catch (const Error& error) {
-      LogWarning("no chats: {}", error.what());
-      model->chat_problem = "the model's chat template is not supported; the server's log says why";
-    }
-    if (model->chat_template && options.plain_text) {
-      model->chat_tokenizer = Tokenizer::Load(directory, SpecialTokens::kParse);
-    }
+  void LoadModel(const std::string& directory) {
+    TextModel loaded = TextModel::Load(directory, options.engine);
+    ScorerOptions scorer_options;
+    scorer_options.max_length = options.engine.max_length;
+    scorer = std::make_unique<Scorer>(loaded.model, scorer_options);
+    auto engine = std::make_unique<Engine>(loaded.model, loaded.engine_options);
+    model = std::make_unique<ServedModel>(
+        options.model_name.empty() ? DirectoryName(directory) : options.model_name,
+        std::move(loaded.tokenizer), loaded.model->config(), engine->options().max_length);
+    model->prefix_id = PrefixTokenId(directory, model->tokenizer, model->config);
+    model->chat = ChatFormat::Load(directory, options.engine.plain_text);
+    if (!model->chat.problem.empty()) LogWarning("no chats: {}", model->chat.problem);
+    EngineLoopOptions loop_options;
+    loop_options.max_waiting = options.max_queue;
+    loop_options.threads = options.engine.threads;
+    loop = std::make_unique<EngineLoop>(std::move(engine), loop_options);
   }
 
   void UseTls() {
@@ -254,7 +223,6 @@ struct Server::Impl {
   }
 
   const ServerOptions options;
-  std::shared_ptr<const Model> weights;
   std::unique_ptr<ServedModel> model;
   std::unique_ptr<Scorer> scorer;
   ServerContext context;

@@ -4,25 +4,17 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "base/number_type.h"
+#include "blockformer/text_generator.h"
 #include "server/connection.h"
 
 namespace blockformer {
 
 struct ServerOptions {
   // The model.
-  std::string model_name;                 // empty for the directory's
-  std::string device = "auto";            // where it runs, see devices/devices.h
-  std::optional<NumberType> weight_type;  // of the weights in memory; without one, the files' own
-  std::optional<NumberType> kv_type;      // without one, f32 beside f32 weights, otherwise f16
-  int64_t max_sequences = 32;             // generated together
-  int64_t max_length = 0;                 // tokens a sequence; 0 for the model's context
-  int64_t memory_bytes = 0;               // of the KV cache; 0 leaves the choice
-  int threads = 0;                        // 0 for one a processor
-  bool plain_text = false;                // texts of special tokens in prompts are text
+  std::string model_name;  // empty for the directory's
+  GeneratorOptions engine;
   // Where it listens: a name of this machine or an address.
   std::string host = "127.0.0.1";
   uint16_t port = 8000;          // 0 for any that is free

@@ -1,5 +1,7 @@
 #include "text/chat_prompt.h"
 
+#include "base/error.h"
+
 namespace blockformer {
 namespace {
 
@@ -14,6 +16,17 @@ Json FirstTurn(const Json& messages) {
 }
 
 }  // namespace
+
+ChatFormat ChatFormat::Load(const std::string& directory, bool plain_text) {
+  ChatFormat format;
+  try {
+    format.chat_template = ChatTemplate::Load(directory);
+  } catch (const Error& error) {
+    format.problem = error.what();
+  }
+  if (plain_text) format.tokenizer = Tokenizer::Load(directory, SpecialTokens::kParse);
+  return format;
+}
 
 ChatPrompt MakeChatPrompt(const ChatTemplate& chat_template, const Json& messages,
                           bool add_generation_prompt, int64_t unit_length,

@@ -3,12 +3,26 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "text/chat_template.h"
+#include "text/tokenizer.h"
 
 namespace blockformer {
+
+// How conversations with the model of a directory become tokens.
+struct ChatFormat {
+  // A template that cannot be read takes the chats away and nothing else: `problem` says why.
+  // `plain_text`: prompts take texts of special tokens for text, which a template's are not. Throws
+  // Error as Tokenizer::Load does.
+  static ChatFormat Load(const std::string& directory, bool plain_text);
+
+  std::optional<ChatTemplate> chat_template;
+  std::string problem;                 // why there is no template, if the directory has one
+  std::optional<Tokenizer> tokenizer;  // of the template's texts, where prompts have another
+};
 
 // A conversation as a model reads it.
 struct ChatPrompt {

@@ -56,7 +56,7 @@ TEST(BenchFlagsTest, KvTypes) {
               }),
               HasSubstr("--kv-dtype: 2 values for 3 models"));
   EXPECT_THAT(ProblemOf([] { ParseKvTypes({"bf16"}, 1); }),
-              HasSubstr("--kv-dtype: \"bf16\" is not possible; one of f32, f16, int8"));
+              HasSubstr("--kv-dtype: \"bf16\" is not known; one of f32, f16, int8"));
   EXPECT_THAT(ProblemOf([] { ParseKvTypes({""}, 1); }), HasSubstr("--kv-dtype: \"\""));
 }
 

@@ -18,15 +18,30 @@ SchedulerLimits Limits(int64_t sequences, int64_t units, int64_t pages, int64_t 
   return {sequences, units, pages, page_size};
 }
 
-std::vector<int64_t> Ids(const std::vector<StepItem>& step) {
+// A part of a step, and whose it is.
+struct Item : StepPart {
+  int64_t id = 0;
+  bool opens = false;
+};
+
+std::vector<Item> Items(const StepPlan& plan) {
+  std::vector<Item> items;
+  for (size_t i = 0; i < plan.sequences.size(); ++i) {
+    items.push_back({plan.step.parts.at(i), plan.sequences[i].id, plan.sequences[i].opens});
+  }
+  EXPECT_EQ(items.size(), plan.step.parts.size());
+  return items;
+}
+
+std::vector<int64_t> Ids(const std::vector<Item>& step) {
   std::vector<int64_t> ids;
-  for (const StepItem& item : step) ids.push_back(item.id);
+  for (const Item& item : step) ids.push_back(item.id);
   return ids;
 }
 
 // Carries out a step.
-std::vector<StepItem> Step(Scheduler* scheduler) {
-  std::vector<StepItem> items = scheduler->Plan().items;
+std::vector<Item> Step(Scheduler* scheduler) {
+  std::vector<Item> items = Items(scheduler->Plan());
   scheduler->StepStarted();
   scheduler->StepDone();
   return items;
@@ -103,11 +118,11 @@ TEST(SchedulerTest, TheLastOneGivesItsPagesAndComputesAgain) {
 TEST(SchedulerTest, RefusesWhatNeverFits) {
   Scheduler scheduler(Limits(10, 100, 4, 2));
   EXPECT_THROW(scheduler.Submit({1, 9}), Error);
-  EXPECT_FALSE(scheduler.HasWork());
+  EXPECT_EQ(scheduler.stats().waiting, 0);
   const int64_t id = scheduler.Submit({1, 8});
-  EXPECT_TRUE(scheduler.HasWork());
+  EXPECT_EQ(scheduler.stats().waiting, 1);
   scheduler.Finish(id);  // while it waits
-  EXPECT_FALSE(scheduler.HasWork());
+  EXPECT_EQ(scheduler.stats().waiting, 0);
 }
 
 TEST(SchedulerTest, GivenUnitsAreNotComputed) {
@@ -181,22 +196,23 @@ class Simulation {
   std::vector<int64_t> Step() {
     while (under_way_.size() < steps_in_flight_) {
       const StepPlan plan = scheduler_.Plan(/*may_stop=*/under_way_.empty());
-      if (plan.items.empty()) break;
-      for (const StepItem& item : plan.items) Open(item);
-      for (const NewPage& page : plan.new_pages) SetPage(page);
-      for (const StepItem& item : plan.items) Compute(item);
+      if (plan.step.parts.empty()) break;
+      const std::vector<Item> items = Items(plan);
+      for (const Item& item : items) Open(item);
+      for (const NewPage& page : plan.step.new_pages) SetPage(page);
+      for (const Item& item : items) Compute(item);
       scheduler_.StepStarted();
-      under_way_.push_back(plan.items);
+      under_way_.push_back(items);
     }
     EXPECT_TRUE(!under_way_.empty() || open_.empty()) << "nothing goes on";
     if (under_way_.empty()) return {};
     last_step_ = under_way_.front();
     under_way_.pop_front();
-    for (const StepItem& item : last_step_) Read(item);
+    for (const Item& item : last_step_) Read(item);
     scheduler_.StepDone();
     ++now_;
     std::vector<int64_t> ended;
-    for (const StepItem& item : last_step_) {
+    for (const Item& item : last_step_) {
       const auto found = open_.find(item.id);
       if (found == open_.end() || !item.generates || found->second.read < NewUnits(item.id)) {
         continue;
@@ -208,7 +224,7 @@ class Simulation {
   }
 
   void Run() {
-    for (int i = 0; scheduler_.HasWork(); ++i) {
+    for (int i = 0; !open_.empty(); ++i) {
       ASSERT_LT(i, 1000) << "no end";
       Step();
     }
@@ -220,7 +236,7 @@ class Simulation {
   }
 
   const std::map<int64_t, State>& open() const { return open_; }
-  const std::vector<StepItem>& last_step() const { return last_step_; }
+  const std::vector<Item>& last_step() const { return last_step_; }
   EngineStats stats() const { return scheduler_.stats(); }
 
  private:
@@ -240,7 +256,7 @@ class Simulation {
     }
   }
 
-  void Open(const StepItem& item) {
+  void Open(const Item& item) {
     if (item.opens) pages_.at(item.place).clear();
   }
 
@@ -250,17 +266,17 @@ class Simulation {
     pages[page.index] = page.page;
   }
 
-  void Read(const StepItem& item) {
+  void Read(const Item& item) {
     const auto found = open_.find(item.id);
     if (found != open_.end() && item.generates) ++found->second.read;
   }
 
-  uint64_t& Memory(const StepItem& item, int64_t unit) {
+  uint64_t& Memory(const Item& item, int64_t unit) {
     const int32_t page = pages_.at(item.place).at(unit / limits_.page_size);
     return memory_.at(page)[unit % limits_.page_size];
   }
 
-  void Compute(const StepItem& item) {
+  void Compute(const Item& item) {
     State& state = open_.at(item.id);
     const int64_t end = item.begin + item.units;
     for (int64_t unit = item.begin; unit < end; ++unit) {
@@ -283,9 +299,9 @@ class Simulation {
   size_t steps_in_flight_;
   std::vector<std::vector<uint64_t>> memory_;  // [pages, page_size] of values
   std::vector<std::vector<int32_t>> pages_;    // by place
-  std::deque<std::vector<StepItem>> under_way_;
+  std::deque<std::vector<Item>> under_way_;
   std::map<int64_t, State> open_;
-  std::vector<StepItem> last_step_;
+  std::vector<Item> last_step_;
   int64_t now_ = 0;
   Scheduler scheduler_;
 };
@@ -356,7 +372,7 @@ TEST_P(ArrivalsTest, AllEndWithinTheLimits) {
     ASSERT_NO_FATAL_FAILURE(ExpectFirstComeFirstServed(simulation));
     ASSERT_LE(static_cast<int64_t>(simulation.last_step().size()), limits.max_sequences);
     int64_t chunks = 0;
-    for (const StepItem& item : simulation.last_step()) {
+    for (const Item& item : simulation.last_step()) {
       if (item.units > 1 || item.begin < prompt_units[item.id]) chunks += item.units;
     }
     ASSERT_LE(chunks, limits.max_units_per_step);

@@ -182,6 +182,15 @@ TEST(Scorer, ClearErrorsForWhatCannotBeScored) {
   EXPECT_THROW(Scorer(MakeTinyModel(TinyBlockConfig()), {8, 0, {}}), Error);
 }
 
+TEST(ScorerTest, PiecesEndBehindTheTokensThatTheyAreToHave) {
+  const std::vector<ScoreRequest> requests = {{{1, 2, 3}, 1}, {{1, 2}, 1}, {{1, 2, 3, 4}, 1}};
+  EXPECT_EQ(CountWithin(requests, 1), 1U);
+  EXPECT_EQ(CountWithin(requests, 3), 1U);
+  EXPECT_EQ(CountWithin(requests, 4), 2U);
+  EXPECT_EQ(CountWithin(requests, 100), 3U);
+  EXPECT_EQ(CountWithin({}, 100), 0U);
+}
+
 // A finite embedding that is so large that what reads it overflows.
 TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
   constexpr int32_t kHugeId = 61 - 1;  // in no other text
@@ -204,21 +213,13 @@ TEST(ScorerTest, ATextThatIsNotFiniteChangesNoOther) {
     }
     const std::vector<std::vector<TokenScore>> expected = ScoreAll(&scorer, requests);
     requests[2].tokens[6] = kHugeId;
-    size_t next = 0;
-    scorer.Run(
-        [&]() -> std::optional<ScoreRequest> {
-          if (next == requests.size()) return std::nullopt;
-          return requests[next++];
-        },
-        [&](int64_t index, std::span<const TokenScore> scores) {
-          if (index == 2) {
-            EXPECT_THROW(RequireFinite(scores, "text 2"), Error);
-          } else {
-            ExpectEqual({scores.begin(), scores.end()}, expected[index]);
-          }
-        });
+    const std::vector<std::vector<TokenScore>> scores = ScoreAll(&scorer, requests);
+    ASSERT_EQ(scores.size(), expected.size());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      if (i != 2) ExpectEqual(scores[i], expected[i]);
+    }
     try {
-      ScoreAll(&scorer, requests);
+      RequireFinite(scores[2], "request 2");
       ADD_FAILURE() << "a score that is no number was accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kCorrupt);

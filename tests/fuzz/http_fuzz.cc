@@ -27,7 +27,7 @@ class ServedTinyModel {
     blockformer::WriteTinyModel(directory, blockformer::TinyTextConfig());
     blockformer::ServerOptions options;
     options.port = 0;
-    options.threads = 1;
+    options.engine.threads = 1;
     server_ = std::make_unique<blockformer::Server>(directory, options);
     std::filesystem::remove_all(directory);
     thread_ = std::thread([this] { server_->Run(); });

@@ -13,7 +13,7 @@ class HostileTest : public ServerTest {
  protected:
   void SetUp() override {
     ServerTest::SetUp();
-    options_.max_length = 1 << 16;
+    options_.engine.max_length = 1 << 16;
   }
 
   // The server still serves, and nothing runs that nobody waits for.
@@ -228,7 +228,7 @@ TEST_F(HostileTest, SlowSendersAreCutOff) {
 
 TEST_F(HostileTest, SlowReadersAreCutOffAndHoldNobodyUp) {
   options_.http.send_timeout = std::chrono::milliseconds(300);
-  options_.max_length = 1 << 18;
+  options_.engine.max_length = 1 << 18;
   Start();
   HttpClient slow(port());
   Json body = LongRequest();
@@ -242,7 +242,7 @@ TEST_F(HostileTest, SlowReadersAreCutOffAndHoldNobodyUp) {
 }
 
 TEST_F(HostileTest, AFullQueueIsToldAtOnce) {
-  options_.max_sequences = 1;
+  options_.engine.max_sequences = 1;
   options_.max_queue = 1;
   Start();
   HttpClient first(port());
@@ -375,8 +375,8 @@ TEST_F(HostileTest, ShutdownLetsWhatRunsEnd) {
 }
 
 TEST_F(HostileTest, ShutdownEndsWhatTakesTooLong) {
-  options_.max_length = 1 << 20;
-  options_.max_sequences = 1;
+  options_.engine.max_length = 1 << 20;
+  options_.engine.max_sequences = 1;
   Start();
   HttpClient running(port());
   Json body = LongRequest();

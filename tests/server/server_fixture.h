@@ -25,9 +25,9 @@ class ServerTest : public testing::Test {
     directory_ = testing::TempDir() + "/server-test-" + std::to_string(getpid()) + "/tiny";
     WriteTinyModel(directory_, TinyTextConfig());
     options_.port = 0;
-    options_.weight_type = NumberType::kInt8;  // a row's results depend on the row alone
-    options_.max_sequences = 4;
-    options_.max_length = 1024;
+    options_.engine.dtype = "int8";  // a row's results depend on the row alone
+    options_.engine.max_sequences = 4;
+    options_.engine.max_length = 1024;
     options_.drain_timeout = std::chrono::milliseconds(0);
   }
   void TearDown() override {
