@@ -22,11 +22,11 @@
 namespace blockformer {
 namespace {
 
-constexpr char kDescription[] =
+constexpr char kConvertDescription[] =
     "Reads a checkpoint of any format and writes it in any other; with --uptrain, turns a vanilla "
     "model into a block model to be trained further.";
 
-constexpr char kFooter[] =
+constexpr char kConvertFooter[] =
     "Formats: blockformer, a model directory; hf, a Hugging Face directory of a "
     "GPT-NeoX model such as Pythia's, or of Llama, Mistral, Qwen2 or Qwen3, or, written only, of a "
     "block model with the Python code that runs it; gguf, read only, a file of llama.cpp's format "
@@ -47,7 +47,7 @@ constexpr int64_t kMaxCheckBytes = 2'000'000'000;
 
 enum class Check { kIfSmall, kAlways, kNever };
 
-struct Flags {
+struct ConvertFlags {
   ConvertOptions options;
   UptrainOptions uptrain;
   CLI::Option* method = nullptr;
@@ -61,7 +61,7 @@ struct CheckOutcome {
   std::string skipped;  // why there is no result
 };
 
-CheckOutcome RunCheck(const Flags& flags, const std::string& directory,
+CheckOutcome RunCheck(const ConvertFlags& flags, const std::string& directory,
                       const ConvertReport& report) {
   const auto bytes = CountParameters(report.config).used * static_cast<int64_t>(sizeof(float));
   if (flags.check == Check::kNever) return {{}, "not wanted"};
@@ -145,7 +145,7 @@ void WarnOfLoss(const ConvertOptions& options, const CheckOutcome& check) {
       check.result->loss, check.result->uniform_loss);
 }
 
-void Convert(Flags flags) {
+void Convert(ConvertFlags flags) {
   if (flags.method->count() > 0) flags.options.uptrain = flags.uptrain;
   CatchStopSignals();
   std::optional<ProgressBar> bar;
@@ -209,7 +209,7 @@ std::string ParseSize(std::string& text) {
 
 std::string RequireText(const std::string& text) { return text.empty() ? "is empty" : ""; }
 
-void AddUptrainFlags(CLI::App* command, Flags* flags) {
+void AddUptrainFlags(CLI::App* command, ConvertFlags* flags) {
   flags->method = AddChoice(command, "--uptrain", flags->uptrain.method,
                             Choices<UptrainMethod>{{"partition", UptrainMethod::kPartition},
                                                    {"skip", UptrainMethod::kSkip},
@@ -237,10 +237,10 @@ void AddUptrainFlags(CLI::App* command, Flags* flags) {
 }  // namespace
 
 void AddConvertCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<ConvertFlags>();
   ConvertOptions& options = flags->options;
-  CLI::App* command = app.add_subcommand("convert", kDescription);
-  command->footer(kFooter);
+  CLI::App* command = app.add_subcommand("convert", kConvertDescription);
+  command->footer(kConvertFooter);
   Choices<CheckpointFormat> formats;
   // Its name when there was one family.
   Choices<CheckpointFormat> targets = {{"hf-gpt-neox", CheckpointFormat::kHuggingFace}};

@@ -10,13 +10,13 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct EvalCompareFlags {
   std::string a;
   std::string b;
   EvalOutput output;
 };
 
-void Compare(const Flags& flags) {
+void Compare(const EvalCompareFlags& flags) {
   flags.output.Check({flags.a, flags.b});
   const EvalComparison comparison =
       CompareEvalReports(ReadJsonFile(flags.a), flags.a, ReadJsonFile(flags.b), flags.b);
@@ -26,7 +26,7 @@ void Compare(const Flags& flags) {
 }  // namespace
 
 void AddEvalCompare(CLI::App* eval) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvalCompareFlags>();
   CLI::App* command = eval->add_subcommand(
       "compare",
       "Two results of `eval tasks --json`: differences, and whether they are significant.");

@@ -14,10 +14,10 @@
 namespace blockformer {
 namespace {
 
-constexpr char kDescription[] =
+constexpr char kEvalDataDescription[] =
     "Converts the official files of an evaluation set to the JSON lines that eval reads.";
 
-struct Flags {
+struct EvalDataFlags {
   std::string set;
   std::vector<std::string> files;
   std::string output;
@@ -42,7 +42,7 @@ void WriteLines(const std::string& path, const std::vector<OrderedJson>& records
   file.Commit();
 }
 
-void ConvertEvalData(const Flags& flags) {
+void ConvertEvalData(const EvalDataFlags& flags) {
   const OfficialSet& set = FindOfficialSet(flags.set);
   const std::string output = flags.output.empty() ? "eval-data/" + set.output : flags.output;
   const std::string parent = std::filesystem::path(output).parent_path().string();
@@ -57,8 +57,8 @@ void ConvertEvalData(const Flags& flags) {
 }  // namespace
 
 void AddEvalDataCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand("eval-data", kDescription);
+  const auto flags = std::make_shared<EvalDataFlags>();
+  CLI::App* command = app.add_subcommand("eval-data", kEvalDataDescription);
   command->footer(Footer());
   command->add_option("set", flags->set, "Name of the set, see below")
       ->type_name("SET")

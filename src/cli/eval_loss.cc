@@ -22,7 +22,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct EvalLossFlags {
   std::vector<std::string> models;
   std::string data;
   std::optional<int64_t> limit;
@@ -70,7 +70,7 @@ std::string LossTable(const std::vector<LossResult>& results) {
   return MarkdownTable({{"Model"}, {"Loss", true}, {"Perplexity", true}, {"Tokens", true}}, rows);
 }
 
-void EvaluateLoss(Flags flags) {
+void EvaluateLoss(EvalLossFlags flags) {
   CheckLimit(flags.limit);
   flags.eval.Apply();
   flags.output.Check(EvalInputs(flags.models, {flags.data}));
@@ -97,7 +97,7 @@ void EvaluateLoss(Flags flags) {
 }  // namespace
 
 void AddEvalLoss(CLI::App* eval) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvalLossFlags>();
   CLI::App* command = eval->add_subcommand(
       "loss", "The loss of models on a token file, as the trainer's validation measures it.");
   AddModels(command, &flags->models);

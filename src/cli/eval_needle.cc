@@ -16,7 +16,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct EvalNeedleFlags {
   std::vector<std::string> models;
   std::vector<std::string> data;
   std::string form = "question";
@@ -47,7 +47,7 @@ std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<std::string
   return prompts;
 }
 
-void EvaluateNeedle(Flags flags) {
+void EvaluateNeedle(EvalNeedleFlags flags) {
   flags.eval.Apply();
   flags.output.Check(EvalInputs(flags.models, flags.data));
   const std::vector<std::string>& models = flags.models;
@@ -79,7 +79,7 @@ void EvaluateNeedle(Flags flags) {
 }  // namespace
 
 void AddEvalNeedle(CLI::App* eval) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvalNeedleFlags>();
   CLI::App* command = eval->add_subcommand(
       "needle",
       "Needle in a haystack: whether models find a fact again, by its depth in a text and by the "

@@ -24,7 +24,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct EvalPositionsFlags {
   std::vector<std::string> models;
   std::vector<std::string> data;
   PositionLossOptions options = {0, 32, std::nullopt};  // a context of 0: the models' smallest
@@ -32,7 +32,7 @@ struct Flags {
   EvalOutput output;
 };
 
-PositionLossOptions CheckedOptions(const Flags& flags) {
+PositionLossOptions CheckedOptions(const EvalPositionsFlags& flags) {
   std::vector<ModelConfig> configs;
   for (const std::string& model : flags.models) configs.push_back(ReadModelConfig(model));
   PositionLossOptions options = flags.options;
@@ -49,7 +49,7 @@ void WarnOfOtherWindows(const std::vector<PositionLoss>& losses) {
   }
 }
 
-void EvaluatePositions(Flags flags) {
+void EvaluatePositions(EvalPositionsFlags flags) {
   CheckLimit(flags.options.max_windows);
   flags.eval.Apply();
   flags.output.Check(EvalInputs(flags.models, flags.data));
@@ -81,7 +81,7 @@ void EvaluatePositions(Flags flags) {
 }  // namespace
 
 void AddEvalPositions(CLI::App* eval) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvalPositionsFlags>();
   CLI::App* command = eval->add_subcommand(
       "positions", "The loss of models against the position in long texts, and in the block.");
   AddModels(command, &flags->models);

@@ -30,7 +30,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct EvalTasksFlags {
   std::string model;
   std::vector<std::string> tasks;  // names of built-in ones, or YAML files
   std::string data;                // the folder of their data; empty: as ReadTask() says
@@ -45,7 +45,7 @@ std::vector<std::string> BuiltinTaskNames() {
   return names;
 }
 
-void CheckFlags(const Flags& flags) {
+void CheckFlags(const EvalTasksFlags& flags) {
   CheckLimit(flags.limit);
   Require(flags.data.empty() || IsDirectory(flags.data), ErrorCode::kInvalidArgument,
           "--data: {} is no folder; that of the tasks' data is wanted", flags.data);
@@ -55,7 +55,7 @@ void CheckFlags(const Flags& flags) {
   flags.output.Check(inputs);
 }
 
-std::vector<TaskData> ReadTasks(const Flags& flags) {
+std::vector<TaskData> ReadTasks(const EvalTasksFlags& flags) {
   std::vector<TaskData> tasks;
   std::set<std::string> names;
   for (const std::string& name : flags.tasks.empty() ? BuiltinTaskNames() : flags.tasks) {
@@ -161,7 +161,7 @@ int64_t CountUnscored(const TaskRequests& requests, const std::vector<RequestSco
   return tokens;
 }
 
-void EvaluateTasks(Flags flags) {
+void EvaluateTasks(EvalTasksFlags flags) {
   CheckFlags(flags);
   flags.eval.Apply();
   const EvalFlags& eval = flags.eval;
@@ -209,7 +209,7 @@ void ShowTask(const std::string& name) {
 }  // namespace
 
 void AddEvalTasks(CLI::App* eval) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvalTasksFlags>();
   CLI::App* command = eval->add_subcommand(
       "tasks",
       "Zero-shot tasks as lm-evaluation-harness does them. An interrupted run with --json goes on "

@@ -28,7 +28,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct GenerateFlags {
   std::string model;
   std::string prompt;
   std::string compat;
@@ -79,7 +79,7 @@ double SecondsSince(std::chrono::steady_clock::time_point begin) {
 }
 
 // One sample on a terminal: the text appears as it is made, of a chat the answer alone.
-void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
+void StreamOne(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
   bool began = flags.chat;
   // Behind the prompt, which is not shown before it is known to be possible.
   const auto print = [&](std::string_view piece) {
@@ -97,7 +97,7 @@ void StreamOne(TextGenerator* generator, const std::string& prompt, const Flags&
 }
 
 // Several samples of one prompt, together.
-void PrintSamples(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
+void PrintSamples(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
   int64_t asked = 0;
   const auto begin = std::chrono::steady_clock::now();
   std::vector<std::optional<GeneratedText>> results(flags.samples);
@@ -124,7 +124,7 @@ void PrintSamples(TextGenerator* generator, const std::string& prompt, const Fla
   Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
 }
 
-std::string ReadPrompt(const Flags& flags, bool prompt_given) {
+std::string ReadPrompt(const GenerateFlags& flags, bool prompt_given) {
   if (prompt_given && flags.prompt != "-") return flags.prompt;
   Require(prompt_given || isatty(STDIN_FILENO) == 0, ErrorCode::kInvalidArgument,
           "generate: there is no prompt; give --prompt TEXT or --input FILE, or pipe one in");
@@ -132,20 +132,20 @@ std::string ReadPrompt(const Flags& flags, bool prompt_given) {
 }
 
 // A signal that is caught does not end the wait for standard input, so that this comes behind it.
-TextGenerator LoadGenerator(const Flags& flags) {
+TextGenerator LoadGenerator(const GenerateFlags& flags) {
   CatchStopSignals();
   GeneratorOptions options = flags.generator;
   options.keep_going = [] { return !StopRequested(); };
   return TextGenerator::Load(flags.model, options);
 }
 
-void GenerateFrom(TextGenerator* generator, const std::string& prompt, const Flags& flags) {
+void GenerateFrom(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
   if (flags.samples == 1 && !flags.json) return StreamOne(generator, prompt, flags);
   PrintSamples(generator, prompt, flags);
 }
 
 // The published generate() continues one prompt, and takes the most likely token.
-void RefuseFlagsOfSampling(const Flags& flags) {
+void RefuseFlagsOfSampling(const GenerateFlags& flags) {
   const TextOptions& text = flags.text;
   const std::pair<const char*, bool> refused[] = {
       {"--chat", flags.chat},
@@ -180,7 +180,7 @@ TooLong ParseTooLong(const std::string& name) {
        "--too-long: \"{}\" is not known; one of error, skip, truncate-left is wanted", name);
 }
 
-void CheckChatFlags(const Flags& flags) {
+void CheckChatFlags(const GenerateFlags& flags) {
   Require(flags.chat || flags.system.empty(), ErrorCode::kInvalidArgument,
           "--system: has no meaning without --chat");
   if (!flags.chat) return;
@@ -190,7 +190,7 @@ void CheckChatFlags(const Flags& flags) {
           "--plain-text: the special tokens of a chat's template are tokens");
 }
 
-void CheckFlags(const Flags& flags, const Given& given) {
+void CheckFlags(const GenerateFlags& flags, const Given& given) {
   Require(flags.samples >= 1 && flags.samples <= 1'000'000, ErrorCode::kInvalidArgument,
           "--n: {} is out of range; 1 to 1000000 is wanted", flags.samples);
   const bool batch = !flags.files.input.empty();
@@ -209,7 +209,7 @@ void CheckFlags(const Flags& flags, const Given& given) {
   CheckChatFlags(flags);
 }
 
-void GenerateAsPublished(const Flags& flags, const Given& given) {
+void GenerateAsPublished(const GenerateFlags& flags, const Given& given) {
   Require(flags.compat == "published", ErrorCode::kInvalidArgument,
           "--compat: \"{}\" is not known; published is", flags.compat);
   RefuseFlagsOfSampling(flags);
@@ -219,7 +219,7 @@ void GenerateAsPublished(const Flags& flags, const Given& given) {
 }
 
 // On the terminal where there is no prompt.
-void GenerateChat(Flags flags, const Given& given) {
+void GenerateChat(GenerateFlags flags, const Given& given) {
   Conversation conversation(flags.model, flags.system);
   const bool talks = !given.prompt && isatty(STDIN_FILENO) != 0;
   Require(!talks || (flags.samples == 1 && !flags.json), ErrorCode::kInvalidArgument,
@@ -236,7 +236,7 @@ void GenerateChat(Flags flags, const Given& given) {
   GenerateFrom(&generator, prompt, flags);
 }
 
-void Generate(Flags flags, const Given& given) {
+void Generate(GenerateFlags flags, const Given& given) {
   flags.text.too_long = ParseTooLong(flags.too_long);
   CheckFlags(flags, given);
   flags.generator.plain_text = flags.files.plain_text;
@@ -257,7 +257,7 @@ void Generate(Flags flags, const Given& given) {
 }  // namespace
 
 void AddGenerateCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<GenerateFlags>();
   CLI::App* command = app.add_subcommand("generate", "Generates text from a model directory.");
   command->add_option("--model", flags->model, "Model directory")->required()->type_name("DIR");
   CLI::Option* prompt = command->add_option(

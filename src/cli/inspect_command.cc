@@ -14,7 +14,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct InspectFlags {
   std::string path;
   bool json = false;
 };
@@ -193,7 +193,7 @@ void PrintText(const std::string& path, const ModelConfig& config, const BytesBy
   fmt::print("  {:<28}{:>16.0f} bytes (f16)\n", "KV cache", costs.kv_bytes);
 }
 
-void Inspect(const Flags& flags) {
+void Inspect(const InspectFlags& flags) {
   const ModelConfig config = ReadAnyModelConfig(flags.path);
   const BytesByType stored = StoredBytes(flags.path, config);
   if (flags.json) {
@@ -206,7 +206,7 @@ void Inspect(const Flags& flags) {
 }  // namespace
 
 void AddInspectCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = app.add_subcommand("inspect",
                                          "Shows a model's architecture, parameters, types and "
                                          "bytes of its weights, FLOPs and KV-cache "

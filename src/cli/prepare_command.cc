@@ -19,17 +19,17 @@
 namespace blockformer {
 namespace {
 
-constexpr char kDescription[] =
+constexpr char kPrepareDescription[] =
     "Turns text into a token file: PREFIX.bin and PREFIX.idx in the Megatron / Pythia form, and "
     "PREFIX.json with its counts.";
 
-constexpr char kFooter[] =
+constexpr char kPrepareFooter[] =
     "End-of-text tokens are not stored: training adds them when it packs documents. The result "
     "does not depend on the number of threads.\n\n"
     "Example: blockformer prepare --tokenizer tokenizer.json --output data/books "
     "--validation-fraction 0.01 books.jsonl.zst";
 
-struct Flags {
+struct PrepareFlags {
   PrepareOptions options;
   bool parse_special = false;
   bool json = false;
@@ -51,7 +51,7 @@ void PrintSplit(const char* name, const std::string& prefix, const TokenFileInfo
              info.tokens, info.text_bytes, prefix);
 }
 
-void PrintJson(const Flags& flags, const PrepareSummary& summary, double seconds) {
+void PrintJson(const PrepareFlags& flags, const PrepareSummary& summary, double seconds) {
   const PrepareOptions& options = flags.options;
   TokenFileInfo total = summary.train;
   OrderedJson splits = {{"train", ToJson(options.output_prefix, summary.train)}};
@@ -76,7 +76,7 @@ void PrintJson(const Flags& flags, const PrepareSummary& summary, double seconds
   fmt::print("{}\n", ToText(json, 2));
 }
 
-void PrintText(const Flags& flags, const PrepareSummary& summary) {
+void PrintText(const PrepareFlags& flags, const PrepareSummary& summary) {
   const PrepareOptions& options = flags.options;
   PrintSplit("train", options.output_prefix, summary.train);
   if (summary.validation) {
@@ -122,7 +122,7 @@ PrepareSummary PrepareWithProgress(const PrepareOptions& options, SpecialTokens 
   });
 }
 
-void RunPrepare(const Flags& flags) {
+void RunPrepare(const PrepareFlags& flags) {
   const PrepareOptions& options = flags.options;
   CatchStopSignals();
   WarnOfOlderValidation(options);
@@ -141,11 +141,11 @@ void RunPrepare(const Flags& flags) {
 }  // namespace
 
 void AddPrepareCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<PrepareFlags>();
   PrepareOptions& options = flags->options;
   options.threads = NumThreads();
-  CLI::App* command = app.add_subcommand("prepare", kDescription);
-  command->footer(std::string(kCorpusHelp) + "\n\n" + kFooter);
+  CLI::App* command = app.add_subcommand("prepare", kPrepareDescription);
+  command->footer(std::string(kCorpusHelp) + "\n\n" + kPrepareFooter);
   command->add_option("files", options.inputs, "Text, JSON lines, or either compressed")
       ->type_name("FILE")
       ->required();

@@ -22,7 +22,7 @@
 namespace blockformer {
 namespace {
 
-struct Flags {
+struct ScoreFlags {
   std::string model;
   std::string input;
   std::string output;
@@ -32,7 +32,7 @@ struct Flags {
 };
 
 // What must be equal for a partial output to be continued.
-RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& scorer) {
+RunSettings SettingsOf(const ScoreFlags& flags, const ScoreFile& file, const Scorer& scorer) {
   RunSettings settings = ModelSettings(flags.model);
   settings["input"] = fmt::format("{} lines with hash {:016x}", file.lines, file.hash);
   AddSettings(ScoringSettings(scorer), &settings);
@@ -41,7 +41,7 @@ RunSettings SettingsOf(const Flags& flags, const ScoreFile& file, const Scorer& 
   return settings;
 }
 
-void Score(Flags flags) {
+void Score(ScoreFlags flags) {
   CheckOutputs({{"--output", flags.output}}, {flags.input, flags.model}, flags.force);
   flags.eval.Apply();
   const EvalModel model = EvalModel::Load(flags.model, flags.eval.Device(), flags.eval.Special());
@@ -75,7 +75,7 @@ void Score(Flags flags) {
 }  // namespace
 
 void AddScoreCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<ScoreFlags>();
   CLI::App* command =
       app.add_subcommand("score", "Writes the log-likelihoods that a model gives texts.");
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");

@@ -18,7 +18,7 @@ namespace {
 constexpr char kKeyVariable[] = "BLOCKFORMER_API_KEY";
 constexpr double kMaxSeconds = 1e6;
 
-struct Flags {
+struct ServeFlags {
   std::string model;
   std::string memory;
   std::string max_body = "4M";
@@ -56,7 +56,7 @@ std::chrono::milliseconds Milliseconds(const std::string& flag, double seconds, 
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
-void Serve(Flags flags) {
+void Serve(ServeFlags flags) {
   ServerOptions& server = flags.server;
   RequireInRange("--port", flags.port, 0, 65535);
   RequireInRange("--threads", server.engine.threads, 0, kMaxThreads);
@@ -77,7 +77,7 @@ void Serve(Flags flags) {
   running.Run();
 }
 
-void AddModelFlags(CLI::App* command, Flags* flags) {
+void AddModelFlags(CLI::App* command, ServeFlags* flags) {
   ServerOptions& server = flags->server;
   command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
   command->add_option("--model-name", server.model_name,
@@ -89,7 +89,7 @@ void AddModelFlags(CLI::App* command, Flags* flags) {
                     "The text of a special token in a prompt is text; otherwise it is the token");
 }
 
-void AddListenFlags(CLI::App* command, Flags* flags) {
+void AddListenFlags(CLI::App* command, ServeFlags* flags) {
   ServerOptions& server = flags->server;
   command->add_option("--host", server.host, "Name or address to listen at")->capture_default_str();
   command->add_option("--port", flags->port, "0: any that is free")->capture_default_str();
@@ -108,7 +108,7 @@ void AddListenFlags(CLI::App* command, Flags* flags) {
                       "Origin whose web pages may read answers, or *; without it none may");
 }
 
-void AddLimitFlags(CLI::App* command, Flags* flags) {
+void AddLimitFlags(CLI::App* command, ServeFlags* flags) {
   ServerOptions& server = flags->server;
   const auto seconds = [&](const char* name, double* value, const char* help) {
     command->add_option(name, *value, help)->capture_default_str()->type_name("SECONDS");
@@ -138,7 +138,7 @@ void AddLimitFlags(CLI::App* command, Flags* flags) {
 }  // namespace
 
 void AddServeCommand(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand(
       "serve", "Serves a model over HTTP, with OpenAI's interface (docs/serving.md).");
   AddModelFlags(command, flags.get());

@@ -16,21 +16,21 @@
 namespace blockformer {
 namespace {
 
-constexpr char kFooter[] =
+constexpr char kSweepFooter[] =
     "Overrides name a field of the base recipe: data.train=data/books/train; output=DIR is the "
     "sweep's. The same command continues a sweep that was stopped; a finished run is not repeated.";
 
 constexpr int kMaxProcesses = 1024;
 
-struct Flags {
+struct SweepFlags {
   std::string sweep;
   std::vector<std::string> overrides;
   int processes = 1;
   bool report_only = false;
 };
 
-void AddFlags(CLI::App* app, Flags* flags) {
-  app->footer(kFooter);
+void AddFlags(CLI::App* app, SweepFlags* flags) {
+  app->footer(kSweepFooter);
   app->add_option("--sweep", flags->sweep, "YAML file such as recipes/ablations/sweep.yaml")
       ->required()
       ->type_name("FILE");
@@ -42,7 +42,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
                 "Train nothing; write the table and the plots of what is there");
 }
 
-void Train(const std::string& trainer, const Flags& flags) {
+void Train(const std::string& trainer, const SweepFlags& flags) {
   const Sweep sweep = ReadSweep(flags.sweep, flags.overrides);
   if (flags.report_only) {
     Require(IsDirectory(sweep.output), ErrorCode::kNotFound,
@@ -70,7 +70,7 @@ bool IsSweep(const std::vector<std::string>& arguments) {
 void TrainSweep(const std::string& trainer, const std::vector<std::string>& arguments) {
   CLI::App app("Trains a grid of recipes one after another and compares them.",
                "blockformer train");
-  Flags flags;
+  SweepFlags flags;
   AddFlags(&app, &flags);
   // Also behind --sweep, whose value it would be otherwise.
   if (std::ranges::find(arguments, "--help") != arguments.end()) {

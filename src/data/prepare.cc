@@ -279,9 +279,8 @@ class Preparation {
             "there is no document with text in the {} files", options_.inputs.size());
     Require(!validation_ || (train_->info().documents > 0 && validation_->info().documents > 0),
             ErrorCode::kInvalidArgument,
-            "`validation_fraction`: with {} 1 document of every {} is held out, and there are {}; "
-            "take a "
-            "larger fraction, or more and shorter documents",
+            "`validation_fraction`: {} holds out one document in {}, and with {} in all one of the "
+            "two files would be empty; take another fraction, or more and shorter documents",
             options_.validation_fraction, stride_, progress_.documents);
     on_progress_(progress_);
     if (validation_) validation_->Commit();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -13,6 +14,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cctype>
 #include <csignal>
 #include <filesystem>
 #include <set>
@@ -44,6 +46,23 @@ std::string DirectoryName(const std::string& directory) {
   return path.filename().string();
 }
 
+// "http://host" or "https://host:port", as browsers name a page's origin, or "*" for all.
+void RequireOrigin(const std::string& text) {
+  std::string_view host = text;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (text.starts_with(scheme)) host.remove_prefix(scheme.size());
+  }
+  const bool is_host = std::ranges::all_of(host, [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("-._:[]").find(c) != std::string_view::npos;
+  });
+  const bool has_scheme = host.size() < text.size();
+  Require(
+      text == "*" || (has_scheme && !host.empty() && is_host), ErrorCode::kInvalidArgument,
+      "`cors_origin`: \"{}\" is no origin; one such as https://example.org:8080 is wanted, or *",
+      text);
+}
+
 // Connections are files: as many as the system lets this process have.
 void RaiseFileLimit() {
   rlimit limit;
@@ -65,6 +84,7 @@ std::FILE* OpenLog(const std::string& path) {
 struct Server::Impl {
   Impl(const std::string& directory, const ServerOptions& server_options)
       : options(server_options), acceptor(io), signals(io), sweep_timer(io), drain_timer(io) {
+    if (!options.cors_origin.empty()) RequireOrigin(options.cors_origin);
     LoadModel(directory);
     context.model = model.get();
     context.loop = loop.get();

@@ -22,7 +22,7 @@ struct ServerOptions {
   std::string api_key;
   std::string tls_certificate;  // PEM files, both or none
   std::string tls_key;
-  std::string cors_origin;
+  std::string cors_origin;  // whose web pages may read answers: an origin, or "*"; empty for none
   HttpLimits http;
   int64_t max_connections = 16384;
   int64_t max_queue = 256;                             // sequences that wait

@@ -340,6 +340,21 @@ TEST_F(HostileTest, OtherSitesPagesReadNothingUnlessAllowed) {
   HttpClient client(port());
   client.Send("OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_EQ(client.Read().status, 204);
+  Stop();
+  for (const char* wrong : {"page.example", "https://", "https://page.example/path", "null",
+                            "https://page.example\r\nX-Other: 1", "http://a b"}) {
+    options_.cors_origin = wrong;
+    try {
+      Server(directory_, options_);
+      ADD_FAILURE() << wrong;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("`cors_origin`")) << wrong;
+    }
+  }
+  for (const char* right : {"*", "http://localhost:3000", "https://[::1]:8080"}) {
+    options_.cors_origin = right;
+    Server(directory_, options_);
+  }
 }
 
 TEST_F(HostileTest, WithoutAKeyOnlyThisMachineIsServed) {
