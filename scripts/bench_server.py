@@ -3,11 +3,13 @@
 
     scripts/bench_server.py --program PATH --model DIR [--clients 1,16,64] [--requests N]
         [--max-tokens N] [--prompt-tokens N] [--dtype int8] [--idle N]
+    scripts/bench_server.py --port N [--clients 1,16,64] ...
 
 For each number of clients: the tokens a second of `blockformer generate` with as large a batch,
 those through HTTP from so many clients that each ask for one stream after the other, and the time
 to the first event (p50, p99) and between events. With --idle, the server's memory for that many
-idle connections. Needs Python alone. Prints Markdown.
+idle connections. With --port, the clients use a server that runs already, such as llama.cpp's
+llama-server, and nothing else is measured. Needs Python alone. Prints Markdown.
 """
 
 import argparse
@@ -25,8 +27,9 @@ import time
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
-    parser.add_argument("--model", required=True, type=pathlib.Path)
+    parser.add_argument("--program", type=pathlib.Path)
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--port", type=int, default=0, help="of a server that runs already")
     parser.add_argument("--clients", default="1,16,64")
     parser.add_argument("--requests", type=int, default=2, help="of each client")
     parser.add_argument("--max-tokens", type=int, default=128)
@@ -35,7 +38,12 @@ def parse_arguments():
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--idle", type=int, default=0)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.port == 0 and not (arguments.program and arguments.model):
+        parser.error("--program and --model are wanted, or --port")
+    if arguments.port and (arguments.program or arguments.model or arguments.idle):
+        parser.error("--port goes without --program, --model and --idle")
+    return arguments
 
 
 @contextlib.contextmanager
@@ -140,6 +148,25 @@ async def measure_idle(process, port, count):
         writer.close()
 
 
+def latencies(times):
+    first, following = times["first"], times["next"]
+    return (f"{percentile(first, .5):.1f}, {percentile(first, .99):.1f} | "
+            f"{percentile(following, .5):.1f}, {percentile(following, .99):.1f} |")
+
+
+def measure_port(arguments):
+    print("| clients | HTTP, tokens/s | first event p50, p99 ms | between events p50, p99 ms |\n"
+          "|---|---|---|---|")
+    for clients in map(int, arguments.clients.split(",")):
+        prompts = make_prompts(clients * arguments.requests, arguments.prompt_tokens)
+        asyncio.run(run_clients(arguments.port, clients, arguments, prompts[:clients]))  # warms up
+        best, times = 0, None
+        for _ in range(arguments.rounds):
+            rate, times = asyncio.run(run_clients(arguments.port, clients, arguments, prompts))
+            best = max(best, rate)
+        print(f"| {clients} | {best:.1f} | {latencies(times)}", flush=True)
+
+
 def measure(arguments, folder):
     print("| clients | engine, tokens/s | HTTP, tokens/s | share | first event p50, p99 ms | "
           "between events p50, p99 ms |\n|---|---|---|---|---|---|")
@@ -153,14 +180,15 @@ def measure(arguments, folder):
                 rate, times = asyncio.run(run_clients(port, clients, arguments, prompts))
                 rates.append(rate)
         best, best_own = max(rates), max(own)
-        first, following = times["first"], times["next"]
         print(f"| {clients} | {best_own:.1f} | {best:.1f} | {best / best_own:.3f} | "
-              f"{percentile(first, .5):.1f}, {percentile(first, .99):.1f} | "
-              f"{percentile(following, .5):.1f}, {percentile(following, .99):.1f} |", flush=True)
+              f"{latencies(times)}", flush=True)
 
 
 def main():
     arguments = parse_arguments()
+    if arguments.port:
+        measure_port(arguments)
+        return
     with tempfile.TemporaryDirectory(prefix="bench-server-") as folder:
         measure(arguments, pathlib.Path(folder))
     if arguments.idle:
