@@ -68,12 +68,12 @@ class RequestEvent {
   int64_t request() const { return event_->request; }
   std::string_view text() const { return {event_->text, event_->text_size}; }
   std::span<const int32_t> ids() const { return {event_->ids, event_->num_ids}; }
-  // Of the ids; empty if they were not asked for.
+  // One for each of ids(); empty if they were not asked for.
   std::span<const double> log_probabilities() const {
     return {event_->log_probabilities, event_->log_probabilities == nullptr ? 0 : event_->num_ids};
   }
   bool is_last() const { return event_->finish != BF_GOES_ON; }
-  // Of a last event.
+  // Why the request has ended; only for a last event.
   FinishReason reason() const {
     switch (event_->finish) {
       case BF_FINISH_LENGTH:

@@ -107,7 +107,7 @@ class TextGenerator {
 
   // Tokens of a text, to see whether it fits.
   int64_t CountTokens(std::string_view text) const;
-  // Of a prompt, with what `options` have put before it; an empty one takes one.
+  // Tokens of a prompt, with what `options` have put before it; an empty prompt takes one.
   int64_t CountPromptTokens(std::string_view prompt, const TextOptions& options) const;
   int64_t max_length() const;
   // The types that weights and KV cache really have, as GeneratorOptions names them, but "auto".

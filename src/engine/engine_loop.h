@@ -122,7 +122,7 @@ class EngineLoop {
   int64_t next_id_ = 0;
   bool stopping_ = false;
 
-  // Of the engine's thread alone.
+  // Used by the engine's thread alone.
   std::unique_ptr<Engine> engine_;
   std::map<int64_t, Open> open_;
   int64_t generated_tokens_ = 0;

@@ -33,7 +33,7 @@ class TextStream {
 
   // All tokens have come, or a stop text.
   bool ended() const { return ended_; }
-  // Of a text that has ended: kLength, kEndOfText or kStop.
+  // Why the text has ended: kLength, kEndOfText or kStop. Only for one that has.
   FinishReason reason() const;
   // Tokens taken, those of a stop text among them.
   int64_t num_tokens() const { return num_tokens_; }

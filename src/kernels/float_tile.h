@@ -13,10 +13,11 @@ inline constexpr int64_t kMaxTileColumns = 48;
 // The product of a few rows with one panel of weights, over some of the inputs. Each sum takes its
 // products one after the other, in the order of the inputs, whatever the number of rows.
 struct FloatTile {
-  // f32: [inputs, panel columns]; bf16: [inputs / 2, panel columns, 2]. Of the first input.
+  // The weights from the first input on. f32: [inputs, panel columns]; bf16: [inputs / 2, panel
+  // columns, 2].
   const void* weights;
-  // Of the first input of the first row; those of a row lie `input_step` apart, the rows
-  // `row_step`. f32, or pairs of bf16, whose steps count pairs.
+  // The first input of the first row. The inputs of a row lie `input_step` apart, and the rows
+  // `row_step`. They are f32, or pairs of bf16, in which case the steps count pairs.
   const void* x;
   int64_t row_step;
   int64_t input_step;

@@ -39,7 +39,7 @@ bool EqualIgnoringCase(std::string_view a, std::string_view b);
 
 HttpResponse JsonResponse(const OrderedJson& json);
 
-// Of an answer by server-sent events.
+// The response, still without a body, that begins a stream of server-sent events.
 HttpResponse EventStreamHead();
 
 // How the length of a body is told.

@@ -19,7 +19,8 @@ class Histogram {
   void Add(double value, int64_t times = 1);
 
   const std::vector<double>& bounds() const { return bounds_; }
-  // Of each bucket, the last one beyond all bounds; not added up.
+  // How many values fell into each bucket alone (not cumulative); the last bucket lies beyond all
+  // bounds.
   const std::vector<int64_t>& counts() const { return counts_; }
   double sum() const { return sum_; }
 

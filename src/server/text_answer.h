@@ -14,7 +14,7 @@
 
 namespace blockformer {
 
-// Of each token; nothing where a token is not scored.
+// One entry for each token of a text; nothing where the token is not scored.
 using OptionalLogProbabilities = std::vector<std::optional<TokenLogProbabilities>>;
 
 // A text that is being generated: all of it so far, or in a stream what was not yet sent.

@@ -26,9 +26,10 @@ struct TemplateFunction {
 
 // What differs between templates of tasks and of chats.
 struct TemplateDialect {
-  // Of tasks: a name that is not defined is an error, and so is null in a text. Otherwise, as in
-  // Jinja2's default, the former is false and no text, and the latter "None". Functions that are
-  // not known are an error when they are read, otherwise when they are called.
+  // True for tasks: an undefined name is an error, and so is null in a text. If false, as in Jinja2
+  // by default, an undefined name is false and an empty text, and null is the text "None". An
+  // unknown function is an error when the template is read if true, only when it is called if
+  // false.
   bool strict = true;
   // Jinja2's trim_blocks and lstrip_blocks: a line with nothing but {% statements %} leaves none.
   bool trim_blocks = false;
