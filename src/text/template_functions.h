@@ -11,17 +11,18 @@
 
 namespace blockformer {
 
-// What templates may produce in one evaluation, intermediate values included.
+// The most bytes that a template may produce in one evaluation, intermediate values included.
 constexpr size_t kMaxTemplateBytes = size_t{1} << 26;
 
 // A method (value.name(arguments)) or a filter (value | name(arguments)) of templates. `call`
-// throws Error(kInvalidArgument) with what is wrong with a value; the caller knows where it stands.
+// throws Error(kInvalidArgument) that says what is wrong with a value; its caller adds the place in
+// the template.
 struct TemplateFunction {
   std::string_view name;
   size_t min_arguments;
   size_t max_arguments;
   Json (*call)(const Json& value, const std::vector<Json>& arguments);
-  std::string_view argument_name = {};  // of the first argument, where it may be given by name
+  std::string_view argument_name = {};  // the first argument's, if it may be given by name
 };
 
 // What differs between templates of tasks and of chats.
@@ -44,7 +45,7 @@ bool IsTemplateFilterOfItems(std::string_view name);
 // Tests, as in "x is string". Those that take a value may have it without parentheses.
 bool IsTemplateTest(std::string_view name);
 bool TemplateTestTakesValue(std::string_view name);
-// An undefined value is a discarded one.
+// An undefined value is a discarded Json.
 bool RunTemplateTest(std::string_view name, const Json& value, const std::vector<Json>& arguments);
 
 // Whether Python takes a value for true.
@@ -59,7 +60,7 @@ bool TemplateHolds(const Json& whole, const Json& part);
 // "a string", "an integer", ... for messages.
 std::string_view KindOf(const Json& value);
 
-// A value in a message: on one line, and not all of a book.
+// A value as it stands in a message: on one line, and cut if it is long.
 std::string Quote(const Json& value);
 
 // A value in the middle of a text: strings as they are, others as Python prints them (numbers with
