@@ -33,7 +33,7 @@ class Histogram {
 // Writes Prometheus' text format, version 0.0.4.
 class MetricsWriter {
  public:
-  // `labels` stand at every value, such as model_name="m".
+  // `labels`, such as model_name="m", are put on every value.
   explicit MetricsWriter(std::string labels) : labels_(std::move(labels)) {}
 
   void Counter(const std::string& name, const std::string& help, double value);

@@ -33,7 +33,8 @@ struct ServerMetrics {
   void Add(const GenerationEvent& event);
 };
 
-// What endpoints work with, on the I/O thread; the scorer is the engine's thread's.
+// What endpoints work with. Used on the I/O thread, but for the scorer, which the engine's thread
+// uses.
 struct ServerContext {
   const ServedModel* model = nullptr;
   EngineLoop* loop = nullptr;
