@@ -25,8 +25,8 @@ struct GeneratorOptions {
   // Bytes of the KV cache, reserved at the start; 0 for what max_sequences of max_length take, but
   // at most 80 % of the memory that is available.
   int64_t memory_bytes = 0;
-  bool plain_text =
-      false;  // read special tokens' texts in prompts, such as "<|endoftext|>", as text
+  // Special tokens' texts in prompts, such as "<|endoftext|>", are read as plain text.
+  bool plain_text = false;
   // Threads that a call of this generator uses, from whichever thread it comes, which is one of
   // them; 0 for as many as the processors that affinity and control groups allow. All generators of
   // a process share one team of threads: while it works for one generator, another one's call runs

@@ -162,7 +162,7 @@ struct BlockStep {
   int64_t positions = 0;  // that the cache has room for
   int64_t first = 0;
   int64_t count = 0;
-  int64_t wanted = 0;                 // of them, the last ones attend
+  int64_t wanted = 0;                 // how many of the last ones attend
   int64_t rotary_shift = 0;           // a position p is rotated as max(0, p - shift)
   const uint8_t* key_mask = nullptr;  // [blocks, positions], 0 for keys that none sees
 };
