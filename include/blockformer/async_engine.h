@@ -22,7 +22,7 @@ namespace blockformer {
 
 namespace internal {
 
-// Error of what a function of blockformer.h has returned.
+// Throws the Error for what a function of blockformer.h has returned.
 [[noreturn]] inline void ThrowStatus(bf_status status) {
   constexpr ErrorCode kCodes[] = {ErrorCode::kInternal,    ErrorCode::kInvalidArgument,
                                   ErrorCode::kNotFound,    ErrorCode::kCorrupt,
@@ -41,18 +41,18 @@ inline bf_text ToText(std::string_view text) { return {text.data(), text.size()}
 
 }  // namespace internal
 
-// `keep_going` may not be set: requests are cancelled, or have deadlines.
+// `keep_going` must not be set: cancel requests instead, or set deadlines.
 struct AsyncEngineOptions : GeneratorOptions {
   int64_t max_waiting = 256;           // requests that may wait beside max_sequences
   std::string score_padding = "auto";  // see bf_engine_options
-  int64_t score_batch_tokens = 8192;   // scored together
+  int64_t score_batch_tokens = 8192;   // tokens scored together
 };
 
 // How a request generates: `too_long` may not be kSkip.
 struct RequestOptions : TextOptions {
   std::vector<int32_t> stop_ids;
   std::vector<int32_t> excluded_ids;
-  std::optional<int64_t> log_probabilities;   // of so many of the likeliest tokens too, 0 to 20
+  std::optional<int64_t> log_probabilities;   // of this many of the likeliest tokens too, 0 to 20
   std::optional<int64_t> left_padding;        // see bf_request_options
   uint64_t stream = 0;                        // requests of equal seed and stream draw alike
   int32_t priority = 0;                       // higher ones go first
@@ -68,12 +68,12 @@ class RequestEvent {
   int64_t request() const { return event_->request; }
   std::string_view text() const { return {event_->text, event_->text_size}; }
   std::span<const int32_t> ids() const { return {event_->ids, event_->num_ids}; }
-  // Of the ids; empty if they were not asked for.
+  // One for each of ids(); empty if they were not asked for.
   std::span<const double> log_probabilities() const {
     return {event_->log_probabilities, event_->log_probabilities == nullptr ? 0 : event_->num_ids};
   }
   bool is_last() const { return event_->finish != BF_GOES_ON; }
-  // Of a last event.
+  // Why the request has ended; only for a last event.
   FinishReason reason() const {
     switch (event_->finish) {
       case BF_FINISH_LENGTH:
@@ -147,8 +147,8 @@ class AsyncEngine {
     return AsyncEngine(engine);
   }
 
-  // Queues a request, whose events go to `queue`, and returns its number. Nothing while `capacity`
-  // requests are open.
+  // Queues a request, whose events go to `queue`, and returns its number; nothing while
+  // info().capacity requests are open.
   std::optional<int64_t> Submit(std::string_view prompt, const RequestOptions& options,
                                 RequestQueue* queue) {
     if (options.raw_prompt) return Submit(Tokenize(prompt), options, queue);
@@ -214,7 +214,7 @@ class AsyncEngine {
     return stats;
   }
 
-  // For what this class does not have.
+  // The handle, for functions that this class does not have.
   bf_engine* get() const { return engine_.get(); }
 
  private:

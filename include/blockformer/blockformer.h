@@ -4,10 +4,11 @@
 // The C interface (C99) of libblockformer. docs/c-interface.md says how it is used, and what stays
 // as it is from version to version.
 //
-// Every function may be called from several threads at once, also on the same object, but that an
-// object is freed once and not used while or after that. No function throws, and what a caller gets
-// wrong (NULL, sizes, ids, bytes that are no UTF-8) is an error code. Texts are UTF-8 with a length
-// in bytes; they may hold zeros. What arguments point to is read during the call alone.
+// Every function may be called from several threads at once, also on the same object, except that
+// an object must be freed only once and not used during or after that. No function throws, and what
+// a caller gets wrong (NULL, sizes, ids, bytes that are no UTF-8) is an error code. Texts are UTF-8
+// with a length in bytes; they may hold zeros. What arguments point to is read during the call
+// alone.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,16 +35,16 @@ enum {
   BF_INTERRUPTED = 7,       // the engine was stopped
   BF_INTERNAL = 8,          // a defect of blockformer
   BF_FULL = 9,              // no more requests can wait now; later they can
-  // No errors: there is nothing to give.
-  BF_TIMEOUT = 100,  // within the time
-  BF_IDLE = 101      // and no open request from which something could come
+  // Not errors: there is no event to return.
+  BF_TIMEOUT = 100,  // none came within the time
+  BF_IDLE = 101      // none is there, and no request is open from which one could come
 };
 
 // The version of the library, such as "0.1.0", and its BF_INTERFACE_VERSION.
 const char* bf_version(void);
 int32_t bf_interface_version(void);
 
-// What the last call of this thread that returned an error found wrong: one line that names the
+// What was wrong in the last call of this thread that returned an error: one line that names the
 // argument, the file or the field, the value, and what would be right. Valid until the thread's
 // next such call. Empty before the first one.
 const char* bf_last_error(void);
@@ -64,15 +65,15 @@ typedef struct bf_engine_options {
   const char* score_padding;  // where scored texts begin in a block model: "pad" (behind L - 1
                               // pads, so that all tokens are scored), "nopad" (at a block's start,
                               // the first L are not scored) or "auto" (as it was trained)
-  int64_t max_sequences;      // generated together; 32
+  int64_t max_sequences;      // sequences generated together; 32
   int64_t max_length;    // tokens a sequence, prompt included, and of scored texts; 0: the trained
                          // context
   int64_t max_waiting;   // requests that may wait beside max_sequences; 256
   int64_t memory_bytes;  // of the KV cache, reserved at the start; 0: what max_sequences of
                          // max_length take, but at most 80 % of what is available
-  int64_t score_batch_tokens;  // scored together; 8192. What is scored does not depend on it
-  int32_t threads;     // that compute; 0: as many as the processors that may be used. The threads
-                       // of one engine serve another one's only while the former rests
+  int64_t score_batch_tokens;  // tokens scored together; 8192. Scores do not depend on it
+  int32_t threads;     // threads that compute; 0: as many as the processors that may be used. The
+                       // engines of a process share them: while one uses them, another has one
   int32_t plain_text;  // 1: special tokens' texts in prompts, such as "<|endoftext|>", are text
 } bf_engine_options;
 
@@ -115,7 +116,7 @@ bf_status bf_engine_get_info(const bf_engine* engine, bf_engine_info* info);
 typedef struct bf_engine_stats {
   size_t struct_size;  // set by the caller
   int64_t open;        // requests that have not ended
-  int64_t running;     // of them, those that take part in steps
+  int64_t running;     // open requests that take part in steps
   int64_t steps;
   int64_t generated_tokens;
   int64_t computed_prompt_units;
@@ -141,8 +142,8 @@ enum {
   BF_PARSE_SPECIAL = 2  // special tokens' texts are tokens, also with plain_text
 };
 
-// The following three write what fits into `capacity`, and how much there is into `*count`, so that
-// a call with a capacity of 0 asks for it. Nothing behind `*count` is written.
+// The following three functions write as much as fits into `capacity`, and set `*count` to how much
+// there is, so that a call with a capacity of 0 asks for that. Nothing behind `*count` is written.
 
 // The ids of a text.
 bf_status bf_tokenize(const bf_engine* engine, bf_text text, int32_t flags, int32_t* ids,
@@ -175,27 +176,26 @@ enum {
 // What became of a request since its last event. Log-probabilities are the model's own, before
 // temperature and the like, in nats over the whole vocabulary.
 typedef struct bf_event {
-  int64_t request;   // its number
+  int64_t request;   // the request's number
   const char* text;  // whole characters, not part of a stop text; zero-terminated
   size_t text_size;
-  const int32_t* ids;  // those of a stop text among them
+  const int32_t* ids;  // including those of a stop text
   size_t num_ids;
   const double* log_probabilities;      // [num_ids]; NULL unless they were asked for
   const int32_t* top_ids;               // [num_ids, num_top], the likeliest first
   const double* top_log_probabilities;  // [num_ids, num_top]
   size_t num_top;
   int32_t finish;
-  int32_t stop_id;        // which ended the text (the end-of-text token, or of stop_ids); else -1
+  int32_t stop_id;        // the id that ended the text: end of text, or one of stop_ids; else -1
   bf_status error;        // with BF_FINISH_ERROR; else BF_OK
   const char* message;    // the error's; else empty
   int64_t prompt_tokens;  // of the prompt, without those that were cut
-  int64_t cut_tokens;     // of the prompt's beginning, see too_long
+  int64_t cut_tokens;     // cut off the prompt's beginning, see too_long
 } bf_event;
 
-// Called on the engine's thread, so that it must be quick; everybody waits for it. It may call
-// bf_cancel and bf_submit_*, with a callback or a queue. The event is valid during the call. What
-// it returns is 0 to go on; anything else cancels the request, and then no event follows. It must
-// not throw.
+// Called on the engine's thread, so it must be quick: all requests wait for it. It may call
+// bf_cancel and bf_submit_*, with a callback or a queue. The event is valid during the call. It
+// returns 0 to go on; anything else cancels the request, and no event follows. It must not throw.
 typedef int32_t (*bf_callback)(void* user, const bf_event* event);
 
 // Values of bf_request_options.too_long: what becomes of a prompt that leaves no room for
@@ -227,28 +227,28 @@ typedef struct bf_request_options {
   size_t num_stop_ids;          //
   const int32_t* excluded_ids;  // [num_excluded_ids]; tokens that are never made
   size_t num_excluded_ids;      //
-  int64_t log_probabilities;  // of each token, and of so many of the likeliest (0 to 20); -1: none
-  int64_t left_padding;  // before the prompt of a block model, 0 to L - 1; -1: what makes it whole
-                         // blocks, or what suits the next turns of a chat
+  int64_t log_probabilities;    // of each token and this many of the likeliest (0 to 20); -1: none
+  int64_t left_padding;  // pads before the prompt of a block model, 0 to L - 1; -1: as many as make
+                         // it whole blocks, or as suit the next turns of a chat
   double deadline_seconds;     // fails with BF_EXHAUSTED after that long; 0: never
   int32_t priority;            // 0; higher ones go first
   int32_t ignore_end_of_text;  // 1: go on after the model ends its text
   int32_t too_long;            // BF_TOO_LONG_ERROR
   int32_t at_end;              // 1: one event, when the request ends, with all of it
-  bf_callback callback;        // with it no queue is wanted
+  bf_callback callback;        // gets the events; then there must be no queue
   void* user;                  // for the callback
 } bf_request_options;
 
 bf_status bf_request_options_init(bf_request_options* options, size_t struct_size);
 
-// Where the events of requests wait, in the order in which they came, of any number of requests of
-// any engines.
+// Where events wait, in the order in which they came; any number of requests of any engines may
+// share a queue.
 typedef struct bf_queue bf_queue;
 
 bf_status bf_queue_create(bf_queue** queue);
 
-// Cancels what is open of its requests, and frees the queue with the events in it. NULL is ignored.
-// Not while another thread waits for it.
+// Cancels the queue's open requests, and frees it with the events in it. NULL is ignored. Not while
+// another thread waits for it.
 void bf_queue_free(bf_queue* queue);
 
 // Waits for the next event; a negative time is no limit. Returns BF_TIMEOUT when the time is over,
@@ -289,7 +289,7 @@ typedef struct bf_score_result {
   double log_likelihood;                // the sum, in nats; NaN if it is not a finite number
   const double* token_log_likelihoods;  // [num_tokens]
   size_t num_tokens;                    // that were scored
-  int64_t cut_tokens;                   // of the beginning of a context that is too long
+  int64_t cut_tokens;                   // cut off the beginning of a context that is too long
   int32_t is_greedy;                    // each token is the likeliest one
 } bf_score_result;
 

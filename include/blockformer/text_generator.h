@@ -25,13 +25,14 @@ struct GeneratorOptions {
   // Bytes of the KV cache, reserved at the start; 0 for what max_sequences of max_length take, but
   // at most 80 % of the memory that is available.
   int64_t memory_bytes = 0;
-  bool plain_text = false;  // special tokens' texts in prompts, such as "<|endoftext|>", are text
+  // Special tokens' texts in prompts, such as "<|endoftext|>", are read as plain text.
+  bool plain_text = false;
   // Threads that a call of this generator uses, from whichever thread it comes, which is one of
   // them; 0 for as many as the processors that affinity and control groups allow. All generators of
-  // a process share one team of threads: while it works for one, what another's call would do in
-  // parallel runs on its calling thread alone. What is generated does not depend on the number.
+  // a process share one team of threads: while it works for one generator, another one's call runs
+  // on its calling thread alone. What is generated does not depend on the number.
   int threads = 0;
-  // Asked before every step of the model, if it is set. Returning false ends what is generated.
+  // If it is set, called before every step of the model. Returning false ends what is generated.
   std::function<bool()> keep_going;
 };
 
@@ -48,7 +49,7 @@ struct TextOptions : SamplingOptions {
   int64_t max_tokens = 128;
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
-  // Nothing is put before the prompt, such as "<s>", which a chat template has written already.
+  // Put nothing before the prompt, such as "<s>", because a chat template has written it already.
   bool raw_prompt = false;
   TooLong too_long = TooLong::kError;
 };
@@ -61,7 +62,7 @@ enum class FinishReason {
   kEndOfText,  // the model ended its text
   kStop,       // one of the stop texts came
   kCancelled,  // the caller wanted no more: on_text or keep_going returned false
-  kError,      // of a batch: this text failed, and its `error` says why
+  kError,      // in a batch: this text failed, and its `error` says why
   kTooLong,    // the prompt was skipped, see TooLong
 };
 
@@ -70,7 +71,7 @@ struct GeneratedText {
   std::vector<int32_t> tokens;  // as generated, those of a stop text included
   int64_t prompt_tokens = 0;
   FinishReason reason = FinishReason::kLength;
-  int64_t cut_tokens = 0;  // of the prompt's beginning, see TooLong; prompt_tokens are without them
+  int64_t cut_tokens = 0;  // cut off the prompt, see TooLong; not among prompt_tokens
   std::string error;       // one line; empty but for kError
 };
 
@@ -101,16 +102,17 @@ class TextGenerator {
   // Prompt i draws from stream first_stream + i of the seed, so its text does not depend on the
   // others. A prompt that cannot be generated from, or for which the model computes numbers that
   // are not finite, ends alone, with the reason kError and the text so far. Returns when all have
-  // ended, or without the rest when on_result or keep_going said so, or when one of them threw.
+  // ended, or without the rest when on_result or keep_going returns false. What they throw is
+  // passed on.
   void GenerateBatch(const NextPrompt& next, const TextOptions& options, const OnResult& on_result,
                      uint64_t first_stream = 0);
 
   // Tokens of a text, to see whether it fits.
   int64_t CountTokens(std::string_view text) const;
-  // Of a prompt, with what `options` have put before it; an empty one takes one.
+  // Tokens of a prompt, with what `options` have put before it; an empty prompt takes one.
   int64_t CountPromptTokens(std::string_view prompt, const TextOptions& options) const;
   int64_t max_length() const;
-  // The types that weights and KV cache really have, as GeneratorOptions names them, but "auto".
+  // The types that weights and KV cache really have: names as in GeneratorOptions, never "auto".
   std::string dtype() const;
   std::string kv_dtype() const;
 

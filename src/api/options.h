@@ -88,7 +88,7 @@ struct LoadSettings {
 LoadSettings ReadEngineOptions(const bf_engine_options* given);
 
 struct RequestSettings {
-  TextOptions text;  // of max_tokens only if `max_tokens` is there
+  TextOptions text;  // its max_tokens holds only if `max_tokens` is set
   std::optional<int64_t> max_tokens;
   std::vector<int32_t> stop_ids;
   std::vector<int32_t> excluded_ids;

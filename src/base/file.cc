@@ -21,7 +21,7 @@ namespace blockformer {
 namespace {
 
 constexpr size_t kWriteBufferBytes = size_t{1} << 20;
-constexpr size_t kMaxNameBytes = 220;  // of 255, and the ending of a temporary file behind it
+constexpr size_t kMaxNameBytes = 220;  // leaves the ending of a temporary file 35 of 255 bytes
 constexpr int kMaxTemporaryFiles = 1000;
 constexpr int kPollMicroseconds = 20'000;
 

@@ -56,7 +56,7 @@ struct HeadLayout {
   }
   constexpr int64_t Key(int64_t kv_head) const { return key_offset + kv_head * kv_stride; }
   constexpr int64_t Value(int64_t kv_head) const { return value_offset + kv_head * kv_stride; }
-  // Of what attention writes, [heads, head_size].
+  // The width of what attention writes, [heads, head_size].
   constexpr int64_t OutputWidth() const { return heads * head_size; }
 
   bool operator==(const HeadLayout&) const = default;

@@ -7,7 +7,7 @@
 namespace blockformer {
 namespace {
 
-// Of pair `pair` before scaling.
+// The frequency of pair `pair` before scaling.
 float PlainFrequency(int64_t pair, const RotaryRule& rule) {
   const float exponent = static_cast<float>(2 * pair) / static_cast<float>(rule.size);
   return 1.0F / static_cast<float>(std::pow(rule.base, static_cast<double>(exponent)));

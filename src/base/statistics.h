@@ -5,7 +5,7 @@
 
 namespace blockformer {
 
-// Of at least one value. The mean of the two in the middle where their number is even.
+// The median of at least one value: of an even number, the mean of the two in the middle.
 double Median(std::vector<double> values);
 
 // By what share the largest of at least one positive value exceeds the smallest: 0 if they are all

@@ -230,13 +230,13 @@ class Team {
     return state;
   }
 
-  // Of the caller that has the team.
-  std::atomic<bool> taken_ = false;
+  std::atomic<bool> taken_ = false;  // a caller has the team
+  // Used by that caller alone.
   uint64_t job_ = 0;
   bool failed_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::array<Claim, kMaxThreads> claims_ = {};
-  // Of the job: in one cache line, which those that wait for it look at.
+  std::array<Claim, kMaxThreads> claims_ = {};  // by part; all threads claim parts
+  // The job, in one cache line, which the threads that wait for one look at.
   alignas(64) std::atomic<uint64_t> state_ = 0;
   void (*body_)(void*, int) = nullptr;
   void* context_ = nullptr;

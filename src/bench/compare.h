@@ -21,7 +21,7 @@ struct ThroughputKey {
   int64_t generate = 0;
 };
 
-// Of total tokens a second.
+// Total tokens a second of the same setting in two files, a and b.
 struct RateComparison {
   ThroughputKey key;
   double a = 0;

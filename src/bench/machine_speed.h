@@ -13,8 +13,8 @@ struct MachineSpeed {
   double int8_gops = 0;
   double memory_gbps = 0;
 
-  // Of products with weights of this type. Arithmetic on bf16 counts as f32: processors that have
-  // instructions for bf16 may exceed it.
+  // The peak of products with weights of this type. Arithmetic on bf16 counts as f32: processors
+  // that have instructions for bf16 may exceed it.
   double Peak(NumberType type) const { return type == NumberType::kInt8 ? int8_gops : f32_gflops; }
 };
 

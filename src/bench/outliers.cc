@@ -16,7 +16,7 @@ namespace {
 constexpr float kOutlierFactor = 100;
 constexpr uint64_t kSeed = 1;
 
-// Of a parameter [rows, width] or [width]: these columns are multiplied by the factor.
+// How a parameter [rows, width] or [width] is changed: these columns are multiplied by the factor.
 struct Scaling {
   std::vector<int64_t> columns;
   int64_t width = 0;

@@ -14,7 +14,8 @@ namespace blockformer {
 namespace {
 
 constexpr int64_t kSearchDepths = 4;
-// Of the memory available; the rest is for what a run needs besides, and for other programs.
+// The share of the available memory that a model's run is planned to take; the rest is for what a
+// run needs besides, and for other programs.
 constexpr double kMemoryShare = 0.75;
 
 ThroughputSetting SettingOf(const RaceOptions& options, int64_t batch) {
@@ -42,7 +43,7 @@ class Race {
       : contestants_(contestants), options_(options), observer_(observer) {}
 
   std::vector<RaceResult> Run() {
-    // Of a search, the number of runs is not known.
+    // 0 for a search, whose number of runs is not known.
     const size_t runs = options_.batches.size() * contestants_.size();
     observer_->Begin("measuring", static_cast<int64_t>(runs) * (options_.repetitions + 1), "runs",
                      0);

@@ -74,7 +74,7 @@ void SetDecoding(const Contestant& contestant, const RaceResult& result,
   out->share_of_limit = rate / out->limit_tokens_per_s;
 }
 
-// Of the run with the median time.
+// The speeds by context of the run with the median time.
 std::vector<ContextSpeed> SpeedByContext(const Contestant& contestant, const RaceResult& result,
                                          const MachineSpeed& machine) {
   std::vector<const ThroughputRun*> runs;
@@ -201,7 +201,7 @@ std::string Megabytes(const std::optional<double>& bytes) {
   return bytes ? fmt::format("{:.1f}", *bytes * 1e-6) : "-";
 }
 
-// Of each column.
+// A result's cells in the table, one for each column.
 std::vector<std::string> Cells(const ThroughputResult& result) {
   return {result.kind,
           NumberTypeName(result.types.weights),

@@ -40,8 +40,8 @@ struct ThroughputResult {
   double total_limit_tokens_per_s = 0;
   double bytes_per_sequence = 0;
   std::optional<double> measured_bytes_per_sequence;
-  // Of the total rate to that of the first model at the same batch size, measured alike; of a best
-  // result otherwise to the first model's best. None if there is neither.
+  // The total rate relative to the first model's at the same batch size, measured alike; without
+  // one, a best result's relative to the first model's best. None if there is neither.
   std::optional<double> ratio;
   size_t repetitions = 0;
   double spread = 0;

@@ -146,7 +146,7 @@ class Converter {
     report_.has_tokenizer = true;
   }
 
-  // Of most of the weights.
+  // The type of most of the weights in the result.
   DataType ResultType(const ModelConfig& source_config, const ModelWeights& stored) const {
     if (options_.type) return *options_.type;
     if (stored.is_int8()) return DataType::kI8;

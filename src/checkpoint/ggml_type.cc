@@ -99,7 +99,8 @@ void DequantizeQ80(const std::byte* block, float* out) {
   }
 }
 
-// Of a group of 32 in a K-quant: what its numbers are multiplied by and what is taken off.
+// What a K-quant stores for a group of 32 numbers, in units of its block's: the factor of the
+// numbers, and what is then taken off.
 struct GroupScale {
   int scale;
   int least;

@@ -338,8 +338,8 @@ class GgufConfigReader {
   const GgufFile& file_;
   ObjectReader keys_;
   std::string architecture_;
-  Json own_keys_;     // of the architecture: "block_count", not "llama.block_count"
-  ObjectReader own_;  // of them
+  Json own_keys_;     // the architecture's keys: "block_count", not "llama.block_count"
+  ObjectReader own_;  // reads own_keys_
   int64_t width_ = 0;
   int64_t heads_ = 0;
   Json json_ = Json::object();

@@ -22,7 +22,7 @@ constexpr char kAlignmentKey[] = "general.alignment";
 constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kMaxAlignment = 1 << 16;
 constexpr uint64_t kMaxNameBytes = (1 << 16) - 1;  // of a key or tensor, as the format has it
-// Of all lists together; a vocabulary of 256,000 tokens has about 1.3 million.
+// The most elements of all lists together; a vocabulary of 256,000 tokens has about 1.3 million.
 constexpr uint64_t kMaxElements = 1 << 23;
 constexpr uint64_t kMaxGgufDimensions = 4;
 // What a key or a tensor takes at least, so that counts can be told from nonsense.

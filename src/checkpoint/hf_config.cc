@@ -70,7 +70,7 @@ void UnfoldRopeObject(const std::string& source, const char* key, Json* config) 
 
 ModelConfig HfConfigFromJson(const Json& json, const std::string& source) {
   const ObjectReader reader(json, source);
-  // Of other families, ModelConfigFromJson reads every form.
+  // ModelConfigFromJson reads every form that other families' configurations have.
   if (FamilyOf(reader, "model_type", {}) != StackFamily::kGptNeox) {
     return ModelConfigFromJson(json, source);
   }

@@ -40,8 +40,8 @@ class ModelWeights {
  public:
   // Throws Error(kUnsupported) with the remedy if `path` holds PyTorch's pickled weights.
   ModelWeights(const std::string& path, const ModelConfig& config);
-  // Of a GGUF file, under Hugging Face's names. What is not in the file as it is wanted is made
-  // each time.
+  // The weights of a GGUF file, under Hugging Face's names. A tensor that the file holds in another
+  // form is converted each time it is read.
   explicit ModelWeights(std::shared_ptr<const GgufModel> gguf);
 
   // Whether the parameters that may be int8 are; all of them or none.

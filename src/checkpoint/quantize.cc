@@ -42,7 +42,7 @@ std::vector<double> MaximaOfColumns(std::span<const float> weights, size_t in) {
   return maxima;
 }
 
-// Of those that are positive and finite; 1 if none is.
+// The median of the values that are positive and finite, the upper one of two; 1 if there are none.
 double Median(std::vector<double> values) {
   std::erase_if(values, [](double value) { return !(value > 0 && std::isfinite(value)); });
   if (values.empty()) return 1;
@@ -218,7 +218,8 @@ Int8Linear ModelQuantizer::operator()(const std::string& name) const {
                   layer.scaled_with.empty() ? std::vector<double>() : ColumnMaxima(name));
 }
 
-// Of all layers that read the same inputs; empty if there is no other.
+// The largest weight of each input, over all layers that read the same inputs; empty if no other
+// layer does.
 std::vector<double> ModelQuantizer::ColumnMaxima(const std::string& name) const {
   const Layer& layer = Find(name);
   std::vector<std::string> names;

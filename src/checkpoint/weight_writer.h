@@ -15,7 +15,7 @@ struct WeightSource {
   std::string name;
   std::vector<int64_t> shape;
   DataType type = DataType::kF32;  // to write
-  TensorView stored;               // of this shape; must outlive the writing
+  TensorView stored;               // has this shape; must outlive the writing
   // The value at a row-major index; if set, `stored` is not used.
   std::function<float(int64_t index)> value;
   // Makes all of it when its turn comes; if set, the result, valid until the next is made, takes

@@ -34,7 +34,8 @@ Costs CostsOf(const ModelConfig& config) {
 
 using BytesByType = std::map<DataType, uint64_t>;
 
-// Of the weights of a model directory; a recipe has none, nor need a directory have any.
+// The bytes of a model directory's stored weights, by type. A recipe has none, and a directory need
+// not have any.
 BytesByType StoredBytes(const std::string& path, const ModelConfig& config) {
   const bool stored =
       FileExists(path + "/" + kWeightsFile) || FileExists(path + "/" + kWeightsIndexFile);

@@ -96,7 +96,7 @@ struct ModelConfig {
   int64_t eos_token_id = 0;
   std::vector<int64_t> other_eos_token_ids;  // more ids at which generation stops
   int64_t pad_token_id = 0;
-  int64_t bos_token_id = -1;  // of a vanilla model; -1: it has none, and files name eos_token_id
+  int64_t bos_token_id = -1;  // a vanilla model's; -1: it has none, and files name eos_token_id
 
   // The vanilla decoder, or the block decoder.
   StackConfig decoder;

@@ -43,7 +43,8 @@ std::vector<ParameterSpec> ListParameters(const ModelConfig& config);
 StackNames DecoderNames(const ModelConfig& config);
 StackNames TokenDecoderNames(const ModelConfig& config);
 
-// Of tensors that belong to no stack, without ".weight" and ".bias".
+// Names that belong to no stack: of layers, without ".weight" and ".bias"; of T5's layers, what all
+// begin with; and of the T5 table the whole name.
 inline constexpr char kLookupTable[] = "embedder.embeddings";
 inline constexpr char kProjectionLayer[] = "embedder.projection_layer";
 inline constexpr char kExpansionLayer[] = "token_decoder.expansion_layer";

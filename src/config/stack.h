@@ -53,13 +53,13 @@ struct StackConfig {
 
   int64_t HeadSize() const { return head_dim > 0 ? head_dim : hidden_size / num_heads; }
   int64_t KvHeads() const { return num_kv_heads > 0 ? num_kv_heads : num_heads; }
-  // Of what attention writes, before its output layer.
+  // The width of what attention writes, before its output layer.
   int64_t AttentionWidth() const { return num_heads * HeadSize(); }
   int64_t RotarySize() const {
     return static_cast<int64_t>(static_cast<double>(HeadSize()) * rotary_pct);
   }
   RotaryRule Rotary() const { return {RotarySize(), rotary_base, rotary_scaling}; }
-  // Of the product of all queries, keys and values.
+  // Where the heads lie in a row of all queries, keys and values, projected together.
   HeadLayout Heads() const;
   bool operator==(const StackConfig&) const = default;
 };

@@ -26,7 +26,7 @@ class CpuModel : public Model {
 
   const Embedder& embedder() const { return embedder_; }
   const TransformerStack& decoder() const { return decoder_; }
-  // Of a block model.
+  // Only a block model has one.
   const TokenDecoder& token_decoder() const { return *token_decoder_; }
   // Reads what the token decoder writes, or in a vanilla model the normalised hidden state.
   const OutputHead& head() const { return head_; }

@@ -10,13 +10,13 @@
 
 namespace blockformer {
 
-// A table of token embeddings: in f32 beside f32 weights, otherwise in f16, which is as exact as
-// what reads them. Immutable; safe to use from several threads.
+// A table of token embeddings: in f32 if the model's weights are, otherwise in f16, which is as
+// exact as the layers that read it. Immutable; safe to use from several threads.
 class EmbeddingTable {
  public:
   EmbeddingTable() = default;  // empty
-  // Reads the parameter `name` [vocab, width]. Throws Error(kUnsupported) that names it if f16 is
-  // to keep a number that is too large.
+  // Reads the parameter `name` [vocab, width]. Throws Error(kUnsupported) that names it if a number
+  // is too large for f16.
   EmbeddingTable(const ReadWeights& read, const std::string& name, int64_t width);
 
   // Copies the rows of `ids`, which must be in [0, vocab), to `out` [ids, width].
@@ -25,7 +25,7 @@ class EmbeddingTable {
   void CopyRow(int32_t id, std::span<float> out) const;
 
  private:
-  // One of them is empty.
+  // One of the two is empty.
   Matrix<float> floats_;
   Matrix<uint16_t> halves_;
 };

@@ -18,8 +18,7 @@ struct KvShape {
   NumberType type = NumberType::kF32;
 };
 
-// The smallest size of a page that holds `positions` positions, of which attention wants whole
-// vectors.
+// The smallest page size that holds `positions` positions and is whole vectors, as attention needs.
 int64_t PageSizeFor(int64_t positions);
 
 // The memory of the keys and values of all layers of a stack, in pages; who uses which is decided

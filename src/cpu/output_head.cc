@@ -197,7 +197,7 @@ class LikelihoodSink : public TileSink {
   }
 
  private:
-  // Of a row's logits in a strip.
+  // What the logits of one row in one strip tell.
   struct Part {
     bool is_finite = true;  // all of them; the rest counts only then
     RankedToken largest;

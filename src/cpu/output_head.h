@@ -30,8 +30,8 @@ class OutputHead {
               const TokenFilter& ids, std::span<int32_t> chosen,
               std::span<TokenLogProbabilities> rated = {}) const;
 
-  // How the model rates one given token a row of hidden [targets, width], and the `top` likeliest
-  // ones. Rows as above.
+  // Rates one given token for each row of hidden [targets, width], which is normalised, and the
+  // `top` likeliest tokens. A row with a logit that is not finite gets the log-likelihood NaN.
   void Score(MatrixView<const float> hidden, std::span<const int32_t> targets,
              std::span<TokenScore> scores, int64_t top = 0) const;
 

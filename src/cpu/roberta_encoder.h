@@ -20,7 +20,7 @@ class RobertaState {
  private:
   friend class RobertaEncoder;
 
-  std::optional<KvCache> cache_;  // of one layer, which all layers use in turn; page i is block i's
+  std::optional<KvCache> cache_;  // all layers use its only layer in turn; page i is block i's
   std::vector<int32_t> pages_;
   Matrix<uint8_t> mask_;                  // [blocks, positions]
   std::vector<AttentionRow> store_rows_;  // where each position's key and value lie
@@ -41,7 +41,8 @@ class RobertaEncoder {
 
   // ids [blocks, L] -> [blocks, pooled * hidden]: the outputs of the CLS tokens, or of all tokens
   // if there are none. They lie in `state` until its next use. mask [blocks, L] is 0 on tokens that
-  // none may see, or empty; where a block holds no others, all tokens count alike.
+  // no token may see; empty if there are none. In a block in which no token may be seen, all count
+  // alike.
   MatrixView<const float> Encode(MatrixView<const int32_t> ids, MatrixView<const uint8_t> mask,
                                  RobertaState* state) const;
 
@@ -60,8 +61,8 @@ class RobertaEncoder {
   void EmbedTokens(MatrixView<const int32_t> ids, MatrixView<float> x) const;
   void DescribeRows(MatrixView<const uint8_t> mask, RobertaState* state) const;
   void ZeroBlindQueries(RobertaState* state) const;
-  // Moves the rows of the CLS tokens to the front of x, which it returns, and of what lies in
-  // `state`.
+  // Moves the rows of the CLS tokens to the front of x, and of the queries in `state`. Returns
+  // these rows of x.
   MatrixView<float> KeepClsRows(MatrixView<float> x, RobertaState* state) const;
   // Runs x [rows, hidden] through a layer. Returns the rows that are wanted behind it.
   MatrixView<float> RunLayer(const Layer& layer, bool last, MatrixView<float> x,

@@ -20,7 +20,7 @@ struct T5State {
 
   KvCache self_cache;
   KvCache cross_cache;                   // of the vectors that the tokens attend to
-  std::vector<AttentionRow> cross_rows;  // of the vectors, or of the tokens' queries
+  std::vector<AttentionRow> cross_rows;  // where vectors are stored, or what tokens see
   Matrix<float> normed;                  // [rows, hidden]
   Matrix<float> heads;                   // [rows, up to 3 heads * head size]: what is projected
   Matrix<float> attention;               // [rows, heads * head size]
@@ -35,8 +35,8 @@ class T5Stack {
   // Error(kUnsupported) for heads larger than kMaxHeadSize.
   T5Stack(const T5Config& config, int64_t length, const ReadWeights& read);
 
-  // Stores the keys and values of what the tokens attend to, vectors [blocks * length, hidden], in
-  // the pages of their blocks.
+  // Stores the keys and values of the vectors [blocks * length, hidden], which the tokens attend
+  // to, in the pages of their blocks.
   void StoreVectors(MatrixView<const float> vectors, const std::vector<int32_t>& pages,
                     T5State* state) const;
 
@@ -74,8 +74,8 @@ class T5Stack {
   std::vector<float> position_bias_;
 };
 
-// The bucket of a key that lies `distance` >= 0 positions before its query: one a distance up to
-// half of the buckets, from there on logarithmic ones up to max_distance.
+// The bucket of a key that lies `distance` >= 0 positions before its query: the first half of the
+// buckets hold one distance each, the others grow logarithmically up to max_distance.
 int64_t RelativePositionBucket(int64_t distance, int64_t num_buckets, int64_t max_distance);
 
 }  // namespace blockformer

@@ -28,7 +28,7 @@ class TokenDecoderState {
  private:
   friend class TokenDecoder;
 
-  // One of them, as the decoder's stack.
+  // One of the two, as the decoder's stack is.
   std::optional<BlockState> stack_;
   std::optional<T5State> t5_;
   std::vector<int32_t> pages_;  // T5: page i belongs to block i
@@ -40,10 +40,10 @@ class TokenDecoderState {
 };
 
 // Generates the tokens of a block from its context embedding alone, which is expanded to several
-// vectors. The inputs are a lead and the tokens before the one to predict; the last position of the
-// lead predicts the first token. With a prefix, the lead is the vectors; otherwise it is the begin
-// token, and either each input has its vector added or all attend to the vectors. Immutable; safe
-// to use from several threads, each with its own state.
+// vectors. The inputs are a lead, whose last position predicts the first token, and the tokens
+// before the one to predict. A prefix decoder's lead is the vectors. Otherwise the lead is the
+// begin token, and the vectors are added to the inputs, one to each (summation), or attended to
+// (cross-attention). Immutable; safe to use from several threads, each with its own state.
 class TokenDecoder {
  public:
   TokenDecoder(const ModelConfig& config, const ReadWeights& read);
@@ -55,8 +55,8 @@ class TokenDecoder {
 
   // What the output head reads to predict given tokens: returns hidden [blocks * L, width], in
   // `state`, for each token of ids [blocks, L] given its context and the tokens before it. mask
-  // [blocks, L] is 0 on padding, which no token sees, but which itself attends to the lead: the
-  // token behind it is predicted from there.
+  // [blocks, L] is 0 on padding, which no token sees. Padding itself attends to the lead and the
+  // tokens before it, since it predicts the token behind it.
   MatrixView<const float> Score(MatrixView<const float> contexts, MatrixView<const int32_t> ids,
                                 MatrixView<const uint8_t> mask, TokenDecoderState* state) const;
 
@@ -70,8 +70,9 @@ class TokenDecoder {
   void WriteInput(const TokenDecoderState& state, int64_t block, int64_t position, int32_t token,
                   std::span<float> x) const;
   // Runs the positions [first, first + count) of all blocks, whose inputs are in state->x_, through
-  // the stack and the final normalisation. Returns [blocks * wanted, width] of the last `wanted` of
-  // them; all but the lead of a prefix are wanted. key_mask [blocks, positions] may be empty.
+  // the stack and the final normalisation. Returns the results of the last `wanted` positions of
+  // each block, [blocks * wanted, width]; only positions of a prefix's lead may be unwanted.
+  // key_mask [blocks, positions] may be empty.
   MatrixView<const float> RunStack(int64_t first, int64_t count, int64_t wanted,
                                    MatrixView<const uint8_t> key_mask,
                                    TokenDecoderState* state) const;
@@ -82,7 +83,7 @@ class TokenDecoder {
   int64_t lead_;                           // inputs before the first token
   std::optional<PackedLinear> expansion_;  // [prefix_length * hidden, decoder hidden]
   EmbeddingTable table_;                   // [vocab, width]
-  // One of them.
+  // One of the two.
   std::optional<TransformerStack> stack_;
   std::optional<T5Stack> t5_;
 };

@@ -38,7 +38,7 @@ struct PagedState {
   StackScratch scratch;
 };
 
-// The same for many independent blocks of a few positions.
+// The same for a stack that runs over many independent blocks of a few positions.
 class BlockState {
  public:
   BlockState(const StackConfig& config, int64_t blocks, int64_t positions);
@@ -66,8 +66,8 @@ class TransformerStack {
 
   // Runs the positions in `rows` through all layers: x [rows, hidden], in place. Keys and values of
   // all rows are stored before any row attends, so rows of one sequence may follow each other.
-  // Returns the part of x that then holds the results of the rows that `wanted` lists, in ascending
-  // order: the others stop once the last layer has their keys and values.
+  // Returns the part of x that then holds the results of the rows in `wanted`, which ascends; the
+  // other rows end once the last layer has their keys and values.
   MatrixView<float> Forward(const std::vector<AttentionRow>& rows,
                             const std::vector<int64_t>& wanted, MatrixView<float> x,
                             PagedState* state) const;
@@ -92,8 +92,8 @@ class TransformerStack {
     PackedLinear down;
   };
 
-  // Attention of a layer: qkv [rows, HeadLayout::width], which it may change -> out, of all rows,
-  // or in the last layer of the wanted ones.
+  // Attention of a layer: qkv [rows, HeadLayout::width], which it may change -> out, which has all
+  // rows, in the last layer only the wanted ones.
   using AttendLayer =
       std::function<void(int64_t layer, bool last, MatrixView<float> qkv, MatrixView<float> out)>;
 

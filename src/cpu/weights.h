@@ -42,8 +42,8 @@ struct NormWeights {
 };
 NormWeights ReadNorm(const ReadWeights& read, const std::string& name, bool has_bias = true);
 
-// An output head that is a table [vocab, width], whose inputs have these root mean squares, or
-// unknown ones if there are none: int8 weights are made of it.
+// Packs an output head that is the table [vocab, width] of embeddings, quantised here if weights
+// are int8. `input_rms` are the root mean squares of its inputs; empty if they are unknown.
 PackedLinear PackTiedHead(const ReadWeights& read, const std::string& name,
                           const std::vector<float>& table, int64_t width,
                           std::span<const double> input_rms);

@@ -145,7 +145,7 @@ void CudaRunner::Open(int64_t place, SequenceStart start) {
           history_stride_ - 2 * unit_length_);
   Flight& flight = NextFlight();
   if (std::ranges::find(flight.opened, place) != flight.opened.end()) {
-    // Of two writes to the same place in one step, either could be the last.
+    // Two writes to the same place in one step could end in either order, so the first goes ahead.
     flight.writes.Send(&stream_);
     stream_.Wait();
     flight.opened.clear();

@@ -42,7 +42,8 @@ struct GemmShape {
   Element y_type = Element::kF32;  // and of the bias
   int64_t x_stride = 0;
   int64_t y_stride = 0;
-  // Of x and y in wider rows, the first of which begins at memory that is aligned.
+  // The column at which x or y begins in rows that are wider; the first such row begins at aligned
+  // memory.
   int64_t x_column = 0;
   int64_t y_column = 0;
   Finish finish = Finish::kStore;

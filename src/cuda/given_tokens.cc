@@ -189,7 +189,7 @@ std::vector<TokenScore> GivenTokens::Score(const ScoreStep& step) {
     const int64_t count = std::min(BlocksAtOnce(), std::ssize(step.units) - first);
     std::vector<int32_t> sources;
     std::vector<int32_t> targets;
-    std::vector<int32_t> slots;  // of the blocks' results
+    std::vector<int32_t> slots;  // rows of the blocks' results, one for each target
     for (int64_t i = 0; i < count; ++i) {
       const ScoredUnit& unit = step.units[first + i];
       sources.push_back(

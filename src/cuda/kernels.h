@@ -10,8 +10,9 @@
 // strides count numbers. A row's result depends on the row alone, bit for bit.
 namespace blockformer::cuda {
 
-// Of numbers in device memory. Activations and weights are kF32 or kBf16; caches of keys and values
-// are any of them. kInt8 has an f32 scale for each position's key and value, kE4m3 has none.
+// The types of numbers in device memory. Activations and weights are kF32 or kBf16; caches of keys
+// and values are any of them. kInt8 has an f32 scale for each position's key and value, kE4m3 has
+// none.
 enum class Element { kF32, kF16, kBf16, kInt8, kE4m3 };
 constexpr int64_t ElementBytes(Element element) {
   const bool is_half = element == Element::kF16 || element == Element::kBf16;
@@ -161,7 +162,7 @@ struct BlockStep {
   int64_t positions = 0;  // that the cache has room for
   int64_t first = 0;
   int64_t count = 0;
-  int64_t wanted = 0;                 // of them, the last ones attend
+  int64_t wanted = 0;                 // how many of the last ones attend
   int64_t rotary_shift = 0;           // a position p is rotated as max(0, p - shift)
   const uint8_t* key_mask = nullptr;  // [blocks, positions], 0 for keys that none sees
 };

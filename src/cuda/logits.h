@@ -60,7 +60,8 @@ __device__ inline double LogOfSum(const float* logits, int64_t count, float larg
   return log(BlockSum(sum, shared->doubles));
 }
 
-// Of a vocabulary alone, so that a row's sums are always cut alike.
+// Threads of the CUDA block that takes one row of logits. They depend on the vocabulary's size
+// alone, so that a row's sums are always cut alike.
 inline unsigned LogitThreads(int64_t vocab) { return vocab >= 2048 ? 256 : 64; }
 
 }  // namespace blockformer::cuda

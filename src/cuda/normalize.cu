@@ -65,7 +65,8 @@ __global__ void NormalizeHeadsKernel(HeadLayout layout, float epsilon, const flo
   for (int d = lane; d < size; d += 32) x[d] = FromFloat<T>(ToFloat(x[d]) * scale * gain[d]);
 }
 
-// Of a width alone, so that a row's sums are always cut alike.
+// Threads of the CUDA block that normalises one row. They depend on the width alone, so that a
+// row's sums are always cut alike.
 unsigned ThreadsFor(int64_t width) { return width >= 512 ? 128 : 64; }
 
 }  // namespace

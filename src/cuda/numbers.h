@@ -84,7 +84,7 @@ __host__ __device__ inline E4m3 FromFloat<E4m3>(float x) {
   return {__nv_fp8_e4m3(x).__x};
 }
 
-// Of numbers in [-127, 127].
+// Rounds to nearest even; x is in [-127, 127].
 template <>
 __host__ __device__ inline int8_t FromFloat<int8_t>(float x) {
   return static_cast<int8_t>(rintf(x));

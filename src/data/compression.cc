@@ -130,7 +130,7 @@ Compression DetectCompression(const std::string& path, std::string_view head) {
   const Compression promised = CompressionByName(path);
   if (promised == Compression::kNone) return promised;
   const bool is_zstd = promised == Compression::kZstd;
-  // Of a file that is cut short there may be less than the magic bytes.
+  // A file that is cut short may hold fewer than the magic bytes.
   Require((is_zstd ? kZstdMagic : kGzipMagic).starts_with(head), ErrorCode::kCorrupt,
           "{}: is not valid {} data, which its name promises; a file that is not compressed needs "
           "a name without {}",

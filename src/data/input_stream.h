@@ -54,7 +54,7 @@ class InputStream {
   std::string head_;            // the first bytes
   size_t head_begin_ = 0;       // those from here on have not been handed on
   std::string compressed_;      // a buffer
-  std::string_view remaining_;  // of it, not decompressed yet
+  std::string_view remaining_;  // the part of compressed_ that is not decompressed yet
   Compression compression_ = Compression::kNone;
   std::unique_ptr<Decompressor> decompressor_;  // null if the file is not compressed
   uint64_t bytes_consumed_ = 0;

@@ -16,7 +16,7 @@ namespace blockformer {
 // numbers of any length and values nested to any depth may stand in them. Immutable.
 class JsonRecord {
  public:
-  // Of nothing; only to be assigned to.
+  // A record of nothing, only to be assigned to.
   JsonRecord() = default;
   // `place` (FILE:LINE) opens every message. Throws Error: kCorrupt for what is not JSON,
   // kInvalidArgument for what is no object. Time and memory are linear in the length of the line.

@@ -23,7 +23,8 @@ struct PackingOptions {
   bool published = false;
   int32_t eos_id = 0;
   int32_t pad_id = 0;
-  // Of the model: a token file that holds another id is refused when that token is read.
+  // The size of the model's vocabulary: a token file that holds an id that is not in it is refused
+  // when that token is read.
   int32_t vocab_size = std::numeric_limits<int32_t>::max();
 };
 

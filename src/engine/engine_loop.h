@@ -20,10 +20,10 @@
 namespace blockformer {
 
 struct EngineLoopOptions {
-  // Requests that may wait beside the engine's max_sequences; and pieces of work, see Post(), of
-  // which one always may.
+  // How many requests may wait beside the engine's max_sequences, and how many pieces of work, see
+  // Post(); one piece always may.
   int64_t max_waiting = 256;
-  int threads = 0;  // that the engine computes with; 0 for the process's
+  int threads = 0;  // threads that the engine computes with; 0 for the process's
 };
 
 // The failure of a request whose deadline has passed.
@@ -32,8 +32,8 @@ class DeadlineError : public Error {
   DeadlineError() : Error(ErrorCode::kExhausted, "the request's time is over") {}
 };
 
-// A request with what becomes of it. The callbacks are called on the engine's thread, so that they
-// must be quick. A request ends in one of three ways, after which nothing is called any more:
+// A request and its callbacks. They are called on the engine's thread, so they must be quick. A
+// request ends in one of three ways, after which no callback is called any more:
 // - `on_tokens` is called with `finished` set;
 // - `on_tokens` returns false;
 // - `on_failure` is called, once; also where `on_tokens` has thrown.
@@ -42,8 +42,8 @@ struct LoopRequest {
   // When it passes, the request fails with a DeadlineError.
   std::optional<std::chrono::steady_clock::time_point> deadline;
   TokenCallback on_tokens;
-  // Beside kCorrupt (see FailureCallback) what Engine::Submit throws, DeadlineError, kInterrupted
-  // when it is cancelled or the loop stops, and kInternal if `on_tokens` or a whole step failed.
+  // Gets kCorrupt (see FailureCallback), what Engine::Submit throws, DeadlineError, kInterrupted if
+  // the request is cancelled or the loop stops, or kInternal if `on_tokens` or a whole step failed.
   FailureCallback on_failure;
 };
 
@@ -59,23 +59,23 @@ class EngineLoop {
  public:
   // Starts the thread.
   EngineLoop(std::unique_ptr<Engine> engine, const EngineLoopOptions& options);
-  // Stop().
+  // Calls Stop().
   ~EngineLoop();
   EngineLoop(const EngineLoop&) = delete;
   EngineLoop& operator=(const EngineLoop&) = delete;
 
   // Queues requests, all of them or none, and returns their numbers. Throws Error: kExhausted if
-  // they do not fit into the queue, kInterrupted after Drain() or Stop(). What is wrong with a
-  // request its on_failure is told.
+  // they do not fit into the queue, kInterrupted after Drain() or Stop(). An error in a request
+  // itself goes to its on_failure.
   std::vector<int64_t> Submit(std::vector<LoopRequest> requests);
 
-  // Ends requests before the next step; ended ones are ignored. Calls of their callbacks that are
-  // under way still come.
+  // Ends requests before the next step; ended ones are ignored. Callbacks that are already under
+  // way are still called.
   void Cancel(std::span<const int64_t> ids);
 
   // Queues other work for the engine's thread and its processors, such as scoring. One piece runs
   // between two steps, in order, and delays all requests, so that it should be short. It must not
-  // throw. Pieces that never run, since the loop stops, are destroyed. Throws as Submit does.
+  // throw. Pieces that never run because the loop stops are destroyed. Throws as Submit does.
   void Post(std::function<void()> work);
 
   // From now on nothing is accepted; what is there goes on to its end.
@@ -122,7 +122,7 @@ class EngineLoop {
   int64_t next_id_ = 0;
   bool stopping_ = false;
 
-  // Of the engine's thread alone.
+  // Used by the engine's thread alone.
   std::unique_ptr<Engine> engine_;
   std::map<int64_t, Open> open_;
   int64_t generated_tokens_ = 0;

@@ -10,13 +10,14 @@
 
 namespace blockformer {
 
-// Who uses which page of the KV cache, and which full pages hold what, so that sequences that begin
-// alike share them. A published page is found by its contents and the page before it; contents are
-// compared, not hashed, so that no two are taken for each other. One without references stays
-// cached until its memory is needed; the one longest unused goes first. Not thread-safe.
+// Keeps track of who uses which page of the KV cache, and of what the full pages hold, so that
+// sequences with the same beginning share them. A published page is found by its contents and the
+// page before it; contents are compared, not hashed, so that no two are taken for each other. A
+// published page without references stays cached until its memory is needed; the one longest unused
+// goes first. Not thread-safe.
 //
-// A page before another outlives it, so that it can stand for all that came before: whoever uses
-// the later one uses it too, and releases it afterwards.
+// A page outlives those behind it, so that its number can stand for everything up to its end:
+// whoever uses a later page also uses the earlier one, and releases it afterwards.
 class PagePool {
  public:
   static constexpr int32_t kNoPage = -1;
@@ -25,7 +26,7 @@ class PagePool {
 
   int64_t num_pages() const { return static_cast<int64_t>(pages_.size()); }
   int64_t num_available() const { return static_cast<int64_t>(free_.size() + unused_.size()); }
-  // Available ones that are published.
+  // Available pages that are published.
   int64_t num_cached() const { return static_cast<int64_t>(unused_.size()); }
 
   // A page with one reference, to write to. There has to be an available one.
@@ -35,18 +36,19 @@ class PagePool {
   // more reference; nothing if there is none.
   std::optional<int32_t> Find(int32_t previous, const std::vector<int32_t>& contents);
 
-  // Lets others find a page with one reference, unless the page before it is not published itself.
-  // Returns the page to use from now on: where another one holds the same, that takes its place.
+  // Publishes a page that has one reference, so that others find it, unless the page before it is
+  // not published itself. Returns the page to use from now on: if another published page holds the
+  // same, that one takes its place.
   int32_t Publish(int32_t page, int32_t previous, std::vector<int32_t> contents);
 
-  // Nobody finds the page any more, nor those behind it. Who uses them goes on.
+  // From now on nobody finds the page or those behind it. Sequences that use them go on.
   void Forget(int32_t page);
 
   // Ends one use of each page of a sequence, given in their order, and empties the list.
   void Release(std::vector<int32_t>* pages);
 
  private:
-  // By the page before and the contents.
+  // Published pages, by the page before them and their contents.
   using CachedPages = std::map<std::pair<int32_t, std::vector<int32_t>>, int32_t>;
 
   struct Page {

@@ -16,8 +16,8 @@ struct PublishedBatch {
   std::vector<std::vector<uint8_t>> masks;  // empty, or 0 on the padding of each prompt
   int64_t max_length = 0;                   // prompt included
   std::optional<int32_t> eos_id;            // none: nothing ends a sequence early
-  // What stands behind the end-of-text token: in the rest of its block, and in later blocks. The
-  // first also stands in the rest of its block only as long as another sequence generates there.
+  // The ids behind the end-of-text token: the first one in the rest of its block, as far as another
+  // sequence still generates there, and the second one from there on.
   int32_t block_fill_id = 1;
   int32_t later_fill_id = 0;
   // Ids that are never chosen, as EngineOptions has them.

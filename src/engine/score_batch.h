@@ -24,14 +24,14 @@ enum class ScoringPadding {
 // A text whose last tokens are to be scored.
 struct ScoreRequest {
   std::vector<int32_t> tokens;
-  int64_t scored = 0;  // the last so many, at least 1 and fewer than all
-  int64_t top = 0;     // the least of the likeliest tokens to tell of beside each scored one
+  int64_t scored = 0;  // how many of the last tokens; at least 1 and fewer than all
+  int64_t top = 0;     // how many of the likeliest tokens to report for each scored one, at least
 };
 
-// Requests that are computed together, as rows of units without any padding between requests. The
-// pages of units that a request has in common with the one before it are computed once. What stands
-// for padding inside a text is what does so in the published implementation's evaluation: a token
-// with the padding's id, but for the first one in a text that does not begin with it.
+// Requests that are computed together, as rows of units without any padding between requests. Pages
+// of units that a request has in common with the one before it are computed once. Which tokens of a
+// text are padding follows the published implementation's evaluation: those with the padding id,
+// except the first such token of a text that does not begin with one.
 class ScoreBatch {
  public:
   static constexpr int64_t kPageSize = 8;  // units; what is shared is a multiple of it
@@ -58,17 +58,17 @@ class ScoreBatch {
     int64_t first_token;  // the index in the request of the token at its first slot; may be padding
     ScoredUnit unit;
   };
-  // Those of the step's units, in order of requests and tokens.
+  // The targets of the step's scored units, in order of requests and tokens.
   std::vector<Target> Targets() const;
 
  private:
   struct Item {
     ScoreRequest request;
     std::vector<uint8_t> mask;       // by token
-    std::vector<int64_t> rows;       // of each unit, those of earlier requests among them
+    std::vector<int64_t> rows;       // by unit, including those shared with earlier requests
     std::vector<uint8_t> unit_mask;  // by unit; 0 where all of it is padding
     std::vector<int32_t> pages;
-    int64_t first_own = 0;  // the first unit that is no earlier request's
+    int64_t first_own = 0;  // the first unit that is not shared with an earlier request
   };
 
   // The L tokens of a scored unit, up to the last slot that is scored; the rest is padding.

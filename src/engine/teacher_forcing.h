@@ -8,8 +8,8 @@
 
 namespace blockformer {
 
-// Teacher-forced evaluation, with the masks of training: masked units are seen by none and attend
-// to nothing, masked tokens are seen by no other token of their block.
+// Teacher-forced evaluation, with the masks of training: no unit sees a masked one, which attends
+// to nothing itself unless `masked_units_attend`; no other token of a block sees a masked token.
 ForwardOutput Forward(const Model& model, const ForwardInput& input);
 
 // Negative log-likelihood in nats over the tokens that are kept: those that are not padding. A

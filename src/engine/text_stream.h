@@ -14,11 +14,12 @@
 namespace blockformer {
 
 // The text of a sequence while its tokens arrive: whole characters only, up to the first stop text,
-// and the reason why it ends. What Take() and Flush() return, one after the other, is the text.
-// Special tokens have none. Not thread-safe.
+// and the reason why it ends. The pieces that Take() and Flush() return, one after the other, are
+// the text. Special tokens add nothing to it. Not thread-safe.
 class TextStream {
  public:
-  // Keeps a reference to the tokenizer. `max_tokens` tells an end by length from one by the model.
+  // Keeps a reference to the tokenizer. A text that ends after `max_tokens` tokens has ended by
+  // length, an earlier one by the model.
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t max_tokens)
       : decoder_(tokenizer, /*skip_special=*/true),
         stops_(std::move(stops)),
@@ -31,9 +32,9 @@ class TextStream {
   // Ends a text early and returns what was held back.
   std::string Flush();
 
-  // All tokens have come, or a stop text.
+  // Whether all tokens have come, or a stop text.
   bool ended() const { return ended_; }
-  // Of a text that has ended: kLength, kEndOfText or kStop.
+  // Why the text has ended: kLength, kEndOfText or kStop. Only for one that has.
   FinishReason reason() const;
   // Tokens taken, those of a stop text among them.
   int64_t num_tokens() const { return num_tokens_; }

@@ -4,7 +4,7 @@
 
 namespace blockformer {
 
-std::span<const EmbeddedFile> TaskFiles();  // of eval/tasks
+std::span<const EmbeddedFile> TaskFiles();  // those in eval/tasks
 
 std::vector<BuiltinTask> BuiltinTasks() {
   std::vector<BuiltinTask> tasks;

@@ -103,7 +103,8 @@ struct Difference {
   std::optional<double> standard_error;
 };
 
-// Of the ratio of sums; items are independent of each other.
+// The sum of the differences b - a over the sum of the weights. The standard error is that of such
+// a ratio of sums; items are independent of each other.
 Difference LogLikelihoodDifference(const std::vector<MetricSample>& a,
                                    const std::vector<MetricSample>& b) {
   double sum = 0;

@@ -139,7 +139,7 @@ std::string ReadHaystack(const std::vector<std::string>& paths, const CorpusOpti
   CorpusRecord record;
   while (text.size() < kMaxHaystackBytes && reader.NextRecord(&record)) {
     const std::string location = record.location;
-    std::string document = ExtractText(std::move(record), options).value_or("");  // of a null
+    std::string document = ExtractText(std::move(record), options).value_or("");  // "" for null
     if (document.empty()) continue;
     if (options.invalid_utf8 == InvalidUtf8::kReplace) document = ReplaceInvalidUtf8(document);
     const size_t invalid = FindInvalidUtf8(document);

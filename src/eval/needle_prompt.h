@@ -39,8 +39,8 @@ struct Haystack {
 };
 
 struct NeedlePrompt {
-  int64_t length = 0;  // of options.lengths
-  double depth = 0;    // of options.depths
+  int64_t length = 0;  // one of options.lengths
+  double depth = 0;    // one of options.depths
   double placed = 0;   // the share of the haystack that is before the needle
   std::string city;
   std::string digits;  // the answer: seven of them

@@ -43,7 +43,7 @@ class WindowReader {
     CorpusRecord record;
     if (!corpus_.NextRecord(&record)) return false;
     const std::string location = record.location;
-    const std::string text = ExtractText(std::move(record), options_).value_or("");  // of a null
+    const std::string text = ExtractText(std::move(record), options_).value_or("");  // "" for null
     try {
       tokens_ = tokenizer_.Encode(text, options_.invalid_utf8);
     } catch (const Error& error) {

@@ -182,7 +182,7 @@ std::string AlignRight(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths(rows[0].size());
   for (const auto& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) {
-      // Of characters, all of which but "±" are single bytes.
+      // The width in characters, all of which but "±" are single bytes.
       widths[i] = std::max(widths[i], row[i].size() - (row[i].find("±") != std::string::npos));
     }
   }
@@ -269,8 +269,8 @@ std::string DataLine(double x, const Column& column, const MeanLoss& mean) {
   return fmt::format("{} {} {} {}\n", x, y, y - half_width, y + half_width);
 }
 
-// Of columns by position in the text; a missing one leaves its colour out. `settings` are
-// gnuplot's.
+// The panel with a curve for each column, by position in the text; a missing column leaves its
+// colour out. `settings` are gnuplot's.
 Panel CurvePanel(const std::string& name, const std::string& settings,
                  const std::vector<std::optional<Column>>& columns) {
   Panel panel = {kTextPanelWidth, "", ""};
@@ -319,7 +319,8 @@ Panel DifferencePanel(const Results& results) {
                     columns);
 }
 
-// Of block models. The colours are those of the first panel, whose legend they share.
+// The panel of block models' losses by position in the block. Its colours are those of the first
+// panel, whose legend it shares.
 Panel BlockPanel(const Results& results) {
   constexpr double kShift = 0.08;  // models beside each other, so that their bars can be told apart
   Panel panel = {kBlockPanelWidth, "", ""};
@@ -357,8 +358,8 @@ bool IsBlock(const PositionLossResult& result) { return !result.block_positions.
 }  // namespace
 
 double IntervalFactor(int64_t clusters) {
-  // Of Student's t at 0.975; from 5 degrees of freedom on its expansion about the normal quantile
-  // (Abramowitz and Stegun 26.7.5), to three places.
+  // The quantile of Student's t at 0.975; from 5 degrees of freedom on, its expansion about the
+  // normal quantile (Abramowitz and Stegun 26.7.5), to three places.
   constexpr double kFirst[] = {12.7062, 4.3027, 3.1824, 2.7764};
   const int64_t freedom = clusters - 1;
   if (freedom <= std::ssize(kFirst)) return kFirst[freedom - 1];

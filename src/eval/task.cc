@@ -23,7 +23,7 @@ Json DetokenizeCall(const Json& value, const std::vector<Json>&) {
 }
 constexpr TemplateFunction kTaskFilters[] = {{"wikitext_detokenize", 0, 0, DetokenizeCall}};
 
-// Of the templates of tasks.
+// The dialect of tasks' templates.
 TemplateDialect TaskDialect() {
   TemplateDialect dialect;
   dialect.filters = kTaskFilters;

@@ -27,7 +27,7 @@ const char* OutputTypeName(OutputType type);  // "multiple_choice"
 const char* MetricName(Metric metric);        // "acc_norm"
 std::span<const Metric> AllMetrics();
 bool IsAccuracy(Metric metric);
-bool IsWeighted(Metric metric);  // of whole texts by their words or bytes
+bool IsWeighted(Metric metric);  // items weigh by the words or bytes of their texts
 bool HigherIsBetter(Metric metric);
 
 // What a key such as doc_to_text says of a record: the name of a field, a template, or an integer.

@@ -40,9 +40,9 @@ class TaskRequests {
   TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model, int64_t max_length);
 
   int64_t size() const { return static_cast<int64_t>(requests_.size()); }
-  // Of the first `count` requests, with what they have in common counted each time.
+  // Tokens of the first `count` requests; what requests have in common counts each time.
   int64_t CountTokens(int64_t count) const;
-  // That are to be scored.
+  // Tokens that are to be scored.
   int64_t CountScored() const;
   // Requests of which the scorer cuts off the beginning.
   int64_t CountCut() const;

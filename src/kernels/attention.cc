@@ -48,7 +48,8 @@ struct QueryGroup {
   int64_t out_stride;
   int64_t out_head_stride;
   float scale;
-  // Of the first head and distance 0; that of distance d lies d before it. Null for none.
+  // The first head's bias at distance 0; its bias at distance d lies d numbers before that. Null
+  // for none.
   const float* bias;
   int64_t bias_stride;  // to the next head's
 };

@@ -26,7 +26,7 @@ struct BlockStep {
   int64_t blocks = 0;
   int64_t first = 0;  // position in the block
   int64_t count = 0;
-  int64_t wanted = 0;  // of them, the last ones, attend; the others only leave keys and values
+  int64_t wanted = 0;  // how many of the last ones attend; the others only store keys and values
   const int32_t* rotary_positions = nullptr;  // [positions]
   // [blocks, positions], 0 for keys that no query sees; null if all are visible.
   const uint8_t* key_mask = nullptr;
@@ -35,8 +35,8 @@ struct BlockStep {
 // Turns queries and keys of qkv [blocks, count, layout.width] by their rotary positions, stores
 // keys and values, and attends causally within each block, scaled by the root of head_size: out
 // [blocks, wanted, heads * head_size]. A block's result depends on nothing but the block. Where a
-// query, or a key or value that it sees, is infinite or NaN, the output of that head holds what is
-// not finite.
+// query, or a key or value that it sees, is infinite or NaN, that head's output has numbers that
+// are not finite either.
 void AttendInBlock(const BlockCache& cache, const HeadLayout& layout, const RotaryTable& rotary,
                    const BlockStep& step, const float* qkv, float* out);
 

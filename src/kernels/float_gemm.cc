@@ -16,12 +16,14 @@
 namespace blockformer {
 namespace {
 
-// Of a panel's slice: with the rows of a tile it fits into the smallest first cache, 32 KiB.
+// The most bytes of weights in a slice of a panel: with the rows of a tile it fits into the
+// smallest L1 cache, 32 KiB.
 constexpr int64_t kSliceBytes = 18 << 10;
-// Of a chunk's inputs, which are read again for every slice.
+// The most bytes of inputs in a chunk of rows, which is read again for every slice.
 constexpr int64_t kChunkBytes = 1536 << 10;
 constexpr int64_t kMaxChunkRows = 128;
-// Together they are wide enough for a sink to take them in few calls.
+// The most columns in a group of panels, which a sink takes together: wide, so that it takes few
+// calls. A group has at least one panel.
 constexpr int64_t kSinkColumns = 128;
 constexpr int64_t kMinProductsPerThread = 1 << 16;
 constexpr int64_t kMinInputsPerThread = 1 << 14;  // to pack

@@ -31,8 +31,8 @@ using F32 = hn::CappedTag<float, 16>;
 using U32 = hn::RebindToUnsigned<F32>;
 using Floats = hn::Vec<F32>;
 
-// Of a tile: on AVX2, 4 x 3 sums leave four of 16 registers to the operands; 6 x 2 need more loads
-// and reach 87 % of what these do (Zen 3).
+// The size of a tile: kRows rows by kVectors vectors of columns. On AVX2, 4 x 3 sums leave four of
+// 16 registers to the operands; 6 x 2 need more loads and reach 87 % of the speed (Zen 3).
 #if HWY_TARGET == HWY_SCALAR
 constexpr int kVectors = 4;
 constexpr int kRows = 2;

@@ -13,14 +13,15 @@ inline constexpr int64_t kMaxTileColumns = 48;
 // The product of a few rows with one panel of weights, over some of the inputs. Each sum takes its
 // products one after the other, in the order of the inputs, whatever the number of rows.
 struct FloatTile {
-  // f32: [inputs, panel columns]; bf16: [inputs / 2, panel columns, 2]. Of the first input.
+  // The weights from the first input on. f32: [inputs, panel columns]; bf16: [inputs / 2, panel
+  // columns, 2].
   const void* weights;
-  // Of the first input of the first row; those of a row lie `input_step` apart, the rows
-  // `row_step`. f32, or pairs of bf16, whose steps count pairs.
+  // The first input of the first row. The inputs of a row lie `input_step` apart, and the rows
+  // `row_step`. They are f32, or pairs of bf16, in which case the steps count pairs.
   const void* x;
   int64_t row_step;
   int64_t input_step;
-  int64_t inputs;  // of bf16 weights even, but for the last ones of a row
+  int64_t inputs;  // even for bf16 weights, but for the last ones of a row
   bool begins;     // the sums begin at 0; else at what `sums` holds
   float* sums;     // [rows, panel columns]
 };
@@ -32,8 +33,8 @@ struct FloatKernels {
   int64_t rows;                           // of the largest tile; at most kMaxTileRows
   bool takes_bf16;                        // x is pairs of bf16, padded with 0; else f32
   MultiplyFloats multiply[kMaxTileRows];  // by the number of rows, less 1
-  // Where bf16 weights are widened: writes those of some inputs to `wide` as f32, for
-  // `wide_multiply`, whose sums are the same. Pays where several tiles use them. Else null.
+  // Writes the bf16 weights of some inputs to `wide` as f32, for `wide_multiply`, whose sums are
+  // the same. This pays where several tiles use them. Null where weights are not widened.
   void (*widen)(const void* weights, int64_t inputs, float* wide);
   MultiplyFloats wide_multiply[kMaxTileRows];
   // Adds bias [columns] to sums [rows, panel columns] and passes them on through the epilogue to
@@ -42,7 +43,7 @@ struct FloatKernels {
                  int64_t columns, float* y, int64_t stride);
 };
 
-// Those for ActiveIsa(), which stay valid whatever that becomes. `type` is kF32 or kBf16.
+// The loops for ActiveIsa(); they stay valid whatever that becomes. `type` is kF32 or kBf16.
 FloatKernels ActiveFloatKernels(NumberType type);
 
 }  // namespace blockformer

@@ -16,8 +16,8 @@ namespace gelu_hn = hwy::HWY_NAMESPACE;
 
 // x times the normal distribution function (Hendrycks and Gimpel, arXiv 1606.08415), which is 1/2
 // plus an odd polynomial of degree 17 in x, clamped to [-4.25, 4.25]. Its coefficients minimise the
-// largest error of the product there (Lawson's iteration). In all it is at most 4e-5 (1 + |x| /
-// 10).
+// largest error of the product there (Lawson's iteration). The error in all is at most 4e-5 (1 +
+// |x| / 10).
 template <class Tag, class V>
 V FastGelu(Tag tag, V x) {
   constexpr float kClamp = 4.25f;

@@ -11,7 +11,8 @@
 
 namespace blockformer {
 
-// Inputs of an int8 layer that share a row's scale: an outlier costs its group's resolution alone.
+// How many inputs of an int8 layer share one scale in a row: an outlier costs its own group's
+// resolution alone.
 inline constexpr int64_t kInt8GroupInputs = 128;
 
 // What happens to z = x W^T + b on its way to memory.
@@ -24,7 +25,7 @@ enum class Epilogue {
 
 // Some rows and columns of z = x W^T + b.
 struct Tile {
-  int64_t strip;  // of columns, in [0, PackedLinear::num_strips())
+  int64_t strip;  // the strip of columns, in [0, PackedLinear::num_strips())
   int64_t first_row;
   int64_t rows;
   int64_t first_column;
@@ -38,7 +39,7 @@ struct Tile {
 };
 
 // Takes z = x W^T + b tile by tile, so that it never lies in memory as a whole. Several threads
-// take tiles at once, in any order. It must not multiply itself: what the product at hand reads is
+// take tiles at once, in any order. A sink must not run products itself: the current one reads
 // scratch memory of its threads.
 class TileSink {
  public:
@@ -47,8 +48,8 @@ class TileSink {
   virtual void Take(int thread, const Tile& tile) = 0;
 };
 
-// What carries out a linear layer's product, for one type of weights: x [rows, in] -> y [rows, out]
-// with 1 row or more, the rest as PackedLinear says. Immutable.
+// Carries out a linear layer's product for one type of weights: x [rows, in] -> y [rows, out] with
+// 1 row or more. All else is as PackedLinear says. Immutable.
 class LinearKernel {
  public:
   virtual ~LinearKernel() = default;

@@ -223,9 +223,11 @@ HWY_EXPORT(MultiplyPanel);
 constexpr int64_t kMinInputsPerThread = 1 << 14;    // to quantise
 constexpr int64_t kMinProductsPerThread = 1 << 16;  // or bytes of weights, for few rows
 
-// Of a chunk's rows, which are read again for every panel.
+// The most bytes of quantised rows in a chunk, which is read again for every panel. A chunk has at
+// least one block.
 constexpr int64_t kChunkBytes = 512 << 10;
-// Of a group of panels, which a sink takes together.
+// The most columns in a group of panels, which a sink takes together. A group has at least one
+// panel.
 constexpr int64_t kSinkColumns = 96;
 
 // Rows as they enter a product. One thread's scratch memory.
@@ -409,7 +411,7 @@ class Int8Kernel : public LinearKernel {
   int64_t num_panels_;
   AlignedBuffer weights_;
   std::vector<MultiplyTile> multiply_;  // by panel
-  // Of the padded outputs.
+  // By output; zeros behind the last one, up to a whole vector.
   std::vector<float> scales_;
   std::vector<float> bias_;
   std::vector<int32_t> offsets_;  // by panel, [groups, columns of the panel]

@@ -41,12 +41,12 @@ using MultiplyTile = void (*)(const Int8Tile& tile, float* sums);
 // The innermost loops for one instruction set.
 struct Int8Kernels {
   int64_t vectors;            // of a panel, of 16 columns each; at most kMaxPanelVectors
-  int64_t groups;             // of inputs, at most, whose weights all rows should read in turn
+  int64_t groups;             // the most groups of inputs to take all rows through at once
   MultiplyTile multiply;      // for weights that keep to kMaxInt8PairSum
-  MultiplyTile multiply_any;  // for any; the same where the sum does not matter
+  MultiplyTile multiply_any;  // for any weights; the same where that sum does not matter
 };
 
-// Those for ActiveIsa().
+// The loops for ActiveIsa().
 Int8Kernels ActiveInt8Kernels();
 
 }  // namespace blockformer

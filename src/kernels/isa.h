@@ -9,11 +9,11 @@ namespace blockformer {
 // ReadIsaLimit() does. Programs call it first; without it the best is used.
 void ChooseIsa();
 
-// What kernels use from now on, for tests and benchmarks; layers that are packed stay as they are.
-// Not while kernels run.
+// Sets what kernels use from now on, for tests and benchmarks; layers that are packed already stay
+// as they are. Not while kernels run.
 void SetIsa(Isa isa);
 
-// Uses another instruction set while it lives. Not while kernels run.
+// Makes kernels use another instruction set while it lives. Not while kernels run.
 class ScopedIsa {
  public:
   explicit ScopedIsa(Isa isa) : before_(ActiveIsa()) { SetIsa(isa); }

@@ -25,7 +25,7 @@ struct KvPages {
   int64_t kv_heads = 0;
   int64_t head_size = 0;
 
-  // So that rows of values fill whole vectors.
+  // The head size, rounded up so that rows of values fill whole vectors.
   int64_t PaddedHeadSize() const { return (head_size + kKvVector - 1) / kKvVector * kKvVector; }
   int64_t ElementBytes() const {
     return type == NumberType::kF32 ? 4 : type == NumberType::kF16 ? 2 : 1;
@@ -57,8 +57,8 @@ struct AttentionRow {
   int64_t rotary_position = 0;     // the position that rotary embedding encodes
   // One byte a position, 0 for keys that no query may see; null if all are visible.
   const uint8_t* key_mask = nullptr;
-  // What a row does whose own byte is 0: attend to the visible keys before it, or write an output
-  // of exactly 0, as FlashAttention leaves padding.
+  // Whether a row whose own byte of key_mask is 0 attends to the visible keys before it. If not,
+  // its output is exactly 0, as FlashAttention leaves padding.
   bool attends_if_masked = false;
 };
 

@@ -6,7 +6,7 @@
 
 namespace blockformer {
 
-// Loops over logits of one row or a piece of it, for choosing the next token. What they say of a
+// Loops over logits of one row or a piece of it, for choosing the next token. Their result for a
 // logit does not depend on how a row is cut into pieces.
 
 // A token and what it is ranked by.
@@ -23,15 +23,15 @@ struct RankedToken {
 // What a first look at some logits tells.
 struct LogitScan {
   bool all_finite;
-  bool any_from;  // a threshold on, which includes it
+  bool any_from;  // a logit is at least the threshold
 };
 LogitScan ScanLogits(const float* logits, int64_t count, float threshold);
 // The same for `rows` rows that lie `stride` apart, each with a threshold of its own.
 void ScanRows(const float* logits, int64_t rows, int64_t count, int64_t stride,
               const float* thresholds, LogitScan* scans);
 
-// The first of logits [count] by rank; the first logit is that of `first_id`. Logits must be
-// finite.
+// The token of logits [count] that ranks first; the logits are those of the ids from `first_id` on.
+// Logits must be finite.
 RankedToken FindLargest(const float* logits, int64_t count, int32_t first_id);
 
 // The first of logits [count] by logit * inverse_temperature + noise, where the noise of an id is

@@ -28,11 +28,12 @@ inline PartRange PartOf(int64_t count, int64_t parts, int64_t part) {
   return {count * part / parts, count * (part + 1) / parts};
 }
 
-// With this many items a thread, they end at nearly the same time.
+// With this many items a thread, all threads end at nearly the same time.
 inline constexpr int64_t kItemsPerThread = 4;
 
 // Chunks hold at most `max_chunk_blocks` blocks of rows, so that their inputs stay in a cache.
-// Where the groups are too few for the threads there are more; each chunk reads all weights again.
+// Where there are too few groups for the threads, there are more chunks, though each reads all
+// weights again.
 inline ProductPlan PlanProduct(int64_t blocks, int64_t max_chunk_blocks, int64_t groups,
                                int threads) {
   const int64_t wanted = threads == 1 ? 1 : DivideUp(kItemsPerThread * threads, groups);

@@ -25,7 +25,7 @@ class Model {
   bool is_block() const { return config_.kind == ModelKind::kBlock; }
   int64_t unit_length() const { return config_.UnitLength(); }
 
-  // Of the linear layers' weights.
+  // The number type of the linear layers' weights.
   virtual NumberType weight_type() const = 0;
   virtual std::string device() const = 0;
 

@@ -18,32 +18,33 @@ struct TokenScore {
 // A unit (a block, or a token of a vanilla model) that passes through the decoder.
 struct UnitRow {
   const int32_t* pages = nullptr;  // where its sequence's keys and values lie, from unit 0 on
-  int64_t unit = 0;                // of its sequence; it sees units 0 to this one
-  // One byte a unit of the sequence, 0 on units that are all padding, which none sees and which see
-  // none; null if there are none.
+  int64_t unit = 0;                // index in its sequence; the row sees units 0 to this one
+  // One byte for each unit of the sequence: 0 on units that are all padding, which see no unit and
+  // are seen by none. Null if there are none.
   const uint8_t* unit_mask = nullptr;
 };
 
-// A unit of which some tokens are scored, each given the units before it and its unit's tokens
-// before it.
+// A unit in which some tokens are scored, each given the earlier units and the earlier tokens of
+// its own unit.
 struct ScoredUnit {
-  int64_t row = 0;  // of the unit before it
+  int64_t row = 0;  // the UnitRow of the unit before it
   int64_t first_slot = 0;
   int64_t end_slot = 0;  // the tokens at slots [first_slot, end_slot) are scored
 };
 
-// Given tokens, many sequences at once, in a paged cache of their own that lives for this step.
+// Given tokens of many sequences that are scored at once, in a paged cache of their own that lives
+// for this step alone.
 struct ScoreStep {
-  int64_t num_pages = 0;           // of the cache; pages are numbers below this
+  int64_t num_pages = 0;           // pages of the cache, which are numbers below this
   int64_t page_size = 0;           // units
   int64_t max_units = 0;           // of the longest sequence
-  std::vector<UnitRow> rows;       // a unit that others share stands there once
+  std::vector<UnitRow> rows;       // a unit that several sequences share is here once
   std::vector<int32_t> ids;        // [rows, L]
   std::vector<uint8_t> mask;       // [rows, L]; 0 on padding
   std::vector<ScoredUnit> units;   // what is scored
   std::vector<int32_t> unit_ids;   // [units, L]
   std::vector<uint8_t> unit_mask;  // [units, L]; 0 on padding, which no token sees
-  int64_t top = 0;                 // of the likeliest tokens to tell beside each scored one
+  int64_t top = 0;                 // how many of the likeliest tokens to report for each scored one
 };
 
 // The rows that the scored units are predicted from, each once, in ascending order.

@@ -33,10 +33,10 @@ class ApiError : public std::runtime_error {
 // Throws ApiError(400) about a field.
 [[noreturn]] void FailField(const std::string& field, const std::string& problem);
 
-// What a request is answered whose time is over.
+// The answer to a request whose time is over.
 ApiError RequestTimeout();
 
-// What a request is answered that the engine refuses or gives up, but for its deadline.
+// The answer to a request that the engine refuses or gives up for another reason than its deadline.
 ApiError ToApiError(const Error& error);
 
 }  // namespace blockformer

@@ -15,12 +15,12 @@ namespace blockformer {
 // How a request wants text to be generated.
 struct GenerationSettings {
   int64_t n = 1;            // choices a prompt
-  int64_t max_tokens = 16;  // of each; -1 for as many as fit behind the prompt
+  int64_t max_tokens = 16;  // of each choice; -1 for as many as fit behind the prompt
   SamplingOptions sampling;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_ids;
   bool ignore_eos = false;
-  std::optional<int64_t> log_probabilities;  // of each token, and of so many of the likeliest
+  std::optional<int64_t> log_probabilities;  // of each token and this many of the likeliest
   bool stream = false;
   bool include_usage = false;  // in a last event of the stream
 };
@@ -40,8 +40,8 @@ inline constexpr int64_t kMaxTokens = int64_t{1} << 24;  // that a request may a
 // All throw ApiError(400) that names the field.
 CompletionRequest ParseCompletionRequest(const Json& body, const ServedModel& model);
 
-// The fields that completions and chats have in common, but "logprobs". "seed" that is missing is
-// drawn at random.
+// The fields that completions and chats have in common, but "logprobs". A missing "seed" is drawn
+// at random.
 GenerationSettings ReadGenerationSettings(RequestFields* fields, const ServedModel& model);
 
 // Throws ApiError(404) if the field "model" is there and names another one.

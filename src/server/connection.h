@@ -39,8 +39,8 @@ class Exchange {
   boost::asio::awaitable<void> Write(std::string_view data);
   boost::asio::awaitable<void> EndStream();
 
-  // `on_gone` is called once if the client goes away before the answer is whole; at once if it has.
-  // Replaces the one before.
+  // Calls `on_gone` once if the client goes away before the answer is complete, at once if it
+  // already has. Replaces an earlier `on_gone`.
   void WatchClient(std::function<void()> on_gone);
 
   bool began() const { return status_ != 0; }
@@ -62,7 +62,8 @@ class Exchange {
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
-  // Called when the headers are there: throws ApiError to refuse a request without its body.
+  // Called when the headers have arrived; throws ApiError to refuse the request before its body is
+  // read.
   virtual void CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) = 0;
   // Throws ApiError, also once the stream has begun.
   virtual boost::asio::awaitable<void> Handle(Exchange* exchange) = 0;
@@ -76,7 +77,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::unique_ptr<ByteStream> stream, const HttpLimits& limits, RequestHandler* handler);
 
-  // Until the connection is closed. Throws nothing.
+  // Serves the client until the connection is closed. Throws nothing.
   boost::asio::awaitable<void> Run();
 
   // To be called from time to time: closes the connection if the client is too slow.
@@ -105,7 +106,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string buffer_;  // received and not yet read
   std::chrono::steady_clock::time_point deadline_;
   bool keep_alive_ = true;
-  int64_t watch_ = 0;  // the watch that counts
+  int64_t watch_ = 0;  // the number of the current watch; earlier ones end
   std::function<void()> on_gone_;
 };
 

@@ -19,7 +19,7 @@ Digest DigestOf(std::string_view text) {
   return digest;
 }
 
-// Of digests, so that not even the length of the key can be measured.
+// Compares digests, so that the time tells nothing of the key, not even its length.
 bool EqualInConstantTime(std::string_view a, std::string_view b) {
   const Digest first = DigestOf(a);
   const Digest second = DigestOf(b);

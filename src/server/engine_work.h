@@ -28,7 +28,7 @@ boost::asio::awaitable<Result> RunOnEngine(EngineLoop* loop, std::function<Resul
     boost::asio::steady_timer signal;
     std::optional<Result> result;
     std::exception_ptr failure;
-    bool done = false;  // of the I/O thread
+    bool done = false;  // used by the I/O thread alone
   };
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto state = std::make_shared<State>(executor);

@@ -22,7 +22,7 @@
 
 namespace blockformer {
 
-// What a step has made of one sequence.
+// What a step has added to one sequence.
 struct GenerationEvent {
   size_t sequence = 0;
   std::string text;  // whole characters, maybe empty
@@ -64,7 +64,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Progress {  // of the engine's thread alone
+  struct Progress {  // used by the engine's thread alone
     TextStream stream;
     Clock::time_point last;
     bool began = false;

@@ -14,7 +14,7 @@ using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
   std::string method;
-  std::string path;  // of the target, without the query
+  std::string path;  // the target's, without the query
   bool is_http_10 = false;
   HttpHeaders headers;
   std::string body;
@@ -39,10 +39,10 @@ bool EqualIgnoringCase(std::string_view a, std::string_view b);
 
 HttpResponse JsonResponse(const OrderedJson& json);
 
-// Of an answer by server-sent events.
+// The response, still without a body, that begins a stream of server-sent events.
 HttpResponse EventStreamHead();
 
-// How the length of a body is told.
+// How a client is told where a body ends.
 enum class BodyFraming { kLength, kChunked, kUntilClose };
 
 // The status line and the headers of a response, with the empty line.

@@ -13,9 +13,9 @@
 namespace blockformer {
 
 // The form of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. Tokens
-// without an entry have null. The token that stands there is among "top_logprobs" too. Offsets
-// count characters, from `first_offset` on; -1 where a space of the first token is none of the
-// text's.
+// without an entry have null. Each token itself is among its "top_logprobs" too. Offsets count
+// characters, from `first_offset` on, which is -1 if the first token begins with a space that is
+// not part of the text.
 OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> ids,
                            std::span<const std::optional<TokenLogProbabilities>> values,
                            int64_t first_offset);
@@ -24,7 +24,8 @@ OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> id
 OrderedJson ChatLogProbs(const ServedModel& model, std::span<const int32_t> ids,
                          std::span<const std::optional<TokenLogProbabilities>> values);
 
-// Characters of the text of tokens; each counts where its first byte stands.
+// The number of characters in the tokens' text; a character counts for the token with its first
+// byte.
 int64_t CountTextCharacters(const ServedModel& model, std::span<const int32_t> ids);
 
 }  // namespace blockformer

@@ -19,7 +19,8 @@ class Histogram {
   void Add(double value, int64_t times = 1);
 
   const std::vector<double>& bounds() const { return bounds_; }
-  // Of each bucket, the last one beyond all bounds; not added up.
+  // How many values fell into each bucket alone (not cumulative); the last bucket lies beyond all
+  // bounds.
   const std::vector<int64_t>& counts() const { return counts_; }
   double sum() const { return sum_; }
 
@@ -32,7 +33,7 @@ class Histogram {
 // Writes Prometheus' text format, version 0.0.4.
 class MetricsWriter {
  public:
-  // `labels` stand at every value, such as model_name="m".
+  // `labels`, such as model_name="m", are put on every value.
   explicit MetricsWriter(std::string labels) : labels_(std::move(labels)) {}
 
   void Counter(const std::string& name, const std::string& help, double value);

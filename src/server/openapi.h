@@ -5,8 +5,8 @@
 
 namespace blockformer {
 
-// The interface in OpenAPI 3.1, a JSON text: src/server/openapi.json, of a server that wants a key
-// or of one that takes everybody.
+// The description of the interface in OpenAPI 3.1, as JSON: src/server/openapi.json, for a server
+// that wants a key or for one that takes everybody.
 std::string OpenApiText(bool needs_key);
 
 // The same as a page to read, without outside resources.

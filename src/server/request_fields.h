@@ -16,8 +16,9 @@ namespace blockformer {
 // ParseJson).
 Json ParseBody(const std::string& body);
 
-// Reads the fields of an object of a request. Null is as if the field were not there. Everything
-// throws ApiError(400) that names the field; RejectUnknown() names those that nobody asked for.
+// Reads the fields of an object of a request. Null is as if the field were not there. All functions
+// throw ApiError(400) that names the field; RejectUnknown() does so for a field that nobody has
+// asked for.
 class RequestFields {
  public:
   // `object` outlives the reader. `path` is the field that holds it, empty at the top. Throws if it
@@ -35,12 +36,12 @@ class RequestFields {
   std::vector<std::string> Texts(const std::string& name, size_t max_count);
   std::vector<int32_t> Ids(const std::string& name, size_t max_count, int64_t vocab_size);
 
-  // A field of OpenAI's that is only taken with values that change nothing.
+  // Takes a field of OpenAI's interface only with values that change nothing.
   void AcceptOnly(const std::string& name, const std::string& allowed,
                   const std::function<bool(const Json&)>& is_allowed);
   void RejectUnknown() const;
 
-  // The field's name with all that holds it, such as "messages[0].role".
+  // The field's name behind those of all objects around it, such as "messages[0].role".
   std::string FullName(const std::string& name) const;
 
  private:
@@ -52,7 +53,7 @@ class RequestFields {
 // The ids of a list; `field` names it.
 std::vector<int32_t> ReadIds(const Json& list, const std::string& field, int64_t vocab_size);
 
-// A value in a message, cut if it is long.
+// A value as it stands in an error message, cut if it is long.
 std::string QuoteValue(const Json& value);
 
 }  // namespace blockformer

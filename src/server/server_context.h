@@ -17,7 +17,7 @@ namespace blockformer {
 
 // What the server has counted. Used on the I/O thread alone.
 struct ServerMetrics {
-  // Of requests to /v1/completions and /v1/chat/completions, in seconds.
+  // Times of requests to /v1/completions and /v1/chat/completions, in seconds.
   Histogram first_token{{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5,
                          5, 7.5, 10, 20, 40, 80}};
   Histogram inter_token{{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,
@@ -33,7 +33,8 @@ struct ServerMetrics {
   void Add(const GenerationEvent& event);
 };
 
-// What endpoints work with, on the I/O thread; the scorer is the engine's thread's.
+// What endpoints work with. Used on the I/O thread, but for the scorer, which the engine's thread
+// uses.
 struct ServerContext {
   const ServedModel* model = nullptr;
   EngineLoop* loop = nullptr;

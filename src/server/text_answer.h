@@ -14,7 +14,7 @@
 
 namespace blockformer {
 
-// Of each token; nothing where a token is not scored.
+// One entry for each token of a text; nothing where the token is not scored.
 using OptionalLogProbabilities = std::vector<std::optional<TokenLogProbabilities>>;
 
 // A text that is being generated: all of it so far, or in a stream what was not yet sent.
@@ -23,11 +23,11 @@ struct TextChoice {
   std::vector<int32_t> ids;
   OptionalLogProbabilities log_probabilities;  // of the ids, if they were asked for
   FinishReason reason = FinishReason::kLength;
-  int64_t first_character = 0;  // where the text begins in the choice, if they were asked for
+  int64_t first_character = 0;  // where `text` begins in the choice, with log_probabilities alone
 };
 
-// Answers a request for generated texts, at once or as a stream of events. What the texts look like
-// in JSON is the derived class's.
+// Answers a request for generated texts, at once or as a stream of events. Derived classes decide
+// what the texts look like in JSON.
 class TextAnswer {
  public:
   virtual ~TextAnswer() = default;
@@ -36,18 +36,18 @@ class TextAnswer {
   boost::asio::awaitable<void> Run();
 
  protected:
-  // All outlive it.
+  // The arguments outlive the answer.
   TextAnswer(ServerContext* context, Exchange* exchange, const GenerationSettings& settings);
 
   // One for each choice; none if nothing is to be generated.
   virtual std::vector<Generation::Sequence> Sequences() const = 0;
   virtual size_t NumChoices() const = 0;
-  // What comes before anything is answered, after the sequences were queued.
+  // Called after the sequences were queued and before anything is answered.
   virtual boost::asio::awaitable<void> Prepare();
   // A choice before its first token. If it holds anything, a stream begins with it.
   virtual TextChoice Begin(size_t index) const;
   virtual OrderedJson ChoiceJson(size_t index, const TextChoice& choice) const = 0;
-  // The parts "choices" of events about a choice, which follow each other.
+  // The events about a choice, in order: what each has in "choices".
   virtual std::vector<OrderedJson> EventChoices(size_t index, const TextChoice& choice, bool begins,
                                                 bool ended) const = 0;
   // The fields before "choices".
@@ -67,7 +67,7 @@ class TextAnswer {
   boost::asio::awaitable<void> Stream(Generation* generation);
   void Append(GenerationEvent event, TextChoice* choice);
   OrderedJson Usage() const;
-  // The events with what a choice has; the choice goes on behind it.
+  // The text of the events with what a choice holds so far, which is then removed from it.
   std::string Emit(size_t index, bool begins, bool ended, TextChoice* choice) const;
   std::string UsageEvent() const;
 

@@ -79,7 +79,8 @@ Json NamedEmbedder(const std::string& type, const Json& base, int64_t block_widt
   return embedder;
 }
 
-// Of the base's size: layers, width, heads and feed-forward width are kept.
+// A token decoder of this type that is as large as the base's: layers, width, heads and
+// feed-forward width are kept.
 Json NamedTokenDecoder(const std::string& type, const Json& base, const std::string& source) {
   if (type == TypeOf(base)) return base;
   Json decoder = {{"type", type}, {"expansion", "expansion_layer"}};

@@ -42,10 +42,10 @@ int LongestOf(const std::vector<std::string>& labels) {
   return static_cast<int>(longest);
 }
 
-// Of a legend with labels of up to this many characters.
+// The width of a legend whose longest label has this many characters.
 int LegendWidth(int longest) { return kLegendSample + kCharacterWidth * longest; }
 
-// Of a panel whose legend has so many lines.
+// The height of a panel whose legend has this many labels, one a line.
 int LegendHeight(size_t labels) {
   constexpr int kTitleAndAxis = 140;
   return kTitleAndAxis + kLegendLine * static_cast<int>(labels);

@@ -71,7 +71,7 @@ std::optional<double> LossAt(const std::vector<LossPoint>& curve, double step) {
   return last.loss + share * (next->loss - last.loss);
 }
 
-// Of speeds, from which on the report warns.
+// The report warns of a model whose measured speeds differ by more than this share.
 constexpr double kLargeSpread = 0.2;
 
 // Budgets that differ by less are called equal: steps are whole.

@@ -32,7 +32,7 @@ class AddedTokenMatcher {
     int32_t id = 0;
   };
 
-  // Of two tokens with the same content the first counts; tokens without content are left out.
+  // If two tokens have the same content, the first counts; tokens without content are left out.
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
   // The matches in `text` (valid UTF-8) in the order of the text. Time is linear in the length of

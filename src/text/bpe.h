@@ -10,7 +10,7 @@
 
 namespace blockformer {
 
-// What two neighbouring tokens become.
+// Two neighbouring tokens, and the token that they become.
 struct Merge {
   int32_t left = 0;
   int32_t right = 0;
@@ -23,8 +23,8 @@ constexpr int32_t kNoTokenId = -1;
 // from several threads.
 class Bpe {
  public:
-  // `byte_ids` holds the id of each byte or kNoTokenId; `merges` are in order of rank. Of two
-  // merges of the same pair the later counts. Ids are not negative.
+  // `byte_ids` holds the id of each byte or kNoTokenId; `merges` are in order of rank. If a pair
+  // has two merges, the later one counts. Ids are not negative.
   Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& merges);
 
   // Appends the ids of one word: starting from its bytes, the pair of the lowest rank is merged

@@ -13,9 +13,9 @@ namespace blockformer {
 // threads may share it.
 class ChatTemplate {
  public:
-  // Of a model directory: chat_template.jinja, or "chat_template" of tokenizer_config.json, and
-  // there the texts of special tokens. Nothing if there is none. Throws Error that names the file
-  // for one that is not in template.h's language.
+  // Loads the template of a model directory: chat_template.jinja, or else "chat_template" of
+  // tokenizer_config.json, which also names the special tokens' texts. Returns nothing if there is
+  // none. Throws Error that names the file if the template is not in template.h's language.
   static std::optional<ChatTemplate> Load(const std::string& directory);
 
   // `config` is the contents of tokenizer_config.json, an object.

@@ -43,8 +43,8 @@ std::string LowerCase(std::string_view text);
 std::string UpperCase(std::string_view text);
 std::string Capitalize(std::string_view text);
 
-// The first position and the one after the last that [begin:end] takes of `size` elements; equal if
-// it takes none.
+// The positions [first, second) that the slice [begin:end] takes of `size` elements; the two are
+// equal if it takes none.
 std::pair<size_t, size_t> SliceRange(std::optional<int64_t> begin, std::optional<int64_t> end,
                                      size_t size);
 

@@ -15,10 +15,10 @@ namespace {
 
 constexpr size_t kFirstJitStackBytes = size_t{32} << 10;
 constexpr size_t kMaxJitStackBytes = size_t{16} << 20;
-// Of a match that begins at one place. A run of a million spaces takes patterns of known tokenizers
-// about as many steps.
+// The most steps that PCRE2 may take to match at one place of a text. A run of a million spaces
+// takes the patterns of known tokenizers up to about a million.
 constexpr uint32_t kMaxMatchSteps = 10'000'000;
-// Of matching without JIT, which takes its memory from the heap.
+// Limits of matching without JIT, which takes its memory from the heap.
 constexpr uint32_t kMaxHeapKilobytes = uint32_t{64} << 10;
 constexpr uint32_t kMaxDepth = 1'000'000;
 

@@ -12,8 +12,8 @@ namespace blockformer {
 
 struct TemplateProgram;
 
-// The part of Jinja2 that the prompts of evaluation tasks and the chat templates of models get by
-// with. A template is text with {{ expressions }}, {% statements %} and {# comments #}:
+// The part of Jinja2 that the prompts of evaluation tasks and the chat templates of models need. A
+// template is text with {{ expressions }}, {% statements %} and {# comments #}:
 //
 //   statements  if elif else, for ... in ... if ... else (with the variable loop), break, continue,
 //               set (also of a namespace's member, and with a body up to endset), macro, generation

@@ -133,7 +133,7 @@ Json TemplateEvaluator::MakeObject(const Expression& expression) {
 }
 
 const Json* TemplateEvaluator::FindName(const std::string& name) const {
-  // Of a macro's call, only its own scopes and the outermost one are seen.
+  // Inside a macro, only the call's own scopes and the outermost one are visible.
   for (size_t i = scopes_.size(); i > first_scope_; --i) {
     const auto found = scopes_[i - 1].find(name);
     if (found != scopes_[i - 1].end()) return &found->second;

@@ -15,7 +15,7 @@
 
 namespace blockformer {
 
-// A value that lies elsewhere, or one that was made.
+// A value: a reference to one that lies elsewhere, or one of its own.
 class TemplateOperand {
  public:
   explicit TemplateOperand(const Json* other) : other_(other) {}
@@ -58,7 +58,8 @@ class TemplateEvaluator {
 
   [[noreturn]] void FailAt(size_t offset, const std::string& problem) const;
 
-  // Runs what knows no place, and says where what it throws happened.
+  // Runs `body`, which does not know its place in the template, and adds the place to what it
+  // throws.
   template <typename Body>
   auto At(size_t offset, Body body) const {
     try {
@@ -72,13 +73,14 @@ class TemplateEvaluator {
   Json Charged(Json value, size_t offset);
   void CountStep(size_t offset);
 
-  // Statements, in template_statements.cc. The body of one, with its output behind `text`.
+  // Statements, in template_statements.cc. RunBody() runs the body of one and appends its output to
+  // `text`.
   Flow RunBody(const std::vector<Node>& nodes, std::string* text);
   Flow RunNode(const Node& node, std::string* text);
   void Output(const Node& node, std::string* text);
   std::string TextOfValue(const Json& value) const;
   void RunFor(const Node& node, std::string* text);
-  // What a loop runs over, as a list.
+  // The list that a loop runs over.
   Operand IterableOf(const Expression& expression);
   // A loop's variables.
   void Bind(const Node& node, const Json& element);
@@ -92,18 +94,19 @@ class TemplateEvaluator {
   const Json* FindName(const std::string& name) const;
   [[noreturn]] void FailNoField(const Json& object, const std::string& name, size_t offset) const;
 
-  // Whether an operation does something with a value that is not defined.
+  // Whether an operation takes a value that is not defined.
   static bool TakesUndefined(const Operation& operation);
 
   Operand Operations(const Expression& expression);
 
-  // What the operations from *next on are for.
+  // The value that the operations from *next on are applied to.
   Operand FirstOperand(const Expression& first, const std::vector<Operation>& operations,
                        size_t* next);
   Operand LoopMember(const Operation& operation) const;
   Operand Apply(const Operation& operation, Operand value, bool may_lack);
   static const TemplateFunction* FilterNamed(std::string_view name);
-  // Arguments by position; the one that may have a name has the first place.
+  // The arguments by position. The first one may be given by its `name` instead, and is then the
+  // only one.
   std::vector<Json> Arguments(const Operation& operation, std::string_view name);
 
   Json Call(const Operation& operation, const Json& value);
@@ -120,7 +123,7 @@ class TemplateEvaluator {
   static Json TimeText(const std::string& format);
   Operand Member(Operand value, const std::string& name, size_t offset, bool may_lack);
 
-  // A part of a value: where that lies elsewhere, so does the part.
+  // A part of a value: a reference if the value is one.
   Operand Part(const Operand& value, const Json& part, size_t offset);
   Operand Item(Operand value, const Json& index, size_t offset, bool may_lack);
 

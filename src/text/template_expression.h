@@ -68,7 +68,7 @@ struct NamedTemplateExpression {
 [[noreturn]] void FailInTemplate(std::string_view text, const std::string& place, size_t offset,
                                  const std::string& problem);
 
-// Reads expressions and what stands around them from a template's text. The grammar is in
+// Reads expressions, and the signs and words around them, from a template's text. The grammar is in
 // template.h. Throws as FailInTemplate does.
 class TemplateReader {
  public:
@@ -80,17 +80,19 @@ class TemplateReader {
   void set_offset(size_t offset) { offset_ = offset; }
   std::string_view text() const { return text_; }
 
-  // An expression; without `with_condition`, up to an "if" that belongs to what is around it.
+  // Reads an expression. Without `with_condition` it ends before an "if", which belongs to the
+  // statement around it.
   TemplateExpression ReadExpression(bool with_condition = true);
-  // Expressions with commas between them: one, or a list of them.
+  // Reads expressions with commas between them: the only one, or a list of them.
   TemplateExpression ReadTuple();
 
-  // After blanks: takes a sign or a word if it stands there, or fails without it.
+  // These skip blanks. Take...() takes a sign or a word if it comes next, and returns whether it
+  // did; Expect...() fails if it does not.
   bool TakeSign(std::string_view sign);
   bool TakeWord(std::string_view word);
   void ExpectSign(std::string_view sign);
   std::string ReadName(std::string_view what);
-  // Takes "%}" or "}}", maybe with "-" or "+" before it, which is returned, or '\0'.
+  // Takes "%}" or "}}". Returns the "-" or "+" before it, or '\0' if there is none.
   char ExpectEnd(std::string_view end);
   bool AtSign(std::string_view sign);
 
@@ -129,7 +131,7 @@ class TemplateReader {
   Operation ReadTest();
   void FindFunction(std::string_view kind, std::span<const TemplateFunction> functions,
                     Operation* call) const;
-  // Adds what is on the right of operators to what is on their left.
+  // Reads operands with operators of `signs` between them, which are applied from left to right.
   template <typename ReadSide>
   Expression ReadChain(std::initializer_list<std::string_view> signs, ReadSide read_side);
 

@@ -11,24 +11,26 @@
 
 namespace blockformer {
 
-// What templates may produce in one evaluation, intermediate values included.
+// The most bytes that a template may produce in one evaluation, intermediate values included.
 constexpr size_t kMaxTemplateBytes = size_t{1} << 26;
 
 // A method (value.name(arguments)) or a filter (value | name(arguments)) of templates. `call`
-// throws Error(kInvalidArgument) with what is wrong with a value; the caller knows where it stands.
+// throws Error(kInvalidArgument) that says what is wrong with a value; its caller adds the place in
+// the template.
 struct TemplateFunction {
   std::string_view name;
   size_t min_arguments;
   size_t max_arguments;
   Json (*call)(const Json& value, const std::vector<Json>& arguments);
-  std::string_view argument_name = {};  // of the first argument, where it may be given by name
+  std::string_view argument_name = {};  // the first argument's, if it may be given by name
 };
 
 // What differs between templates of tasks and of chats.
 struct TemplateDialect {
-  // Of tasks: a name that is not defined is an error, and so is null in a text. Otherwise, as in
-  // Jinja2's default, the former is false and no text, and the latter "None". Functions that are
-  // not known are an error when they are read, otherwise when they are called.
+  // True for tasks: an undefined name is an error, and so is null in a text. If false, as in Jinja2
+  // by default, an undefined name is false and an empty text, and null is the text "None". An
+  // unknown function is an error when the template is read if true, only when it is called if
+  // false.
   bool strict = true;
   // Jinja2's trim_blocks and lstrip_blocks: a line with nothing but {% statements %} leaves none.
   bool trim_blocks = false;
@@ -43,7 +45,7 @@ bool IsTemplateFilterOfItems(std::string_view name);
 // Tests, as in "x is string". Those that take a value may have it without parentheses.
 bool IsTemplateTest(std::string_view name);
 bool TemplateTestTakesValue(std::string_view name);
-// An undefined value is a discarded one.
+// An undefined value is a discarded Json.
 bool RunTemplateTest(std::string_view name, const Json& value, const std::vector<Json>& arguments);
 
 // Whether Python takes a value for true.
@@ -58,7 +60,7 @@ bool TemplateHolds(const Json& whole, const Json& part);
 // "a string", "an integer", ... for messages.
 std::string_view KindOf(const Json& value);
 
-// A value in a message: on one line, and not all of a book.
+// A value as it stands in a message: on one line, and cut if it is long.
 std::string Quote(const Json& value);
 
 // A value in the middle of a text: strings as they are, others as Python prints them (numbers with

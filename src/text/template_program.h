@@ -18,7 +18,7 @@ struct TemplateNode {
     kSet,      // names[0] to expressions[0]; with names[1] that member of a namespace
     kSetBody,  // names[0] to the text of bodies[0]
     kMacro,    // names[0] with parameters names[1..], whose defaults are expressions
-    kBody,     // bodies[0], of statements that change nothing
+    kBody,     // bodies[0], as of the statement generation, which changes nothing
     kBreak,
     kContinue,
   };

@@ -17,8 +17,8 @@ enum class InvalidUtf8 {
   kReplace,  // each maximal bad part becomes U+FFFD
 };
 
-// What the text of a special token, such as "<|endoftext|>", is in a text that is encoded. Added
-// tokens that are not special are tokens in either case.
+// How the text of a special token, such as "<|endoftext|>", is read in a text that is encoded.
+// Added tokens that are not special are tokens in either case.
 enum class SpecialTokens {
   kParse,      // the token
   kPlainText,  // text like any other
@@ -45,11 +45,12 @@ class Tokenizer {
   std::vector<int32_t> Encode(std::string_view text,
                               InvalidUtf8 policy = InvalidUtf8::kError) const;
 
-  // The same behind the ids that the tokenizer's template puts before a text, such as that of
-  // "<s>": what a model continues, and what it is trained with. Most tokenizers put none.
+  // The same, with the ids before it that the tokenizer's template puts there, such as that of
+  // "<s>": what a model continues, and what it is trained with. Most templates put none.
   std::vector<int32_t> EncodeWithPrefix(std::string_view text) const;
 
-  // How often the texts of special tokens stand in the text (valid UTF-8), whatever they are there.
+  // How often the texts of special tokens occur in the text (valid UTF-8), whichever way they are
+  // read.
   int64_t CountSpecialTokens(std::string_view text) const;
 
   // Ids that do not exist throw Error(kInvalidArgument). The bytes may be invalid UTF-8 where the

@@ -30,7 +30,7 @@ struct TokenizerDescription {
   bool ignore_merges = false;  // a word of the vocabulary is one token, whatever the merges
   // A tokenizer of characters, as SentencePiece's BPE is (Llama 2, Mistral): the vocabulary holds
   // text with U+2581 for spaces, and characters that it lacks are tokens <0xXX> of their bytes.
-  // Nothing of the byte alphabet, of patterns and of normalisation above is there then.
+  // What is said above of the byte alphabet, patterns and normalisation does not apply then.
   std::optional<Metaspace> characters;
   bool strip_first_space = false;  // decoding drops the space that encoding put before a text
   // What the file's template puts before a text. What it puts behind one is left out: the end of

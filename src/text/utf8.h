@@ -10,8 +10,8 @@ namespace blockformer {
 // What stands for bytes that are not valid UTF-8: U+FFFD.
 constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
-// The first character of a text. `length` is the number of bytes that belong together: of a valid
-// character, or of the longest part of one that the text starts with (at least 1 byte).
+// The first character of a text. `length` is its number of bytes; if it is not valid, that of the
+// longest beginning of a valid character that the text starts with (at least 1 byte).
 struct Utf8Character {
   enum class State { kValid, kInvalid, kIncomplete };
   char32_t code_point = 0;  // only if valid

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int64_t kBatch = 3;
 constexpr int64_t kUnits = 5;
-// Of f32 sums of up to 40 products in another order, through six layers: the weights are scaled up,
-// so that logits reach some tens.
+// For f32 sums of up to 40 products that are added in another order, through six layers: the
+// weights are scaled up, so that logits reach some tens.
 constexpr double kLogitTolerance = 2e-3;
 constexpr double kLossTolerance = 1e-4;
 

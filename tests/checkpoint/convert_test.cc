@@ -283,7 +283,7 @@ TEST_F(ConvertTest, AFailedCheckLeavesNothing) {
   EXPECT_FALSE(FileExists(Path("model")));
 }
 
-// Of `size` ids, one for a character each.
+// A tokenizer.json of `size` ids, each for one character.
 std::string TokenizerJson(int size) {
   Json vocabulary = Json::object();
   for (int i = 0; i < size; ++i) vocabulary[std::string(1, static_cast<char>('A' + i))] = i;

@@ -342,7 +342,7 @@ using GgufChange = std::function<void(GgufWriter*)>;
 
 class GgufKeysTest : public GgufModelTest {
  protected:
-  // Of a Llama model with these keys besides.
+  // Writes the file of a Llama model with these keys besides.
   void Write(const GgufChange& change) const {
     GgufWriter writer;
     AddGgufKeys(kGgufLlama, &writer);

@@ -108,7 +108,7 @@ class PlainEncoder {
     return out;
   }
 
-  // Of a key, not normalised; all are equal where none is visible.
+  // The weight of key j, not normalised; all are equal where no key is visible.
   static double Weight(const float* query, const float* key, int64_t size,
                        const std::vector<uint8_t>& mask, size_t j) {
     if (std::count(mask.begin(), mask.end(), 1) == 0) return 1;

@@ -128,7 +128,7 @@ class TransformerStackTest : public testing::TestWithParam<std::string> {
     return results;
   }
 
-  // Of the rows that `some` holds.
+  // The results in `all` of the rows that `some` holds; the others are empty.
   static Rows Select(const Rows& all, const Rows& some) {
     Rows selected = all;
     for (size_t i = 0; i < all.size(); ++i) {

@@ -65,7 +65,7 @@ std::vector<double> Attend(const std::vector<double>& query,
   return result;
 }
 
-// Of what the types round: keys, values, queries and results.
+// What rounding may change: of keys and values to `cache`, of queries and results to `type`.
 double ToleranceOf(Element type, Element cache) {
   const double of_cache = cache == Element::kF32    ? 0
                           : cache == Element::kF16  ? 2e-3

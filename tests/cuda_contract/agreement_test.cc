@@ -123,7 +123,7 @@ TEST_P(AgreementTest, ScoresAgree) {
   }
 }
 
-// Of all ways to draw: the same tokens for the same seed.
+// Every way to draw gives the same tokens for the same seed.
 TEST_P(AgreementTest, TextsAreTheSame) {
   std::vector<GenerationRequest> requests;
   for (int64_t i = 0; i < 16; ++i) {

@@ -19,8 +19,9 @@ namespace {
 using testing::HasSubstr;
 using testing::SizeIs;
 
-// Of f32 logits as large as the result, summed in another order through a few layers. The tests'
-// weights are scaled up, which makes an error of 1e-6 a hundred times as large in the T5 stack.
+// For f32 logits as large as the result that are summed in another order through a few layers. The
+// tests' weights are scaled up, which makes an error of 1e-6 a hundred times as large in the T5
+// stack.
 constexpr double kScoreTolerance = 1e-3;
 
 std::vector<int32_t> RandomTokens(int64_t count, uint64_t seed) {

@@ -149,7 +149,7 @@ TEST(CompareEvalReports, WeighsItemsByTheirLength) {
   EXPECT_NEAR(bits["p_value"].get<double>(), 0.50499, 1e-5);
 }
 
-// Of 8 items A alone has one right and B alone 5: 2 * (1 + 6) / 2^6.
+// A alone has one of 8 items right and B alone 5, so the p-value is 2 * (1 + 6) / 2^6.
 TEST(CompareEvalReports, CountsTheItemsThatOneModelAloneGetsRight) {
   std::vector<Json> a(8, {{"acc_norm", 0.0}});
   std::vector<Json> b(8, {{"acc_norm", 1.0}});

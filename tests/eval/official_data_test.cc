@@ -75,7 +75,7 @@ class OfficialDataTest : public ::testing::Test {
     return lines;
   }
 
-  // Of a set of one file, which holds `contents`.
+  // Converts a set of one file, which holds `contents`.
   std::vector<std::string> ConvertText(const std::string& set, const std::string& contents) const {
     return Convert(set, {Write(set == "wikitext" ? "in.raw" : "in.jsonl", contents)});
   }

@@ -79,7 +79,7 @@ TEST(PositionReport, ComparesTextByText) {
   EXPECT_EQ(results[0]["same_windows"], false);
   EXPECT_EQ(results[1]["same_windows"], true);
   EXPECT_FALSE(results[0].contains("difference"));
-  // Of other tokens than the first model's: bin 0 lacks some here.
+  // There is no difference where the tokens are not the first model's: bin 0 lacks some here.
   EXPECT_FALSE(results[1].contains("difference"));
   EXPECT_FALSE(results[1]["bins"][0].contains("difference"));
   const OrderedJson& bin = results[1]["bins"][1];

@@ -15,7 +15,7 @@ namespace blockformer {
 namespace {
 
 constexpr double kRoundoff = 0x1.0p-24;
-// Of the polynomial that int8 layers use for GELU, as gelu-inl.h says.
+// The largest error of the polynomial that int8 layers use for GELU, as gelu-inl.h says.
 double GeluError(double z) { return 4e-5 * (1 + std::abs(z) / 10); }
 
 struct Shape {

@@ -350,7 +350,7 @@ TEST_F(ChatTest, AnswersWithTheTemplatesText) {
 TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
   WriteTemplate();
   Start();
-  // Of every length modulo the block.
+  // First messages of every length modulo the block's.
   for (size_t i = 0; i < 4; ++i) {
     const double hits = Metric("vllm:prefix_cache_hits");
     Json messages =

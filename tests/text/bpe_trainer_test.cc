@@ -42,7 +42,8 @@ std::vector<std::string> Merges(const TokenizerDescription& description) {
 TEST(TrainBpe, MergesTheMostFrequentPairs) {
   const auto description = Train({"low low low lower", "newest newest", "widest"},
                                  {.vocab_size = 263, .min_frequency = 2});
-  // Of equally frequent pairs the one of the smaller ids: l+o and o+w occur 4 times each.
+  // Among equally frequent pairs, the one with the smaller ids is merged first: l+o and o+w occur 4
+  // times each.
   EXPECT_THAT(Merges(description), ElementsAre("l+o", "lo+w", "e+s", "Ġ+low", "es+t"));
   EXPECT_EQ(description.vocabulary.at("<|endoftext|>"), 0);
   EXPECT_EQ(description.vocabulary.at("<|padding|>"), 1);

@@ -16,9 +16,9 @@ using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
 //   OUTPUT/checkpoints/step-00000100/   complete model directories with the training state
 //   OUTPUT/latest, OUTPUT/best          links to two of them
 //   OUTPUT/config.json, ...             links into `latest`, so that OUTPUT is a model directory
-// A checkpoint appears under its name when all of it is on the disk, and an older one goes only
-// then: a crash or a full disk at any moment costs at most the checkpoint being written. One
-// process at a time holds a directory. Not thread-safe.
+// A checkpoint appears under its name only when all of it is on the disk, and older ones are
+// removed only after that: a crash or a full disk at any moment costs at most the checkpoint being
+// written. One process at a time holds a directory. Not thread-safe.
 class CheckpointStore {
  public:
   // Creates the directory, locks it, and removes what an interrupted run left half written. Throws
@@ -36,13 +36,13 @@ class CheckpointStore {
   // If anything throws, the temporary directory is removed and the rest is as before.
   void Save(int64_t step, const std::function<void(const std::string& directory)>& write);
 
-  // Points `latest` to the checkpoint of a step, and `best` to that of `best_step`. If there is
-  // none, `best` stays as it is, but for a link that points to nothing, which goes.
+  // Points `latest` to the checkpoint of `latest_step`, and `best` to that of `best_step`. If
+  // `best_step` has none, `best` stays as it is, unless it points to nothing; then it is removed.
   void UpdateLinks(int64_t latest_step, int64_t best_step);
   // Removes all but the last `keep_last` checkpoints and that of `best_step`. Returns whether there
   // was anything to remove.
   bool Prune(int64_t keep_last, int64_t best_step);
-  // Renames a checkpoint that is damaged, so that its step can be saved again. Returns the name.
+  // Renames a damaged checkpoint, so that its step can be saved again. Returns the new name.
   std::string SetAside(int64_t step);
 
  private:
@@ -54,9 +54,9 @@ class CheckpointStore {
   int lock_ = -1;
 };
 
-// Throws Error(kInvalidArgument) if a training directory holds a model's file that is no link of
-// UpdateLinks: it would stand before what is trained there. Of the names in `tokenizer`, which the
-// checkpoints will hold, a file with the same contents may be there.
+// Throws Error(kInvalidArgument) if a training directory holds a model's file that is not a link
+// made by UpdateLinks: it would hide what is trained there. A file that `tokenizer`, which the
+// checkpoints will hold, has under the same name and with the same contents is allowed.
 void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer);
 
 // Renames an existing training directory to the first free of PATH.old-1, PATH.old-2, ... Returns

@@ -12,9 +12,9 @@ namespace blockformer::train {
 // one. Throws Error(kUnsupported) if this libtorch or this machine lacks the device asked for.
 torch::Device SelectDevice(DeviceChoice choice, int local_rank);
 
-// Sets the threads that libtorch, the BLAS, oneDNN and ParallelFor use: 0 means
-// AvailableProcessors(), and the processes of
-// this machine share them out. Returns the number.
+// Sets the number of threads that libtorch, the BLAS, oneDNN and ParallelFor use in each of the
+// machine's processes, which share out `threads`, or if that is 0 AvailableProcessors(). Returns
+// the number.
 int SetTrainingThreads(int threads, int local_processes);
 
 // What computes matrix products on the processor, such as "OpenBLAS 0.3.21 ... SkylakeX".

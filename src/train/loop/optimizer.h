@@ -13,8 +13,8 @@ struct AdamWOptions {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
-  double weight_decay =
-      0.1;  // of all parameters, biases and norms too, as the paper's models had it
+  // For all parameters, biases and norms too, as the paper's models had it.
+  double weight_decay = 0.1;
 };
 
 // Adam with decoupled weight decay (Loshchilov and Hutter, 2019), in f32. Parameters without a
@@ -50,7 +50,7 @@ class AdamW {
   int64_t updates_ = 0;
 };
 
-// What to scale gradients of this norm with, so that their norm is at most `max_norm`.
+// The factor that brings the norm of gradients, now `norm`, down to at most `max_norm`.
 double ClipScale(double norm, double max_norm);
 
 // The numbers of one update, the same for all parameters. With g the scaled gradient:

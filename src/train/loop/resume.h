@@ -10,15 +10,15 @@
 
 namespace blockformer::train {
 
-// Renames the recipe's output, which is there, so that a run can begin anew in its place. Where
-// `init_from` lies in it, the recipe names it where it then is. Throws Error if another process
-// trains there.
+// Renames the recipe's output directory, which must exist, so that a run can begin anew in its
+// place. If `init_from` lies in it, the recipe is changed to where that then is. Throws Error if
+// another process trains there.
 void SetRunAside(TrainRecipe* recipe);
 
-// Restores the newest checkpoint of the store, or if that is damaged the one before it, and renames
-// those behind it. Nothing if there is no checkpoint. Throws Error, with nothing in the directory
-// changed, where none can be read, rather than let a run begin anew unasked; and for one that was
-// trained on other data.
+// Restores the newest checkpoint of the store that is not damaged, and renames the damaged ones
+// behind it. Returns nothing if there is no checkpoint. If none can be read, or the checkpoint was
+// trained on other data, throws Error with nothing in the directory changed, rather than let a run
+// begin anew unasked.
 std::optional<TrainingState> ResumeRun(const TrainRecipe& recipe, const DataFingerprint& data,
                                        const TrainingTensors& tensors, CheckpointStore* store);
 

@@ -24,7 +24,7 @@ struct TextSampleOptions {
 };
 
 // Continues a prompt by the engine, with the weights as they are now. Returns the new text. Throws
-// Error, as for a prompt that leaves no room in the model's context.
+// Error, for instance if the prompt leaves no room in the model's context.
 std::string SampleText(const LanguageModel& model, const Tokenizer& tokenizer,
                        const std::vector<int32_t>& prompt, const TextSampleOptions& options);
 

@@ -43,7 +43,7 @@ double SecondsSince(Clock::time_point begin) {
 struct StepLossSums {
   double loss = 0;
   double weight = 0;
-  // Of the auxiliary losses, with the same weight.
+  // Sums of the auxiliary losses, weighed as the token loss is.
   double block_decoding = 0;
   double auto_encoding = 0;
 

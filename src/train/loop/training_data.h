@@ -20,8 +20,9 @@ struct TrainingData {
 
   DataFingerprint Fingerprint() const;
 
-  // What all processes of a training must have been given alike: the recipe without what concerns
-  // one process or machine alone, and the files' sizes and samples of them in place of paths.
+  // What must be the same in all processes of a training: the recipe without what concerns one
+  // process or machine alone, with the sizes of the files and samples of them in place of their
+  // paths.
   Json Describe(const TrainRecipe& recipe) const;
 
   BatchLoader train;
@@ -30,7 +31,7 @@ struct TrainingData {
   std::optional<double> validation_tokens_per_byte;
   std::optional<Tokenizer> tokenizer;
   TokenizerFiles tokenizer_files;
-  std::vector<int32_t> prompt;  // of text samples; empty without a tokenizer
+  std::vector<int32_t> prompt;  // what text samples continue; empty without a tokenizer
 };
 
 }  // namespace blockformer::train

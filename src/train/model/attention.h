@@ -7,12 +7,12 @@
 
 namespace blockformer::train {
 
-// What the attention gives for a query that is padding itself.
+// What attention returns for a query that is padding itself.
 enum class PaddingQueries {
   kZero,    // 0, as FlashAttention, which the paper's models were trained with
-  kAttend,  // what it sees: earlier keys that are not padding. If there are none, an average as
-            // plain softmax attention with the lowest f32 number as the score of hidden keys makes
-            // it.
+  kAttend,  // attention to the earlier keys that are not padding. If there are none, the average
+            // that plain softmax attention makes with the lowest f32 number as the score of hidden
+            // keys.
 };
 
 // Cosines and sines of rotary position embeddings (Su et al., 2021), for the dimension pairs

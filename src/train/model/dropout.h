@@ -7,9 +7,9 @@
 
 namespace blockformer::train {
 
-// Dropout (Srivastava et al., 2014): removes a share `rate` of the elements of x, in [0, 1). Each
-// call draws a key from libtorch's default generator, which fixes all elements: who seeds the
-// generator decides what is dropped.
+// Dropout (Srivastava et al., 2014): removes a share `rate`, in [0, 1), of the elements of x. Each
+// call draws a key from libtorch's default generator, and the key alone decides which elements are
+// removed: seeding the generator fixes them.
 torch::Tensor ApplyDropout(const torch::Tensor& x, double rate);
 
 // Dropout in training mode, the identity in evaluation mode.

@@ -12,9 +12,10 @@
 
 namespace blockformer::train {
 
-// The bucket, i64, of each distance of a key before its query, i64: one for each of the first half
-// of the buckets, then logarithmic ones up to `max_distance`, and the last for all beyond (Raffel
-// et al., 2020, section 2.1). Keys behind the query, which are never seen, count as distance 0.
+// The bucket, i64, of each distance of a key before its query, i64: the first half of the buckets
+// hold one distance each, the others grow logarithmically up to `max_distance`, and the last one
+// holds all beyond (Raffel et al., 2020, section 2.1). Keys behind the query, which are never seen,
+// count as distance 0.
 torch::Tensor PositionBuckets(const torch::Tensor& distances, const T5Config& config);
 
 // The layers of a T5 decoder and the final norm (Raffel et al., 2020), without embeddings and head.

@@ -69,7 +69,7 @@ class T5TokenDecoder : public TokenDecoder {
 
  private:
   int64_t begin_token_id_;
-  double head_scale_;  // of hidden states: the table serves as embeddings and as head
+  double head_scale_;  // scales hidden states: the table is both embeddings and head
   std::shared_ptr<EmbeddingTable> shared_;
   std::shared_ptr<T5Decoder> decoder_;
 };

@@ -21,8 +21,8 @@ struct StackContext {
 };
 
 // A stack of decoder layers and the final norm, as its configuration describes them, without
-// embeddings. Its parameters are named as the table of its family says, without the owner and the
-// body: LAYERS and the final norm.
+// embeddings. Its parameters, those of the layers and the final norm, have the names in its
+// family's table without the prefix of owner and body.
 class TransformerStack : public torch::nn::Module {
  public:
   TransformerStack(const StackConfig& config, ComputeType compute);

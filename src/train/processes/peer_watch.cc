@@ -93,7 +93,7 @@ struct PeerWatch::Shared {
   }
 
   c10::intrusive_ptr<c10d::Store> store;
-  std::string file_prefix;  // of files whose times are the signs; empty: they are in the store
+  std::string file_prefix;  // names files whose times are the signs; empty: these are in the store
   int rank = 0;
   milliseconds interval;
   std::vector<Peer> peers;
