@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/rotary_angle.h"
-#include "checkpoint/hf_config.h"
+#include "config/model_config.h"
 #include "config/stack_json.h"
 
 namespace blockformer {
@@ -46,7 +46,7 @@ class GgufConfigReader {
     const bool may_tie = family != StackFamily::kGptNeox;
     json_["tie_word_embeddings"] = may_tie && !HasTensor("output.weight");
     RefuseUnknownKeys();
-    return HfConfigFromJson(json_, file_.path());
+    return ModelConfigFromJson(json_, file_.path());
   }
 
  private:

@@ -333,7 +333,7 @@ ModelConfig ModelConfigFromJson(const Json& json, const std::string& source) {
     config = ReadBlock(reader, Sizes::kRequired);
   } else {
     const StackFamily family = FamilyOf(reader, "model_type", {kBlockModelType});
-    config = ReadHfModel(WithClassDefaults(json, family), family, source);
+    config = ReadHfModel(WithClassDefaults(json, family, source), family, source);
   }
   ValidateModelConfig(config, source);
   return config;

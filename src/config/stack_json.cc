@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "config/neox_fields.h"
 
 namespace blockformer {
 namespace {
@@ -50,11 +51,6 @@ OrderedJson WriteNeoxStack(const StackConfig& config) {
 }
 
 void RequireNeoxValues(const ObjectReader& reader) {
-  for (const char* key : {"rope_scaling", "rope_parameters", "partial_rotary_factor"}) {
-    if (reader.Has(key)) {
-      reader.FailField(key, "is not supported; rotary_pct and rotary_emb_base are");
-    }
-  }
   const std::string activation = reader.String("hidden_act", "gelu");
   if (activation != "gelu") {
     reader.FailField("hidden_act", fmt::format("\"{}\" is not supported; gelu is", activation));
@@ -308,7 +304,7 @@ OrderedJson WriteStack(const StackConfig& config) {
   return json;
 }
 
-Json WithClassDefaults(const Json& json, StackFamily family) {
+Json WithClassDefaults(const Json& json, StackFamily family, const std::string& source) {
   Json defaults;
   const auto set = [&](int64_t vocab, int64_t inner, int64_t context) {
     defaults = {{"vocab_size", vocab},        {"hidden_size", 4096},
@@ -317,7 +313,7 @@ Json WithClassDefaults(const Json& json, StackFamily family) {
   };
   switch (family) {
     case StackFamily::kGptNeox:
-      return json;
+      return NormalizedNeoxFields(json, source);
     case StackFamily::kLlama:
       set(32000, 11008, 2048);
       break;

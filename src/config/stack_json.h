@@ -32,9 +32,8 @@ StackFamily FamilyOf(const ObjectReader& reader, const std::string& key,
                      std::initializer_list<const char*> also_known);
 
 // Hugging Face's configuration of a vanilla model as transformers 4 and 5 write it, with the values
-// of its class for what it leaves out; of GPT-NeoX as it is, since checkpoint/hf_gpt_neox.h reads
-// it.
-Json WithClassDefaults(const Json& json, StackFamily family);
+// of its class for what it leaves out. Throws as NormalizedNeoxFields() does.
+Json WithClassDefaults(const Json& json, StackFamily family, const std::string& source);
 // The stack of such a configuration; `context` is its number of positions. Throws
 // Error(kUnsupported) that names the field for what cannot be obeyed.
 StackConfig ReadHfStack(const ObjectReader& reader, StackFamily family, int64_t context);

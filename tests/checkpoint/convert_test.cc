@@ -12,7 +12,6 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "checkpoint/hf_config.h"
 #include "checkpoint/model_directory.h"
 
 namespace blockformer {
@@ -394,7 +393,7 @@ TEST_F(ConvertTest, ConfigurationsThatContradictTheirWeights) {
 }
 
 TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
-  const auto read = [](Json json) { return HfConfigFromJson(json, "config.json"); };
+  const auto read = [](Json json) { return ModelConfigFromJson(json, "config.json"); };
   const ModelConfig largest = read({{"model_type", "gpt_neox"}});  // all defaults: GPT-NeoX-20B
   EXPECT_EQ(largest.decoder, (StackConfig{6144, 44, 64, 24576}));
   EXPECT_EQ(largest.eos_token_id, 2);

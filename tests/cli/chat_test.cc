@@ -81,8 +81,11 @@ class Terminal {
  public:
   explicit Terminal(const std::string& command) {
     child_ = forkpty(&descriptor_, nullptr, nullptr, nullptr);
+    if (child_ != 0) return;
+    // Tests that a script runs in the background ignore it, and so would the program.
+    std::signal(SIGINT, SIG_DFL);
     // The program takes the shell's place, and alone gets the terminal's signals.
-    if (child_ == 0) execl("/bin/sh", "sh", "-c", ("exec " + command).c_str(), nullptr);
+    execl("/bin/sh", "sh", "-c", ("exec " + command).c_str(), nullptr);
   }
   ~Terminal() { close(descriptor_); }
 

@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "blockformer/error.h"
-#include "checkpoint/hf_config.h"
 #include "checkpoint/published_block.h"
 
 namespace {
@@ -31,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const blockformer::Error&) {
   }
   try {
-    blockformer::HfConfigFromJson(blockformer::ParseJson(text, "fuzz.json"), "fuzz.json");
+    blockformer::ModelConfigFromJson(blockformer::ParseJson(text, "fuzz.json"), "fuzz.json");
   } catch (const blockformer::Error&) {
   }
   return 0;

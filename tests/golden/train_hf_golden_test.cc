@@ -94,17 +94,19 @@ TEST_P(TrainHfGolden, GreedyTexts) {
   const torch::Tensor expected = texts.slice(1, prompt);
   torch::Tensor logits;
   if (IsBlock()) {
-    // The first block is filled up on the left.
+    // The first block is filled up on the left, and the last one, which no token of the text sees
+    // the end of, on the right.
     const int64_t length = model_->config().block_length;
     const int64_t padding = (length - prompt % length) % length;
+    const int64_t missing = (length - (padding + texts.size(1)) % length) % length;
     const auto in_blocks = [&](const torch::Tensor& tokens) {
-      return torch::constant_pad_nd(tokens, {padding, 0}).unflatten(1, {-1, length});
+      return torch::constant_pad_nd(tokens, {padding, missing}).unflatten(1, {-1, length});
     };
     const torch::Tensor mask = in_blocks(torch::ones_like(texts)).to(torch::kBool);
     logits = dynamic_cast<const BlockModel&>(*model_)
                  .Logits(in_blocks(texts), mask, /*keep_empty_blocks=*/false)
                  .flatten(1, 2);  // of all blocks but the first
-    logits = logits.slice(1, prompt + padding - length);
+    logits = logits.slice(1, prompt + padding - length, logits.size(1) - missing);
   } else {
     logits = VanillaLogits(dynamic_cast<const VanillaModel&>(*model_), texts, {}, {})
                  .slice(1, prompt - 1, texts.size(1) - 1);

@@ -2,7 +2,6 @@
 #include "base/file.h"
 #include "checkpoint/formats/format.h"
 #include "checkpoint/gguf_file.h"
-#include "checkpoint/hf_config.h"
 #include "checkpoint/hf_export.h"
 #include "config/json.h"
 
@@ -41,7 +40,7 @@ std::unique_ptr<CheckpointSource> OpenHuggingFace(const OpenOptions& options) {
   RequireNoTrainerYaml(options, kHuggingFaceFormat.name, kConfigFile);
   RequireDirectory(options, kHuggingFaceFormat.name);
   const std::string path = ConfigPath(options.source);
-  ModelConfig config = HfConfigFromJson(ReadJsonFile(path), path);
+  ModelConfig config = ModelConfigFromJson(ReadJsonFile(path), path);
   ReadGenerationConfig(CheckpointDirectory(options.source), &config);
   return std::make_unique<FileSource>(options.source, std::move(config));
 }
