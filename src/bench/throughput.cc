@@ -3,11 +3,11 @@
 #include <malloc.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/error.h"
 #include "base/random.h"
 #include "base/statistics.h"
+#include "base/stopwatch.h"
 #include "engine/engine.h"
 
 namespace blockformer {
@@ -16,12 +16,6 @@ namespace {
 constexpr uint64_t kPromptSeed = 1;
 constexpr int64_t kTimedUnits = 5;  // at each depth
 constexpr size_t kFullRunParts = 16;
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // A batch of random prompts in an engine of its own, and when it made which tokens.
 class BatchRun {
@@ -105,9 +99,9 @@ double MeasureUnitSeconds(const Contestant& contestant, const DecodeStep& step) 
   }
   std::vector<double> seconds;
   for (int64_t i = 0; i < kTimedUnits; ++i) {
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch watch;
     if (!run.Step()) break;
-    seconds.push_back(SecondsSince(begin));
+    seconds.push_back(watch.Seconds());
   }
   Require(!seconds.empty(), ErrorCode::kInternal, "no unit was left to time at a depth of {}",
           step.context);
@@ -120,11 +114,11 @@ ThroughputRun RunFull(const Contestant& contestant, const ThroughputSetting& set
   malloc_trim(0);  // or this run's memory might be that of the one before
   const int64_t resident_before = ResidentBytes();
   BatchRun batch(contestant, setting, false);
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   batch.Submit();
   std::vector<Moment> moments;
   while (batch.Step()) {
-    if (batch.all_started()) moments.push_back({SecondsSince(begin), batch.made()});
+    if (batch.all_started()) moments.push_back({watch.Seconds(), batch.made()});
   }
   ThroughputRun run;
   run.prefill = moments.front().seconds;

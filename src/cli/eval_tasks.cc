@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <chrono>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/resumable_lines.h"
+#include "base/stopwatch.h"
 #include "bench/build_info.h"
 #include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
@@ -133,7 +133,7 @@ OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
   TerminalObserver observer;
   const int64_t begin = requests.CountTokens(static_cast<int64_t>(scores->size()));
   int64_t tokens = begin;
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const auto keep = [&](const RequestScore& score, int64_t tokens_done) {
     scores->push_back(score);
     if (done != nullptr) done->Append(ToLine(score));
@@ -141,8 +141,7 @@ OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
   };
   requests.Run(scorer, std::ssize(*scores), keep, &observer);
   observer.Finish();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = watch.Seconds();
   tokens -= begin;
   fmt::print(stderr, "{} tokens, {:.1f} tokens/s\n", tokens, static_cast<double>(tokens) / seconds);
   return {{"tokens", tokens}, {"seconds", seconds}};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/resumable_lines.h"
+#include "base/stopwatch.h"
 #include "cli/model_argument.h"
 #include "config/json.h"
 #include "data/corpus.h"
@@ -187,7 +187,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   ProgressBar progress("generating", total, "texts");
   progress.StartAt(begin);
   int64_t tokens = 0;
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const auto on_result = [&](int64_t index, const GeneratedText& result) {
     const int64_t position = begin + index;
     tokens += static_cast<int64_t>(result.tokens.size());
@@ -204,8 +204,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   };
   generator->GenerateBatch(next, options, on_result, static_cast<uint64_t>(begin));
   progress.Finish();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = watch.Seconds();
   if (output.lines_done() < total) {
     Fail(ErrorCode::kInterrupted, "{}: stopped after {} of {}{}", files.output, output.lines_done(),
          total, output.partial_path().empty() ? "" : "; the same command goes on");

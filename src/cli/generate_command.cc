@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/program.h"
+#include "base/stopwatch.h"
 #include "blockformer/text_generator.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
@@ -74,10 +74,6 @@ void PrintPiece(std::string_view piece) {
   std::fflush(stdout);
 }
 
-double SecondsSince(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 // One sample on a terminal: the text appears as it is made, of a chat the answer alone.
 void StreamOne(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
   bool began = flags.chat;
@@ -87,9 +83,9 @@ void StreamOne(TextGenerator* generator, const std::string& prompt, const Genera
     PrintPiece(piece);
     return true;
   };
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const GeneratedText result = generator->Generate(prompt, flags.text, print);
-  const double seconds = SecondsSince(begin);
+  const double seconds = watch.Seconds();
   print("\n");
   fmt::print(stderr, "{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
              result.tokens.size(), static_cast<double>(result.tokens.size()) / seconds);
@@ -99,7 +95,7 @@ void StreamOne(TextGenerator* generator, const std::string& prompt, const Genera
 // Several samples of one prompt, together.
 void PrintSamples(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
   int64_t asked = 0;
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   std::vector<std::optional<GeneratedText>> results(flags.samples);
   generator->GenerateBatch(
       [&]() -> std::optional<std::string> {
@@ -111,7 +107,7 @@ void PrintSamples(TextGenerator* generator, const std::string& prompt, const Gen
         results[index] = result;
         return true;
       });
-  const double seconds = SecondsSince(begin);
+  const double seconds = watch.Seconds();
   for (int64_t i = 0; i < flags.samples; ++i) {
     const std::optional<GeneratedText>& result = results[i];
     if (!result) continue;  // an interruption came first

@@ -1,4 +1,3 @@
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 #include "base/parallel.h"
 #include "base/program.h"
 #include "base/progress.h"
+#include "base/stopwatch.h"
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
 #include "cli/flags.h"
@@ -127,10 +127,9 @@ void RunPrepare(const PrepareFlags& flags) {
   CatchStopSignals();
   WarnOfOlderValidation(options);
   MakeParentDirectory(options.output_prefix);
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const PrepareSummary summary = PrepareWithProgress(options, flags.Special());
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = watch.Seconds();
   if (flags.json) {
     PrintJson(flags, summary, seconds);
   } else {

@@ -1,7 +1,6 @@
 // `blockformer score`: log-likelihoods of the texts of a file.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 
@@ -10,6 +9,7 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/resumable_lines.h"
+#include "base/stopwatch.h"
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
@@ -56,7 +56,7 @@ void Score(ScoreFlags flags) {
   if (begin > 0) LogInfo("{}: {} of {} are done, going on", flags.output, begin, file.lines);
   ResultErrors errors(results);
   errors.AddFile(output.partial_path());
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   TerminalObserver observer;
   const int64_t tokens = ScoreLines(file, model, results, &scorer, &output, &errors, &observer);
   observer.Finish();
@@ -65,8 +65,7 @@ void Score(ScoreFlags flags) {
          file.lines, output.partial_path().empty() ? "" : "; the same command goes on");
   }
   output.Finish();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = watch.Seconds();
   fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", file.lines - begin, tokens,
              static_cast<double>(tokens) / seconds);
   errors.RequireNone(flags.output);

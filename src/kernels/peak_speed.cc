@@ -1,7 +1,6 @@
 #include "kernels/peak_speed.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <numeric>
@@ -14,6 +13,7 @@
 #endif
 
 #include "base/parallel.h"
+#include "base/stopwatch.h"
 #include "kernels/isa.h"
 
 // foreach_target.h compiles this file once for every instruction set; it must come first.
@@ -113,9 +113,9 @@ constexpr int64_t kRounds = 4'000'000;
 constexpr int kRepetitions = 5;
 
 double SecondsOf(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return watch.Seconds();
 }
 
 // The best rate of several runs of `work`, which returns its number of operations on one thread.

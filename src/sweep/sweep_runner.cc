@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <string_view>
 
@@ -13,21 +12,16 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
+#include "base/stopwatch.h"
 #include "sweep/run_record.h"
 
 namespace blockformer {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int kRefreshMilliseconds = 1000;
 constexpr std::streamoff kLogTailBytes = 1 << 14;  // of a log, to find its last line
 constexpr int kInterruptedExitCode = 130;
 constexpr double kProgressUnit = 1e9;  // of FLOPs
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // What a program said last, without a progress bar's carriage returns.
 std::string LastLine(const std::string& path) {
@@ -83,7 +77,7 @@ class SweepRunner {
   double total_flops_ = 0;
   double earlier_flops_ = 0;  // what earlier calls have done
   double done_flops_ = 0;     // that, and the rest of the runs that have ended
-  const Clock::time_point begin_ = Clock::now();
+  const Stopwatch watch_;
   ProgressBar progress_;
   std::vector<std::string> failed_;
 };
@@ -120,7 +114,7 @@ void SweepRunner::ShowProgress(double flops, const std::string& note) {
 std::string SweepRunner::TimeLeft() const {
   const double here = done_flops_ - earlier_flops_;
   if (here <= 0) return "";
-  const double seconds = (total_flops_ - done_flops_) / here * SecondsSince(begin_);
+  const double seconds = (total_flops_ - done_flops_) / here * watch_.Seconds();
   return fmt::format("; {} left of the sweep", FormatDuration(seconds));
 }
 
@@ -167,7 +161,7 @@ void SweepRunner::Train(size_t index) {
                                           "another output",
                                           sweep_.RunDirectory(run), before.changed_field));
   }
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   const double flops_before = EarlierFlops(sweep_, run);
   const std::string recipe_path = sweep_.output + "/recipes/" + run.name + ".yaml";
   WriteFileAtomically(recipe_path, run.recipe.document.dump(2) + "\n");  // JSON is YAML too
@@ -191,7 +185,7 @@ void SweepRunner::Train(size_t index) {
   progress_.Clear();
   LogInfo(
       "run {} of {}, {}: {} steps in {}{}{}", index + 1, sweep_.runs.size(), run.name, steps,
-      FormatDuration(SecondsSince(begin)),
+      FormatDuration(watch.Seconds()),
       record.curve.empty() ? "" : fmt::format(", validation loss {:.4f}", record.curve.back().loss),
       TimeLeft());
 }

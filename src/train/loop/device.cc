@@ -5,18 +5,18 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "base/stopwatch.h"
 #include "train/kernels/gemm.h"
 
 namespace blockformer::train {
 namespace {
 
 constexpr int64_t kPeakMatrixSize = 1024;
-constexpr auto kPeakDuration = std::chrono::milliseconds(300);
+constexpr double kPeakSeconds = 0.3;
 
 }  // namespace
 
@@ -53,18 +53,17 @@ std::string BlasDescription() {
 }
 
 double MeasurePeakFlops(const torch::Device& device) {
-  using Clock = std::chrono::steady_clock;
   const torch::NoGradGuard no_grad;
   const auto options = torch::TensorOptions().device(device);
   const torch::Tensor a = torch::ones({kPeakMatrixSize, kPeakMatrixSize}, options);
   torch::Tensor product = torch::empty_like(a);
   constexpr double kFlops = 2.0 * kPeakMatrixSize * kPeakMatrixSize * kPeakMatrixSize;
   double best = 0;
-  for (const auto end = Clock::now() + kPeakDuration; best == 0 || Clock::now() < end;) {
-    const auto begin = Clock::now();
+  for (const Stopwatch all; best == 0 || all.Seconds() < kPeakSeconds;) {
+    const Stopwatch watch;
     MatMulInto(product, a, /*transpose_a=*/false, a, /*transpose_b=*/false, /*accumulate=*/false);
     product[0][0].item<float>();  // waits for a GPU
-    best = std::max(best, kFlops / std::chrono::duration<double>(Clock::now() - begin).count());
+    best = std::max(best, kFlops / watch.Seconds());
   }
   return best;
 }

@@ -1,7 +1,6 @@
 #include "train/loop/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numbers>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "base/random.h"
+#include "base/stopwatch.h"
 #include "config/parameters.h"
 #include "train/loop/checkpoint.h"
 #include "train/loop/checkpoint_store.h"
@@ -30,12 +30,6 @@
 
 namespace blockformer::train {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // Sums over micro-batches and processes. With LossAverage::kTokens a micro-batch adds the sum of
 // its token losses and weighs as many as its kept tokens; with kPublished it adds its mean and
@@ -228,7 +222,7 @@ void Trainer::Run() {
 
 // One optimiser step on the global batch. Returns whether a process was asked to stop.
 bool Trainer::TrainStep() {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   optimizer_.ZeroGradients();
   StepLossSums totals = AccumulateGradients();
   SumGradients();
@@ -242,7 +236,7 @@ bool Trainer::TrainStep() {
   optimizer_.Step(learning_rate, average * (clip_norm > 0 ? ClipScale(norm, clip_norm) : 1));
   ++state_.step;
   state_.training_loss = totals.Mean();
-  if (group_.IsMain()) ReportStep(totals, learning_rate, norm, SecondsSince(begin));
+  if (group_.IsMain()) ReportStep(totals, learning_rate, norm, watch.Seconds());
   return stop;
 }
 
