@@ -10,7 +10,7 @@
 #include "base/child_process.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/system_error.h"
+#include "base/temporary_folder.h"
 
 namespace blockformer {
 namespace {
@@ -28,29 +28,6 @@ std::string LastLine(std::string text) {
   while (!text.empty() && isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
   return text.substr(text.find_last_of('\n') + 1);
 }
-
-// A folder for a while.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::error_code error;
-    path_ = (std::filesystem::temp_directory_path(error) / "blockformer-XXXXXX").string();
-    Require(!error, ErrorCode::kNotFound, "TMPDIR: names no folder for temporary files: {}",
-            error.message());
-    if (mkdtemp(path_.data()) == nullptr) FailSystem("create a folder", path_);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 }  // namespace
 

@@ -9,7 +9,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -17,12 +16,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "base/temporary_folder.h"
 #include "train/processes/process_rank.h"
 
 namespace blockformer::train {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
@@ -33,32 +32,6 @@ constexpr auto kCauseDelay = std::chrono::seconds(1);
 constexpr auto kNoDelay = std::chrono::seconds(0);
 constexpr int kFailedExitCode = 1;
 constexpr int kInterruptedExitCode = 130;
-
-// A folder of this user's own, which goes with this object.
-class PrivateFolder {
- public:
-  PrivateFolder() {
-    std::error_code error;
-    const fs::path parent = fs::temp_directory_path(error);
-    Require(!error, ErrorCode::kIo, "--nproc: there is no folder for temporary files: {}",
-            error.message());
-    path_ = (parent / "blockformer.XXXXXX").string();
-    Require(mkdtemp(path_.data()) != nullptr, ErrorCode::kIo,
-            "--nproc: cannot make a folder in {}: {}; TMPDIR names another place", parent.string(),
-            SystemErrorText(errno));
-  }
-  PrivateFolder(const PrivateFolder&) = delete;
-  PrivateFolder& operator=(const PrivateFolder&) = delete;
-  ~PrivateFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // The first of two equal names counts, so what is inherited stands last.
 std::vector<std::string> EnvironmentOf(int rank, int count, const std::string& folder) {
@@ -170,7 +143,7 @@ class LocalProcesses {
     }
   }
 
-  const PrivateFolder folder_;    // where the processes meet
+  const TemporaryFolder folder_;  // where the processes meet
   std::vector<pid_t> processes_;  // 0 for one that has ended
   int exit_code_ = 0;
   bool stopping_ = false;
