@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "base/statistics.h"
+#include "base/table.h"
 #include "bench/build_info.h"
 #include "blockformer/version.h"
 
@@ -178,17 +179,6 @@ OrderedJson MachineJson(const ThroughputReport& report) {
   return json;
 }
 
-// A column of the table behind the models' names, right-aligned.
-struct Column {
-  const char* title;
-  int width;
-};
-
-constexpr Column kColumns[] = {{"kind", 7},      {"dtype", 5},    {"kv", 4},      {"batch", 5},
-                               {"prefill/s", 9}, {"decode/s", 9}, {"total/s", 9}, {"ttft ms", 8},
-                               {"unit ms", 8},   {"MB/seq", 7},   {"formula", 7}, {"peak", 5},
-                               {"memory", 6},    {"limit", 5},    {"spread", 6},  {"ratio", 6}};
-
 std::string Number(const std::optional<double>& value, int digits = 0) {
   return value ? fmt::format("{:.{}f}", *value, digits) : "-";
 }
@@ -201,9 +191,26 @@ std::string Megabytes(const std::optional<double>& bytes) {
   return bytes ? fmt::format("{:.1f}", *bytes * 1e-6) : "-";
 }
 
+std::vector<TableColumn> TableColumns() {
+  std::vector<TableColumn> columns = {{"model"}};
+  for (const char* header :
+       {"kind", "dtype", "kv", "batch", "prefill/s", "decode/s", "total/s", "ttft ms", "unit ms",
+        "MB/seq", "formula", "peak", "memory", "limit", "spread", "ratio"}) {
+    columns.push_back({header, /*is_number=*/true});
+  }
+  columns.push_back({""});
+  return columns;
+}
+
+std::string Remark(const ThroughputResult& result) {
+  if (result.is_full) return result.is_best ? "best" : "";
+  return result.is_best ? "best  (sampled)" : "(sampled)";
+}
+
 // A result's cells in the table, one for each column.
 std::vector<std::string> Cells(const ThroughputResult& result) {
-  return {result.kind,
+  return {result.model,
+          result.kind,
           NumberTypeName(result.types.weights),
           NumberTypeName(result.types.kv),
           fmt::format("{}", result.setting.batch),
@@ -218,17 +225,13 @@ std::vector<std::string> Cells(const ThroughputResult& result) {
           Percent(result.bandwidth_share),
           Percent(result.share_of_limit),
           Percent(result.spread),
-          Number(result.ratio, 2)};
+          Number(result.ratio, 2),
+          Remark(result)};
 }
 
 std::string CsvField(const OrderedJson& value) {
   if (value.is_null()) return "";
-  if (!value.is_string()) return value.dump();
-  std::string text = value.get<std::string>();
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
+  return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
 }  // namespace
@@ -257,25 +260,11 @@ OrderedJson ThroughputJson(const ThroughputReport& report) {
 }
 
 std::string ThroughputTable(const ThroughputReport& report) {
-  size_t name_width = 5;
-  for (const ThroughputResult& result : report.results) {
-    name_width = std::max(name_width, result.model.size());
-  }
-  std::string text = fmt::format("{:<{}}", "model", name_width);
-  for (const Column& column : kColumns) text += fmt::format("  {:>{}}", column.title, column.width);
-  text += '\n';
-  for (const ThroughputResult& result : report.results) {
-    text += fmt::format("{:<{}}", result.model, name_width);
-    const std::vector<std::string> cells = Cells(result);
-    for (size_t i = 0; i < cells.size(); ++i) {
-      text += fmt::format("  {:>{}}", cells[i], kColumns[i].width);
-    }
-    text +=
-        fmt::format("{}{}\n", result.is_best ? "  best" : "", result.is_full ? "" : "  (sampled)");
-  }
+  TableRows rows;
+  for (const ThroughputResult& result : report.results) rows.push_back(Cells(result));
   const MachineSpeed& before = report.before;
   const MachineSpeed& after = report.after;
-  return text +
+  return AlignedTable(TableColumns(), rows) +
          fmt::format(
              "\nThis machine, before and after: {:.0f} and {:.0f} GFLOP/s of f32, {:.0f} and "
              "{:.0f} GOP/s of int8, {:.1f} and {:.1f} GB/s of memory.\n",
@@ -293,8 +282,8 @@ std::string ThroughputCsv(const ThroughputReport& report) {
       names.push_back(name);
       fields.push_back(CsvField(value));
     }
-    if (text.empty()) text = fmt::format("{}\n", fmt::join(names, ","));
-    text += fmt::format("{}\n", fmt::join(fields, ","));
+    if (text.empty()) text = CsvLine(names);
+    text += CsvLine(fields);
   }
   return text;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/program.h"
+#include "base/table.h"
 #include "checkpoint/model_directory.h"
 #include "cli/eval_flags.h"
 #include "cli/eval_modes.h"
@@ -16,7 +17,6 @@
 #include "cli/model_argument.h"
 #include "cli/terminal_observer.h"
 #include "config/json.h"
-#include "eval/markdown_table.h"
 #include "eval/validation_loss.h"
 
 namespace blockformer {

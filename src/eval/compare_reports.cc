@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "eval/markdown_table.h"
+#include "base/table.h"
 #include "eval/metrics.h"
 
 namespace blockformer {

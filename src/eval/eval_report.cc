@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "eval/markdown_table.h"
+#include "base/table.h"
 
 namespace blockformer {
 namespace {

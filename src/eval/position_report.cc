@@ -10,6 +10,7 @@
 
 #include "base/gnuplot.h"
 #include "base/integer.h"
+#include "base/table.h"
 
 namespace blockformer {
 namespace {
@@ -176,29 +177,10 @@ std::string Cell(const Column& column, const MeanLoss& mean) {
   return half_width ? fmt::format("{} ± {:.4f}", value, *half_width) : value;
 }
 
-// The first row is the heading; all are as long.
-std::string AlignRight(const std::vector<std::vector<std::string>>& rows) {
-  std::string text;
-  std::vector<size_t> widths(rows[0].size());
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      // The width in characters, all of which but "±" are single bytes.
-      widths[i] = std::max(widths[i], row[i].size() - (row[i].find("±") != std::string::npos));
-    }
-  }
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      text += fmt::format("{}{:>{}}", i == 0 ? "" : "  ", row[i], widths[i]);
-    }
-    text += "\n";
-  }
-  return text;
-}
-
-std::vector<std::string> Headings(const std::string& first, const std::vector<Column>& columns) {
-  std::vector<std::string> row = {first};
-  for (const Column& column : columns) row.push_back(column.heading);
-  return row;
+std::vector<TableColumn> Headings(const std::string& first, const std::vector<Column>& columns) {
+  std::vector<TableColumn> headings = {{first, /*is_number=*/true}};
+  for (const Column& column : columns) headings.push_back({column.heading, /*is_number=*/true});
+  return headings;
 }
 
 std::string TextTable(const Results& results) {
@@ -207,7 +189,7 @@ std::string TextTable(const Results& results) {
   for (const PositionLossResult& result : results) {
     if (const auto column = DifferenceColumn(result, results[0])) columns.push_back(*column);
   }
-  std::vector<std::vector<std::string>> rows = {Headings("position", columns)};
+  TableRows rows;
   const std::vector<BinLoss>& bins = results[0].bins;
   for (size_t bin = 0; bin < bins.size(); ++bin) {
     std::vector<std::string>& row =
@@ -218,7 +200,7 @@ std::string TextTable(const Results& results) {
   }
   std::vector<std::string>& row = rows.emplace_back(1, "all");
   for (const Column& column : columns) row.push_back(Cell(column, column.result->all));
-  return AlignRight(rows) + "\n";
+  return AlignedTable(Headings("position", columns), rows) + "\n";
 }
 
 // Nothing without a block model. Blocks may differ in length.
@@ -230,7 +212,7 @@ std::string BlockTable(const Results& results) {
     longest = std::max(longest, result.block_positions.size());
   }
   if (columns.empty()) return "";
-  std::vector<std::vector<std::string>> rows = {Headings("position in the block", columns)};
+  TableRows rows;
   for (size_t slot = 0; slot < longest; ++slot) {
     std::vector<std::string>& row = rows.emplace_back(1, fmt::format("{}", slot));
     for (const Column& column : columns) {
@@ -238,7 +220,7 @@ std::string BlockTable(const Results& results) {
       row.push_back(slot < slots.size() ? Cell(column, slots[slot]) : "");
     }
   }
-  return AlignRight(rows) + "\n";
+  return AlignedTable(Headings("position in the block", columns), rows) + "\n";
 }
 
 std::string Footnotes(const Results& results) {

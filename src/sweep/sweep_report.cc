@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/statistics.h"
+#include "base/table.h"
 #include "config/parameters.h"
 #include "sweep/sweep_plots.h"
 
@@ -245,12 +246,13 @@ std::string ReportAsCsv(const SweepReport& report) {
       "run,changes,status,parameters,non_embedding,training_flops,tokens,validation_loss,"
       "bits_per_byte,loss_at_equal_flops,loss_by_position,tokens_per_s,spread,on_frontier\n";
   for (const ReportRow& row : report.rows) {
-    text += fmt::format(
-        "{},\"{}\",{},{},{},{:.6g},{},{},{},{},{},{},{},{}\n", row.name, row.changes, row.status,
-        row.parameters, row.non_embedding, row.flops, row.tokens, Optional(row.loss, 6, ""),
-        Optional(row.bits_per_byte, 6, ""), Optional(row.loss_at_equal_flops, 6, ""),
-        Positions(row.loss_by_position), Optional(row.tokens_per_second, 1, ""),
-        row.tokens_per_second ? fmt::format("{:.3f}", row.speed_spread) : "", row.on_frontier);
+    text += CsvLine({row.name, row.changes, row.status, std::to_string(row.parameters),
+                     std::to_string(row.non_embedding), fmt::format("{:.6g}", row.flops),
+                     std::to_string(row.tokens), Optional(row.loss, 6, ""),
+                     Optional(row.bits_per_byte, 6, ""), Optional(row.loss_at_equal_flops, 6, ""),
+                     Positions(row.loss_by_position), Optional(row.tokens_per_second, 1, ""),
+                     row.tokens_per_second ? fmt::format("{:.3f}", row.speed_spread) : "",
+                     row.on_frontier ? "true" : "false"});
   }
   return text;
 }
