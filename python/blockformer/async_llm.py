@@ -15,12 +15,9 @@ from blockformer._engine import Messages, Prompt, Queue
 from blockformer._model import LoadedModel
 from blockformer._prompts import PromptType, require_fits, to_prompt
 from blockformer.errors import InvalidArgumentError, class_of
-from blockformer.llm import ScoreInput
+from blockformer.llm import FULL_SECONDS, ScoreInput
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, RequestOutputKind, SamplingParams
-
-# How long a request waits for a place before it asks again.
-FULL_SECONDS = 0.02
 
 
 @dataclasses.dataclass
@@ -41,7 +38,7 @@ class AsyncLLM(LoadedModel):
         self._queue = Queue()
         self._condition = threading.Condition()  # guards what follows
         self._readers: Dict[int, _Reader] = {}
-        self._names: Dict[str, int] = {}
+        self._names: Dict[str, Optional[int]] = {}  # None while one waits for a place
         self._closed = False
         self._counter = itertools.count()
         self._thread = threading.Thread(target=self._dispatch, name="blockformer", daemon=True)
@@ -84,6 +81,8 @@ class AsyncLLM(LoadedModel):
         """Cancels a request by its id; its last output has the finish_reason "abort"."""
         with self._condition:
             request = self._names.get(request_id)
+            if request is None:
+                self._names.pop(request_id, None)
         if request is not None:
             self._engine.cancel(request)
 
@@ -104,6 +103,10 @@ class AsyncLLM(LoadedModel):
         reader = _Reader(asyncio.get_running_loop(), asyncio.Queue())
         request = await self._submit(prompt, options, reader, name)
         output = CompletionOutput(0, "", [])
+        if request is None:
+            output.finish_reason = "abort"
+            yield RequestOutput(name, prompt.text, prompt.token_ids, [output], True)
+            return
         try:
             while output.finish_reason is None:
                 chunk = await reader.chunks.get()
@@ -117,19 +120,29 @@ class AsyncLLM(LoadedModel):
             self._forget(request, name, cancel=output.finish_reason is None)
 
     async def _submit(self, prompt: Prompt, options: RawOptions, reader: _Reader,
-                      name: str) -> int:
-        while True:
+                      name: str) -> Optional[int]:
+        """The request, once there is a place for it; None if it was aborted before."""
+        with self._condition:
+            if name in self._names:
+                raise InvalidArgumentError(f"request_id: {name} is in use")
+            self._names[name] = None
+        try:
+            while True:
+                with self._condition:
+                    if name not in self._names:
+                        return None
+                    # With the lock, so that its first event finds the reader.
+                    request = self._engine.submit(self._queue, prompt, options, 0)
+                    if request is not None:
+                        self._readers[request] = reader
+                        self._names[name] = request
+                        self._condition.notify_all()
+                        return request
+                await asyncio.sleep(FULL_SECONDS)
+        except BaseException:
             with self._condition:
-                if name in self._names:
-                    raise InvalidArgumentError(f"request_id: {name} is in use")
-                # With the lock, so that its first event finds the reader.
-                request = self._engine.submit(self._queue, prompt, options, 0)
-                if request is not None:
-                    self._readers[request] = reader
-                    self._names[name] = request
-                    self._condition.notify_all()
-                    return request
-            await asyncio.sleep(FULL_SECONDS)
+                self._names.pop(name, None)
+            raise
 
     def _forget(self, request: int, name: str, cancel: bool) -> None:
         with self._condition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import time
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from tqdm import tqdm
@@ -17,6 +18,8 @@ from blockformer.sampling_params import RawOptions, SamplingParams
 
 # So long a wait is not interrupted by Ctrl-C.
 WAIT_SECONDS = 0.1
+# How long a request waits for a place in a full engine before it asks again.
+FULL_SECONDS = 0.02
 # Scored in one call of the library.
 SCORED_TOGETHER = 512
 
@@ -106,7 +109,7 @@ class LLM(LoadedModel):
         queue = Queue()
         try:
             while self._engine.submit(queue, prompt, options, 0) is None:
-                queue.next(WAIT_SECONDS)
+                time.sleep(FULL_SECONDS)
             while True:
                 event = queue.next(WAIT_SECONDS)
                 if isinstance(event, tuple):
@@ -183,6 +186,9 @@ def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],
                 if request is None:
                     break
                 open_texts[request] = waiting.popleft()
+            if not open_texts:  # others have all places
+                time.sleep(FULL_SECONDS)
+                continue
             event = queue.next(WAIT_SECONDS)
             if not isinstance(event, tuple):
                 continue

@@ -311,6 +311,21 @@ async def use_async(model, expected, prompts, params):
             break
         await answer.aclose()
         wait_until_idle(llm)
+    async with AsyncLLM(model, max_num_seqs=1, max_waiting=1, max_model_len=LONG_CONTEXT) as full:
+        tasks = [asyncio.ensure_future(text_of(full, "it", RequestOutputKind.FINAL_ONLY, ENDLESS))
+                 for _ in range(2)]
+        while full.stats()["open"] < 2:
+            await asyncio.sleep(0.01)
+        late = full.generate("it", ENDLESS, request_id="late")
+        waits = asyncio.ensure_future(late.__anext__())
+        await asyncio.sleep(0.05)
+        assert not waits.done(), "there is no place for it"
+        full.abort("late")
+        assert (await waits).outputs[0].finish_reason == "abort"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        wait_until_idle(full)
     try:
         async for _ in llm.generate("it"):
             pass

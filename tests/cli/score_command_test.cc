@@ -182,7 +182,7 @@ TEST_F(ScoreCommandTest, ClearErrorsForWhatCannotBe) {
   ExpectError("{\"text\":\"a\",\"tokens\":3}\n", 2, "bad.jsonl:1: has a field \"tokens\" already");
   const std::string good = "{\"text\":\"a\"}\n";
   ExpectError(good, 2, "--padding: \"left\" is not known", "--padding left");
-  ExpectError(good, 2, "--dtype: \"f16\" is not possible", "--dtype f16");
+  ExpectError(good, 2, "--dtype: \"f16\" is not known", "--dtype f16");
   ExpectError(good, 2, "--batch-tokens: 0 is out of range", "--batch-tokens 0");
   ExpectError(good, 2, "--max-length: -1 is out of range", "--max-length -1");
   EXPECT_EQ(Score("block", "absent.jsonl").exit_code, 1);

@@ -41,6 +41,9 @@ std::unique_ptr<CheckpointSource> OpenHuggingFace(const OpenOptions& options) {
   RequireDirectory(options, kHuggingFaceFormat.name);
   const std::string path = ConfigPath(options.source);
   ModelConfig config = ModelConfigFromJson(ReadJsonFile(path), path);
+  Require(config.kind == ModelKind::kVanilla, ErrorCode::kInvalidArgument,
+          "{}: model_type: this is a block model; `from` {} is for vanilla models, {} is for these",
+          path, kHuggingFaceFormat.name, kBlockformerFormat.name);
   ReadGenerationConfig(CheckpointDirectory(options.source), &config);
   return std::make_unique<FileSource>(options.source, std::move(config));
 }
