@@ -255,10 +255,19 @@ void AtomicFile::RemoveOld() {
   SyncDirectory(ParentOf(target_.path));
 }
 
-void AtomicFile::Commit() {
+void AtomicFile::Sync() {
+  if (target_.kind == OutputKind::kStream) return;
   Flush();
+  if (fsync(descriptor_) != 0) FailSystem("sync", path_);
+}
+
+void AtomicFile::Commit() {
   const bool is_stream = target_.kind == OutputKind::kStream;
-  if (!is_stream && fsync(descriptor_) != 0) FailSystem("sync", path_);
+  if (is_stream) {
+    Flush();
+  } else {
+    Sync();
+  }
   const int closing = std::exchange(descriptor_, -1);
   try {
     if (close(closing) != 0) FailSystem("close", path_);

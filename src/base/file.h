@@ -72,6 +72,10 @@ class AtomicFile {
   // Hands on what is buffered.
   void Flush();
 
+  // Brings all that was written to the disk, still under its temporary name, so that Commit() does
+  // not fail for want of space. Does nothing to a pipe or a device.
+  void Sync();
+
   // Removes, durably, the file that is to be replaced, where it must not stand beside something
   // new. A link to it stays.
   void RemoveOld();

@@ -11,6 +11,7 @@
 #include "checkpoint/model_directory.h"
 #include "checkpoint/staged_directory.h"
 #include "checkpoint/weight_writer.h"
+#include "text/tokenizer_files.h"
 
 namespace blockformer {
 namespace {
@@ -58,6 +59,40 @@ void AddAliases(const ModelConfig& config, std::vector<WeightSource>* weights) {
   std::ranges::move(copies, std::back_inserter(*weights));
 }
 
+// Whether a conversion makes files of this name: only such may it replace.
+bool IsConvertedFileName(const std::string& name) {
+  if (name == kModelCardFile || IsWeightsFileName(name)) return true;
+  const auto is_named = [&](const TokenizerFileEntry& file) { return name == file.name; };
+  if (std::ranges::any_of(kTokenizerFiles, is_named)) return true;
+  return std::ranges::any_of(CheckpointFormats(), [&](const FormatEntry* format) {
+    if (format->written_files == nullptr) return false;
+    const std::vector<std::string> names = format->written_files();
+    return std::ranges::find(names, name) != names.end();
+  });
+}
+
+std::string WithEachReplaced(std::string text, const std::string& old, const std::string& by) {
+  for (size_t at = 0; (at = text.find(old, at)) != std::string::npos; at += by.size()) {
+    text.replace(at, old.size(), by);
+  }
+  return text;
+}
+
+// The temporary directory that `error` may name is gone when the user reads of it.
+[[noreturn]] void FailOfWriting(const Error& error, const std::string& temporary,
+                                const std::string& destination) {
+  Fail(error.code(), "{}", WithEachReplaced(error.what(), temporary, destination));
+}
+
+[[noreturn]] void FailOfCheck(const Error& error, const std::string& temporary,
+                              const std::string& source) {
+  const std::string message = error.what();
+  if (message.find(temporary) == std::string::npos) throw Error(error);
+  const std::string what = WithEachReplaced(message, temporary + ": ", "");
+  Fail(error.code(), "{}: the model that was made of it: {}", source,
+       WithEachReplaced(what, temporary + "/", ""));
+}
+
 class Converter {
  public:
   Converter(const ConvertOptions& options, const ConvertCallbacks& callbacks)
@@ -71,7 +106,7 @@ class Converter {
         options_.tokenizer.empty() ? source->ReadTokenizer() : TokenizerAt(options_.tokenizer);
     CheckTokenizer();
     RefuseToReplaceSources();
-    StagedDirectory directory(options_.destination, options_.replace);
+    StagedDirectory directory(options_.destination, options_.replace, IsConvertedFileName);
     const ModelWeights stored = source->Weights();
     RequireNoneMadeOfInt8(stored);
     report_.tensors_skipped = stored.skipped();
@@ -82,8 +117,16 @@ class Converter {
                                                   : FloatWeights(source->config(), stored);
     report_.tensors_written = weights.size();
 
-    WriteFiles(directory.path(), weights);
-    if (callbacks_.check) callbacks_.check(directory.path(), report_);
+    try {
+      WriteFiles(directory.path(), weights);
+    } catch (const Error& error) {
+      FailOfWriting(error, directory.path(), options_.destination);
+    }
+    try {
+      if (callbacks_.check) callbacks_.check(directory.path(), report_);
+    } catch (const Error& error) {
+      FailOfCheck(error, directory.path(), options_.source);
+    }
     directory.Commit();
     return report_;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,10 @@ constexpr char kTypesKey[] = "tokenizer.ggml.token_type";
 constexpr char kScoresKey[] = "tokenizer.ggml.scores";
 constexpr char kMergesKey[] = "tokenizer.ggml.merges";
 constexpr char kTemplateKey[] = "tokenizer.chat_template";
+
+// The ways to cut a piece in two take time in the square of its length. SentencePiece's trainer
+// makes pieces of at most 16 characters unless told otherwise.
+constexpr size_t kMaxPieceBytes = 1024;
 
 // What a token is, as the format numbers it.
 enum GgufTokenType : int64_t {
@@ -235,16 +240,20 @@ class GgufTokenizerReader {
       size_t right_length;
     };
     std::vector<Candidate> candidates;
+    const std::unordered_map<std::string_view, int32_t> ids = NormalPieces();
     for (size_t id = 0; id < tokens_.size(); ++id) {
       if (types_[id] != kNormal) continue;
+      const std::string_view piece = tokens_[id];
       const size_t begin = candidates.size();
-      const std::vector<size_t> starts = CharacterStarts(tokens_[id]);
+      const std::vector<size_t> starts = CharacterStarts(piece);
       for (size_t i = 1; i < starts.size(); ++i) {
-        const auto left = NormalId(tokens_[id].substr(0, starts[i]));
-        const auto right = NormalId(tokens_[id].substr(starts[i]));
-        if (!left || !right) continue;
-        candidates.push_back(
-            {{*left, *right, static_cast<int32_t>(id)}, scores[id], i, starts.size() - i});
+        const auto left = ids.find(piece.substr(0, starts[i]));
+        const auto right = ids.find(piece.substr(starts[i]));
+        if (left == ids.end() || right == ids.end()) continue;
+        candidates.push_back({{left->second, right->second, static_cast<int32_t>(id)},
+                              scores[id],
+                              i,
+                              starts.size() - i});
       }
       std::ranges::sort(
           candidates.begin() + static_cast<ptrdiff_t>(begin), candidates.end(), {},
@@ -266,11 +275,19 @@ class GgufTokenizerReader {
     return starts;
   }
 
-  std::optional<int32_t> NormalId(const std::string& text) const {
-    const auto found = description_.vocabulary.find(text);
-    if (found == description_.vocabulary.end()) return std::nullopt;
-    if (types_[found->second] != kNormal) return std::nullopt;
-    return found->second;
+  std::unordered_map<std::string_view, int32_t> NormalPieces() const {
+    std::unordered_map<std::string_view, int32_t> pieces;
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (types_[id] != kNormal) continue;
+      if (const size_t size = tokens_[id].size(); size > kMaxPieceBytes) {
+        keys_.FailField(fmt::format("{}[{}]", kTokensKey, id),
+                        fmt::format("a piece of {} bytes is not supported; at most {} are", size,
+                                    kMaxPieceBytes),
+                        ErrorCode::kUnsupported);
+      }
+      pieces.emplace(tokens_[id], static_cast<int32_t>(id));
+    }
+    return pieces;
   }
 
   std::optional<int64_t> TokenId(const std::string& name) const {

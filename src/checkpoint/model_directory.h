@@ -15,14 +15,15 @@
 #include "checkpoint/weight_writer.h"
 #include "config/model_config.h"
 #include "config/parameters.h"
+#include "text/tokenizer_files.h"
 
 namespace blockformer {
 
-// File names in a model directory, which is laid out as Hugging Face does it.
+// File names in a model directory, which is laid out as Hugging Face does it; those of its
+// tokenizer stand in text/tokenizer_files.h.
 inline constexpr char kConfigFile[] = "config.json";
 inline constexpr char kWeightsFile[] = "model.safetensors";
 inline constexpr char kWeightsIndexFile[] = "model.safetensors.index.json";
-inline constexpr char kTokenizerFile[] = "tokenizer.json";
 inline constexpr char kGenerationConfigFile[] = "generation_config.json";
 inline constexpr char kModelCardFile[] = "README.md";
 

@@ -36,19 +36,6 @@ std::string BehindLinks(const std::string& path) {
   return WithoutTrailingSlashes(result.string());
 }
 
-// Weights and other files, and no directories: a training run, which is a model directory too,
-// holds its checkpoints.
-bool IsPlainModelDirectory(const std::string& path) {
-  if (!FileExists(path + "/" + kWeightsFile) && !FileExists(path + "/" + kWeightsIndexFile)) {
-    return false;
-  }
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
-    if (entry.is_directory()) return false;
-  }
-  return true;
-}
-
 void RemoveTree(const std::string& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
@@ -57,16 +44,23 @@ void RemoveTree(const std::string& path) {
 
 }  // namespace
 
-StagedDirectory::StagedDirectory(const std::string& destination, bool replace)
-    : destination_(BehindLinks(destination)) {
+StagedDirectory::StagedDirectory(const std::string& destination, bool replace,
+                                 std::function<bool(const std::string& name)> is_own_name)
+    : destination_(BehindLinks(destination)), is_own_name_(std::move(is_own_name)) {
   Require(!destination_.empty(), ErrorCode::kInvalidArgument,
           "the destination is empty; the name of a directory is wanted");
   const bool replaces = FileExists(destination_);
   Require(replace || !replaces, ErrorCode::kInvalidArgument,
           "{}: is there already; choose another name, or replace it with `force`", destination);
-  Require(!replaces || IsPlainModelDirectory(destination_), ErrorCode::kInvalidArgument,
-          "{}: is not a directory of a model's files alone; `force` replaces nothing else",
-          destination);
+  if (replaces) {
+    std::error_code ignored;
+    Require(!std::filesystem::is_symlink(WithoutTrailingSlashes(destination), ignored),
+            ErrorCode::kInvalidArgument,
+            "{}: is a symbolic link to {}, which others may need; name that directory to replace "
+            "it",
+            destination, destination_);
+    RequireReplaceable();
+  }
   const std::filesystem::path parent = std::filesystem::path(destination_).parent_path();
   if (!parent.empty()) MakeDirectories(parent.string());
   const std::string path = fmt::format("{}.tmp.{}", destination_, getpid());
@@ -91,6 +85,24 @@ StagedDirectory::~StagedDirectory() {
   if (!path_.empty()) RemoveTree(path_);
 }
 
+// A training run is a model directory too, and so are its checkpoints.
+void StagedDirectory::RequireReplaceable() const {
+  Require(FileExists(destination_ + "/" + kWeightsFile) ||
+              FileExists(destination_ + "/" + kWeightsIndexFile),
+          ErrorCode::kInvalidArgument,
+          "{}: is no directory of a model; `force` replaces nothing else", destination_);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(destination_, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_file = entry.symlink_status().type() == std::filesystem::file_type::regular;
+    Require(is_file && is_own_name_(name), ErrorCode::kInvalidArgument,
+            "{}: holds {}, which is no file of a converted model; `force` replaces a directory of "
+            "such files alone",
+            destination_, name);
+  }
+  if (error) Fail(ErrorCode::kIo, "{}: cannot be listed: {}", destination_, error.message());
+}
+
 void StagedDirectory::Commit() {
   SyncDirectory(path_);
   if (!FileExists(destination_)) {
@@ -98,6 +110,7 @@ void StagedDirectory::Commit() {
     path_.clear();
     return;
   }
+  RequireReplaceable();
   const int swapped =
       renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE);
   Require(swapped == 0, ErrorCode::kIo, "{}: cannot be replaced: {}", destination_,

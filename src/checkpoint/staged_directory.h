@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_CHECKPOINT_STAGED_DIRECTORY_H_
 #define BLOCKFORMER_CHECKPOINT_STAGED_DIRECTORY_H_
 
+#include <functional>
 #include <string>
 
 namespace blockformer {
@@ -10,10 +11,11 @@ namespace blockformer {
 // thread-safe.
 class StagedDirectory {
  public:
-  // Throws Error(kInvalidArgument) if `destination` exists, unless `replace` is set and it
-  // holds a model's files and no directories: nothing else is ever removed. Symbolic links stay,
-  // and what they lead to is made or replaced.
-  StagedDirectory(const std::string& destination, bool replace);
+  // Throws Error(kInvalidArgument) if `destination` exists, unless `replace` is set, it is no
+  // symbolic link, and it holds weights and beside them only regular files of which `is_own_name`
+  // is true: nothing else is ever removed. A link to nothing stays, and what it names is made.
+  StagedDirectory(const std::string& destination, bool replace,
+                  std::function<bool(const std::string& name)> is_own_name);
   StagedDirectory(const StagedDirectory&) = delete;
   StagedDirectory& operator=(const StagedDirectory&) = delete;
   ~StagedDirectory();
@@ -22,11 +24,15 @@ class StagedDirectory {
   const std::string& path() const { return path_; }
 
   // Gives the directory its name, durably. One that has it is swapped away and removed, so that
-  // there is a whole directory of that name at every moment. Call once, last.
+  // there is a whole directory of that name at every moment. Throws as the constructor does if
+  // meanwhile something came that must stay. Call once, last.
   void Commit();
 
  private:
+  void RequireReplaceable() const;
+
   std::string destination_;
+  std::function<bool(const std::string& name)> is_own_name_;
   std::string path_;
 };
 

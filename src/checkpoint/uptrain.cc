@@ -45,6 +45,20 @@ int64_t VanillaLayer(UptrainMethod method, int64_t index, int64_t first) {
   return index;
 }
 
+// With less than two blocks nothing is ever predicted: the first block has no context.
+void RequireTwoBlocks(const ModelConfig& vanilla, int64_t block_length) {
+  constexpr int64_t kMinBlocks = 2;
+  const int64_t longest = vanilla.max_length / kMinBlocks;
+  Require(longest >= 1, ErrorCode::kInvalidArgument,
+          "the vanilla model's context has {} token; at least {} are wanted", vanilla.max_length,
+          kMinBlocks);
+  Require(
+      block_length >= 1 && block_length <= longest, ErrorCode::kInvalidArgument,
+      "`block_length`: {}; 1 to {} is possible, as the vanilla model's context of {} tokens has "
+      "to hold {} blocks",
+      block_length, longest, vanilla.max_length, kMinBlocks);
+}
+
 class Uptrainer {
  public:
   Uptrainer(const ModelConfig& block, UptrainMethod method)
@@ -104,11 +118,11 @@ class Uptrainer {
 ModelConfig UptrainedConfig(const ModelConfig& vanilla, const UptrainOptions& options) {
   Require(vanilla.kind == ModelKind::kVanilla, ErrorCode::kInvalidArgument,
           "only a vanilla model can be uptrained; the source is a block model");
+  RequireTwoBlocks(vanilla, options.block_length);
   ModelConfig block = vanilla;
   block.kind = ModelKind::kBlock;
   block.block_length = options.block_length;
-  // Training takes whole blocks.
-  if (block.block_length > 0) block.max_length -= block.max_length % block.block_length;
+  block.max_length -= block.max_length % block.block_length;  // training takes whole blocks
   block.prefix_length = options.prefix_length;
   block.embedder.projection = EmbedderProjection::kConv1d;
   block.embedder.hidden_size = vanilla.decoder.hidden_size;

@@ -140,4 +140,19 @@ WrittenWeights WriteWeights(const std::string& directory, const std::vector<Weig
   return written;
 }
 
+bool IsWeightsFileName(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789";
+  constexpr std::string_view kShape = "model-#-of-#.safetensors";
+  if (name == kWeightsFile || name == kWeightsIndexFile) return true;
+  std::string shape;
+  for (const char c : name) {
+    if (kDigits.find(c) == std::string_view::npos) {
+      shape += c;
+    } else if (!shape.ends_with('#')) {
+      shape += '#';
+    }
+  }
+  return shape == kShape;
+}
+
 }  // namespace blockformer

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/safetensors.h"
@@ -45,6 +46,9 @@ using WriteProgress = std::function<void(uint64_t bytes)>;
 // with a value too large for its type.
 WrittenWeights WriteWeights(const std::string& directory, const std::vector<WeightSource>& weights,
                             uint64_t max_shard_bytes, const WriteProgress& progress);
+
+// Whether WriteWeights() makes files of this name.
+bool IsWeightsFileName(std::string_view name);
 
 }  // namespace blockformer
 

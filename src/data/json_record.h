@@ -46,6 +46,8 @@ class JsonRecord {
 
   // Null if there is none. Throws Error(kCorrupt) if there are two.
   const Field* Find(std::string_view name) const;
+  [[noreturn]] void FailTwice(std::string_view name) const;
+  void RequireDistinctFields() const;
   std::string_view ValueOf(const Field& field) const;
   std::string Decode(const Field& field, InvalidUtf8 invalid_utf8) const;
 

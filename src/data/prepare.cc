@@ -124,11 +124,17 @@ class Split {
     info_.text_bytes += document.text_bytes;
   }
 
+  // Brings all to the disk, while an older pair still stands there.
+  void Finish() {
+    writer_.Finish();
+    info_file_.Write(TokenFileInfoText(info_));
+    info_file_.Sync();
+  }
+
   void Commit() {
     // Without its PREFIX.json a pair is still whole; with that of an older pair it would not be.
     info_file_.RemoveOld();
     writer_.Commit();
-    info_file_.Write(TokenFileInfoText(info_));
     info_file_.Commit();
   }
 
@@ -283,6 +289,8 @@ class Preparation {
             "two files would be empty; take another fraction, or more and shorter documents",
             options_.validation_fraction, stride_, progress_.documents);
     on_progress_(progress_);
+    if (validation_) validation_->Finish();
+    train_->Finish();
     if (validation_) validation_->Commit();
     train_->Commit();
     summary_.train = train_->info();

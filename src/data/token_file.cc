@@ -222,8 +222,15 @@ void TokenFileWriter::WriteIndex() {
   }
 }
 
-void TokenFileWriter::Commit() {
+void TokenFileWriter::Finish() {
+  if (std::exchange(is_finished_, true)) return;
   WriteIndex();
+  data_.Sync();
+  index_.Sync();
+}
+
+void TokenFileWriter::Commit() {
+  Finish();
   // An older index must never stand beside the new tokens, not even after a power cut.
   index_.RemoveOld();
   data_.Commit();

@@ -52,6 +52,11 @@ class TokenFileWriter {
   // kExhausted when the disk is full.
   void Add(std::span<const int32_t> tokens);
 
+  // Writes the index and brings both files to the disk under their temporary names, so that
+  // Commit() does not fail for want of space. Call after the last Add(); Commit() does it
+  // otherwise.
+  void Finish();
+
   // Replaces the pair of this name, if there is one. Call once, last; without it the destructor
   // removes what was written.
   void Commit();
@@ -70,6 +75,7 @@ class TokenFileWriter {
   std::vector<int32_t> lengths_;
   std::vector<uint16_t> narrow_;  // the document that is being written
   int64_t num_tokens_ = 0;
+  bool is_finished_ = false;
 };
 
 }  // namespace blockformer

@@ -9,8 +9,6 @@
 namespace blockformer {
 namespace {
 
-constexpr char kChatTemplateFile[] = "chat_template.jinja";
-
 TemplateDialect ChatDialect() {
   TemplateDialect dialect;
   dialect.strict = false;

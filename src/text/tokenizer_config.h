@@ -7,10 +7,9 @@
 
 #include "config/json.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_files.h"
 
 namespace blockformer {
-
-inline constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 
 // The contents of a directory's tokenizer_config.json, {} if it has none. Throws Error that names
 // the file if they are no JSON object.

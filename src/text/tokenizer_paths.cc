@@ -9,8 +9,8 @@ namespace blockformer {
 std::vector<std::string> TokenizerPaths(const std::string& path) {
   const std::filesystem::path file(path);
   if (IsDirectory(path)) {
-    for (const char* name :
-         {"tokenizer.json", kGpt2FileNames[0].vocabulary, kGpt2FileNames[1].vocabulary}) {
+    for (const auto& [name, role] : kTokenizerFiles) {
+      if (role != TokenizerFileRole::kVocabulary) continue;
       const std::string inside = (file / name).string();
       if (FileExists(inside)) return TokenizerPaths(inside);
     }

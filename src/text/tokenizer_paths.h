@@ -4,15 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace blockformer {
+#include "text/tokenizer_files.h"
 
-// GPT-2's pairs of files: the vocabulary, then the merges.
-struct Gpt2FileNames {
-  const char* vocabulary;
-  const char* merges;
-};
-inline constexpr Gpt2FileNames kGpt2FileNames[] = {{"vocab.json", "merges.txt"},
-                                                   {"encoder.json", "vocab.bpe"}};
+namespace blockformer {
 
 // The one or two files that Tokenizer::Load(path) reads; none if `path` is a directory without a
 // tokenizer.

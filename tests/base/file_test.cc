@@ -78,9 +78,26 @@ TEST_F(FileTest, FullDiskKeepsTheOldFile) {
   const rlimit small = {100'000, old_limit.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
   EXPECT_THROW(WriteFileAtomically(Path("a"), std::string(200'000, 'x')), Error);
+  {
+    AtomicFile file(Path("a"));
+    file.Write(std::string(200'000, 'x'));
+    EXPECT_THROW(file.Sync(), Error);
+  }
   setrlimit(RLIMIT_FSIZE, &old_limit);
   EXPECT_EQ(ReadFile(Path("a")), "old");
   EXPECT_EQ(NumFiles(), 1U);
+}
+
+TEST_F(FileTest, SyncBringsAllToTheDiskUnderAnotherName) {
+  AtomicFile file(Path("a"));
+  file.Write("whole");
+  file.Sync();
+  EXPECT_FALSE(FileExists(Path("a")));
+  const auto& temporary = *std::filesystem::directory_iterator(Path(""));
+  EXPECT_EQ(ReadFile(temporary.path().string()), "whole");
+  file.Write("r");
+  file.Commit();
+  EXPECT_EQ(ReadFile(Path("a")), "wholer");
 }
 
 TEST_F(FileTest, AFailedRenameLeavesNothingBehind) {

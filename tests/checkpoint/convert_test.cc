@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "checkpoint/formats/format.h"
 #include "checkpoint/model_directory.h"
 
 namespace blockformer {
@@ -255,20 +256,84 @@ TEST_F(ConvertTest, NamesATensorThatATypeCannotHold) {
   EXPECT_THAT(ErrorOf(options), AllOf(HasSubstr(weights[1].name), HasSubstr("F16")));
 }
 
+// A tokenizer.json of `size` ids, each for one character.
+std::string TokenizerJson(int size) {
+  Json vocabulary = Json::object();
+  for (int i = 0; i < size; ++i) vocabulary[std::string(1, static_cast<char>('A' + i))] = i;
+  return Json{{"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}},
+              {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+              {"decoder", {{"type", "ByteLevel"}}}}
+      .dump();
+}
+
 TEST_F(ConvertTest, DestinationIsReplacedOnlyWithForceAndOnlyIfItIsAModel) {
   WriteModel("vanilla", VanillaConfig());
   WriteModel("there", VanillaConfig());
-  WriteFileAtomically(Path("there/old"), "");
+  WriteFileAtomically(Path("there/trainer.yaml"), "");
   EXPECT_THAT(ErrorOf(Options("vanilla", "there")), HasSubstr("`force`"));
   ConvertOptions options = Options("vanilla", "there");
   options.replace = true;
   Convert(options);
-  EXPECT_FALSE(FileExists(Path("there/old")));
-  std::filesystem::create_directories(Path("there/checkpoints"));
-  EXPECT_THAT(ErrorOf(options), HasSubstr("replaces nothing else"));
+  EXPECT_FALSE(FileExists(Path("there/trainer.yaml")));
   std::filesystem::create_directories(Path("other"));
   options.destination = Path("other");
   EXPECT_THAT(ErrorOf(options), HasSubstr("replaces nothing else"));
+  options.destination = Path("there");
+  for (const char* stranger : {"thesis.txt", "optimizer.safetensors", "state.json",
+                               "model-1-of-x.safetensors", "xmodel.safetensors", "model.py"}) {
+    WriteFileAtomically(Path("there/") + stranger, "mine");
+    EXPECT_THAT(ErrorOf(options), HasSubstr(fmt::format("there: holds {}, which", stranger)));
+    EXPECT_EQ(ReadFile(Path("there/") + stranger), "mine");
+    std::filesystem::remove(Path("there/") + stranger);
+  }
+}
+
+TEST_F(ConvertTest, WhatEachFormatWritesMayBeReplaced) {
+  WriteModel("block", BlockConfig());
+  WriteFileAtomically(Path("block/tokenizer.json"), TokenizerJson(20));
+  for (const TokenizerFileEntry& file : kTokenizerFiles) {
+    const std::string path = Path("block/") + file.name;
+    if (!FileExists(path)) WriteFileAtomically(path, "{}");
+  }
+  for (const FormatEntry* format : CheckpointFormats()) {
+    if (format->write == nullptr) continue;
+    ConvertOptions options = Options("block", "there");
+    options.to = format->format;
+    options.max_shard_bytes = 4000;
+    options.replace = true;
+    EXPECT_GT(Convert(options).files.size(), 1U) << format->name;
+    Convert(options);
+  }
+}
+
+// The directory in which they arose is gone by then.
+TEST_F(ConvertTest, ErrorsNameWhatTheUserNamed) {
+  WriteModel("vanilla", VanillaConfig());
+  ConvertOptions options = Options("vanilla", "model");
+  ConvertCallbacks callbacks;
+  std::string temporary;
+  callbacks.check = [&](const std::string& directory, const ConvertReport&) {
+    temporary = directory;
+    Fail(ErrorCode::kCorrupt, "{0}: no good, nor is {0}/config.json", directory);
+  };
+  try {
+    ConvertCheckpoint(options, callbacks);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.what(),
+              Path("vanilla") + ": the model that was made of it: no good, nor is config.json");
+    EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+  }
+  // A folder that is in the way.
+  callbacks.progress = [&](uint64_t done, uint64_t total) {
+    if (done == total) std::filesystem::create_directories(temporary + "/config.json");
+  };
+  try {
+    ConvertCheckpoint(options, callbacks);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(Path("model/config.json") + ": "));
+  }
 }
 
 TEST_F(ConvertTest, AFailedCheckLeavesNothing) {
@@ -282,16 +347,6 @@ TEST_F(ConvertTest, AFailedCheckLeavesNothing) {
   EXPECT_FALSE(FileExists(Path("model")));
 }
 
-// A tokenizer.json of `size` ids, each for one character.
-std::string TokenizerJson(int size) {
-  Json vocabulary = Json::object();
-  for (int i = 0; i < size; ++i) vocabulary[std::string(1, static_cast<char>('A' + i))] = i;
-  return Json{{"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}},
-              {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-              {"decoder", {{"type", "ByteLevel"}}}}
-      .dump();
-}
-
 TEST_F(ConvertTest, CopiesTheTokenizer) {
   WriteModel("vanilla", VanillaConfig());
   WriteFileAtomically(Path("vanilla/tokenizer_config.json"), "{}");
@@ -300,6 +355,9 @@ TEST_F(ConvertTest, CopiesTheTokenizer) {
   const ConvertReport report = Convert(Options("vanilla", "b"));
   EXPECT_TRUE(report.has_tokenizer);
   EXPECT_EQ(report.tokenizer_files.size(), 2u);
+  WriteFileAtomically(Path("vanilla/chat_template.jinja"), "{{ messages }}");
+  Convert(Options("vanilla", "chat"));
+  EXPECT_EQ(ReadFile(Path("chat/chat_template.jinja")), "{{ messages }}");
   WriteFileAtomically(Path("given.json"), TokenizerJson(32));
   ConvertOptions options = Options("vanilla", "c");
   options.tokenizer = Path("given.json");
@@ -480,6 +538,15 @@ TEST_F(ConvertTest, UptrainingSaysWhatCannotBe) {
   EXPECT_THAT(ErrorOf(options), HasSubstr("leave the token decoder"));
   options.uptrain->block_layers = 0;
   EXPECT_EQ(Convert(options).config.decoder.num_layers, 2);  // the odd one
+  options.uptrain->block_length = 32;
+  options.destination = Path("half");
+  EXPECT_EQ(Convert(options).config.max_length, 64);
+  options.destination = Path("z");
+  for (const int64_t length : {0, 33, 64, 65}) {
+    options.uptrain->block_length = length;
+    EXPECT_THAT(ErrorOf(options),
+                HasSubstr(fmt::format("`block_length`: {}; 1 to 32 is possible", length)));
+  }
   options = Options("x", "y");
   options.uptrain = UptrainOptions{.block_length = 4};
   EXPECT_THAT(ErrorOf(options), HasSubstr("only a vanilla model"));

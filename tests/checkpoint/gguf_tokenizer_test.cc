@@ -256,6 +256,15 @@ TEST_F(GgufTokenizerTest, RefusesWhatItDoesNotKnowOrContradictsItself) {
   changed = pieces;
   changed.scores[1] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(ErrorOf(changed, "llama", none), HasSubstr("scores: holds something"));
+  changed = pieces;
+  changed.Add(std::string(1024, 'a'));
+  EXPECT_EQ(ErrorOf(changed, "llama", none), "no error");
+  changed.tokens.back() += 'a';
+  EXPECT_THAT(ErrorOf(changed, "llama", none),
+              HasSubstr("tokens[263]: a piece of 1025 bytes is not supported; at most 1024"));
+  // Hours, if all its ways to be cut in two were looked up.
+  changed.tokens.back().resize(size_t{1} << 23, 'a');
+  EXPECT_THAT(ErrorOf(changed, "llama", none), HasSubstr("a piece of 8388608 bytes"));
   EXPECT_THAT(
       ErrorOf(pieces, "llama",
               [](GgufWriter* w) { w->AddBool("tokenizer.ggml.remove_extra_whitespaces", true); }),

@@ -169,9 +169,12 @@ TEST_F(OutputFilesTest, EveryCommandWritesThroughLinksAndLeavesThem) {
   const std::string convert =
       "convert --check never " + Path("block") + " " + Path("link") + " --dtype ";
   EXPECT_EQ(Run(convert + "bf16").exit_code, 0) << "a link to nothing";
-  std::filesystem::permissions(Path("elsewhere/model"), std::filesystem::perms(0700));
-  EXPECT_EQ(Run(convert + "f32 --force").exit_code, 0);
   EXPECT_TRUE(std::filesystem::is_symlink(Path("link")));
+  ExpectRefusal(convert + "f32 --force", "link: is a symbolic link to ");
+  std::filesystem::permissions(Path("elsewhere/model"), std::filesystem::perms(0700));
+  const std::string replace =
+      "convert --check never " + Path("block") + " " + Path("elsewhere/model");
+  EXPECT_EQ(Run(replace + " --dtype f32 --force").exit_code, 0);
   EXPECT_NE(ReadFile(Path("elsewhere/model/model.safetensors")).find("\"F32\""), std::string::npos);
   EXPECT_EQ(std::filesystem::status(Path("elsewhere/model")).permissions(),
             std::filesystem::perms(0700));

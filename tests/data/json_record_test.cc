@@ -119,5 +119,25 @@ TEST(JsonRecord, ToJsonLeavesOutWhatItCannotHold) {
   EXPECT_EQ(left_out, "");
 }
 
+TEST(JsonRecord, ToJsonRefusesAFieldThatStandsTwice) {
+  std::string left_out;
+  try {
+    Record(R"({"a": 1, "b": NaN, "c": 3, "b": 2})").ToJson(kError, &left_out);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("a.jsonl:7: the key \"b\" stands twice"));
+  }
+}
+
+// Comparing each field with all the others would take some minutes.
+TEST(JsonRecord, ToJsonTakesManyFields) {
+  constexpr int kFields = 300'000;
+  std::string line = "{";
+  for (int i = 0; i < kFields; ++i) line += fmt::format("\"{:06}\":0,", i);
+  line.back() = '}';
+  std::string left_out;
+  EXPECT_EQ(Record(line).ToJson(kError, &left_out).size(), static_cast<size_t>(kFields));
+}
+
 }  // namespace
 }  // namespace blockformer

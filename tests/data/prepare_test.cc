@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -239,6 +241,54 @@ TEST_F(PrepareTest, BadLineLeavesAnOlderPairAlone) {
   EXPECT_THAT(FailureOfPrepare(), HasSubstr(directory_ + "b.jsonl:2: "));
   EXPECT_THAT(Texts(options_.output_prefix), ElementsAre("old"));
   EXPECT_THAT(OutputFiles(), ElementsAre("tokens.bin", "tokens.idx", "tokens.json"));
+}
+
+// While it lives, no file may grow beyond so many bytes, as if the disk were full.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit limit = {bytes, old_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &old_); }
+
+ private:
+  rlimit old_;
+};
+
+TEST_F(PrepareTest, AFullDiskLeavesOlderFilesAsTheyWere) {
+  AddInput("old.jsonl", "{\"text\": \"old\"}\n{\"text\": \"held out\"}\n");
+  options_.validation_fraction = 0.5;
+  Prepare();
+  const std::vector<std::string> names = OutputFiles();
+  ASSERT_EQ(names.size(), 6U);
+  std::vector<std::string> contents;
+  for (const std::string& name : names) contents.push_back(ReadFile(directory_ + "out/" + name));
+  std::string lines;
+  for (int i = 0; i < 300; ++i) lines += fmt::format("{{\"text\": \"{} the\"}}\n", i);
+  AddInput("new.jsonl", lines);
+  options_.force = true;
+  // The files are of several sizes, so that now this one does not fit and now that.
+  rlim_t bytes = 1;
+  for (; bytes < rlim_t{1} << 30; bytes = 3 * bytes + 1) {
+    std::string failure;
+    {
+      const FileSizeLimit limit(bytes);
+      failure = FailureOfPrepare();
+    }
+    if (failure.empty()) break;
+    EXPECT_THAT(failure, HasSubstr("cannot write")) << bytes;
+    ASSERT_EQ(OutputFiles(), names) << bytes;
+    for (size_t i = 0; i < names.size(); ++i) {
+      ASSERT_EQ(ReadFile(directory_ + "out/" + names[i]), contents[i]) << names[i] << " " << bytes;
+    }
+  }
+  EXPECT_GT(bytes, std::filesystem::file_size(options_.output_prefix + ".idx"));
+  EXPECT_EQ(Texts(options_.output_prefix).size(), 151U);
 }
 
 TEST_F(PrepareTest, ProgressReachesTheTotalAndMayStopTheWork) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint_format.h"
 #include "checkpoint/formats/tokenizer_source.h"
@@ -57,6 +58,8 @@ struct FormatEntry {
   // Throws Error(kUnsupported) if a model cannot be written; null if none can.
   void (*require_expressible)(const ModelConfig& config);
   void (*write)(const std::string& directory, const ModelDescription& model);
+  // The names of the files that `write` makes; null if it is.
+  std::vector<std::string> (*written_files)();
   bool holds_int8;     // linear layers may be int8
   bool is_run;         // commands that run a model read its directory
   bool names_aliases;  // tied tensors stand there under each of their names

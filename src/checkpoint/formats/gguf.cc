@@ -46,6 +46,7 @@ const FormatEntry kGgufFormat = {.format = CheckpointFormat::kGguf,
                                  .open = OpenGguf,
                                  .require_expressible = nullptr,
                                  .write = nullptr,
+                                 .written_files = nullptr,
                                  .holds_int8 = false,
                                  .is_run = false,
                                  .names_aliases = false};

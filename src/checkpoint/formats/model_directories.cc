@@ -58,6 +58,14 @@ void WriteHuggingFace(const std::string& directory, const ModelDescription& mode
   WriteHfExport(directory, model.config, model.type, model.tokenizer);
 }
 
+std::vector<std::string> BlockformerFiles() { return {kConfigFile, kGenerationConfigFile}; }
+
+std::vector<std::string> HuggingFaceFiles() {
+  std::vector<std::string> names = {kConfigFile, kGenerationConfigFile, kTokenizerConfigFile};
+  for (const EmbeddedFile& file : HfFiles()) names.emplace_back(file.name);
+  return names;
+}
+
 }  // namespace
 
 const FormatEntry kBlockformerFormat = {.format = CheckpointFormat::kBlockformer,
@@ -66,6 +74,7 @@ const FormatEntry kBlockformerFormat = {.format = CheckpointFormat::kBlockformer
                                         .open = OpenBlockformer,
                                         .require_expressible = RequireNothing,
                                         .write = WriteBlockformer,
+                                        .written_files = BlockformerFiles,
                                         .holds_int8 = true,
                                         .is_run = true,
                                         .names_aliases = false};
@@ -76,6 +85,7 @@ const FormatEntry kHuggingFaceFormat = {.format = CheckpointFormat::kHuggingFace
                                         .open = OpenHuggingFace,
                                         .require_expressible = RequireNothing,
                                         .write = WriteHuggingFace,
+                                        .written_files = HuggingFaceFiles,
                                         .holds_int8 = false,
                                         .is_run = true,
                                         .names_aliases = false};

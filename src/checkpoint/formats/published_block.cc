@@ -76,6 +76,8 @@ void WritePublishedBlock(const std::string& directory, const ModelDescription& m
                       PublishedYaml(model.config, model.name, precision));
 }
 
+std::vector<std::string> PublishedBlockFiles() { return {kTrainerYamlFile}; }
+
 }  // namespace
 
 const FormatEntry kPublishedBlockFormat = {.format = CheckpointFormat::kPublishedBlock,
@@ -84,6 +86,7 @@ const FormatEntry kPublishedBlockFormat = {.format = CheckpointFormat::kPublishe
                                            .open = OpenPublishedBlock,
                                            .require_expressible = RequireExpressible,
                                            .write = WritePublishedBlock,
+                                           .written_files = PublishedBlockFiles,
                                            .holds_int8 = false,
                                            .is_run = false,
                                            .names_aliases = true};
