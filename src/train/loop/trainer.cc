@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <optional>
 #include <span>
@@ -100,11 +101,11 @@ class Trainer {
   std::shared_ptr<LanguageModel> model_;
   AdamW optimizer_;
   TrainingState state_;
-  TrainingState saved_;    // of the newest checkpoint; step 0 if there is none
   double peak_flops_ = 0;  // of all processes
 
   // In the main process only.
   std::optional<CheckpointStore> store_;
+  TrainingState saved_;  // of the newest checkpoint; step 0 if there is none
   std::optional<MetricsLog> metrics_;
   std::optional<ProgressBar> progress_;
 };
@@ -131,6 +132,15 @@ int64_t MicroBatchOf(const TrainingRecipe& training, int64_t share) {
           "step",
           training.micro_batch_size, share);
   return training.micro_batch_size;
+}
+
+// A loss of the state as a number that can be sent to other processes.
+double OrNan(const std::optional<double>& loss) {
+  return loss.value_or(std::numeric_limits<double>::quiet_NaN());
+}
+
+std::optional<double> UnlessNan(double loss) {
+  return std::isnan(loss) ? std::nullopt : std::optional(loss);
 }
 
 Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank)
@@ -162,7 +172,7 @@ void Trainer::PrepareOutput() {
   const TrainingTensors tensors = {*model_, optimizer_};
   if (std::optional<TrainingState> state =
           ResumeRun(recipe_, data_.Fingerprint(), tensors, &*store_)) {
-    state_ = *std::move(state);
+    saved_ = state_ = *std::move(state);
   } else if (!recipe_.init_from.empty()) {
     LoadInitialWeights(recipe_.init_from, *model_);
     LogInfo("the weights are those of {}", recipe_.init_from);
@@ -174,12 +184,21 @@ void Trainer::PrepareOutput() {
 void Trainer::ShareState() {
   std::vector<torch::Tensor> tensors = model_->parameters();
   for (const auto& [name, tensor] : optimizer_.State()) tensors.push_back(tensor);
-  torch::Tensor step = torch::tensor({state_.step}, torch::kInt64).to(device_);
-  tensors.push_back(step);
+  const torch::Tensor steps =
+      torch::tensor({state_.step, state_.best_step}, torch::kInt64).to(device_);
+  const torch::Tensor losses =
+      torch::tensor(
+          {OrNan(state_.training_loss), OrNan(state_.validation_loss), OrNan(state_.best_loss)},
+          torch::kFloat64)
+          .to(device_);
+  tensors.insert(tensors.end(), {steps, losses});
   group_.Broadcast(tensors);
-  state_.step = step.item<int64_t>();
+  state_.step = steps[0].item<int64_t>();
+  state_.best_step = steps[1].item<int64_t>();
+  state_.training_loss = UnlessNan(losses[0].item<double>());
+  state_.validation_loss = UnlessNan(losses[1].item<double>());
+  state_.best_loss = UnlessNan(losses[2].item<double>());
   optimizer_.SetUpdates(state_.step);
-  saved_ = state_;
 }
 
 void Trainer::LogSetup() const {
@@ -211,7 +230,10 @@ void Trainer::Run() {
   }
   while (state_.step < last_step) {
     const bool stop = TrainStep();
-    const bool is_best = IsDue(recipe_.validation.interval) && Validate();
+    const bool validates = data_.validation && IsDue(recipe_.validation.interval);
+    // Whoever stops a run may not wait as long as a validation takes.
+    if (stop && validates) SaveCheckpoint(/*is_required=*/true);
+    const bool is_best = validates && Validate();
     if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
       SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
     }
@@ -344,15 +366,17 @@ bool Trainer::SumTotals(StepLossSums* totals) {
   return values[4] > 0;
 }
 
-// Ends a run that has diverged before it saves what no run can continue from.
+// Ends a run that has diverged before it saves what no run can continue from. The main process,
+// which writes them, alone speaks of checkpoints.
 void Trainer::RequireFinite(bool finite, std::string_view what, int64_t step) const {
+  const bool has_earlier = group_.IsMain() && saved_.step > 0 && saved_.step < step;
   Require(finite, ErrorCode::kInvalidArgument,
           "training.learning_rate: the {} became infinite or not a number at step {}; {}a lower "
           "rate or a longer warm-up is wanted",
           what, step,
-          saved_.step == 0 ? ""
-                           : fmt::format("the checkpoint of step {} in {} is from before; ",
-                                         saved_.step, recipe_.output));
+          has_earlier ? fmt::format("the checkpoint of step {} in {} is from before; ", saved_.step,
+                                    recipe_.output)
+                      : "");
 }
 
 bool Trainer::ParametersAreFinite() const {
@@ -370,7 +394,6 @@ bool Trainer::IsDue(int64_t interval) const {
 // Measures the loss on the validation file. Returns whether a checkpoint of it is wanted: it is the
 // lowest so far, and the best is kept.
 bool Trainer::Validate() {
-  if (!data_.validation) return false;
   const std::optional<ValidationLoss> loss = MeasureValidationLoss(
       *model_, *data_.validation, recipe_.validation.samples, micro_batch_, device_, &group_);
   if (!loss) return false;  // nothing but padding
@@ -429,10 +452,7 @@ std::string Trainer::MakeSample() const {
 // tried once more.
 void Trainer::SaveCheckpoint(bool is_required) {
   RequireFinite(ParametersAreFinite(), "parameters", state_.step);
-  if (!group_.IsMain()) {
-    saved_ = state_;
-    return;
-  }
+  if (!group_.IsMain()) return;
   const bool keep_best = recipe_.checkpoint.keep_best;
   for (bool has_made_room = false;; has_made_room = true) {
     try {
@@ -457,10 +477,15 @@ void Trainer::SaveCheckpoint(bool is_required) {
 
 void Trainer::WriteToStore(int64_t best_step) {
   metrics_->Sync();
-  store_->Save(state_.step, [this](const std::string& directory) {
-    WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
-                    options_.command);
-  });
+  if (saved_.step == state_.step) {
+    // Saved before it was validated: nothing else has changed.
+    WriteCheckpointState(store_->PathOf(state_.step), state_, recipe_, options_.command);
+  } else {
+    store_->Save(state_.step, [this](const std::string& directory) {
+      WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
+                      options_.command);
+    });
+  }
   store_->UpdateLinks(state_.step, best_step);
   store_->Prune(recipe_.checkpoint.keep_last, best_step);
 }
