@@ -6,7 +6,6 @@
 #include <limits>
 #include <numbers>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "base/error.h"
@@ -14,7 +13,6 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
-#include "base/random.h"
 #include "config/parameters.h"
 #include "train/loop/checkpoint.h"
 #include "train/loop/checkpoint_store.h"
@@ -23,6 +21,7 @@
 #include "train/loop/metrics_log.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/resume.h"
+#include "train/loop/step_gradients.h"
 #include "train/loop/text_sample.h"
 #include "train/loop/training_data.h"
 #include "train/loop/validation.h"
@@ -38,20 +37,6 @@ double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// Sums over micro-batches and processes. With LossAverage::kTokens a micro-batch adds the sum of
-// its token losses and weighs as many as its kept tokens; with kPublished it adds its mean and
-// weighs 1.
-struct StepLossSums {
-  double loss = 0;
-  double weight = 0;
-  // Sums of the auxiliary losses, weighed as the token loss is.
-  double block_decoding = 0;
-  double auto_encoding = 0;
-
-  double Mean() const { return MeanOf(loss); }
-  double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
-};
-
 class Trainer {
  public:
   Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
@@ -65,12 +50,6 @@ class Trainer {
 
   bool TrainStep();
   void ReportStep(const StepLossSums& totals, double learning_rate, double norm, double seconds);
-  StepLossSums AccumulateGradients();
-  torch::Tensor AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
-                                   StepLossSums* totals) const;
-  void SumGradients();
-  // Adds up over the processes; returns whether any of them was asked to stop.
-  bool SumTotals(StepLossSums* totals);
 
   void RequireFinite(bool finite, std::string_view what, int64_t step) const;
   bool ParametersAreFinite() const;
@@ -82,8 +61,6 @@ class Trainer {
   void SaveCheckpoint(bool is_required);
   void WriteToStore(int64_t best_step);
 
-  int64_t FirstSequence(int64_t micro_batch) const;
-  TokenBatch ReadTrainingBatch(int64_t first_sequence);
   double TokensPerStep() const {
     return static_cast<double>(recipe_.training.batch_size * recipe_.model.max_length);
   }
@@ -93,12 +70,11 @@ class Trainer {
   const torch::Device device_;
   const int threads_;
   // What can be wrong is looked at before the processes wait for each other.
-  int64_t share_;        // sequences a step in this process
-  int64_t micro_batch_;  // sequences at once
+  const BatchShare share_;
   TrainingData data_;
-  SampleOrder order_;
   ProcessGroup group_;
   std::shared_ptr<LanguageModel> model_;
+  StepGradients gradients_;
   AdamW optimizer_;
   TrainingState state_;
   double peak_flops_ = 0;  // of all processes
@@ -118,22 +94,6 @@ AdamWOptions OptimizerOptions(const TrainingRecipe& training) {
   return {training.beta1, training.beta2, training.epsilon, training.weight_decay};
 }
 
-int64_t ShareOf(const TrainingRecipe& training, int processes) {
-  Require(training.batch_size % processes == 0, ErrorCode::kInvalidArgument,
-          "training.batch_size: {} is not a multiple of the {} processes", training.batch_size,
-          processes);
-  return training.batch_size / processes;
-}
-
-int64_t MicroBatchOf(const TrainingRecipe& training, int64_t share) {
-  if (training.micro_batch_size == 0) return share;
-  Require(share % training.micro_batch_size == 0, ErrorCode::kInvalidArgument,
-          "training.micro_batch_size: {} does not divide the {} sequences that a process has in a "
-          "step",
-          training.micro_batch_size, share);
-  return training.micro_batch_size;
-}
-
 // A loss of the state as a number that can be sent to other processes.
 double OrNan(const std::optional<double>& loss) {
   return loss.value_or(std::numeric_limits<double>::quiet_NaN());
@@ -149,11 +109,10 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       device_(SelectDevice(recipe.training.device, rank.local_rank)),
       threads_(SetTrainingThreads(recipe.training.threads, rank.local_world_size)),
       share_(ShareOf(recipe.training, rank.world_size)),
-      micro_batch_(MicroBatchOf(recipe.training, share_)),
       data_(recipe),
-      order_(data_.train.NumSamples(), recipe.training.seed),
       group_(rank, device_, data_.Describe(recipe)),
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
+      gradients_(recipe_.training, data_.train, share_, device_, &group_, model_.get()),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
   state_.data = data_.Fingerprint();
   model_->set_auxiliary_losses(recipe.training.auxiliary);
@@ -214,7 +173,7 @@ void Trainer::LogSetup() const {
           recipe_.training.batch_size,
           static_cast<double>(recipe_.training.stop_steps * recipe_.training.batch_size) /
               static_cast<double>(data_.train.NumSamples()),
-          micro_batch_);
+          share_.micro_batch);
   if (recipe_.training.flops > 0) {
     LogInfo("training.flops {:g}: {} steps of {:.3g} FLOPs", recipe_.training.flops,
             recipe_.training.steps, TrainingFlops(recipe_, 1));
@@ -252,9 +211,7 @@ void Trainer::Run() {
 bool Trainer::TrainStep() {
   const Clock::time_point begin = Clock::now();
   optimizer_.ZeroGradients();
-  StepLossSums totals = AccumulateGradients();
-  SumGradients();
-  const bool stop = SumTotals(&totals);
+  const StepLossSums totals = gradients_.Compute(state_.step);
 
   const double average = totals.weight > 0 ? 1 / totals.weight : 0;
   const double norm = optimizer_.GradientNorm() * average;
@@ -265,7 +222,7 @@ bool Trainer::TrainStep() {
   ++state_.step;
   state_.training_loss = totals.Mean();
   if (group_.IsMain()) ReportStep(totals, learning_rate, norm, SecondsSince(begin));
-  return stop;
+  return totals.stop;
 }
 
 void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, double norm,
@@ -290,80 +247,6 @@ void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, doubl
   metrics_->Append(entry);
   progress_->Update(state_.step,
                     fmt::format("loss {:.3f}, {:.0f} tokens/s", totals.Mean(), tokens_per_second));
-}
-
-// Sequences are numbered over the whole run; each process takes its part of the step's.
-int64_t Trainer::FirstSequence(int64_t micro_batch) const {
-  return state_.step * recipe_.training.batch_size + group_.rank() * share_ +
-         micro_batch * micro_batch_;
-}
-
-TokenBatch Trainer::ReadTrainingBatch(int64_t first_sequence) {
-  std::vector<int64_t> samples;
-  for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first_sequence + i));
-  return data_.train.Read(samples, device_);
-}
-
-// Gradients of the summed losses; the optimiser divides them by the weight of the whole step, which
-// is known only when every process has counted.
-StepLossSums Trainer::AccumulateGradients() {
-  model_->train();
-  StepLossSums totals;
-  for (int64_t i = 0; i < share_ / micro_batch_; ++i) {
-    const int64_t first_sequence = FirstSequence(i);
-    // What dropout removes follows from the place in the run, in whatever process and after any
-    // number of interruptions.
-    torch::manual_seed(
-        MixBits(recipe_.training.seed + MixBits(static_cast<uint64_t>(first_sequence))));
-    const TokenLoss loss = model_->Loss(ReadTrainingBatch(first_sequence));
-    const double count = static_cast<double>(loss.count.item<int64_t>());
-    if (count == 0) continue;  // nothing but padding
-    const bool by_tokens = recipe_.training.loss_average == LossAverage::kTokens;
-    const double weight = by_tokens ? count : 1;
-    const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
-    totals.loss += value.item<double>();
-    totals.weight += weight;
-    AddAuxiliaryLosses(loss, value, weight, &totals).backward();
-  }
-  model_->eval();
-  return totals;
-}
-
-// The token loss `value` and the auxiliary losses of a micro-batch with this weight.
-torch::Tensor Trainer::AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
-                                          StepLossSums* totals) const {
-  const AuxiliaryLosses& auxiliary = recipe_.training.auxiliary;
-  if (loss.block_decoding.defined()) {
-    value = value + loss.block_decoding * (weight * auxiliary.block_decoding_weight);
-    totals->block_decoding += weight * loss.block_decoding.item<double>();
-  }
-  if (loss.auto_encoding.defined()) {
-    value = value + loss.auto_encoding * (weight * auxiliary.auto_encoding_weight);
-    totals->auto_encoding += weight * loss.auto_encoding.item<double>();
-  }
-  return value;
-}
-
-void Trainer::SumGradients() {
-  std::vector<torch::Tensor> gradients;
-  for (const torch::Tensor& parameter : model_->parameters()) {
-    if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
-    gradients.push_back(parameter.grad());
-  }
-  group_.Sum(gradients);
-}
-
-bool Trainer::SumTotals(StepLossSums* totals) {
-  const double stop = StopRequested() ? 1 : 0;
-  const torch::Tensor sums = torch::tensor({totals->loss, totals->weight, totals->block_decoding,
-                                            totals->auto_encoding, stop},
-                                           torch::kFloat64)
-                                 .to(device_);
-  group_.Sum({sums});
-  const torch::Tensor result = sums.cpu();
-  const auto values = result.accessor<double, 1>();
-  *totals = {values[0], values[1], values[2], values[3]};
-  return values[4] > 0;
 }
 
 // Ends a run that has diverged before it saves what no run can continue from. The main process,
@@ -395,7 +278,7 @@ bool Trainer::IsDue(int64_t interval) const {
 // lowest so far, and the best is kept.
 bool Trainer::Validate() {
   const std::optional<ValidationLoss> loss = MeasureValidationLoss(
-      *model_, *data_.validation, recipe_.validation.samples, micro_batch_, device_, &group_);
+      *model_, *data_.validation, recipe_.validation.samples, share_.micro_batch, device_, &group_);
   if (!loss) return false;  // nothing but padding
   RequireFinite(std::isfinite(loss->mean), "validation loss", state_.step);
   state_.validation_loss = loss->mean;
