@@ -1,7 +1,7 @@
 #!/bin/bash
 # Trains a small block and a small vanilla model on your text and evaluates them side by side; about
 # an hour and a half on 2 cores with the defaults. Stages that are done are skipped, so an
-# interrupted run continues where it was.
+# interrupted run continues where it was; a newer program does no stage again.
 #
 #   scripts/evaluate_pair.sh TRAIN VALIDATION TEST [KEY=VALUE...]
 #
@@ -29,56 +29,58 @@ mkdir -p "$stamps" "$out/data"
 # shellcheck source=scripts/stage.sh
 source scripts/stage.sh
 
-train() {
-  "$blockformer" train "$1" "${settings[@]}"
-}
-
 prepare_tokens() {
-  "$blockformer" prepare --force --tokenizer "$tokenizer" --output "$out/data/train" "$train_text"
-  "$blockformer" prepare --force --tokenizer "$tokenizer" --output "$out/data/validation" \
-    "$validation_text"
+  "$blockformer" prepare --force --tokenizer "$tokenizer" --output "$out/data/train" "$1"
+  "$blockformer" prepare --force --tokenizer "$tokenizer" --output "$out/data/validation" "$2"
 }
 
-# The built-in tasks whose data are there, with commas between them.
-tasks_with_data() {
+# Fills `tasks`, the built-in tasks whose data are there, with commas between them, and `task_files`.
+find_tasks() {
   local task file found=()
+  task_files=()
   for task in lambada_openai wikitext hellaswag piqa arc_easy arc_challenge winogrande openbookqa; do
     file=$("$blockformer" eval show-task "$task" | sed -n 's/^    \(test\|validation\): *//p')
-    if [[ -n $file && -f $eval_data/$file ]]; then found+=("$task"); fi
+    if [[ -z $file || ! -f $eval_data/$file ]]; then continue; fi
+    found+=("$task")
+    task_files+=("$eval_data/$file")
   done
-  (IFS=,; echo "${found[*]}")
+  tasks=$(IFS=,; echo "${found[*]}")
 }
 
 evaluate() {
-  "$blockformer" eval tasks "$out/$1" --tasks "$2" --data "$eval_data" --json "$out/$1.tasks.json" --force
+  "$blockformer" eval tasks "$out/$1" --tasks "$2" --data "$3" --json "$out/$1.tasks.json" --force
 }
 
 measure_positions() {
-  "$blockformer" eval positions "$out/block" "$out/vanilla" --data "$test_text" \
+  "$blockformer" eval positions "$out/block" "$out/vanilla" --data "$1" \
     --json "$out/positions.json" --plot "$out/positions.svg" --force
 }
 
 tokenizer=$out/data/tokenizer.json
 stage tokenizer "$tokenizer" "$train_text" \
   "$blockformer" tokenizer train --force --vocab-size 4096 --output "$out/data" "$train_text"
-stage prepare "$out/data/train.bin $out/data/validation.bin" \
-  "$tokenizer $train_text $validation_text" prepare_tokens
+stage prepare "$(paths "$out/data/train.bin" "$out/data/validation.bin")" \
+  "$(paths "$tokenizer" "$train_text" "$validation_text")" \
+  prepare_tokens "$train_text" "$validation_text"
 for model in block vanilla; do
-  stage "$model" "$out/$model $out/$model/model.safetensors" \
-    "$out/data/train.idx $out/data/validation.idx recipes/books/$model.yaml" \
-    train "recipes/books/$model.yaml"
+  stage "$model" "$(paths "$out/$model" "$out/$model/model.safetensors")" \
+    "$(paths "$out/data/"{train,validation}.{bin,idx} "recipes/books/$model.yaml")" \
+    "$blockformer" train "recipes/books/$model.yaml" "${settings[@]}"
 done
-models="$out/block/model.safetensors $out/vanilla/model.safetensors"
-tasks=$(tasks_with_data)
+models=("$out/"{block,vanilla}/model.safetensors)
+find_tasks
 if [[ -n $tasks ]]; then
   for model in block vanilla; do
     results=$out/$model.tasks.json
     # What an interrupted run of another model left goes with it.
-    left=$(find "$out" -name "$model.tasks.json.partial*" -printf ' %p')
-    stage "$model.tasks" "$results$left" "$out/$model/model.safetensors" evaluate "$model" "$tasks"
+    mapfile -t left < <(find "$out" -name "$model.tasks.json.partial*")
+    stage "$model.tasks" "$(paths "$results" "${left[@]}")" \
+      "$(paths "$out/$model/model.safetensors" "${task_files[@]}")" \
+      evaluate "$model" "$tasks" "$eval_data"
   done
   "$blockformer" eval compare "$out/block.tasks.json" "$out/vanilla.tasks.json"
 else
   echo "$eval_data holds no task's data; \`blockformer eval-data\` writes them" >&2
 fi
-stage positions "$out/positions.json" "$models $test_text" measure_positions
+stage positions "$out/positions.json" "$(paths "${models[@]}" "$test_text")" \
+  measure_positions "$test_text"

@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build/cuda
 folder=${1:-build/gpu-carry}
+mark=.gpu-carry  # lies in a folder that this script has made
 goldens=${BLOCKFORMER_GOLDEN_DIR:-../shared/golden}
 if [[ ${EMULATED-} == 1 ]]; then
   tests=(cuda_test cuda_contract_test)
@@ -17,11 +18,16 @@ else
   tests=(cuda_device_test cuda_device_contract_test)
   plugin=$build/libblockformer_cuda.so
 fi
+if [[ -e $folder && ! -e $folder/$mark && -n $(ls -A "$folder") ]]; then
+  echo "$folder: was not made by this script, which replaces all of it; name another, or remove it" >&2
+  exit 2
+fi
 nice cmake --build $build --parallel "$(scripts/jobs.sh)" --target blockformer golden_engine_test \
   blockformer_cuda blockformer_cuda_emulated_plugin "${tests[@]}"
 
 rm -rf "$folder"
 mkdir -p "$folder"/{bin,lib,recipes,golden}
+touch "$folder/$mark"
 cp $build/blockformer $build/tests/golden/golden_engine_test "$folder/bin"
 for i in 0 1; do
   names=(kernels_test contract_test)

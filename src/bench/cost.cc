@@ -8,7 +8,7 @@ namespace {
 constexpr double kOperations = 2;  // a multiply-add
 
 double UnitLength(const ModelConfig& config) {
-  return config.kind == ModelKind::kBlock ? static_cast<double>(config.block_length) : 1;
+  return static_cast<double>(config.UnitLength());
 }
 
 // How often generating one unit reads a tensor as a whole.

@@ -36,7 +36,7 @@ struct PrecisionReport {
 };
 
 // What the precision of weights costs: the loss of the model in `directory` in each type, over
-// samples of the token file `data`, packed and chosen as the trainer's validation does. The model
+// samples of the token file `data`, chosen as ValidationSamples does. The model
 // is held once, and one sample at a time. Throws Error that names the flag or file and the value
 // that is wrong: a directory of int8 weights can only be measured in int8 and without outliers.
 PrecisionReport MeasurePrecision(const std::string& directory, const std::string& data,

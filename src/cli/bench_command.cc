@@ -25,6 +25,7 @@
 #include "cli/model_argument.h"
 #include "cli/terminal_observer.h"
 #include "cli/thread_flag.h"
+#include "config/token_file_prefix.h"
 #include "data/token_file_info.h"
 #include "devices/devices.h"
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/gnuplot.h"
+#include "config/token_file_prefix.h"
 #include "data/token_file_info.h"
 
 namespace blockformer {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "config/token_file_prefix.h"
 
 namespace blockformer {
 namespace {
@@ -46,11 +47,6 @@ std::string DataPath(const std::string& prefix) { return prefix + ".bin"; }
 std::string IndexPath(const std::string& prefix) { return prefix + ".idx"; }
 
 }  // namespace
-
-std::string TokenFilePrefix(const std::string& path) {
-  const bool is_member = path.ends_with(".bin") || path.ends_with(".idx");
-  return is_member ? path.substr(0, path.size() - 4) : path;
-}
 
 struct TokenFile::Impl {
   explicit Impl(const std::string& path)

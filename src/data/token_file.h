@@ -37,9 +37,6 @@ class TokenFile {
   std::unique_ptr<const Impl> impl_;
 };
 
-// PREFIX of PREFIX.bin and PREFIX.idx; any other path is a prefix already.
-std::string TokenFilePrefix(const std::string& path);
-
 // Writes a pair that TokenFile and the published implementation read. Nothing appears under the
 // final names before Commit(), and PREFIX.idx appears last, so that a pair is whole or it is not
 // there. Keeps the length of every document in memory, and no tokens. Not thread-safe.

@@ -57,4 +57,16 @@ std::optional<TokenFileInfo> ReadTokenFileInfo(const TokenFile& tokens) {
   return info;
 }
 
+void CheckVocabulary(const TokenFile& tokens, const ModelVocabulary& model) {
+  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
+  if (!info) return;
+  Require(info->vocab_size <= model.size, ErrorCode::kInvalidArgument,
+          "{}: {} is less than the {} entries of the tokenizer that made {}", model.size_name,
+          model.size, info->vocab_size, tokens.prefix());
+  Require(model.tokenizer == nullptr ||
+              TokenizerFingerprint(*model.tokenizer) == info->tokenizer_fingerprint,
+          ErrorCode::kInvalidArgument, "{} is not the tokenizer that made {}, which was {}",
+          model.tokenizer_name, tokens.prefix(), info->tokenizer);
+}
+
 }  // namespace blockformer

@@ -39,6 +39,18 @@ std::vector<std::string> TokenFilePaths(const std::string& prefix);
 // the counts are not those of the token file.
 std::optional<TokenFileInfo> ReadTokenFileInfo(const TokenFile& tokens);
 
+// A model's vocabulary, and what messages call its parts.
+struct ModelVocabulary {
+  int64_t size = 0;
+  std::string size_name;                 // such as "model.vocab_size"
+  const Tokenizer* tokenizer = nullptr;  // null if none is known
+  std::string tokenizer_name;            // such as "data.tokenizer: FILE"
+};
+
+// Throws Error(kInvalidArgument) if PREFIX.json says that the tokens were made for another
+// vocabulary. Without that file nothing is known, and nothing refused.
+void CheckVocabulary(const TokenFile& tokens, const ModelVocabulary& model);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_DATA_TOKEN_FILE_INFO_H_

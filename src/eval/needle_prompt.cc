@@ -158,7 +158,8 @@ std::string ReadHaystack(const std::vector<std::string>& paths, const CorpusOpti
 Haystack EncodeHaystack(const Tokenizer& tokenizer, std::string_view text) {
   Haystack haystack;
   haystack.tokens = tokenizer.Encode(text);
-  const std::string decoded = tokenizer.Decode(haystack.tokens);
+  // With the space that some tokenizers put before a text, since the first token's bytes hold it.
+  const std::string decoded = tokenizer.DecodeContinuation(haystack.tokens);
   size_t offset = 0;
   for (size_t i = 0; i < haystack.tokens.size(); ++i) {
     if (IsSentenceEnd(decoded, offset)) haystack.sentence_ends.push_back(static_cast<int64_t>(i));

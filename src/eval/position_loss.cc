@@ -14,18 +14,18 @@ namespace {
 
 constexpr int64_t kMaxBins = 1024;
 
-int64_t UnitLength(const ModelConfig& config) {
-  return config.kind == ModelKind::kBlock ? config.block_length : 1;
-}
-
 // The whole windows of a corpus, in order.
 class WindowReader {
  public:
   WindowReader(const std::vector<std::string>& files, const CorpusOptions& corpus,
-               const Tokenizer& tokenizer, int64_t context)
-      : options_(corpus), corpus_(files, corpus), tokenizer_(tokenizer), context_(context) {}
+               const Tokenizer& tokenizer, int64_t context, const WorkObserver& observer)
+      : options_(corpus),
+        corpus_(files, corpus),
+        tokenizer_(tokenizer),
+        context_(context),
+        observer_(observer) {}
 
-  // Nothing at the end.
+  // Nothing at the end. Throws Error(kInterrupted) when the observer asks to stop.
   std::optional<ScoreRequest> Next() {
     while (std::ssize(tokens_) - begin_ < context_) {
       if (!ReadDocument()) return std::nullopt;
@@ -40,6 +40,7 @@ class WindowReader {
 
  private:
   bool ReadDocument() {
+    Require(!observer_.StopRequested(), ErrorCode::kInterrupted, "stopped while reading texts");
     CorpusRecord record;
     if (!corpus_.NextRecord(&record)) return false;
     const std::string location = record.location;
@@ -59,6 +60,7 @@ class WindowReader {
   CorpusReader corpus_;
   const Tokenizer& tokenizer_;
   int64_t context_;
+  const WorkObserver& observer_;
   std::vector<int32_t> tokens_;  // of the current document; those from begin_ on are not used yet
   int64_t begin_ = 0;
   int64_t document_ = -1;
@@ -67,12 +69,11 @@ class WindowReader {
 
 // Finds all windows, so that what is wrong with the files is said before anything is computed.
 void FindWindows(WindowReader reader, const PositionLossOptions& options, int64_t block_positions,
-                 const WorkObserver& observer, PositionLoss* loss) {
+                 PositionLoss* loss) {
   Fnv1a hash;
   while (std::ssize(loss->windows) != options.max_windows.value_or(-1)) {
     const std::optional<ScoreRequest> request = reader.Next();
     if (!request) break;
-    Require(!observer.StopRequested(), ErrorCode::kInterrupted, "stopped before scoring");
     const std::vector<int32_t>& tokens = request->tokens;
     hash.Add({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(tokens[0])});
     loss->windows.push_back({reader.document(), std::vector<LossSum>(options.bins),
@@ -103,7 +104,7 @@ void AddScores(std::span<const TokenScore> scores, int64_t context, int64_t left
 }  // namespace
 
 void CheckPositionLossOptions(const PositionLossOptions& options, const ModelConfig& config) {
-  const int64_t shortest = 2 * UnitLength(config);
+  const int64_t shortest = 2 * config.UnitLength();
   Require(options.context >= shortest, ErrorCode::kInvalidArgument,
           "`context`: {} is too short; at least {} is wanted, {}", options.context, shortest,
           config.kind == ModelKind::kBlock ? "two blocks" : "one token and the next");
@@ -123,7 +124,7 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
                                  WorkObserver* observer) {
   const ModelConfig& config = model.model->config();
   CheckPositionLossOptions(options, config);
-  WindowReader reader(files, corpus, model.tokenizer, options.context);
+  WindowReader reader(files, corpus, model.tokenizer, options.context, *observer);
   for (const std::string& file : files) RequireReadableTwice(file);
   if (options.context > config.max_length) {
     LogWarning("{}: a context of {} tokens has positions that training, with {}, did not", name,
@@ -132,10 +133,10 @@ PositionLoss MeasurePositionLoss(const std::string& name, const EvalModel& model
 
   PositionLoss loss = {name, options.context, {}, 0};
   const int64_t block_positions = model.model->is_block() ? config.block_length : 0;
-  FindWindows(WindowReader(files, corpus, model.tokenizer, options.context), options,
-              block_positions, *observer, &loss);
+  FindWindows(WindowReader(files, corpus, model.tokenizer, options.context, *observer), options,
+              block_positions, &loss);
   const bool is_padded = scorer->options().padding == ScoringPadding::kPadded;
-  const int64_t left_pad = is_padded ? UnitLength(config) - 1 : 0;
+  const int64_t left_pad = is_padded ? config.UnitLength() - 1 : 0;
   const int64_t total = std::ssize(loss.windows);
   observer->Begin(name, total, "windows", 0);
   int64_t asked = 0;

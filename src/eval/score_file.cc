@@ -152,26 +152,36 @@ class LineScorer {
     std::string error;
   };
 
+  // A line that is left half done is scored again by the run that goes on.
   std::optional<ScoreRequest> NextRequest() {
-    while (requests_.empty()) {
-      if (observer_->StopRequested()) return std::nullopt;
-      std::vector<ScoreRequest> requests;
-      OpenLine open;
-      if (!reader_.Next(&open.line, &requests)) {
-        Require(reader_.hash() == file_.hash, ErrorCode::kCorrupt, "{}: changed while it was read",
-                file_.path);
-        return std::nullopt;
-      }
-      open.open_requests = requests.size();
-      open.cut_tokens = reader_.CountCut(requests);
-      lines_.push_back(std::move(open));
-      requests_.assign(requests.begin(), requests.end());
-      WriteFinished();  // an empty text is
+    while (!observer_->StopRequested()) {
+      if (!requests_.empty()) return TakeRequest();
+      if (!ReadLine()) break;
     }
+    return std::nullopt;
+  }
+
+  ScoreRequest TakeRequest() {
     ScoreRequest request = std::move(requests_.front());
     requests_.pop_front();
     request_tokens_.push_back(std::ssize(request.tokens));
     return request;
+  }
+
+  bool ReadLine() {
+    std::vector<ScoreRequest> requests;
+    OpenLine open;
+    if (!reader_.Next(&open.line, &requests)) {
+      Require(reader_.hash() == file_.hash, ErrorCode::kCorrupt, "{}: changed while it was read",
+              file_.path);
+      return false;
+    }
+    open.open_requests = requests.size();
+    open.cut_tokens = reader_.CountCut(requests);
+    lines_.push_back(std::move(open));
+    requests_.assign(requests.begin(), requests.end());
+    WriteFinished();  // an empty text is
+    return true;
   }
 
   void Add(std::span<const TokenScore> scores) {

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "base/work_observer.h"
+#include "data/token_file_info.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_paths.h"
 
 namespace blockformer {
 namespace {
@@ -38,6 +42,16 @@ PackingOptions PackingOf(const ModelConfig& config, const std::string& model) {
   return ModelPacking(config, /*published=*/false);
 }
 
+// Loads the directory's tokenizer only where the tokens say which one made them.
+void RequireOwnTokens(const TokenFile& tokens, const ModelConfig& config,
+                      const std::string& model) {
+  if (!ReadTokenFileInfo(tokens)) return;
+  std::optional<Tokenizer> tokenizer;
+  if (!TokenizerPaths(model).empty()) tokenizer = Tokenizer::Load(model);
+  CheckVocabulary(tokens, {config.vocab_size, model + ": vocab_size",
+                           tokenizer ? &*tokenizer : nullptr, model + ": its tokenizer"});
+}
+
 void Add(const LossSums& sums, LossSums* total) {
   total->sum += sums.sum;
   total->count += sums.count;
@@ -56,6 +70,7 @@ ValidationSamples::ValidationSamples(const TokenFile& tokens, const ModelConfig&
     : samples_(tokens, PackingOf(config, model)),
       prefix_(tokens.prefix()),
       count_(std::min(limit, samples_.NumSamples())) {
+  RequireOwnTokens(tokens, config, model);
   Require(count_ > 0, ErrorCode::kInvalidArgument,
           "`data`: the {} tokens of {} do not fill one sample of {}", tokens.NumTokens(), prefix_,
           config.max_length);

@@ -12,12 +12,14 @@
 namespace blockformer {
 
 // The samples of a token file on which the trainer's validation measures a model: documents packed
-// as the model was trained, and `count` samples of its context spread evenly over them. Keeps a
-// reference to the token file.
+// with the padding of its configuration, each with its end of text (`data.packing: corrected`, in
+// whichever way the model was trained), and `count` samples of its context spread evenly over them.
+// Keeps a reference to the token file.
 class ValidationSamples {
  public:
-  // At most `limit` samples. `model` is the directory, for messages. Throws Error(kInvalidArgument)
-  // if the tokens do not fill one sample, or if it holds nothing to predict.
+  // At most `limit` samples. `model` is the model's directory. Throws Error(kInvalidArgument) if
+  // the tokens do not fill one sample, if it holds nothing to predict, or as CheckVocabulary does
+  // with the directory's tokenizer, if it has one.
   ValidationSamples(const TokenFile& tokens, const ModelConfig& config, const std::string& model,
                     int64_t limit);
 

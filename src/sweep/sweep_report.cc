@@ -28,16 +28,19 @@ std::string Changes(const Sweep& sweep, size_t run) {
   return fmt::format("{}", fmt::join(changes, ", "));
 }
 
+RunStatus StatusOf(const RunRecord& record) {
+  if (record.finished) return RunStatus::kFinished;
+  if (!record.changed_field.empty()) return RunStatus::kOfAnotherRecipe;
+  return record.steps_done > 0 ? RunStatus::kNotFinished : RunStatus::kNotStarted;
+}
+
 ReportRow MakeRow(const Sweep& sweep, size_t index, const RunRecord& record) {
   const SweepRun& run = sweep.runs[index];
   const ParameterCounts counts = CountParameters(run.recipe.model);
   ReportRow row;
   row.name = run.name;
   row.changes = Changes(sweep, index);
-  row.status = record.finished                 ? "finished"
-               : !record.changed_field.empty() ? "of another recipe"
-               : record.steps_done > 0         ? "not finished"
-                                               : "not started";
+  row.status = StatusOf(record);
   row.parameters = counts.used;
   row.non_embedding = counts.non_embedding;
   row.flops = TrainingFlops(run.recipe, record.steps_done);
@@ -81,7 +84,7 @@ constexpr double kEqualShare = 0.01;
 void CompareAtEqualFlops(const Sweep& sweep, SweepReport* report) {
   double fewest = std::numeric_limits<double>::infinity();
   for (const ReportRow& row : report->rows) {
-    if (row.status == "finished") fewest = std::min(fewest, row.flops);
+    if (row.status == RunStatus::kFinished) fewest = std::min(fewest, row.flops);
   }
   if (!std::isfinite(fewest)) return;
   report->equal_flops = fewest;
@@ -98,7 +101,7 @@ void CompareAtEqualFlops(const Sweep& sweep, SweepReport* report) {
 }
 
 bool IsComparable(const ReportRow& row) {
-  return row.status == "finished" && row.loss && row.tokens_per_second;
+  return row.status == RunStatus::kFinished && row.loss && row.tokens_per_second;
 }
 
 bool Beats(const ReportRow& row, const ReportRow& other) {
@@ -146,7 +149,7 @@ OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const Sweep
   }
   return {{"run", row.name},
           {"changes", row.changes},
-          {"status", row.status},
+          {"status", RunStatusName(row.status)},
           {"parameters", row.parameters},
           {"non_embedding", row.non_embedding},
           {"training_flops", row.flops},
@@ -209,6 +212,20 @@ std::string PlotLinks(const Sweep& sweep, const SweepReport& report) {
 
 }  // namespace
 
+const char* RunStatusName(RunStatus status) {
+  switch (status) {
+    case RunStatus::kNotStarted:
+      return "not started";
+    case RunStatus::kNotFinished:
+      return "not finished";
+    case RunStatus::kOfAnotherRecipe:
+      return "of another recipe";
+    case RunStatus::kFinished:
+      return "finished";
+  }
+  return "";
+}
+
 SweepReport MakeReport(const Sweep& sweep) {
   SweepReport report;
   for (size_t i = 0; i < sweep.runs.size(); ++i) {
@@ -230,7 +247,8 @@ std::string ReportAsMarkdown(const Sweep& sweep, const SweepReport& report) {
       "equal FLOPs | loss by position in the block | tokens/s | spread | frontier |\n"
       "|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|:-:|\n";
   for (const ReportRow& row : report.rows) {
-    const std::string status = row.status == "finished" ? "" : " (" + row.status + ")";
+    const bool is_finished = row.status == RunStatus::kFinished;
+    const std::string status = is_finished ? "" : fmt::format(" ({})", RunStatusName(row.status));
     text += fmt::format(
         "| {}{} | {} | {} | {} | {:.3g} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row.name,
         status, row.changes, Millions(row.parameters), Millions(row.non_embedding), row.flops,
@@ -246,13 +264,14 @@ std::string ReportAsCsv(const SweepReport& report) {
       "run,changes,status,parameters,non_embedding,training_flops,tokens,validation_loss,"
       "bits_per_byte,loss_at_equal_flops,loss_by_position,tokens_per_s,spread,on_frontier\n";
   for (const ReportRow& row : report.rows) {
-    text += CsvLine({row.name, row.changes, row.status, std::to_string(row.parameters),
-                     std::to_string(row.non_embedding), fmt::format("{:.6g}", row.flops),
-                     std::to_string(row.tokens), Optional(row.loss, 6, ""),
-                     Optional(row.bits_per_byte, 6, ""), Optional(row.loss_at_equal_flops, 6, ""),
-                     Positions(row.loss_by_position), Optional(row.tokens_per_second, 1, ""),
-                     row.tokens_per_second ? fmt::format("{:.3f}", row.speed_spread) : "",
-                     row.on_frontier ? "true" : "false"});
+    text +=
+        CsvLine({row.name, row.changes, RunStatusName(row.status), std::to_string(row.parameters),
+                 std::to_string(row.non_embedding), fmt::format("{:.6g}", row.flops),
+                 std::to_string(row.tokens), Optional(row.loss, 6, ""),
+                 Optional(row.bits_per_byte, 6, ""), Optional(row.loss_at_equal_flops, 6, ""),
+                 Positions(row.loss_by_position), Optional(row.tokens_per_second, 1, ""),
+                 row.tokens_per_second ? fmt::format("{:.3f}", row.speed_spread) : "",
+                 row.on_frontier ? "true" : "false"});
   }
   return text;
 }

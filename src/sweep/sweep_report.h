@@ -13,11 +13,16 @@
 
 namespace blockformer {
 
+enum class RunStatus { kNotStarted, kNotFinished, kOfAnotherRecipe, kFinished };
+
+// "finished", "of another recipe", "not finished" or "not started".
+const char* RunStatusName(RunStatus status);
+
 // A run's line in the report. Losses are of the validation file, in nats a token.
 struct ReportRow {
   std::string name;
   std::string changes;  // from the base: "block_length 8, ..."
-  std::string status;   // "finished", "of another recipe", "not finished" or "not started"
+  RunStatus status = RunStatus::kNotStarted;
   int64_t parameters = 0;
   int64_t non_embedding = 0;
   double flops = 0;  // of training, done so far

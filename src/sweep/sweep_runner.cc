@@ -13,6 +13,7 @@
 #include "base/program.h"
 #include "base/progress.h"
 #include "base/stopwatch.h"
+#include "config/token_file_prefix.h"
 #include "sweep/run_record.h"
 
 namespace blockformer {
@@ -33,8 +34,9 @@ std::string LastLine(const std::string& path) {
   return text.substr(text.find_last_of("\n\r") + 1);
 }
 
-void RequireData(const std::string& prefix, const char* field) {
-  if (prefix.empty()) return;
+void RequireData(const std::string& path, const char* field) {
+  if (path.empty()) return;
+  const std::string prefix = TokenFilePrefix(path);
   Require(FileExists(prefix + ".idx") && FileExists(prefix + ".bin"), ErrorCode::kNotFound,
           "{}: {}.bin and {}.idx are not there; {}=PREFIX on the command line names others", field,
           prefix, prefix, field);

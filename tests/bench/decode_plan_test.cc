@@ -51,7 +51,7 @@ ModelConfig VanillaConfig() {
 }
 
 void ExpectTheEnginesSteps(const ModelConfig& config, const ThroughputSetting& setting) {
-  const int64_t length = config.kind == ModelKind::kBlock ? config.block_length : 1;
+  const int64_t length = config.UnitLength();
   const DecodePlan plan = PlanDecoding(setting, length, EngineOptions().max_prefill_tokens);
   const EngineRun run = RunEngine(config, setting);
   EXPECT_EQ(plan.tokens_in_prefill, run.made_in_prefill);

@@ -142,6 +142,9 @@ TEST_F(BenchPrecisionTest, ClearErrorsForWhatCannotBe) {
   writer.Commit();
   ExpectError(Precision("block", "", "short"), 2, "--data: the 9 tokens of");
 
+  PrepareWithAnotherTokenizer("others", std::string(200, 'a'));
+  ExpectError(Precision("block", "", "others"), 2, "its tokenizer is not the tokenizer that made");
+
   ModelConfig one_block = TinyTextConfig();
   one_block.max_length = one_block.block_length;
   WriteTinyModel(Path("one"), one_block);

@@ -221,6 +221,15 @@ TEST_F(EvalCommandTest, LossOfATokenFile) {
   ASSERT_EQ(report["results"].size(), 2U);
   EXPECT_EQ(report["results"][0]["loss_by_position"].size(), 4U);
   EXPECT_NEAR(report["results"][1]["loss"].get<double>(), std::log(264.0), 0.1);
+  PrepareWithAnotherTokenizer("others", std::string(200, 'a'));
+  const std::string data = " --data " + Path("others");
+  const Outcome other = Run("eval loss --threads 1 " + Path("block") + data);
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.output, HasSubstr("block: its tokenizer is not the tokenizer that made"));
+  std::filesystem::remove(Path("vanilla/tokenizer.json"));
+  EXPECT_EQ(Run("eval loss --threads 1 " + Path("vanilla") + data).exit_code, 0);
+  std::filesystem::remove(Path("others.json"));
+  EXPECT_EQ(Run("eval loss --threads 1 " + Path("block") + data).exit_code, 0);
   const Outcome absent = Run("eval loss " + Path("block") + " --data " + Path("absent"));
   EXPECT_EQ(absent.exit_code, 1);
   EXPECT_THAT(absent.output, HasSubstr("absent.idx"));

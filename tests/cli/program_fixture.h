@@ -47,6 +47,19 @@ class ProgramTest : public testing::Test {
     return outcome;
   }
 
+  // Tokens PREFIX of `text` by a tokenizer that no model here has: its "a" and "b" are exchanged.
+  void PrepareWithAnotherTokenizer(const std::string& prefix, const std::string& text) const {
+    WriteTinyModel(Path("other"), TinyTextConfig());
+    std::string tokenizer = ReadFile(Path("other/tokenizer.json"));
+    tokenizer.replace(tokenizer.find("\"a\":98"), 6, "\"a\":99");
+    tokenizer.replace(tokenizer.find("\"b\":99"), 6, "\"b\":98");
+    WriteFileAtomically(Path("other/tokenizer.json"), tokenizer);
+    WriteFileAtomically(Path("other/text.txt"), text);
+    const Outcome outcome = Run("prepare --tokenizer " + Path("other") + " --output " +
+                                Path(prefix) + " " + Path("other/text.txt"));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  }
+
   std::vector<Json> ReadLines(const std::string& path) const {
     std::istringstream stream(ReadFile(path));
     std::vector<Json> lines;

@@ -30,7 +30,7 @@ std::vector<int32_t> RandomIds(int64_t count, int64_t vocab, uint64_t seed) {
 
 // Prompts of many lengths, two thirds of them with the same beginning, and all ways to draw.
 std::vector<GenerationRequest> MakeRequests(const ModelConfig& config, int64_t count) {
-  const int64_t length = config.kind == ModelKind::kBlock ? config.block_length : 1;
+  const int64_t length = config.UnitLength();
   std::vector<GenerationRequest> requests;
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t seed = static_cast<uint64_t>(i);
@@ -85,9 +85,7 @@ class InvarianceTest : public testing::TestWithParam<std::tuple<std::string, Num
     model_ = MakeTinyModel(config_, std::get<NumberType>(GetParam()));
   }
 
-  int64_t unit_length() const {
-    return config_.kind == ModelKind::kBlock ? config_.block_length : 1;
-  }
+  int64_t unit_length() const { return config_.UnitLength(); }
 
   ThreadLimit limit_;
   ModelConfig config_;
@@ -176,7 +174,7 @@ class PrecisionTest : public testing::TestWithParam<std::string> {};
 // about 0.5 and 3 %, less where the residual stream passes them by.
 TEST_P(PrecisionTest, LogitsAreCloseToThoseOfFloats) {
   const ModelConfig config = TinyConfigs().at(GetParam());
-  const int64_t length = config.kind == ModelKind::kBlock ? config.block_length : 1;
+  const int64_t length = config.UnitLength();
   ForwardInput input;
   input.batch = 2;
   input.units = 20;

@@ -13,6 +13,7 @@
 #include "base/gnuplot.h"
 #include "engine/engine.h"
 #include "tests/cpu/tiny_model_directory.h"
+#include "tests/text/character_tokenizer.h"
 
 namespace blockformer {
 namespace {
@@ -187,6 +188,17 @@ TEST_F(NeedleTest, FindsTheEndsOfSentences) {
               ElementsAre(" Then\n\nMore\nof", "\n\nMore\nof", ""));
   EXPECT_THAT(SentenceEnds("\u201CStop!\u201D\n\n  Go."), ElementsAre("\n\n  Go.", ""));
   EXPECT_THAT(SentenceEnds(""), ElementsAre(""));
+}
+
+// As tokenizers of Llama's family, which put a space before a text and drop it when they decode.
+TEST_F(NeedleTest, FindsTheEndsOfSentencesWhereATextBeginsWithASpace) {
+  const Tokenizer tokenizer = Tokenizer::Parse(CharacterTokenizerJson().dump(), "characters");
+  const Haystack haystack = EncodeHaystack(tokenizer, "hell. ho. lo");
+  std::vector<std::string> rest;
+  for (const int64_t end : haystack.sentence_ends) {
+    rest.push_back(tokenizer.DecodeContinuation(std::span(haystack.tokens).subspan(end)));
+  }
+  EXPECT_THAT(rest, ElementsAre(" ho. lo", " lo", ""));
 }
 
 TEST_F(NeedleTest, RefusesWhatDoesNotFit) {

@@ -194,16 +194,19 @@ TEST_F(PositionLossTest, HostileTextsAreNamed) {
   EXPECT_TRUE(std::isfinite(loss.windows[0].bins[0].sum));
 }
 
+// Also in texts without a window.
 TEST_F(PositionLossTest, StopsWhenTold) {
-  struct ImpatientObserver : WorkObserver {
+  struct HurriedObserver : WorkObserver {
     bool StopRequested() const override { return true; }
   } observer;
-  try {
-    Measure("block", {16, 2, {}}, {Corpus({RandomText(40, 1)})}, ScoringPadding::kPadded,
-            &observer);
-    FAIL() << "it went on";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kInterrupted) << error.what();
+  for (const int64_t length : {40, 8}) {
+    try {
+      Measure("block", {16, 2, {}}, {Corpus({RandomText(length, 1)})}, ScoringPadding::kPadded,
+              &observer);
+      FAIL() << "it went on";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInterrupted) << error.what();
+    }
   }
 }
 

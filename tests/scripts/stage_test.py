@@ -62,6 +62,22 @@ class StageTest(unittest.TestCase):
         self.run_stage()
         self.assertEqual(self.output(), ["run", "2"])
 
+    def test_paths_may_hold_spaces(self):
+        self.write("an in", "1\n")
+        command = ("stage make \"$(paths 'an out' 'more out')\" \"$(paths 'an in' in)\" "
+                   "sh -c 'cat \"an in\" in > \"an out\"; echo >> \"more out\"'")
+        self.assertEqual([self.run_stage(command), self.run_stage(command)], [0, 0])
+        self.assertEqual((self.folder / "more out").read_text(encoding="utf-8"), "\n")
+        self.write("an in", "2\n")
+        self.run_stage(command)
+        self.assertEqual((self.folder / "an out").read_text(encoding="utf-8"), "2\n1\n")
+
+    def test_where_an_argument_ends_matters(self):
+        command = "stage make 'out' 'in' sh -c 'echo $# > out' sh {}"
+        for arguments, count in (("'a b'", "1"), ("a b", "2")):
+            self.run_stage(command.format(arguments))
+            self.assertEqual(self.output(), [count])
+
     def test_a_missing_input_is_an_error(self):
         (self.folder / "in").unlink()
         self.assertNotEqual(self.run_stage(), 0)

@@ -216,7 +216,7 @@ std::vector<Soak> MakeSoaks() {
   std::vector<Soak> soaks;
   for (auto& [kind, config] : TinyConfigs()) {
     ModelConfig longer = config;
-    longer.max_length = kUnits * (config.kind == ModelKind::kBlock ? config.block_length : 1);
+    longer.max_length = kUnits * config.UnitLength();
     const auto model = MakeTinyModel(longer, NumberType::kInt8);
     const size_t type = soaks.size() % std::size(kKvTypes);
     soaks.emplace_back(kind + ", KV cache in " + kKvNames[type], model, kKvTypes[type]);

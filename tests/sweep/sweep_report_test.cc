@@ -71,7 +71,7 @@ TEST_F(SweepReportTest, RowsHaveLossesFlopsAndSpeeds) {
   const ReportRow& base = report.rows[0];
   EXPECT_EQ(base.name, "base");
   EXPECT_EQ(base.changes, "prefix_length 2");
-  EXPECT_EQ(base.status, "finished");
+  EXPECT_EQ(base.status, RunStatus::kFinished);
   EXPECT_EQ(base.tokens, 20 * 8 * 32);
   EXPECT_EQ(base.flops, TrainingFlops(sweep_.runs[0].recipe, 20));
   EXPECT_EQ(base.loss, 5.0);
@@ -126,8 +126,8 @@ TEST_F(SweepReportTest, LossesAreComparedAtTheFewestFlops) {
 TEST_F(SweepReportTest, ARunThatWasNotStartedOrNotFinishedSaysSo) {
   Record("long", 12, "", 500);
   const SweepReport report = MakeReport(sweep_);
-  EXPECT_EQ(report.rows[0].status, "not started");
-  EXPECT_EQ(report.rows[3].status, "not finished");
+  EXPECT_EQ(report.rows[0].status, RunStatus::kNotStarted);
+  EXPECT_EQ(report.rows[3].status, RunStatus::kNotFinished);
   EXPECT_FALSE(report.rows[3].on_frontier);
   EXPECT_THAT(ReportAsMarkdown(sweep_, report), HasSubstr("| long (not finished) |"));
 }

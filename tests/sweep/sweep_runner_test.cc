@@ -139,6 +139,14 @@ TEST_F(SweepRunnerTest, OtherSettingsOfThroughputAreMeasuredAnew) {
   EXPECT_THAT(Calls("engine"), ElementsAre("one"));
 }
 
+TEST_F(SweepRunnerTest, DataMayBeNamedByEitherFile) {
+  const Sweep sweep =
+      folder_.Read("runs: [{name: one}]\n", {"data.train=" + folder_.Path("tokens.bin"),
+                                             "data.validation=" + folder_.Path("tokens.idx")});
+  EXPECT_TRUE(RunSweep(sweep, programs_).empty());
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one"));
+}
+
 TEST_F(SweepRunnerTest, MissingDataIsAnErrorBeforeAnythingRuns) {
   const Sweep sweep = folder_.Read(kRuns, {"data.train=/nowhere/tokens"});
   try {

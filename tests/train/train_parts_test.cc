@@ -14,6 +14,7 @@
 #include "train/loop/checkpoint_store.h"
 #include "train/loop/lr_schedule.h"
 #include "train/loop/metrics_log.h"
+#include "train/model/weights.h"
 #include "train/processes/distributed.h"
 
 namespace blockformer::train {
@@ -146,6 +147,24 @@ TEST(TokenizerFiles, AreThoseThatAreLoaded) {
   EXPECT_THAT(names(""), ElementsAre("tokenizer.json"));
 }
 
+TEST(TokenizerFiles, HaveTheirCompanionsWithThem) {
+  const TrainingFolder folder;
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+    WriteFileAtomically(folder.Path(name), name);
+  }
+  EXPECT_THAT(NamesOf(ReadTokenizerFiles(folder.Path("tokenizer.json"))),
+              ElementsAre("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"));
+  CheckpointStore store(folder.Path("run"));
+  store.Save(5, [&folder](const std::string& directory) {
+    for (const auto& [name, contents] : ReadTokenizerFiles(folder.Path(""))) {
+      WriteFileAtomically(directory + "/" + name, contents);
+    }
+  });
+  store.UpdateLinks(5, -1);
+  EXPECT_EQ(ReadFile(folder.Path("run/tokenizer_config.json")), "tokenizer_config.json");
+  EXPECT_EQ(ReadFile(folder.Path("run/chat_template.jinja")), "chat_template.jinja");
+}
+
 TEST(CheckpointStore, LinksGpt2TokenizerFiles) {
   const TrainingFolder folder;
   CheckpointStore store(folder.Path("run"));
@@ -159,14 +178,48 @@ TEST(CheckpointStore, LinksGpt2TokenizerFiles) {
   EXPECT_FALSE(std::filesystem::is_symlink(folder.Path("run/tokenizer.json")));
 }
 
+// The state of libtorch's generator in checkpoints of earlier versions.
+TEST(Tensors, OneThatIsIgnoredMayBeThereOrNot) {
+  const TrainingFolder folder;
+  const torch::Tensor weights = torch::arange(3, torch::kFloat32);
+  const NamedTensors with_state = {{"weights", weights},
+                                   {"state", torch::zeros({2}, torch::kInt64)}};
+  WriteTensors(folder.Path("old"), with_state);
+  WriteTensors(folder.Path("new"), {{"weights", weights}});
+  for (const char* name : {"old", "new"}) {
+    const torch::Tensor read = torch::zeros(3);
+    ReadTensors(folder.Path(name), {{"weights", read}}, "state");
+    EXPECT_TRUE(torch::equal(read, weights));
+  }
+  EXPECT_THROW(ReadTensors(folder.Path("old"), {{"weights", torch::zeros(3)}}), Error);
+}
+
 TEST(MetricsLog, DropsWhatFollowsTheLastStep) {
   const TrainingFolder folder;
   const std::string path = folder.Path("metrics.jsonl");
   WriteFileAtomically(path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"st");
   MetricsLog(path, 2).Append({{"step", 3}, {"loss", 1.5}});
   EXPECT_EQ(ReadFile(path), "{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"loss\":1.5}\n");
+}
+
+TEST(MetricsLog, BeginsAnewWhereARunEndedBeforeItsFirstCheckpoint) {
+  const TrainingFolder folder;
+  const std::string path = folder.Path("metrics.jsonl");
+  WriteFileAtomically(path,
+                      "{\"step\":1,\"tokens\":2,\"loss\":3,\"learning_rate\":4,\"grad_norm\":5}\n"
+                      "{\"step\":2,\"tok");
   MetricsLog(path, 0).Append({{"step", 1}, {"sample", "\xc3"}});
   EXPECT_EQ(ReadFile(path), "{\"step\":1,\"sample\":\"\xef\xbf\xbd\"}\n");
+}
+
+TEST(MetricsLog, LeavesFilesOfOtherProgramsAlone) {
+  const TrainingFolder folder;
+  const std::string path = folder.Path("metrics.jsonl");
+  for (const std::string text : {"{\"step\":1,\"loss\":3}\n", "[1]", "\n", "step loss\n1 3\n"}) {
+    WriteFileAtomically(path, text);
+    EXPECT_THROW(MetricsLog(path, 0), Error);
+    EXPECT_EQ(ReadFile(path), text);
+  }
 }
 
 // What does not fit in memory at once need not: only its end is looked at.

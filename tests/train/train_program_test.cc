@@ -118,6 +118,23 @@ TEST(TrainProgram, AStopSignalSavesAndTheRunContinues) {
   }
 }
 
+// Only the main process writes checkpoints and knows which are there.
+TEST(TrainProgram, ProcessesThatDivergeNameACheckpointOnce) {
+  const TrainingFolder folder;
+  ASSERT_EQ(StartAndWait(folder, {"--nproc", "2", "training.stop_steps=5"}), 0);
+  TrainerProcess process(
+      {folder.recipe_path(), "--nproc", "2", "training.learning_rate=10", "training.clip_norm=0",
+       "training.epsilon=1e-30", "training.weight_decay=100", "training.steps=400"},
+      folder.Path("errors"));
+  EXPECT_EQ(process.Wait(), 2);
+  const std::string errors = process.Errors();
+  EXPECT_THAT(errors, HasSubstr("not a number at step "));
+  const size_t named = errors.find("the checkpoint of step ");
+  EXPECT_TRUE(named == std::string::npos ||
+              errors.find("the checkpoint of step ", named + 1) == std::string::npos)
+      << errors;
+}
+
 std::vector<pid_t> DescendantsOf(pid_t process) {
   std::vector<pid_t> all;
   for (const pid_t child : ChildrenOf(process)) {

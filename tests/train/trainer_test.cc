@@ -11,12 +11,14 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/program.h"
 #include "checkpoint/model_directory.h"
 #include "checkpoint/safetensors.h"
 #include "tests/train/training_run.h"
 #include "text/bpe_trainer.h"
 #include "train/loop/batch_loader.h"
 #include "train/loop/training_state.h"
+#include "train/model/weights.h"
 
 namespace blockformer::train {
 namespace {
@@ -282,6 +284,68 @@ TEST(Trainer, WithoutAReadableCheckpointItDoesNotBeginAnewUnasked) {
   std::filesystem::remove(folder.Path("run/checkpoints/step-00000005/state.json"));
   EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kCorrupt), HasSubstr("--restart"));
   EXPECT_TRUE(FileExists(folder.Path("run/model.safetensors")));  // no link points to nothing
+}
+
+// What earlier versions kept of libtorch's generator is not needed.
+TEST(Trainer, ARandomStateOfAnEarlierVersionIsIgnored) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=15"}));
+  const std::string path = folder.Path("run/checkpoints/step-00000015/optimizer.safetensors");
+  NamedTensors tensors;
+  {
+    const SafetensorsFile file(path);
+    EXPECT_FALSE(file.Contains("random_state"));
+    for (const auto& [name, view] : file.tensors()) {
+      tensors.emplace_back(name, torch::tensor(ToFloats(view, name)).view(view.shape));
+    }
+  }
+  tensors.emplace_back("random_state", torch::zeros({5056}, torch::kInt64));  // no generator's
+  WriteTensors(path, tensors);
+  TrainModel(folder.Read());
+  ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+}
+
+// A validation may take longer than whoever stops a run waits; here it fails.
+TEST(TrainerDeathTest, AStopSavesBeforeItValidates) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto stop_at_once = [] {
+    const TrainingFolder folder;
+    TokenFileWriter writer(folder.Path("validation"), 100);
+    writer.Add(std::vector<int32_t>(200, 99));  // the vocabulary has 64
+    writer.Commit();
+    CatchStopSignals();
+    raise(SIGINT);
+    const std::string error = ErrorOf(folder.Read({"validation.interval=1"}), ErrorCode::kCorrupt);
+    const bool is_saved = FileExists(folder.Path("run/latest/state.json"));
+    std::filesystem::remove_all(folder.Path(""));
+    std::fputs(error.c_str(), stderr);
+    _exit(is_saved ? 0 : 1);
+  };
+  EXPECT_EXIT(stop_at_once(), testing::ExitedWithCode(0), "token 99");
+}
+
+TEST(TrainerDeathTest, AStopLeavesTheValidationLossInItsCheckpoint) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto stop_at_once = [] {
+    const TrainingFolder folder;
+    CatchStopSignals();
+    raise(SIGINT);
+    ErrorOf(folder.Read({"validation.interval=1"}), ErrorCode::kInterrupted);
+    const Json state = ReadJsonFile(folder.Path("run/best/state.json"));
+    std::filesystem::remove_all(folder.Path(""));
+    _exit(state["best_step"] == 1 && state["validation_loss"].is_number() ? 0 : 1);
+  };
+  EXPECT_EXIT(stop_at_once(), testing::ExitedWithCode(0), "");
+}
+
+TEST(Trainer, AMetricsFileOfAnotherProgramIsKept) {
+  const TrainingFolder folder;
+  MakeDirectories(folder.Path("run"));
+  WriteFileAtomically(folder.Path("run/metrics.jsonl"), "mine\n");
+  EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument),
+              HasSubstr("run/metrics.jsonl is there already"));
+  EXPECT_EQ(ReadFile(folder.Path("run/metrics.jsonl")), "mine\n");
 }
 
 // As a newer version may write it, with fields and values that this one does not know.

@@ -152,7 +152,7 @@ inline std::vector<Json> ReadMetrics(const std::string& output) {
   return lines;
 }
 
-// Whether two runs ended with the same weights, moments and random state, to the bit.
+// Whether two runs ended with the same weights and moments, to the bit.
 inline void ExpectSameTensors(const std::string& run, const std::string& other) {
   for (const char* name : {"/latest/model.safetensors", "/latest/optimizer.safetensors"}) {
     EXPECT_EQ(ReadFile(run + name), ReadFile(other + name)) << name;

@@ -1,7 +1,5 @@
 #include "train/loop/checkpoint.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <filesystem>
 
 #include "base/file.h"
@@ -14,18 +12,9 @@ namespace blockformer::train {
 namespace {
 
 constexpr char kOptimizerFile[] = "/optimizer.safetensors";
-constexpr char kRandomStateName[] = "random_state";
-
-// The generator's bytes, one in each element, since safetensors files here hold i64 and f32.
-torch::Tensor RandomState() {
-  return at::detail::getDefaultCPUGenerator().get_state().to(torch::kInt64);
-}
-
-NamedTensors OptimizerTensors(const AdamW& optimizer, const torch::Tensor& random_state) {
-  NamedTensors tensors = optimizer.State();
-  tensors.emplace_back(kRandomStateName, random_state);
-  return tensors;
-}
+// Of libtorch's random generator; earlier versions wrote it, though every draw follows from the
+// recipe's seed and the step.
+constexpr char kUnusedTensor[] = "random_state";
 
 }  // namespace
 
@@ -39,6 +28,12 @@ TokenizerFiles ReadTokenizerFiles(const std::string& path) {
     files.emplace_back(alone ? kTokenizerFile : std::filesystem::path(file).filename().string(),
                        ReadFile(file));
   }
+  if (paths.empty()) return files;
+  const std::filesystem::path folder = std::filesystem::path(paths.front()).parent_path();
+  for (const char* name : kTokenizerCompanions) {
+    const std::string companion = (folder / name).string();
+    if (FileExists(companion)) files.emplace_back(name, ReadFile(companion));
+  }
   return files;
 }
 
@@ -50,8 +45,13 @@ void WriteCheckpoint(const std::string& directory, const TrainingTensors& tensor
   for (const auto& [name, contents] : tokenizer) {
     WriteFileAtomically(directory + "/" + name, contents);
   }
+  WriteTensors(directory + kOptimizerFile, tensors.optimizer.State());
+  WriteCheckpointState(directory, state, recipe, command);
+}
+
+void WriteCheckpointState(const std::string& directory, const TrainingState& state,
+                          const TrainRecipe& recipe, const std::string& command) {
   WriteFileAtomically(directory + "/" + kModelCardFile, ModelCard(recipe, state, command));
-  WriteTensors(directory + kOptimizerFile, OptimizerTensors(tensors.optimizer, RandomState()));
   WriteTrainingState(directory, state, recipe);
 }
 
@@ -59,11 +59,8 @@ TrainingState ReadCheckpoint(const std::string& directory, const TrainRecipe& re
                              const TrainingTensors& tensors) {
   const TrainingState state = ReadTrainingState(directory, recipe);
   LoadWeights(directory, tensors.model);
-  const torch::Tensor random_state = RandomState();
-  ReadTensors(directory + kOptimizerFile, OptimizerTensors(tensors.optimizer, random_state));
+  ReadTensors(directory + kOptimizerFile, tensors.optimizer.State(), kUnusedTensor);
   tensors.optimizer.SetUpdates(state.step);
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_state(random_state.to(torch::kUInt8));
   return state;
 }
 

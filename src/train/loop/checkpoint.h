@@ -12,11 +12,11 @@
 namespace blockformer::train {
 
 // The files that Tokenizer::Load(path) reads, by the names under which it finds them in a model
-// directory; an empty path gives none.
+// directory, and those of kTokenizerCompanions beside them; an empty path gives none.
 TokenizerFiles ReadTokenizerFiles(const std::string& path);
 
-// All tensors that a run needs to continue: parameters, moments and the state of libtorch's random
-// generator.
+// All tensors that a run needs to continue: parameters and moments. What is random follows from the
+// seed and the step.
 struct TrainingTensors {
   LanguageModel& model;
   AdamW& optimizer;
@@ -27,6 +27,10 @@ struct TrainingTensors {
 void WriteCheckpoint(const std::string& directory, const TrainingTensors& tensors,
                      const TrainingState& state, const TrainRecipe& recipe,
                      const TokenizerFiles& tokenizer, const std::string& command);
+
+// Writes state.json and the model card of such a directory anew.
+void WriteCheckpointState(const std::string& directory, const TrainingState& state,
+                          const TrainRecipe& recipe, const std::string& command);
 
 // Restores what WriteCheckpoint wrote. Throws Error as ReadTrainingState, LoadWeights and
 // ReadTensors do; the tensors may be half filled then.

@@ -173,6 +173,7 @@ void CheckpointStore::UpdateLinks(int64_t latest_step, int64_t best_step) {
       LinkIntoLatest(vocabulary);
       LinkIntoLatest(merges);
     }
+    for (const char* name : kTokenizerCompanions) LinkIntoLatest(name);
   });
 }
 

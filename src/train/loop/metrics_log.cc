@@ -45,9 +45,28 @@ size_t LengthUpTo(const std::string& path, int64_t last_step) {
   return text.size();
 }
 
+// Whether the file begins as a run's does, with its first step; an empty or missing one may.
+bool IsOfARun(const std::string& path) {
+  if (!FileExists(path)) return true;
+  const MappedFile file(path);
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.size());
+  if (text.empty()) return true;
+  const Json entry = Json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  if (!entry.is_object()) return false;
+  for (const char* field : {"step", "tokens", "loss", "learning_rate", "grad_norm"}) {
+    if (!entry.contains(field)) return false;
+  }
+  return entry["step"] == 1;
+}
+
 }  // namespace
 
 MetricsLog::MetricsLog(const std::string& path, int64_t last_step) : path_(path) {
+  Require(
+      last_step > 0 || IsOfARun(path), ErrorCode::kInvalidArgument,
+      "output: {} is there already and was not written by a training. Choose another output, or "
+      "--restart, which renames its folder",
+      path);
   const size_t keep = LengthUpTo(path, last_step);
   descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (descriptor_ < 0 || ftruncate(descriptor_, static_cast<off_t>(keep)) != 0) FailWrite(path);

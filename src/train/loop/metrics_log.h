@@ -12,7 +12,9 @@ namespace blockformer::train {
 class MetricsLog {
  public:
   // Opens the file to append. What a run wrote after its step `last_step`, and a line that a crash
-  // cut short, is dropped, so that a resumed run writes no step twice.
+  // cut short, is dropped, so that a resumed run writes no step twice. Of a run that begins, with
+  // `last_step` 0, that is all that one which ended before its first checkpoint wrote; throws
+  // Error(kInvalidArgument) if the file holds anything else.
   MetricsLog(const std::string& path, int64_t last_step);
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "base/error.h"
@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/progress.h"
-#include "base/random.h"
 #include "base/stopwatch.h"
 #include "config/parameters.h"
 #include "train/loop/checkpoint.h"
@@ -22,6 +21,7 @@
 #include "train/loop/metrics_log.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/resume.h"
+#include "train/loop/step_gradients.h"
 #include "train/loop/text_sample.h"
 #include "train/loop/training_data.h"
 #include "train/loop/validation.h"
@@ -30,20 +30,6 @@
 
 namespace blockformer::train {
 namespace {
-
-// Sums over micro-batches and processes. With LossAverage::kTokens a micro-batch adds the sum of
-// its token losses and weighs as many as its kept tokens; with kPublished it adds its mean and
-// weighs 1.
-struct StepLossSums {
-  double loss = 0;
-  double weight = 0;
-  // Sums of the auxiliary losses, weighed as the token loss is.
-  double block_decoding = 0;
-  double auto_encoding = 0;
-
-  double Mean() const { return MeanOf(loss); }
-  double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
-};
 
 class Trainer {
  public:
@@ -58,12 +44,6 @@ class Trainer {
 
   bool TrainStep();
   void ReportStep(const StepLossSums& totals, double learning_rate, double norm, double seconds);
-  StepLossSums AccumulateGradients();
-  torch::Tensor AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
-                                   StepLossSums* totals) const;
-  void SumGradients();
-  // Adds up over the processes; returns whether any of them was asked to stop.
-  bool SumTotals(StepLossSums* totals);
 
   void RequireFinite(bool finite, std::string_view what, int64_t step) const;
   bool ParametersAreFinite() const;
@@ -75,8 +55,6 @@ class Trainer {
   void SaveCheckpoint(bool is_required);
   void WriteToStore(int64_t best_step);
 
-  int64_t FirstSequence(int64_t micro_batch) const;
-  TokenBatch ReadTrainingBatch(int64_t first_sequence);
   double TokensPerStep() const {
     return static_cast<double>(recipe_.training.batch_size * recipe_.model.max_length);
   }
@@ -86,19 +64,18 @@ class Trainer {
   const torch::Device device_;
   const int threads_;
   // What can be wrong is looked at before the processes wait for each other.
-  int64_t share_;        // sequences a step in this process
-  int64_t micro_batch_;  // sequences at once
+  const BatchShare share_;
   TrainingData data_;
-  SampleOrder order_;
   ProcessGroup group_;
   std::shared_ptr<LanguageModel> model_;
+  StepGradients gradients_;
   AdamW optimizer_;
   TrainingState state_;
-  TrainingState saved_;    // of the newest checkpoint; step 0 if there is none
   double peak_flops_ = 0;  // of all processes
 
   // In the main process only.
   std::optional<CheckpointStore> store_;
+  TrainingState saved_;  // of the newest checkpoint; step 0 if there is none
   std::optional<MetricsLog> metrics_;
   std::optional<ProgressBar> progress_;
 };
@@ -111,20 +88,13 @@ AdamWOptions OptimizerOptions(const TrainingRecipe& training) {
   return {training.beta1, training.beta2, training.epsilon, training.weight_decay};
 }
 
-int64_t ShareOf(const TrainingRecipe& training, int processes) {
-  Require(training.batch_size % processes == 0, ErrorCode::kInvalidArgument,
-          "training.batch_size: {} is not a multiple of the {} processes", training.batch_size,
-          processes);
-  return training.batch_size / processes;
+// A loss of the state as a number that can be sent to other processes.
+double OrNan(const std::optional<double>& loss) {
+  return loss.value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
-int64_t MicroBatchOf(const TrainingRecipe& training, int64_t share) {
-  if (training.micro_batch_size == 0) return share;
-  Require(share % training.micro_batch_size == 0, ErrorCode::kInvalidArgument,
-          "training.micro_batch_size: {} does not divide the {} sequences that a process has in a "
-          "step",
-          training.micro_batch_size, share);
-  return training.micro_batch_size;
+std::optional<double> UnlessNan(double loss) {
+  return std::isnan(loss) ? std::nullopt : std::optional(loss);
 }
 
 Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank)
@@ -133,11 +103,10 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       device_(SelectDevice(recipe.training.device, rank.local_rank)),
       threads_(SetTrainingThreads(recipe.training.threads, rank.local_world_size)),
       share_(ShareOf(recipe.training, rank.world_size)),
-      micro_batch_(MicroBatchOf(recipe.training, share_)),
       data_(recipe),
-      order_(data_.train.NumSamples(), recipe.training.seed),
       group_(rank, device_, data_.Describe(recipe)),
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
+      gradients_(recipe_.training, data_.train, share_, device_, &group_, model_.get()),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
   state_.data = data_.Fingerprint();
   model_->set_auxiliary_losses(recipe.training.auxiliary);
@@ -156,7 +125,7 @@ void Trainer::PrepareOutput() {
   const TrainingTensors tensors = {*model_, optimizer_};
   if (std::optional<TrainingState> state =
           ResumeRun(recipe_, data_.Fingerprint(), tensors, &*store_)) {
-    state_ = *std::move(state);
+    saved_ = state_ = *std::move(state);
   } else if (!recipe_.init_from.empty()) {
     LoadInitialWeights(recipe_.init_from, *model_);
     LogInfo("the weights are those of {}", recipe_.init_from);
@@ -168,12 +137,21 @@ void Trainer::PrepareOutput() {
 void Trainer::ShareState() {
   std::vector<torch::Tensor> tensors = model_->parameters();
   for (const auto& [name, tensor] : optimizer_.State()) tensors.push_back(tensor);
-  torch::Tensor step = torch::tensor({state_.step}, torch::kInt64).to(device_);
-  tensors.push_back(step);
+  const torch::Tensor steps =
+      torch::tensor({state_.step, state_.best_step}, torch::kInt64).to(device_);
+  const torch::Tensor losses =
+      torch::tensor(
+          {OrNan(state_.training_loss), OrNan(state_.validation_loss), OrNan(state_.best_loss)},
+          torch::kFloat64)
+          .to(device_);
+  tensors.insert(tensors.end(), {steps, losses});
   group_.Broadcast(tensors);
-  state_.step = step.item<int64_t>();
+  state_.step = steps[0].item<int64_t>();
+  state_.best_step = steps[1].item<int64_t>();
+  state_.training_loss = UnlessNan(losses[0].item<double>());
+  state_.validation_loss = UnlessNan(losses[1].item<double>());
+  state_.best_loss = UnlessNan(losses[2].item<double>());
   optimizer_.SetUpdates(state_.step);
-  saved_ = state_;
 }
 
 void Trainer::LogSetup() const {
@@ -189,7 +167,7 @@ void Trainer::LogSetup() const {
           recipe_.training.batch_size,
           static_cast<double>(recipe_.training.stop_steps * recipe_.training.batch_size) /
               static_cast<double>(data_.train.NumSamples()),
-          micro_batch_);
+          share_.micro_batch);
   if (recipe_.training.flops > 0) {
     LogInfo("training.flops {:g}: {} steps of {:.3g} FLOPs", recipe_.training.flops,
             recipe_.training.steps, TrainingFlops(recipe_, 1));
@@ -205,7 +183,10 @@ void Trainer::Run() {
   }
   while (state_.step < last_step) {
     const bool stop = TrainStep();
-    const bool is_best = IsDue(recipe_.validation.interval) && Validate();
+    const bool validates = data_.validation && IsDue(recipe_.validation.interval);
+    // Whoever stops a run may not wait as long as a validation takes.
+    if (stop && validates) SaveCheckpoint(/*is_required=*/true);
+    const bool is_best = validates && Validate();
     if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
       SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
     }
@@ -224,9 +205,7 @@ void Trainer::Run() {
 bool Trainer::TrainStep() {
   const Stopwatch watch;
   optimizer_.ZeroGradients();
-  StepLossSums totals = AccumulateGradients();
-  SumGradients();
-  const bool stop = SumTotals(&totals);
+  const StepLossSums totals = gradients_.Compute(state_.step);
 
   const double average = totals.weight > 0 ? 1 / totals.weight : 0;
   const double norm = optimizer_.GradientNorm() * average;
@@ -237,7 +216,7 @@ bool Trainer::TrainStep() {
   ++state_.step;
   state_.training_loss = totals.Mean();
   if (group_.IsMain()) ReportStep(totals, learning_rate, norm, watch.Seconds());
-  return stop;
+  return totals.stop;
 }
 
 void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, double norm,
@@ -264,89 +243,17 @@ void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, doubl
                     fmt::format("loss {:.3f}, {:.0f} tokens/s", totals.Mean(), tokens_per_second));
 }
 
-// Sequences are numbered over the whole run; each process takes its part of the step's.
-int64_t Trainer::FirstSequence(int64_t micro_batch) const {
-  return state_.step * recipe_.training.batch_size + group_.rank() * share_ +
-         micro_batch * micro_batch_;
-}
-
-TokenBatch Trainer::ReadTrainingBatch(int64_t first_sequence) {
-  std::vector<int64_t> samples;
-  for (int64_t i = 0; i < micro_batch_; ++i) samples.push_back(order_.At(first_sequence + i));
-  return data_.train.Read(samples, device_);
-}
-
-// Gradients of the summed losses; the optimiser divides them by the weight of the whole step, which
-// is known only when every process has counted.
-StepLossSums Trainer::AccumulateGradients() {
-  model_->train();
-  StepLossSums totals;
-  for (int64_t i = 0; i < share_ / micro_batch_; ++i) {
-    const int64_t first_sequence = FirstSequence(i);
-    // What dropout removes follows from the place in the run, in whatever process and after any
-    // number of interruptions.
-    torch::manual_seed(
-        MixBits(recipe_.training.seed + MixBits(static_cast<uint64_t>(first_sequence))));
-    const TokenLoss loss = model_->Loss(ReadTrainingBatch(first_sequence));
-    const double count = static_cast<double>(loss.count.item<int64_t>());
-    if (count == 0) continue;  // nothing but padding
-    const bool by_tokens = recipe_.training.loss_average == LossAverage::kTokens;
-    const double weight = by_tokens ? count : 1;
-    const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
-    totals.loss += value.item<double>();
-    totals.weight += weight;
-    AddAuxiliaryLosses(loss, value, weight, &totals).backward();
-  }
-  model_->eval();
-  return totals;
-}
-
-// The token loss `value` and the auxiliary losses of a micro-batch with this weight.
-torch::Tensor Trainer::AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
-                                          StepLossSums* totals) const {
-  const AuxiliaryLosses& auxiliary = recipe_.training.auxiliary;
-  if (loss.block_decoding.defined()) {
-    value = value + loss.block_decoding * (weight * auxiliary.block_decoding_weight);
-    totals->block_decoding += weight * loss.block_decoding.item<double>();
-  }
-  if (loss.auto_encoding.defined()) {
-    value = value + loss.auto_encoding * (weight * auxiliary.auto_encoding_weight);
-    totals->auto_encoding += weight * loss.auto_encoding.item<double>();
-  }
-  return value;
-}
-
-void Trainer::SumGradients() {
-  std::vector<torch::Tensor> gradients;
-  for (const torch::Tensor& parameter : model_->parameters()) {
-    if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
-    gradients.push_back(parameter.grad());
-  }
-  group_.Sum(gradients);
-}
-
-bool Trainer::SumTotals(StepLossSums* totals) {
-  const double stop = StopRequested() ? 1 : 0;
-  const torch::Tensor sums = torch::tensor({totals->loss, totals->weight, totals->block_decoding,
-                                            totals->auto_encoding, stop},
-                                           torch::kFloat64)
-                                 .to(device_);
-  group_.Sum({sums});
-  const torch::Tensor result = sums.cpu();
-  const auto values = result.accessor<double, 1>();
-  *totals = {values[0], values[1], values[2], values[3]};
-  return values[4] > 0;
-}
-
-// Ends a run that has diverged before it saves what no run can continue from.
+// Ends a run that has diverged before it saves what no run can continue from. The main process,
+// which writes them, alone speaks of checkpoints.
 void Trainer::RequireFinite(bool finite, std::string_view what, int64_t step) const {
+  const bool has_earlier = group_.IsMain() && saved_.step > 0 && saved_.step < step;
   Require(finite, ErrorCode::kInvalidArgument,
           "training.learning_rate: the {} became infinite or not a number at step {}; {}a lower "
           "rate or a longer warm-up is wanted",
           what, step,
-          saved_.step == 0 ? ""
-                           : fmt::format("the checkpoint of step {} in {} is from before; ",
-                                         saved_.step, recipe_.output));
+          has_earlier ? fmt::format("the checkpoint of step {} in {} is from before; ", saved_.step,
+                                    recipe_.output)
+                      : "");
 }
 
 bool Trainer::ParametersAreFinite() const {
@@ -364,9 +271,8 @@ bool Trainer::IsDue(int64_t interval) const {
 // Measures the loss on the validation file. Returns whether a checkpoint of it is wanted: it is the
 // lowest so far, and the best is kept.
 bool Trainer::Validate() {
-  if (!data_.validation) return false;
   const std::optional<ValidationLoss> loss = MeasureValidationLoss(
-      *model_, *data_.validation, recipe_.validation.samples, micro_batch_, device_, &group_);
+      *model_, *data_.validation, recipe_.validation.samples, share_.micro_batch, device_, &group_);
   if (!loss) return false;  // nothing but padding
   RequireFinite(std::isfinite(loss->mean), "validation loss", state_.step);
   state_.validation_loss = loss->mean;
@@ -423,10 +329,7 @@ std::string Trainer::MakeSample() const {
 // tried once more.
 void Trainer::SaveCheckpoint(bool is_required) {
   RequireFinite(ParametersAreFinite(), "parameters", state_.step);
-  if (!group_.IsMain()) {
-    saved_ = state_;
-    return;
-  }
+  if (!group_.IsMain()) return;
   const bool keep_best = recipe_.checkpoint.keep_best;
   for (bool has_made_room = false;; has_made_room = true) {
     try {
@@ -451,10 +354,15 @@ void Trainer::SaveCheckpoint(bool is_required) {
 
 void Trainer::WriteToStore(int64_t best_step) {
   metrics_->Sync();
-  store_->Save(state_.step, [this](const std::string& directory) {
-    WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
-                    options_.command);
-  });
+  if (saved_.step == state_.step) {
+    // Saved before it was validated: nothing else has changed.
+    WriteCheckpointState(store_->PathOf(state_.step), state_, recipe_, options_.command);
+  } else {
+    store_->Save(state_.step, [this](const std::string& directory) {
+      WriteCheckpoint(directory, {*model_, optimizer_}, state_, recipe_, data_.tokenizer_files,
+                      options_.command);
+    });
+  }
   store_->UpdateLinks(state_.step, best_step);
   store_->Prune(recipe_.checkpoint.keep_last, best_step);
 }

@@ -17,20 +17,6 @@ namespace {
 constexpr int64_t kSampledDocuments = 1024;
 constexpr int64_t kSampledTokens = 16;
 
-// Refuses tokens that were made for another vocabulary, as far as their PREFIX.json says.
-void CheckVocabulary(const TokenFile& tokens, const TrainRecipe& recipe,
-                     const std::optional<Tokenizer>& tokenizer) {
-  const std::optional<TokenFileInfo> info = ReadTokenFileInfo(tokens);
-  if (!info) return;
-  Require(info->vocab_size <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
-          "model.vocab_size: {} is less than the {} entries of the tokenizer that made {}",
-          recipe.model.vocab_size, info->vocab_size, tokens.prefix());
-  Require(!tokenizer || TokenizerFingerprint(*tokenizer) == info->tokenizer_fingerprint,
-          ErrorCode::kInvalidArgument,
-          "data.tokenizer: {} is not the tokenizer that made {}, which was {}",
-          recipe.data.tokenizer, tokens.prefix(), info->tokenizer);
-}
-
 void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
   Require(tokenizer.VocabSize() <= recipe.model.vocab_size, ErrorCode::kInvalidArgument,
           "model.vocab_size: {} is less than the {} entries of {}", recipe.model.vocab_size,
@@ -39,6 +25,11 @@ void CheckTokenizer(const Tokenizer& tokenizer, const TrainRecipe& recipe) {
   Require(!end_of_text || *end_of_text == recipe.model.eos_token_id, ErrorCode::kInvalidArgument,
           "model.eos_token_id: {} is wanted, the end-of-text id of {}, not {}",
           end_of_text.value_or(0), recipe.data.tokenizer, recipe.model.eos_token_id);
+}
+
+ModelVocabulary VocabularyOf(const TrainRecipe& recipe, const std::optional<Tokenizer>& tokenizer) {
+  return {recipe.model.vocab_size, "model.vocab_size", tokenizer ? &*tokenizer : nullptr,
+          "data.tokenizer: " + recipe.data.tokenizer};
 }
 
 std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
@@ -76,11 +67,11 @@ TrainingData::TrainingData(const TrainRecipe& recipe)
     : train(recipe.data.train, recipe.model, recipe.data.published_packing),
       tokenizer(LoadTokenizer(recipe)),
       tokenizer_files(ReadTokenizerFiles(recipe.data.tokenizer)) {
-  CheckVocabulary(train.tokens(), recipe, tokenizer);
+  CheckVocabulary(train.tokens(), VocabularyOf(recipe, tokenizer));
   if (tokenizer) prompt = tokenizer->EncodeWithPrefix(recipe.validation.prompt);
   if (recipe.data.validation.empty()) return;
   validation.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
-  CheckVocabulary(validation->tokens(), recipe, tokenizer);
+  CheckVocabulary(validation->tokens(), VocabularyOf(recipe, tokenizer));
   validation_tokens_per_byte = TokensPerByte(validation->tokens());
 }
 

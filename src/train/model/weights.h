@@ -15,9 +15,11 @@ using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 // Writes f32 and i64 tensors of any device as a safetensors file, atomically and in this order.
 void WriteTensors(const std::string& path, const NamedTensors& tensors);
 
-// Fills tensors from a safetensors file that holds them, and nothing else, with the same shapes and
-// types. Throws Error(kCorrupt) that names the tensor otherwise.
-void ReadTensors(const std::string& path, const NamedTensors& tensors);
+// Fills tensors from a safetensors file that holds them with the same shapes and types, and nothing
+// else but perhaps a tensor called `ignored`. Throws Error(kCorrupt) that names the tensor
+// otherwise.
+void ReadTensors(const std::string& path, const NamedTensors& tensors,
+                 const std::string& ignored = "");
 
 // Writes DIRECTORY/model.safetensors: every tensor of the published checkpoint in f32, those that
 // nothing reads as zeros.
