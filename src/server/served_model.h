@@ -2,18 +2,20 @@
 #define BLOCKFORMER_SERVER_SERVED_MODEL_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "config/model_config.h"
+#include "server/response_format.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
 
-// What the server knows of its model without the weights. Immutable.
+// What the server knows of its model without the weights. Immutable, but for what `formats` keeps.
 struct ServedModel {
   ServedModel(std::string model_name, Tokenizer model_tokenizer, ModelConfig model_config,
               int64_t length);
@@ -42,6 +44,7 @@ struct ServedModel {
   std::optional<ChatTemplate> chat_template;
   std::optional<Tokenizer> chat_tokenizer;  // if the other one takes special tokens' texts as text
   std::string chat_problem;                 // why there is no chat template, if one was there
+  std::unique_ptr<ResponseFormats> formats = std::make_unique<ResponseFormats>();
 
  private:
   std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,
