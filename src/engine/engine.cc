@@ -335,10 +335,12 @@ void Engine::Deliver(int64_t id) {
   const bool failed = sequence->failed && !tokens.finished;
   const bool wanted = (failed && tokens.ids.empty()) || sequence->callback(tokens);
   if (wanted && !tokens.finished && !failed) return;
-  const Error error = FailureAfter(sequence->delivered, sequence->is_constrained);
+  const int64_t generated = sequence->delivered;
+  const bool is_constrained = sequence->is_constrained;
   const FailureCallback on_failure = std::move(sequence->on_failure);
   Cancel(id);
   if (!wanted || !failed) return;
+  const Error error = FailureAfter(generated, is_constrained);
   if (!on_failure) throw error;
   on_failure(error);
 }

@@ -159,7 +159,8 @@ class SchemaCompiler {
       const auto [text, path] = std::move(to_compile_.back());
       to_compile_.pop_back();
       const auto [target, target_path] = Target(text, path);
-      others_[references_.at(text)].push_back(Value(*target, target_path));
+      const int32_t value = Value(*target, target_path);
+      others_[references_.at(text)].push_back(value);
     }
   }
 

@@ -24,10 +24,7 @@ JsonTokenMasks::Place JsonTokenMasks::Begin() {
   return {table_, table_->automaton.start()};
 }
 
-void JsonTokenMasks::Renew(Place* place) {
-  if (table_->automaton.num_bytes() + table_->mask_bytes > kMaxTableBytes) {
-    table_ = std::make_shared<Table>(grammar_);
-  }
+void JsonTokenMasks::Follow(Place* place) const {
   if (place->table == table_) return;
   place->state = table_->automaton.StateOf(place->table->automaton.StacksOf(place->state));
   place->table = table_;
@@ -35,7 +32,7 @@ void JsonTokenMasks::Renew(Place* place) {
 
 std::shared_ptr<const TokenMask> JsonTokenMasks::MaskAt(Place* place) {
   const std::lock_guard lock(mutex_);
-  Renew(place);
+  Follow(place);
   std::vector<std::shared_ptr<const TokenMask>>& masks = table_->masks;
   const auto state = static_cast<size_t>(place->state);
   if (state >= masks.size()) masks.resize(state + 1);
@@ -43,7 +40,12 @@ std::shared_ptr<const TokenMask> JsonTokenMasks::MaskAt(Place* place) {
     masks[state] = MakeMask(&table_->automaton, place->state);
     table_->mask_bytes += static_cast<int64_t>(masks[state]->size() * sizeof(uint64_t));
   }
-  return masks[state];
+  const std::shared_ptr<const TokenMask> mask = masks[state];
+  if (table_->automaton.num_bytes() + table_->mask_bytes > kMaxTableBytes) {
+    table_ = std::make_shared<Table>(grammar_);
+    Follow(place);  // so that nobody who waits keeps the old one
+  }
+  return mask;
 }
 
 std::shared_ptr<const TokenMask> JsonTokenMasks::MakeMask(JsonAutomaton* automaton,

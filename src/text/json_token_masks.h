@@ -51,15 +51,15 @@ class JsonTokenMasks {
     int64_t mask_bytes = 0;
   };
 
-  // Begins a new table when the last one has grown too large.
-  void Renew(Place* place);
+  // Brings a place to the table in use.
+  void Follow(Place* place) const;
   std::shared_ptr<const TokenMask> MakeMask(JsonAutomaton* automaton, int32_t state) const;
 
   const std::shared_ptr<const TokenTrie> trie_;
   const std::shared_ptr<const JsonGrammar> grammar_;
   const std::vector<int32_t> end_ids_;
   std::mutex mutex_;  // guards what follows, and all tables
-  std::shared_ptr<Table> table_;
+  std::shared_ptr<Table> table_;  // another one takes its place when it has grown too large
 };
 
 }  // namespace blockformer

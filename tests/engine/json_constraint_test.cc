@@ -107,9 +107,11 @@ TEST_P(JsonConstraintTest, TextsObeyTheirSchemas) {
 
 TEST_P(JsonConstraintTest, BatchMatesAndPreemptionChangeNothing) {
   std::vector<std::string> schemas;
-  const std::vector<GenerationRequest> requests = Requests(&schemas);
+  std::vector<GenerationRequest> requests = Requests(&schemas);
+  for (GenerationRequest& request : requests) request.max_tokens = 200;
   std::vector<std::vector<int32_t>> alone;
   EngineOptions one = options_;
+  one.max_length = 220;
   one.max_sequences = 1;
   for (const GenerationRequest& request : requests) {
     Engine engine(model_, one);
@@ -118,7 +120,7 @@ TEST_P(JsonConstraintTest, BatchMatesAndPreemptionChangeNothing) {
   EngineOptions small = options_;
   small.max_sequences = 8;
   small.memory_bytes = Engine(model_, one).options().memory_bytes;
-  small.max_length = model_->config().max_length;
+  small.max_length = one.max_length;
   EngineStats stats;
   for (const EngineOptions& options : {options_, small}) {
     Engine engine(model_, options);
@@ -139,7 +141,7 @@ TEST_P(JsonConstraintTest, AnyObject) {
     request.stream = seed;
     request.make_constraint = Constraint(AnyJsonObject());
     for (const char closing : {'"', '}', ']'}) {
-      request.sampling.logit_bias.emplace_back(static_cast<uint8_t>(closing) + 1, 3.0);
+      request.sampling.logit_bias.emplace_back(static_cast<uint8_t>(closing) + 1, 20.0);
     }
     requests.push_back(std::move(request));
   }

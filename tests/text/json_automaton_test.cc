@@ -67,8 +67,8 @@ TEST(JsonAutomatonTest, RefusesWhatIsNone) {
       "[", "1", "\"", "t", "{}}", "{} ", "{,", "{a", "{'", "{\"a\",", "{\"a\":,", "{\"a\":1,}",
       "{\"a\":[1,]", "{\"a\":[,", "{\"a\":01", "{\"a\":+", "{\"a\":.", "{\"a\":1.}", "{\"a\":1e}",
       "{\"a\":--", "{\"a\":-}", "{\"a\":tru ", "{\"a\":nul}", "{\"a\":N", "{\"a\":1]", "{\"a\":[1}",
-      "{\"\n", "{\"\\x", "{\"\\u12g", "{\"\\ud800\"", "{\"\\ud800\\n", "{\"\\ud800\\u0041",
-      "{\"\\udc00", "{\"\x80", "{\"\xC0", "{\"\xC1", "{\"\xC3\"", "{\"\xE0\x80", "{\"\xED\xA0",
+      "{\"\n", "{\"\\x", "{\"\\u12g", "{\"\\ud800\"", "{\"\\ud800\\n", "{\"\\ud800\\u0",
+      "{\"\\udc", "{\"\x80", "{\"\xC0", "{\"\xC1", "{\"\xC3\"", "{\"\xE0\x80", "{\"\xED\xA0",
       "{\"\xF0\x80", "{\"\xF4\x90", "{\"\xF5", "{\"\xFF", std::string("{\"\0", 3),
       // Limits.
       std::string(41, ' '), "{\"a\":1234567890123456789", "{\"a\":1.1234567890123456789",
@@ -182,7 +182,7 @@ TEST(JsonSchemaTest, EveryPrefixHasAnEnd) {
         }
         if (bytes.empty()) break;  // only at the end
         uint8_t byte = bytes[random.Below(bytes.size())];
-        for (const char closing : {'"', ']', '}'}) {
+        for (const char closing : {']', '}', '"'}) {
           const bool is_there = std::ranges::count(bytes, static_cast<uint8_t>(closing)) > 0;
           if (text.size() >= random_bytes && is_there) byte = static_cast<uint8_t>(closing);
         }

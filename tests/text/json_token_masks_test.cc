@@ -96,7 +96,7 @@ TEST(JsonTokenMasksTest, TablesAreRenewed) {
   const Tokenizer tokenizer = TinyTokenizer();
   const auto trie = std::make_shared<const TokenTrie>(tokenizer);
   const JsonGrammar grammar =
-      CompileJsonSchema(OrderedJson::parse(R"({"type":"string","maxLength":20000})"));
+      CompileJsonSchema(OrderedJson::parse(R"({"type":"string","maxLength":9000})"));
   JsonTokenMasks masks(trie, grammar, {});
   const int32_t quote = *tokenizer.FindToken("\"");
   const int32_t letter = *tokenizer.FindToken("t");
@@ -105,7 +105,7 @@ TEST(JsonTokenMasksTest, TablesAreRenewed) {
   ASSERT_TRUE(masks.Take(quote, &place));
   ASSERT_TRUE(masks.Take(quote, &early));
   const auto first_table = early.table;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 9000; ++i) {
     ASSERT_TRUE(HasBit(*masks.MaskAt(&place), letter)) << i;
     ASSERT_TRUE(masks.Take(letter, &place)) << i;
   }
