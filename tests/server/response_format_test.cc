@@ -52,8 +52,10 @@ TEST_F(ResponseFormatTest, ATextObeysItsSchema) {
 
 TEST_F(ResponseFormatTest, ChoicesLogProbabilitiesAndStreams) {
   Start();
-  const Json more = {{"n", 3}, {"logprobs", 2}};
-  const Json choices = PostText("/v1/completions", Body(more)).json()["choices"];
+  const Json more = {{"n", 3}, {"logprobs", 20}};  // ids that the tokenizer lacks are among them
+  const ClientResponse response = PostText("/v1/completions", Body(more));
+  ASSERT_EQ(response.status, 200) << response.body;
+  const Json choices = response.json()["choices"];
   ASSERT_EQ(choices.size(), 3U);
   std::set<std::string> texts;
   for (const Json& choice : choices) {
@@ -63,6 +65,7 @@ TEST_F(ResponseFormatTest, ChoicesLogProbabilitiesAndStreams) {
     for (const Json& value : choice["logprobs"]["token_logprobs"]) {
       EXPECT_GT(value.get<double>(), -100) << "of the model, as it was before the mask";
     }
+    EXPECT_THAT(choice.dump(), HasSubstr("token_id:26"));
     texts.insert(text);
   }
   EXPECT_GT(texts.size(), 1U);
@@ -95,7 +98,7 @@ TEST_F(ResponseFormatTest, StopsAndMaxTokensEndATextEarly) {
 
 TEST_F(ResponseFormatTest, AnyObject) {
   Start();
-  const Json biases = {{std::to_string('"' + 1), 5}, {std::to_string('}' + 1), 5}};
+  const Json biases = {{std::to_string('"' + 1), 30}, {std::to_string('}' + 1), 15}};
   const Json choice =
       PostText("/v1/completions",
                Body({{"response_format", {{"type", "json_object"}}}, {"logit_bias", biases}}))
