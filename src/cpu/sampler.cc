@@ -217,12 +217,16 @@ void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<f
 void KeepAllowed(std::span<const uint64_t> allowed, int32_t first_id, std::span<float> logits) {
   if (allowed.empty()) return;
   const int64_t end = first_id + std::ssize(logits);
-  for (int64_t id = first_id; id < end;) {
-    const int64_t word = id / 64;
-    const int64_t next = std::min(end, (word + 1) * 64);
-    const uint64_t bits = word < std::ssize(allowed) ? allowed[word] : 0;
-    for (; id < next; ++id) {
-      if ((bits >> (id % 64) & 1) == 0) logits[id - first_id] = kExcludedLogit;
+  for (int64_t id = first_id, next = 0; id < end; id = next) {
+    next = std::min(end, (id / 64 + 1) * 64);
+    const uint64_t bits = id / 64 < std::ssize(allowed) ? allowed[id / 64] : 0;
+    const std::span<float> some = logits.subspan(id - first_id, next - id);
+    if (bits == 0) {
+      std::ranges::fill(some, kExcludedLogit);
+    } else if (bits != ~uint64_t{0}) {
+      for (int64_t i = 0; i < std::ssize(some); ++i) {
+        if ((bits >> ((id + i) % 64) & 1) == 0) some[i] = kExcludedLogit;
+      }
     }
   }
 }
