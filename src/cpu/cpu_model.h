@@ -20,6 +20,7 @@ class CpuModel : public Model {
 
   NumberType weight_type() const override { return weight_type_; }
   std::string device() const override { return "cpu"; }
+  bool obeys_constraints() const override { return true; }
   int64_t BytesPerPage(NumberType kv_type, int64_t page_size) const override;
   int64_t AvailableBytes() const override;
   std::unique_ptr<Runner> MakeRunner(const RunnerOptions& options) const override;

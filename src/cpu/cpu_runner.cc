@@ -37,6 +37,13 @@ void CpuRunner::Open(int64_t place, SequenceStart start) {
   opened.unit_mask = UnitMask(start.mask, unit_length_, tokens / unit_length_ + 2);
   opened.pages.clear();
   opened.start = std::move(start);
+  opened.constraint.reset();
+  if (!opened.start.make_constraint) return;
+  opened.constraint = opened.start.make_constraint();
+  const std::span<const int32_t> generated = opened.start.tokens;
+  for (const int32_t id : generated.last(static_cast<size_t>(opened.start.generated))) {
+    opened.constraint->Take(id);
+  }
 }
 
 void CpuRunner::Start(const Step& step) {
@@ -101,6 +108,7 @@ void CpuRunner::GenerateUnits(const std::vector<Place*>& places, MatrixView<cons
                               StepResult* result) {
   result->ids.resize(std::ssize(places) * unit_length_);
   result->chosen.assign(places.size(), unit_length_);
+  result->is_constrained.assign(places.size(), 0);
   const bool any_rated = std::ranges::any_of(
       places, [](const Place* place) { return place->start.top_log_probabilities >= 0; });
   if (any_rated) result->log_probabilities.resize(result->ids.size());
@@ -123,9 +131,11 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot,
   draws_.clear();
   for (const Place* place : places) {
     const SequenceStart& start = place->start;
+    const bool is_given = slot < place->given;
     draws_.push_back({&start.sampling, start.stream, static_cast<uint64_t>(start.generated),
                       std::span(start.tokens).subspan(start.prompt_begin), start.generated,
-                      start.excluded_ids, slot < place->given ? -1 : start.top_log_probabilities});
+                      start.excluded_ids, is_given ? -1 : start.top_log_probabilities});
+    if (place->constraint && !is_given) draws_.back().allowed = place->constraint->Allowed();
   }
   rated_.resize(draws_.size());
   model_.head().Choose(hidden, draws_, options_.token_filter, ids, rated_);
@@ -136,14 +146,19 @@ void CpuRunner::ChooseTokens(const std::vector<Place*>& places, int64_t slot,
       ids[i] = start.tokens[start.tokens.size() - static_cast<size_t>(given - slot)];
       continue;
     }
-    if (ids[i] == kNoToken) {
-      result->chosen[i] = std::min(result->chosen[i], slot);
+    const bool is_allowed = ids[i] == kNoToken || IsAllowed(draws_[i].allowed, ids[i]);
+    if (ids[i] == kNoToken || !is_allowed) {
+      if (slot < result->chosen[i]) {
+        result->chosen[i] = slot;
+        result->is_constrained[i] = is_allowed ? 0 : 1;
+      }
       ids[i] = 0;  // any token, for the rest of the unit
     } else if (start.top_log_probabilities >= 0) {
       result->log_probabilities[i * unit_length_ + slot] = std::move(rated_[i]);
     }
     start.tokens.push_back(ids[i]);
     ++start.generated;
+    if (places[i]->constraint) places[i]->constraint->Take(ids[i]);
   }
 }
 

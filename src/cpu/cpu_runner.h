@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -28,7 +29,8 @@ class CpuRunner : public Runner {
  private:
   // A sequence that is open.
   struct Place {
-    SequenceStart start;  // `tokens` grows with what is generated
+    SequenceStart start;                          // `tokens` grows with what is generated
+    std::unique_ptr<TokenConstraint> constraint;  // null if there is none
     std::vector<int32_t> pages;
     std::vector<uint8_t> unit_mask;  // empty if no unit is masked
     int64_t given = 0;               // tokens of the unit that is generated, which stand first

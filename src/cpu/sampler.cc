@@ -120,6 +120,8 @@ float InverseTemperature(const SamplingOptions& options) {
 
 namespace {
 
+constexpr float kExcludedLogit = -1e30F;  // finite, and of no weight beside others
+
 // A set of ids, which gives them back in ascending order. Reused by one thread.
 class IdSet {
  public:
@@ -151,6 +153,7 @@ void LogitChanges::Set(const TokenDraw& draw) {
   frequency_penalty_ = options.frequency_penalty;
   presence_penalty_ = options.presence_penalty;
   excluded_ = draw.excluded;
+  allowed_ = draw.allowed;
   changes_.clear();
   may_raise_ = repetition_penalty_ < 1 || frequency_penalty_ < 0 || presence_penalty_ < 0;
   const bool punishes_seen = repetition_penalty_ != 1;
@@ -200,14 +203,31 @@ void LogitChanges::Apply(int32_t first_id, std::span<float> logits) const {
     logit = Changed(*change, logit);
   }
   ExcludeIds(excluded_, first_id, logits);
+  KeepAllowed(allowed_, first_id, logits);
 }
 
 void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<float> logits) {
-  constexpr float kExcludedLogit = -1e30F;  // finite, and of no weight beside others
   const int64_t end = first_id + std::ssize(logits);
   for (auto id = std::ranges::lower_bound(excluded, first_id); id != excluded.end() && *id < end;
        ++id) {
     logits[*id - first_id] = kExcludedLogit;
+  }
+}
+
+void KeepAllowed(std::span<const uint64_t> allowed, int32_t first_id, std::span<float> logits) {
+  if (allowed.empty()) return;
+  const int64_t end = first_id + std::ssize(logits);
+  for (int64_t id = first_id, next = 0; id < end; id = next) {
+    next = std::min(end, (id / 64 + 1) * 64);
+    const uint64_t bits = id / 64 < std::ssize(allowed) ? allowed[id / 64] : 0;
+    const std::span<float> some = logits.subspan(id - first_id, next - id);
+    if (bits == 0) {
+      std::ranges::fill(some, kExcludedLogit);
+    } else if (bits != ~uint64_t{0}) {
+      for (int64_t i = 0; i < std::ssize(some); ++i) {
+        if ((bits >> ((id + i) % 64) & 1) == 0) some[i] = kExcludedLogit;
+      }
+    }
   }
 }
 

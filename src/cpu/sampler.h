@@ -22,6 +22,7 @@ struct TokenDraw {
   int64_t generated = 0;                   // the last so many of them are no prompt
   std::span<const int32_t> excluded = {};  // never chosen; ascending
   int64_t top_log_probabilities = -1;      // wanted of the likeliest tokens; -1: no token's
+  std::span<const uint64_t> allowed = {};  // a TokenConstraint's; the others are never chosen
 };
 
 // The noise of kGumbelMax, for FindLargestWithNoise.
@@ -73,11 +74,15 @@ class LogitChanges {
 
   std::vector<Change> changes_;  // by ascending id
   std::span<const int32_t> excluded_;
+  std::span<const uint64_t> allowed_;
 };
 
 // Makes the logits of `excluded` ids, in ascending order, so small that none is chosen; the first
 // logit is that of `first_id`.
 void ExcludeIds(std::span<const int32_t> excluded, int32_t first_id, std::span<float> logits);
+
+// The same of the ids that a TokenConstraint does not allow.
+void KeepAllowed(std::span<const uint64_t> allowed, int32_t first_id, std::span<float> logits);
 
 }  // namespace blockformer
 

@@ -113,6 +113,9 @@ void ValidateRequest(const GenerationRequest& request, const Model& model,
               request.log_probabilities.value_or(0) <= kMaxTopLogProbabilities,
           ErrorCode::kInvalidArgument, "log_probabilities: {} is out of range; 0 to {} is wanted",
           request.log_probabilities.value_or(0), kMaxTopLogProbabilities);
+  Require(!request.make_constraint || model.obeys_constraints(), ErrorCode::kUnsupported,
+          "texts of a given form cannot be generated on the device {}; on the device cpu they can",
+          model.device());
   const int64_t prompt_length = std::max<int64_t>(1, std::ssize(request.prompt));
   Require(request.max_tokens <= options.max_length - prompt_length, ErrorCode::kExhausted,
           "a prompt of {} tokens and max_tokens {} exceed the maximal length {}", prompt_length,
@@ -135,8 +138,9 @@ struct Engine::Sequence {
   // Of the last step, not delivered yet.
   std::vector<int32_t> fresh;
   std::vector<TokenLogProbabilities> fresh_log_probabilities;
-  int64_t delivered = 0;  // generated tokens
-  bool failed = false;    // behind `fresh` no token could be chosen
+  int64_t delivered = 0;        // generated tokens
+  bool failed = false;          // behind `fresh` no token could be chosen
+  bool is_constrained = false;  // since the constraint allowed none
 };
 
 Engine::Engine(std::shared_ptr<const Model> model, const EngineOptions& options)
@@ -247,6 +251,7 @@ void Engine::OpenSequence(const Sequence& sequence, int64_t place) {
   start.max_tokens = sequence.request.max_tokens;
   start.sampling = sequence.request.sampling;
   start.excluded_ids = sequence.request.excluded_ids;
+  start.make_constraint = sequence.request.make_constraint;
   start.stream = sequence.request.stream;
   start.top_log_probabilities = sequence.request.log_probabilities.value_or(-1);
   runner_->Open(place, std::move(start));
@@ -293,6 +298,7 @@ void Engine::Append(int64_t id, int64_t index, const StepResult& result) {
   const auto ids = MatrixView<const int32_t>(result.ids, length).Row(index).begin();
   sequence->tokens.insert(sequence->tokens.end(), ids + given, ids + length);
   sequence->failed = chosen < length;
+  sequence->is_constrained = sequence->request.make_constraint && result.is_constrained[index] != 0;
   sequence->fresh.assign(ids + given, ids + end);
   sequence->fresh_log_probabilities.clear();
   if (!sequence->request.log_probabilities) return;
@@ -330,17 +336,29 @@ void Engine::Deliver(int64_t id) {
   const bool wanted = (failed && tokens.ids.empty()) || sequence->callback(tokens);
   if (wanted && !tokens.finished && !failed) return;
   const int64_t generated = sequence->delivered;
+  const bool is_constrained = sequence->is_constrained;
   const FailureCallback on_failure = std::move(sequence->on_failure);
   Cancel(id);
   if (!wanted || !failed) return;
+  const Error error = FailureAfter(generated, is_constrained);
+  if (!on_failure) throw error;
+  on_failure(error);
+}
+
+Error Engine::FailureAfter(int64_t generated, bool is_constrained) const {
+  if (is_constrained) {
+    return Error(
+        ErrorCode::kUnsupported,
+        fmt::format("after {} generated tokens the vocabulary has no token that goes on as "
+                    "the text's form wants it",
+                    generated));
+  }
   const bool is_f16 = options_.kv_type == NumberType::kF16;
-  const Error error(
+  return Error(
       ErrorCode::kCorrupt,
       fmt::format("after {} generated tokens the model computed numbers that are not finite; its "
                   "weights are damaged, or its training diverged{}",
                   generated, is_f16 ? ", or it needs a KV cache of f32 instead of f16" : ""));
-  if (!on_failure) throw error;
-  on_failure(error);
 }
 
 std::vector<std::vector<int32_t>> GenerateAll(Engine* engine,

@@ -49,6 +49,8 @@ struct GenerationRequest {
   bool stop_at_eos = true;
   std::vector<int32_t> stop_ids;      // end the text as the end-of-text token does
   std::vector<int32_t> excluded_ids;  // never chosen, beside those of EngineOptions
+  // Says what else may not be chosen, if there is one. Only for models that obey constraints.
+  TokenConstraintFactory make_constraint;
   SamplingOptions sampling;
   uint64_t stream = 0;   // sequences with equal seed and stream draw alike
   int32_t priority = 0;  // higher ones go first; equal ones as they came
@@ -58,7 +60,8 @@ struct GenerationRequest {
 };
 
 // Throws Error(kInvalidArgument) for ids out of range or bad options, Error(kExhausted) if prompt
-// and max_tokens exceed max_length. `options` are those of an engine of `model`.
+// and max_tokens exceed max_length, Error(kUnsupported) for a constraint that the model's runners
+// do not obey. `options` are those of an engine of `model`.
 void ValidateRequest(const GenerationRequest& request, const Model& model,
                      const EngineOptions& options);
 
@@ -76,7 +79,8 @@ struct GeneratedTokens {
 using TokenCallback = std::function<bool(const GeneratedTokens& tokens)>;
 
 // Called once, in place of the last TokenCallback, if a sequence fails: the model computed numbers
-// for it that are not finite.
+// for it that are not finite (kCorrupt), or its constraint allows none of the tokens
+// (kUnsupported).
 using FailureCallback = std::function<void(const Error& error)>;
 
 // Generates for many sequences at once. Every step carries all of them forward by one unit: a
@@ -126,8 +130,10 @@ class Engine {
   // Takes over what a step has made for its generating sequence number `index`.
   void Append(int64_t id, int64_t index, const StepResult& result);
   // Hands a unit's new tokens on, and ends the sequence if they or its callback say so. Throws what
-  // a callback throws, or Error(kCorrupt) if the sequence failed and nobody wants to be told.
+  // a callback throws, or the failure of a sequence of which nobody wants to be told.
   void Deliver(int64_t id);
+  // Why no token could be chosen behind so many.
+  Error FailureAfter(int64_t generated, bool is_constrained) const;
 
   std::shared_ptr<const Model> model_;
   EngineOptions options_;

@@ -42,8 +42,9 @@ struct LoopRequest {
   // When it passes, the request fails with a DeadlineError.
   std::optional<std::chrono::steady_clock::time_point> deadline;
   TokenCallback on_tokens;
-  // Gets kCorrupt (see FailureCallback), what Engine::Submit throws, DeadlineError, kInterrupted if
-  // the request is cancelled or the loop stops, or kInternal if `on_tokens` or a whole step failed.
+  // Gets what an engine's FailureCallback is told, what Engine::Submit throws, DeadlineError,
+  // kInterrupted if the request is cancelled or the loop stops, or kInternal if `on_tokens` or a
+  // whole step failed.
   FailureCallback on_failure;
 };
 

@@ -28,6 +28,8 @@ class Model {
   // The number type of the linear layers' weights.
   virtual NumberType weight_type() const = 0;
   virtual std::string device() const = 0;
+  // Whether its runners obey SequenceStart::make_constraint; if not, no sequence may have one.
+  virtual bool obeys_constraints() const { return false; }
 
   // Bytes that a page of a KV cache takes.
   virtual int64_t BytesPerPage(NumberType kv_type, int64_t page_size) const = 0;

@@ -8,6 +8,7 @@
 #include "runner/forward.h"
 #include "runner/sampling.h"
 #include "runner/score.h"
+#include "runner/token_constraint.h"
 
 namespace blockformer {
 
@@ -43,7 +44,8 @@ struct SequenceStart {
   int64_t generated = 0;      // the last so many tokens are no prompt
   int64_t max_tokens = 0;     // generated ones in all: more in the last unit are not needed
   SamplingOptions sampling;
-  std::vector<int32_t> excluded_ids;  // never chosen, beside those of all sequences; ascending
+  std::vector<int32_t> excluded_ids;       // never chosen, beside those of all sequences; ascending
+  TokenConstraintFactory make_constraint;  // says what else may not be chosen, if there is one
   uint64_t stream = 0;  // with equal seeds and streams, sequences draw alike at equal `generated`
   int64_t top_log_probabilities = -1;  // entries of TokenLogProbabilities::top; -1 wants none of it
 };
@@ -78,8 +80,11 @@ struct Step {
 struct StepResult {
   std::vector<int32_t> ids;  // [parts, L], a unit's given tokens included
   // [parts]: L, or the first slot at which no token could be chosen, since a logit was not a finite
-  // number; what stands there and behind is arbitrary.
+  // number or since the sequence's constraint allows none of the tokens; what stands there and
+  // behind is arbitrary.
   std::vector<int64_t> chosen;
+  // [parts]: 1 where it was the constraint; empty from runners that obey none.
+  std::vector<uint8_t> is_constrained;
   // [parts, L]; filled where the sequence asked, from the first token that is not given on.
   std::vector<TokenLogProbabilities> log_probabilities;
 };

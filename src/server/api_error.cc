@@ -42,7 +42,8 @@ ApiError RequestTimeout() {
 ApiError ToApiError(const Error& error) {
   switch (error.code()) {
     case ErrorCode::kInvalidArgument:
-    case ErrorCode::kExhausted:  // by what was asked for
+    case ErrorCode::kExhausted:    // by what was asked for
+    case ErrorCode::kUnsupported:  // of what was asked for
       return ApiError(400, error.what());
     case ErrorCode::kInterrupted:
       return ApiError(503, error.what(), "", "shutting_down");

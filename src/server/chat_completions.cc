@@ -79,8 +79,7 @@ class ChatCompletion : public TextAnswer {
 }  // namespace
 
 boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange) {
-  const Json body = ParseBody(exchange->request().body);
-  const ChatRequest request = ParseChatRequest(body, *context->model);
+  const ChatRequest request = ParseChatRequest(exchange->request().body, *context->model);
   ChatCompletion completion(context, exchange, request);
   co_await completion.Run();
 }

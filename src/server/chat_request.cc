@@ -94,11 +94,12 @@ void ReadLogProbabilities(RequestFields* fields, GenerationSettings* settings) {
 
 }  // namespace
 
-ChatRequest ParseChatRequest(const Json& body, const ServedModel& model) {
-  RequestFields fields(body);
+ChatRequest ParseChatRequest(const std::string& body, const ServedModel& model) {
+  const Json json = ParseBody(body);
+  RequestFields fields(json);
   ChatRequest request;
   GenerationSettings& settings = request.settings;
-  settings = ReadGenerationSettings(&fields, model);
+  settings = ReadGenerationSettings(&fields, body, model);
   ReadLogProbabilities(&fields, &settings);
   const std::optional<int64_t> newer = fields.Int("max_completion_tokens", 1, kMaxTokens);
   const std::optional<int64_t> older = fields.Int("max_tokens", 1, kMaxTokens);

@@ -2,6 +2,7 @@
 #define BLOCKFORMER_SERVER_CHAT_REQUEST_H_
 
 #include <cstddef>
+#include <string>
 
 #include "server/completion_request.h"
 #include "text/chat_prompt.h"
@@ -16,9 +17,9 @@ struct ChatRequest {
 
 inline constexpr size_t kMaxMessages = 4096;
 
-// Throws ApiError(400) that names the field, also what the template raises, and where the model has
-// no template.
-ChatRequest ParseChatRequest(const Json& body, const ServedModel& model);
+// Throws ApiError(400) that names the field or says that the body is no JSON object, also what the
+// template raises, and where the model has no template.
+ChatRequest ParseChatRequest(const std::string& body, const ServedModel& model);
 
 }  // namespace blockformer
 

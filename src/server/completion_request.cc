@@ -30,9 +30,6 @@ void AcceptWhatChangesNothing(RequestFields* fields, int64_t n) {
   fields->AcceptOnly("store", "false", IsFalse);
   fields->AcceptOnly("skip_special_tokens", "true",
                      [](const Json& value) { return value == true; });
-  fields->AcceptOnly("response_format", "{\"type\":\"text\"}", [](const Json& value) {
-    return value == Json{{"type", "text"}};
-  });
   fields->AcceptOnly("service_tier", "\"auto\" or \"default\"",
                      [](const Json& value) { return value == "auto" || value == "default"; });
 }
@@ -149,7 +146,8 @@ void RequireModel(RequestFields* fields, const ServedModel& model) {
                  "model", "model_not_found");
 }
 
-GenerationSettings ReadGenerationSettings(RequestFields* fields, const ServedModel& model) {
+GenerationSettings ReadGenerationSettings(RequestFields* fields, const std::string& body,
+                                          const ServedModel& model) {
   RequireModel(fields, model);
   GenerationSettings settings;
   settings.n = fields->Int("n", 1, kMaxChoices).value_or(1);
@@ -157,16 +155,21 @@ GenerationSettings ReadGenerationSettings(RequestFields* fields, const ServedMod
   ReadStops(fields, model, &settings);
   ReadBiases(fields, model, &settings);
   settings.ignore_eos = fields->Bool("ignore_eos", false);
+  settings.json = ReadResponseFormat(fields, body, model);
+  if (settings.json && settings.ignore_eos) {
+    FailField("ignore_eos", "is not taken beside a response_format of JSON, whose texts end");
+  }
   ReadStreamOptions(fields, &settings);
   AcceptWhatChangesNothing(fields, settings.n);
   return settings;
 }
 
-CompletionRequest ParseCompletionRequest(const Json& body, const ServedModel& model) {
-  RequestFields fields(body);
+CompletionRequest ParseCompletionRequest(const std::string& body, const ServedModel& model) {
+  const Json json = ParseBody(body);
+  RequestFields fields(json);
   CompletionRequest request;
   GenerationSettings& settings = request.settings;
-  settings = ReadGenerationSettings(&fields, model);
+  settings = ReadGenerationSettings(&fields, body, model);
   settings.max_tokens = fields.Int("max_tokens", 0, kMaxTokens).value_or(16);
   settings.log_probabilities = fields.Int("logprobs", 0, 20);
   request.echo = fields.Bool("echo", false);

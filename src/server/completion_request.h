@@ -2,6 +2,7 @@
 #define BLOCKFORMER_SERVER_COMPLETION_REQUEST_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ struct GenerationSettings {
   std::vector<std::string> stop;
   std::vector<int32_t> stop_ids;
   bool ignore_eos = false;
+  std::shared_ptr<JsonTokenMasks> json;      // what "response_format" asks for; null for any text
   std::optional<int64_t> log_probabilities;  // of each token and this many of the likeliest
   bool stream = false;
   bool include_usage = false;  // in a last event of the stream
@@ -37,12 +39,13 @@ inline constexpr int64_t kMaxChoices = 128;
 inline constexpr size_t kMaxPrompts = 4096;
 inline constexpr int64_t kMaxTokens = int64_t{1} << 24;  // that a request may ask for
 
-// All throw ApiError(400) that names the field.
-CompletionRequest ParseCompletionRequest(const Json& body, const ServedModel& model);
+// All throw ApiError(400) that names the field, or says that the body is no JSON object.
+CompletionRequest ParseCompletionRequest(const std::string& body, const ServedModel& model);
 
 // The fields that completions and chats have in common, but "logprobs". A missing "seed" is drawn
-// at random.
-GenerationSettings ReadGenerationSettings(RequestFields* fields, const ServedModel& model);
+// at random. `body` is the text that `fields` were read from.
+GenerationSettings ReadGenerationSettings(RequestFields* fields, const std::string& body,
+                                          const ServedModel& model);
 
 // Throws ApiError(404) if the field "model" is there and names another one.
 void RequireModel(RequestFields* fields, const ServedModel& model);

@@ -115,8 +115,8 @@ class Completion : public TextAnswer {
 }  // namespace
 
 boost::asio::awaitable<void> HandleCompletions(ServerContext* context, Exchange* exchange) {
-  const Json body = ParseBody(exchange->request().body);
-  const CompletionRequest request = ParseCompletionRequest(body, *context->model);
+  const CompletionRequest request =
+      ParseCompletionRequest(exchange->request().body, *context->model);
   Completion completion(context, exchange, request);
   co_await completion.Run();
 }

@@ -9,6 +9,7 @@
 #include <boost/system/system_error.hpp>
 #include <utility>
 
+#include "engine/json_constraint.h"
 #include "server/api_error.h"
 
 namespace blockformer {
@@ -54,6 +55,7 @@ LoopRequest Generation::MakeRequest(size_t index, const GenerationSettings& sett
   request.generation.stream = sequence.stream;
   request.generation.left_padding = sequence.left_padding;
   request.generation.stop_ids = settings.stop_ids;
+  if (settings.json) request.generation.make_constraint = JsonConstraint(settings.json);
   request.generation.log_probabilities = settings.log_probabilities;
   const auto self = shared_from_this();
   request.on_tokens = [self, index](const GeneratedTokens& tokens) {

@@ -6,6 +6,7 @@ namespace blockformer {
 namespace {
 
 OrderedJson BytesOf(const ServedModel& model, int32_t id) {
+  if (model.tokenizer.TokenBytes(id).empty()) return nullptr;  // the tokenizer lacks the id
   OrderedJson bytes = OrderedJson::array();
   for (const char byte : model.tokenizer.DecodeContinuation(std::span(&id, 1))) {
     bytes.push_back(static_cast<unsigned char>(byte));

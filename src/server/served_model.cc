@@ -53,6 +53,7 @@ std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::stri
 }
 
 std::string ServedModel::TokenText(int32_t id) const {
+  if (tokenizer.TokenBytes(id).empty()) return fmt::format("token_id:{}", id);
   const std::string bytes = tokenizer.DecodeContinuation(std::span(&id, 1));
   if (FindInvalidUtf8(bytes) == bytes.size()) return bytes;
   std::string text = "bytes:";

@@ -2,18 +2,20 @@
 #define BLOCKFORMER_SERVER_SERVED_MODEL_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "config/model_config.h"
+#include "server/response_format.h"
 #include "text/chat_prompt.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
 
-// What the server knows of its model without the weights. Immutable.
+// What the server knows of its model without the weights. Immutable, but for what `formats` keeps.
 struct ServedModel {
   ServedModel(std::string model_name, Tokenizer model_tokenizer, ModelConfig model_config,
               int64_t length);
@@ -29,7 +31,8 @@ struct ServedModel {
   std::vector<int32_t> EncodeChat(std::string_view text) const;
 
   // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
-  // characters "bytes:\xHH..." of them, as OpenAI does.
+  // characters "bytes:\xHH..." of them, as OpenAI does. An id of the model's that the tokenizer
+  // lacks is "token_id:N".
   std::string TokenText(int32_t id) const;
 
   std::string name;
@@ -40,6 +43,7 @@ struct ServedModel {
   int64_t created;        // when the server started, in seconds since 1970
   size_t longest_token;   // bytes
   ChatFormat chat;        // its problem is for the server's log: it may name files
+  std::unique_ptr<ResponseFormats> formats = std::make_unique<ResponseFormats>();
 
  private:
   std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,

@@ -7,11 +7,13 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 #include <tuple>
 #include <vector>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "runner/token_constraint.h"
 
 namespace blockformer {
 namespace {
@@ -57,6 +59,48 @@ TEST(SamplerTest, PenaltiesAndBiasChangeLogitsInTheirOrder) {
   std::vector<float> piece = {-3, 9, 5};  // the same from id 2 on
   LogitChanges(draw).Apply(2, piece);
   EXPECT_EQ(piece, (std::vector<float>{-6.75F, -1e30F, 2.25F}));
+}
+
+// Bits say which ids may be chosen, a list which may not.
+TEST(SamplerTest, AllowedIdsAreThoseThatAreNotExcluded) {
+  constexpr int32_t kIds = 300;  // of which the last ones have no bits
+  const std::vector<uint64_t> allowed = {0x8000'0000'0000'0001, 0, 0x0F, ~uint64_t{0}};
+  std::vector<int32_t> excluded;
+  std::vector<float> logits;
+  for (int32_t id = 0; id < kIds; ++id) {
+    if (!IsAllowed(allowed, id)) excluded.push_back(id);
+    logits.push_back(static_cast<float>(id % 7));
+  }
+  EXPECT_EQ(std::ssize(excluded), kIds - 70);
+  for (const double temperature : {0.0, 1.0}) {
+    for (const int64_t top_k : {0, 3}) {
+      SamplingOptions options;
+      options.temperature = temperature;
+      options.top_k = top_k;
+      std::set<int32_t> chosen;
+      for (uint64_t position = 0; position < 200; ++position) {
+        TokenDraw by_bits = {&options, 0, position};
+        by_bits.allowed = allowed;
+        TokenDraw by_list = {&options, 0, position};
+        by_list.excluded = excluded;
+        std::vector<float> first = logits;
+        std::vector<float> second = logits;
+        const int32_t id = SampleToken(by_bits, first);
+        EXPECT_EQ(id, SampleToken(by_list, second));
+        EXPECT_EQ(first, second);
+        EXPECT_TRUE(IsAllowed(allowed, id));
+        chosen.insert(id);
+      }
+      EXPECT_GE(chosen.size(), temperature == 0 ? 1U : top_k == 3 ? 3U : 30U);
+    }
+  }
+  for (int32_t begin = 0; begin < kIds; ++begin) {
+    std::vector<float> piece(logits.begin() + begin, logits.end());
+    std::vector<float> same = piece;
+    KeepAllowed(allowed, begin, piece);
+    ExcludeIds(excluded, begin, same);
+    ASSERT_EQ(piece, same) << begin;
+  }
 }
 
 TEST(SamplerTest, TemperaturesNextToZeroTakeTheMostLikely) {

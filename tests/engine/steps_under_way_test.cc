@@ -1,4 +1,5 @@
 // An engine over a runner that takes two steps before the first of them is waited for.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -57,6 +58,19 @@ class LateModel : public Model {
 };
 
 class StepsUnderWayTest : public EngineFixture {};
+
+TEST_P(StepsUnderWayTest, ARunnerWithoutConstraintsRefusesThem) {
+  GenerationRequest request = Request({1, 2}, 4);
+  request.make_constraint = [] { return nullptr; };
+  Engine engine(std::make_shared<LateModel>(model_), {});
+  try {
+    engine.Submit(request, [](const GeneratedTokens&) { return true; });
+    ADD_FAILURE() << "is taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_THAT(error.what(), testing::HasSubstr("device cpu"));
+  }
+}
 
 TEST_P(StepsUnderWayTest, ChangeNothing) {
   std::vector<GenerationRequest> requests;

@@ -66,7 +66,7 @@ TEST_F(HostileTest, MistakesInFieldsAreNamed) {
       {R"({"prompt":"a","stream":true,"stream_options":{"x":1}})", "stream_options.x", 400},
       {R"({"prompt":"a","best_of":2})", "best_of", 400},
       {R"({"prompt":"a","suffix":"x"})", "suffix", 400},
-      {R"({"prompt":"a","response_format":{"type":"json_object"}})", "response_format", 400},
+      {R"({"prompt":"a","response_format":{"type":"xml"}})", "response_format.type", 400},
       {R"({"prompt":"a","tools":[]})", "tools", 400},
       {R"({"prompt":"a","max_tokenz":1})", "max_tokenz", 400},
       {R"({"prompt":"a","model":"other"})", "model", 404},
