@@ -30,7 +30,8 @@ TokenizerFiles ReadTokenizerFiles(const std::string& path) {
   }
   if (paths.empty()) return files;
   const std::filesystem::path folder = std::filesystem::path(paths.front()).parent_path();
-  for (const char* name : kTokenizerCompanions) {
+  for (const auto& [name, role] : kTokenizerFiles) {
+    if (role != TokenizerFileRole::kUse) continue;
     const std::string companion = (folder / name).string();
     if (FileExists(companion)) files.emplace_back(name, ReadFile(companion));
   }

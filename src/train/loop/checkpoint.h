@@ -12,7 +12,7 @@
 namespace blockformer::train {
 
 // The files that Tokenizer::Load(path) reads, by the names under which it finds them in a model
-// directory, and those of kTokenizerCompanions beside them; an empty path gives none.
+// directory, and those beside them that say how it is used; an empty path gives none.
 TokenizerFiles ReadTokenizerFiles(const std::string& path);
 
 // All tensors that a run needs to continue: parameters and moments. What is random follows from the

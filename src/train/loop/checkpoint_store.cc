@@ -165,15 +165,10 @@ void CheckpointStore::UpdateLinks(int64_t latest_step, int64_t best_step) {
     } else if (fs::is_symlink(best) && !FileExists(best)) {
       fs::remove(best);
     }
-    for (const char* name :
-         {kConfigFile, kGenerationConfigFile, kWeightsFile, kTokenizerFile, kModelCardFile}) {
+    for (const char* name : {kConfigFile, kGenerationConfigFile, kWeightsFile, kModelCardFile}) {
       LinkIntoLatest(name);
     }
-    for (const auto& [vocabulary, merges] : kGpt2FileNames) {
-      LinkIntoLatest(vocabulary);
-      LinkIntoLatest(merges);
-    }
-    for (const char* name : kTokenizerCompanions) LinkIntoLatest(name);
+    for (const auto& [name, role] : kTokenizerFiles) LinkIntoLatest(name);
   });
 }
 

@@ -12,11 +12,6 @@ namespace blockformer::train {
 // Names and contents of a tokenizer's files, read once so that every checkpoint gets the same.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
 
-// What programs read beside the files of a vocabulary: the names of its special tokens, and the
-// template of chats.
-inline constexpr const char* kTokenizerCompanions[] = {
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
-
 // The checkpoints of a training run:
 //   OUTPUT/checkpoints/step-00000100/   complete model directories with the training state
 //   OUTPUT/latest, OUTPUT/best          links to two of them
