@@ -1,7 +1,7 @@
 #include "checkpoint/hf_export.h"
 
 #include "base/file.h"
-#include "checkpoint/hf_config.h"
+#include "checkpoint/config_files.h"
 #include "checkpoint/model_directory.h"
 #include "text/tokenizer_config.h"
 #include "text/utf8.h"
@@ -9,36 +9,22 @@
 namespace blockformer {
 namespace {
 
-OrderedJson ReadOwnJson(const std::string& path) { return OrderedJson::parse(ReadFile(path)); }
-
-void WriteJson(const std::string& path, const OrderedJson& json) {
-  WriteFileAtomically(path, json.dump(2) + "\n");
-}
-
-// Names the classes of the files beside it.
-void WriteBlockConfig(const std::string& directory, const ModelConfig& config, DataType type) {
-  WriteModelConfig(directory, config, type);
-  const std::string path = directory + "/" + kConfigFile;
-  OrderedJson json = ReadOwnJson(path);
-  json["architectures"] = {"BlockformerForCausalLM"};
-  json["auto_map"] = {{"AutoConfig", "configuration_blockformer.BlockformerConfig"},
-                      {"AutoModelForCausalLM", "modeling_blockformer.BlockformerForCausalLM"}};
-  WriteJson(path, json);
+// Writes the code that runs a block model, and names its classes in the model's config.json.
+void WriteCode(const std::string& directory, OrderedJson* config) {
+  (*config)["architectures"] = {"BlockformerForCausalLM"};
+  (*config)["auto_map"] = {{"AutoConfig", "configuration_blockformer.BlockformerConfig"},
+                           {"AutoModelForCausalLM", "modeling_blockformer.BlockformerForCausalLM"}};
   for (const EmbeddedFile& file : HfFiles()) {
     WriteFileAtomically(directory + "/" + file.name, std::string(file.text()));
   }
 }
 
 // Vocabulary tables are often padded beyond the tokenizer's ids.
-void SuppressMissingIds(const std::string& directory, const ModelConfig& config,
-                        const Tokenizer& tokenizer) {
+void SuppressMissingIds(const ModelConfig& config, const Tokenizer& tokenizer,
+                        OrderedJson* generation) {
   std::vector<int32_t> ids = tokenizer.MissingIds();
   for (int32_t id = tokenizer.VocabSize(); id < config.vocab_size; ++id) ids.push_back(id);
-  if (ids.empty()) return;
-  const std::string path = directory + "/" + kGenerationConfigFile;
-  OrderedJson json = ReadOwnJson(path);
-  json["suppress_tokens"] = ids;
-  WriteJson(path, json);
+  if (!ids.empty()) (*generation)["suppress_tokens"] = ids;
 }
 
 // Without it AutoTokenizer would look for a class by the model's type. Prompts are padded on the
@@ -56,21 +42,22 @@ void WriteTokenizerConfig(const std::string& directory, const ModelConfig& confi
   if (config.bos_token_id >= 0) add("bos_token", config.bos_token_id);
   add("eos_token", config.eos_token_id);
   add("pad_token", config.pad_token_id);
-  WriteJson(directory + "/" + kTokenizerConfigFile, json);
+  WriteJsonFile(directory + "/" + kTokenizerConfigFile, json);
 }
 
 }  // namespace
 
 void WriteHfExport(const std::string& directory, const ModelConfig& config, DataType type,
                    const Tokenizer* tokenizer) {
+  ConfigFiles files = MakeConfigFiles(config, type);
   if (config.kind == ModelKind::kBlock) {
-    WriteBlockConfig(directory, config, type);
+    WriteCode(directory, &files.config);
   } else {
-    WriteHfConfig(directory, config, type);
+    files.config.erase(kOwnConfigKey);
   }
-  if (tokenizer == nullptr) return;
-  SuppressMissingIds(directory, config, *tokenizer);
-  if (!FileExists(directory + "/" + kTokenizerConfigFile)) {
+  if (tokenizer != nullptr) SuppressMissingIds(config, *tokenizer, &files.generation);
+  WriteConfigFiles(directory, files);
+  if (tokenizer != nullptr && !FileExists(directory + "/" + kTokenizerConfigFile)) {
     WriteTokenizerConfig(directory, config, *tokenizer);
   }
 }

@@ -7,13 +7,10 @@
 
 #include "base/error.h"
 #include "base/short_list.h"
+#include "checkpoint/config_files.h"
 
 namespace blockformer {
 namespace {
-
-// Our own part of config.json.
-constexpr char kOwnKey[] = "blockformer";
-constexpr char kQuantizationKey[] = "quantization";
 
 bool IsPickled(const std::string& name) {
   return name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth");
@@ -21,9 +18,9 @@ bool IsPickled(const std::string& name) {
 
 // Training leaves other pickled files beside the weights.
 bool HoldsPickledWeights(const std::string& name) {
-  constexpr std::string_view kOthers[] = {"optimizer", "scheduler", "scaler", "rng_state",
-                                          "training_args"};
-  return IsPickled(name) && std::ranges::none_of(kOthers, [&](std::string_view other) {
+  constexpr std::string_view kOtherPickledFiles[] = {"optimizer", "scheduler", "scaler",
+                                                     "rng_state", "training_args"};
+  return IsPickled(name) && std::ranges::none_of(kOtherPickledFiles, [&](std::string_view other) {
            return name.starts_with(other);
          });
 }
@@ -130,8 +127,8 @@ bool SaysInt8(const std::string& path) {
   if (!FileExists(file)) return false;
   const Json json = ReadJsonFile(file);
   const ObjectReader config(json, file);
-  if (!config.Has(kOwnKey)) return false;
-  const ObjectReader own = config.Object(kOwnKey);
+  if (!config.Has(kOwnConfigKey)) return false;
+  const ObjectReader own = config.Object(kOwnConfigKey);
   if (!own.Has(kQuantizationKey)) return false;
   const ObjectReader quantization = own.Object(kQuantizationKey);
   quantization.Choice<NumberType>("weights", {{"int8", NumberType::kInt8}});
@@ -366,14 +363,7 @@ const char* TorchDataTypeName(DataType type) {
 }
 
 void WriteModelConfig(const std::string& directory, const ModelConfig& config, DataType type) {
-  OrderedJson json = ModelConfigToJson(config);
-  json["torch_dtype"] = TorchDataTypeName(type);
-  if (type == DataType::kI8) json[kOwnKey][kQuantizationKey] = {{"weights", "int8"}};
-  WriteFileAtomically(directory + "/" + kConfigFile, json.dump(2) + "\n");
-  const OrderedJson generation = {{"bos_token_id", config.BosTokenId()},
-                                  {"eos_token_id", EosTokenIdsToJson(config)},
-                                  {"pad_token_id", config.pad_token_id}};
-  WriteFileAtomically(directory + "/" + kGenerationConfigFile, generation.dump(2) + "\n");
+  WriteConfigFiles(directory, MakeConfigFiles(config, type));
 }
 
 }  // namespace blockformer

@@ -93,8 +93,8 @@ TEST_F(FileTest, SyncBringsAllToTheDiskUnderAnotherName) {
   file.Write("whole");
   file.Sync();
   EXPECT_FALSE(FileExists(Path("a")));
-  const auto& temporary = *std::filesystem::directory_iterator(Path(""));
-  EXPECT_EQ(ReadFile(temporary.path().string()), "whole");
+  const std::string temporary = std::filesystem::directory_iterator(directory_)->path().string();
+  EXPECT_EQ(ReadFile(temporary), "whole");
   file.Write("r");
   file.Commit();
   EXPECT_EQ(ReadFile(Path("a")), "wholer");
