@@ -7,9 +7,7 @@ namespace {
 
 constexpr double kOperations = 2;  // a multiply-add
 
-double UnitLength(const ModelConfig& config) {
-  return static_cast<double>(config.UnitLength());
-}
+double UnitLength(const ModelConfig& config) { return static_cast<double>(config.UnitLength()); }
 
 // How often generating one unit reads a tensor as a whole.
 double ReadsPerUnit(const ModelConfig& config, const ParameterSpec& spec) {

@@ -304,6 +304,7 @@ TEST(Trainer, ARandomStateOfAnEarlierVersionIsIgnored) {
   WriteTensors(path, tensors);
   TrainModel(folder.Read());
   ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/unreadable-step-00000015.1")));
 }
 
 // A validation may take longer than whoever stops a run waits; here it fails.
