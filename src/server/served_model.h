@@ -31,8 +31,8 @@ struct ServedModel {
   std::vector<int32_t> EncodeChat(std::string_view text) const;
 
   // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
-  // characters "bytes:\xHH..." of them, as OpenAI does. An id of the model's that the tokenizer lacks
-  // is "token_id:N".
+  // characters "bytes:\xHH..." of them, as OpenAI does. An id of the model's that the tokenizer
+  // lacks is "token_id:N".
   std::string TokenText(int32_t id) const;
 
   std::string name;
