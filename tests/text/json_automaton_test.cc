@@ -227,6 +227,17 @@ TEST(JsonSchemaTest, ADeepTextIsOnlyBegunWhereItCanEnd) {
   EXPECT_EQ(Read(&automaton, std::string(31, '[') + std::string(31, ']')), Reading::kComplete);
 }
 
+TEST(JsonSchemaTest, AMemberIsOnlyBegunWhereItCanEnd) {
+  std::string schema = R"({"properties":{"a":{"type":"number"},
+                           "b":{"type":"array","minItems":1,"items":{"type":"array"}}}})";
+  for (int i = 0; i < 30; ++i) schema = R"({"type":"array","items":)" + schema + "}";
+  JsonAutomaton automaton = AutomatonOf(schema);
+  const std::string begin(30, '[');
+  EXPECT_EQ(Read(&automaton, begin + R"({"a":1})" + std::string(30, ']')), Reading::kComplete);
+  EXPECT_EQ(Read(&automaton, begin + R"({"b)"), Reading::kDead);
+  EXPECT_EQ(Read(&automaton, begin + R"({"a":1,)"), Reading::kDead);
+}
+
 TEST(JsonSchemaTest, ErrorsNameThePlace) {
   const std::tuple<std::string, std::string, std::string> cases[] = {
       {R"({"type":"text"})", "type", "\"text\" is none of string, number"},
