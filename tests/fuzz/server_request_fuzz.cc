@@ -25,7 +25,7 @@ ServedModel MakeModel() {
   config.vocab_size = blockformer::kByteTokenizerVocabSize;
   config.block_length = 4;
   ServedModel model("m", std::move(tokenizer), config, /*length=*/256);
-  model.chat_template.emplace(
+  model.chat.chat_template.emplace(
       "{% for m in messages %}<{{ m.role }}>{{ m.content|trim }}{% endfor %}", "template",
       Json::object());
   return model;
