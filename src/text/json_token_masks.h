@@ -58,7 +58,7 @@ class JsonTokenMasks {
   const std::shared_ptr<const TokenTrie> trie_;
   const std::shared_ptr<const JsonGrammar> grammar_;
   const std::vector<int32_t> end_ids_;
-  std::mutex mutex_;  // guards what follows, and all tables
+  std::mutex mutex_;              // guards what follows, and all tables
   std::shared_ptr<Table> table_;  // another one takes its place when it has grown too large
 };
 

@@ -181,7 +181,8 @@ TEST_F(PrepareTest, SeedChoosesTheValidationDocuments) {
 TEST_F(PrepareTest, SplitThatLeavesAFileEmptyIsAnError) {
   AddInput("a.txt", "only one");
   options_.validation_fraction = 0.5;
-  EXPECT_THAT(FailureOfPrepare(), HasSubstr("holds out one document in 2, and with 1 in all one of"));
+  EXPECT_THAT(FailureOfPrepare(),
+              HasSubstr("holds out one document in 2, and with 1 in all one of"));
   EXPECT_THAT(OutputFiles(), IsEmpty());
 }
 
