@@ -101,6 +101,8 @@ def check_openai(url):
                                            max_completion_tokens=12, stream=True)
     assert "".join(p.choices[0].delta.content or "" for p in parts) == content
 
+    check_schemas(client, messages)
+
     for error, changes in ((openai.NotFoundError, {"model": "other"}),
                            (openai.BadRequestError, {"max_tokens": 10**6}),
                            (openai.BadRequestError, {"extra_body": {"unknown": 1}})):
@@ -110,6 +112,29 @@ def check_openai(url):
             assert found.body["message"], found
         else:
             raise AssertionError(f"no {error.__name__} for {changes}")
+
+
+def check_schemas(client, messages):
+    """Answers that openai's library parses into objects of a class, drawn at random."""
+    from typing import List, Literal, Optional
+
+    import pydantic
+
+    class Flag(pydantic.BaseModel):
+        on: bool
+        level: Optional[Literal["low", "high"]]
+
+    class Answer(pydantic.BaseModel):
+        colour: Literal["red", "green", "blue"]
+        flags: List[Flag] = pydantic.Field(min_length=1, max_length=2)
+
+    for seed in range(8):
+        chat = client.chat.completions.parse(model="checked", messages=messages, seed=seed,
+                                             max_completion_tokens=1500, temperature=1.2,
+                                             response_format=Answer)
+        choice = chat.choices[0]
+        assert choice.finish_reason == "stop", choice
+        assert isinstance(choice.message.parsed, Answer), choice
 
 
 def check_key(arguments, model, folder):
