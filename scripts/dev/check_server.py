@@ -278,7 +278,7 @@ def make_model(arguments, folder):
 def run_checks(arguments, folder):
     """Returns the names of those that failed."""
     arguments.tasks = TASKS
-    arguments.vanilla = arguments.block = None
+    arguments.vanilla = arguments.block = arguments.library = None
     check_lm_eval.prepare_libraries(arguments, folder)
     check_lm_eval.prepare_data(arguments, folder)
     model = make_model(arguments, folder)
