@@ -12,7 +12,7 @@ using Frame = JsonAutomaton::Frame;
 using Stack = JsonAutomaton::Stack;
 using Stacks = JsonAutomaton::Stacks;
 
-constexpr int32_t kMaxWhiteSpace = 40;
+constexpr int32_t kMaxWhiteSpace = 20;
 constexpr int32_t kMaxDigits = 18;  // an int64_t holds them
 constexpr int32_t kMaxExponentDigits = 2;
 constexpr size_t kMaxStacks = 32;

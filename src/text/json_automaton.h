@@ -18,7 +18,7 @@ namespace blockformer {
 // state some bytes lead to a whole text.
 //
 // The texts are those of RFC 8259, with limits, so that whatever is read can be parsed and so that
-// nothing but strings and lists goes on without end: JsonGrammar::kMaxLevels; 40 bytes of white
+// nothing but strings and lists goes on without end: JsonGrammar::kMaxLevels; 20 bytes of white
 // space in a row, before values and names and behind values, but none behind the whole text;
 // numbers of at most 18 digits before and behind the point, and exponents of two. Strings are valid
 // UTF-8, and their surrogates come in pairs.

@@ -36,7 +36,7 @@ void Try(Parse parse, const std::string& body, const ServedModel& model) {
   try {
     parse(body, model);
   } catch (const blockformer::ApiError& error) {
-    error.ToJson().dump();
+    blockformer::ToText(error.ToJson());
   }
 }
 

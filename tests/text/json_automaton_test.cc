@@ -49,7 +49,7 @@ TEST(JsonAutomatonTest, ReadsObjects) {
       R"({"a":[1,-2.5e-7,0.1E+2,"x",true,false,null,{},[]],"":{"\u00e9\n\ud83d\ude00":"é😀"}})",
       "{\"a\":\"\x7F\xF4\x8F\xBF\xBF\"}",
       "{\"a\":123456789012345678.123456789012345678e-99}",
-      std::string(40, ' ') + "{}",
+      std::string(20, ' ') + "{}",
       Closed(32),
   };
   for (const std::string& text : complete) {
@@ -71,7 +71,7 @@ TEST(JsonAutomatonTest, RefusesWhatIsNone) {
       "{\"\x80", "{\"\xC0", "{\"\xC1", "{\"\xC3\"", "{\"\xE0\x80", "{\"\xED\xA0", "{\"\xF0\x80",
       "{\"\xF4\x90", "{\"\xF5", "{\"\xFF", std::string("{\"\0", 3),
       // Limits.
-      std::string(41, ' '), "{\"a\":1234567890123456789", "{\"a\":1.1234567890123456789",
+      std::string(21, ' '), "{\"a\":1234567890123456789", "{\"a\":1.1234567890123456789",
       "{\"a\":1e100", Nested(33)};
   for (const std::string& text : dead) {
     EXPECT_EQ(Read(&automaton, text), Reading::kDead) << text;
