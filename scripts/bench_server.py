@@ -90,10 +90,11 @@ async def request(reader, writer, prompt, arguments, times):
 
 
 async def client(port, prompts, arguments, times):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     for prompt in prompts:
+        # A connection each: llama-server ends it behind a stream.
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
         await request(reader, writer, prompt, arguments, times)
-    writer.close()
+        writer.close()
 
 
 async def run_clients(port, clients, arguments, prompts):
