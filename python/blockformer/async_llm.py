@@ -7,7 +7,7 @@ import atexit
 import dataclasses
 import itertools
 import threading
-from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence
+from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class AsyncLLM(LoadedModel):
         self._queue = Queue()
         self._condition = threading.Condition()  # guards what follows
         self._readers: Dict[int, _Reader] = {}
-        self._names: Dict[str, Optional[int]] = {}  # None while one waits for a place
+        # The request of a name, or its reader while it waits for a place.
+        self._names: Dict[str, Union[int, _Reader]] = {}
         self._closed = False
         self._counter = itertools.count()
         self._thread = threading.Thread(target=self._dispatch, name="blockformer", daemon=True)
@@ -81,9 +82,9 @@ class AsyncLLM(LoadedModel):
         """Cancels a request by its id; its last output has the finish_reason "abort"."""
         with self._condition:
             request = self._names.get(request_id)
-            if request is None:
-                self._names.pop(request_id, None)
-        if request is not None:
+            if isinstance(request, _Reader):
+                del self._names[request_id]
+        if isinstance(request, int):
             self._engine.cancel(request)
 
     async def score(self, inputs: Sequence[ScoreInput]) -> List[ScoreOutput]:
@@ -125,11 +126,11 @@ class AsyncLLM(LoadedModel):
         with self._condition:
             if name in self._names:
                 raise InvalidArgumentError(f"request_id: {name} is in use")
-            self._names[name] = None
+            self._names[name] = reader
         try:
             while True:
                 with self._condition:
-                    if name not in self._names:
+                    if self._names.get(name) is not reader:  # another one may have the name now
                         return None
                     # With the lock, so that its first event finds the reader.
                     request = self._engine.submit(self._queue, prompt, options, 0)
@@ -141,7 +142,8 @@ class AsyncLLM(LoadedModel):
                 await asyncio.sleep(FULL_SECONDS)
         except BaseException:
             with self._condition:
-                self._names.pop(name, None)
+                if self._names.get(name) is reader:
+                    del self._names[name]
             raise
 
     def _forget(self, request: int, name: str, cancel: bool) -> None:
