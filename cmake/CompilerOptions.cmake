@@ -20,9 +20,11 @@ endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  # Without the sloppiness nothing that uses a precompiled header would be found in the cache.
+  # Without the sloppiness nothing that uses a precompiled header would be found in the cache, and
+  # without the directory nothing that another build, such as the wheel's, has compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-                                  CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
+                                  CCACHE_SLOPPINESS=pch_defines,time_macros
+                                  CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE_PROGRAM})
 endif()
 
 add_library(blockformer_options INTERFACE)

@@ -11,6 +11,7 @@ set -euo pipefail
 
 build_packages=(
   g++ cmake ninja-build pkg-config
+  ccache                  # other builds, such as the wheel, compile only what differs
   python3                 # the scripts of tests, lint and quickstart; standard library only
   libcli11-dev            # command line
   libspdlog-dev           # log, and with it libfmt-dev

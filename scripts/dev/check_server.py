@@ -158,7 +158,8 @@ def check_timeout(arguments, model):
     with running_server(arguments, model, "--request-timeout", "0.001") as url:
         client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
         try:
-            client.completions.create(model="checked", prompt="a", max_tokens=40,
+            # Hundreds of steps of many sequences, since a tiny model ends one within a millisecond.
+            client.completions.create(model="checked", prompt=["a"] * 64, max_tokens=1500,
                                       extra_body={"ignore_eos": True})
         except openai.APIStatusError as error:
             assert error.status_code == 504, error
