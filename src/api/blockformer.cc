@@ -57,8 +57,8 @@ bf_status Submit(bf_engine* engine, bf_queue* queue, const bf_request_options* o
   });
 }
 
-LoadedEngine::ScoreText ReadScoreInput(const bf_score_input& input) {
-  LoadedEngine::ScoreText text;
+ScoredText ReadScoreInput(const bf_score_input& input) {
+  ScoredText text;
   if (ReadFlag(input.has_context, "has_context")) text.context = ReadText(input.context, "context");
   text.text = ReadText(input.text, "text");
   return text;
@@ -301,7 +301,7 @@ bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count
     RequireNotNull(results, "results");
     *results = nullptr;
     RequireNotNull(engine, "engine");
-    std::vector<LoadedEngine::ScoreText> texts;
+    std::vector<ScoredText> texts;
     for (const bf_score_input& input : ReadArray(inputs, count, "inputs")) {
       texts.push_back(ReadScoreInput(input));
     }

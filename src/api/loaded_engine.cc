@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "eval/request_encoder.h"
-#include "eval/task_scores.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -213,13 +212,9 @@ void LoadedEngine::Cancel(int64_t request) {
   open_->Cancel(request);
 }
 
-std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoreText& text, size_t index) const {
-  const int64_t max_length = scorer_->options().max_length;
+std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoredText& text, size_t index) const {
   try {
-    if (!text.context) {
-      return RollingWindows(EncodeWhole(tokenizer_, text.text, prefix_id_), max_length, prefix_id_);
-    }
-    return {EncodePair(tokenizer_, *text.context, text.text, max_length, prefix_id_)};
+    return EncodeScored(tokenizer_, text, scorer_->options().max_length, prefix_id_);
   } catch (const Error& error) {
     Fail(error.code(), "inputs[{}]: {}", index, error.what());
   }
@@ -244,7 +239,7 @@ std::vector<std::vector<TokenScore>> LoadedEngine::ScoreOnEngine(
   }
 }
 
-std::vector<LoadedEngine::Score> LoadedEngine::ScoreTexts(std::span<const ScoreText> texts) {
+std::vector<LoadedEngine::Score> LoadedEngine::ScoreTexts(std::span<const ScoredText> texts) {
   RequireHere();
   RequireNoCallback("bf_score");
   std::vector<ScoreRequest> requests;
@@ -266,9 +261,9 @@ std::vector<LoadedEngine::Score> LoadedEngine::ScoreTexts(std::span<const ScoreT
   size_t next = 0;
   for (size_t i = 0; i < texts.size(); ++i) {
     scores.push_back(SumUp(std::span(values).subspan(next, windows[i])));
-    for (size_t end = next + windows[i]; next < end; ++next) {
-      scores.back().cut_tokens += CutTokens(requests[next], scorer_->options().max_length);
-    }
+    scores.back().cut_tokens =
+        CutTokens(std::span(requests).subspan(next, windows[i]), scorer_->options().max_length);
+    next += windows[i];
   }
   return scores;
 }

@@ -16,6 +16,7 @@
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
+#include "eval/scored_text.h"
 #include "text/chat_prompt.h"
 #include "text/tokenizer.h"
 
@@ -54,16 +55,12 @@ class LoadedEngine {
     bool is_greedy = true;
     int64_t cut_tokens = 0;
   };
-  struct ScoreText {
-    std::optional<std::string_view> context;
-    std::string_view text;
-  };
-  std::vector<Score> ScoreTexts(std::span<const ScoreText> texts);
+  std::vector<Score> ScoreTexts(std::span<const ScoredText> texts);
 
  private:
   LoadedEngine(TextModel loaded, const std::string& directory, const LoadSettings& settings);
   // Requests of one text, one after the other.
-  std::vector<ScoreRequest> EncodeForScore(const ScoreText& text, size_t index) const;
+  std::vector<ScoreRequest> EncodeForScore(const ScoredText& text, size_t index) const;
   // On the engine's thread, between two of its steps.
   std::vector<std::vector<TokenScore>> ScoreOnEngine(std::vector<ScoreRequest> requests);
   const ChatTemplate& RequireChatTemplate() const;

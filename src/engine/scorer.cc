@@ -35,8 +35,18 @@ std::optional<ScoringPadding> ParseScoringPadding(const std::string& option,
   return std::nullopt;
 }
 
-int64_t CutTokens(const ScoreRequest& request, int64_t max_length) {
-  return std::max<int64_t>(std::ssize(request.tokens) - 1 - max_length, 0);
+int64_t CutTokens(std::span<const ScoreRequest> requests, int64_t max_length) {
+  int64_t cut = 0;
+  for (const ScoreRequest& request : requests) {
+    cut += std::max<int64_t>(std::ssize(request.tokens) - 1 - max_length, 0);
+  }
+  return cut;
+}
+
+int64_t TotalTokens(std::span<const ScoreRequest> requests) {
+  int64_t tokens = 0;
+  for (const ScoreRequest& request : requests) tokens += std::ssize(request.tokens);
+  return tokens;
 }
 
 Scorer::Scorer(std::shared_ptr<const Model> model, const ScorerOptions& options)
@@ -56,7 +66,7 @@ void Scorer::CheckAndCut(ScoreRequest* request) const {
     Require(id >= 0 && id < model_->config().vocab_size, ErrorCode::kInvalidArgument,
             "token id {} is not in [0, {})", id, model_->config().vocab_size);
   }
-  tokens.erase(tokens.begin(), tokens.begin() + CutTokens(*request, options_.max_length));
+  tokens.erase(tokens.begin(), tokens.begin() + CutTokens({request, 1}, options_.max_length));
 }
 
 void Scorer::Run(const NextRequest& next, const OnScores& on_scores) {

@@ -34,8 +34,11 @@ std::optional<ScoringPadding> ParseScoringPadding(const std::string& option,
 // generates goes on.
 inline constexpr int64_t kTokensBetweenSteps = 2048;
 
-// How many tokens Scorer::Run() cuts off the beginning of a request, 0 for most.
-int64_t CutTokens(const ScoreRequest& request, int64_t max_length);
+// How many tokens Scorer::Run() cuts off the beginnings of requests, 0 for most.
+int64_t CutTokens(std::span<const ScoreRequest> requests, int64_t max_length);
+
+// All tokens of the requests; what they have in common counts each time.
+int64_t TotalTokens(std::span<const ScoreRequest> requests);
 
 // Log-likelihoods of given tokens, each given those before it in its request. In a block model only
 // the blocks with scored tokens run through the token decoder. Not thread-safe; several scorers may

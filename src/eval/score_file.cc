@@ -13,8 +13,7 @@
 #include "config/json.h"
 #include "data/corpus.h"
 #include "data/json_record.h"
-#include "eval/request_encoder.h"
-#include "eval/task_scores.h"
+#include "eval/scored_text.h"
 
 namespace blockformer {
 namespace {
@@ -22,25 +21,18 @@ namespace {
 // A line of the input.
 struct Line {
   JsonRecord record;
-  bool is_pair = false;
-  std::string text;  // unless it is a pair
-  std::string context;
-  std::string continuation;
+  ScoredText scored;
 };
 
 Line ParseLine(CorpusRecord record, InvalidUtf8 invalid_utf8, const ResultFields& results) {
   Line line;
   line.record = JsonRecord(std::move(record.bytes), record.location);
   const JsonRecord& object = line.record;
-  line.is_pair = object.Has("context") || object.Has("continuation");
-  Require(line.is_pair != object.Has("text"), ErrorCode::kInvalidArgument,
+  const bool is_pair = object.Has("context") || object.Has("continuation");
+  Require(is_pair != object.Has("text"), ErrorCode::kInvalidArgument,
           "{}: either \"text\" or \"context\" and \"continuation\" is wanted", record.location);
-  if (line.is_pair) {
-    line.context = object.Text("context", invalid_utf8);
-    line.continuation = object.Text("continuation", invalid_utf8);
-  } else {
-    line.text = object.Text("text", invalid_utf8);
-  }
+  if (is_pair) line.scored.context = object.Text("context", invalid_utf8);
+  line.scored.text = object.Text(is_pair ? "continuation" : "text", invalid_utf8);
   results.RequireFree(object);
   return line;
 }
@@ -64,7 +56,7 @@ class LineReader {
     hash_.Add("\n");
     *line = ParseLine(std::move(record), invalid_utf8_, results_);
     try {
-      *requests = Encode(*line);
+      *requests = EncodeScored(model_.tokenizer, line->scored, max_length_, model_.prefix_id);
     } catch (const Error& error) {
       Fail(error.code(), "{}: {}", location_, error.what());
     }
@@ -75,21 +67,10 @@ class LineReader {
 
   // Tokens of the context that the model does not read.
   int64_t CountCut(const std::vector<ScoreRequest>& requests) const {
-    int64_t cut = 0;
-    for (const ScoreRequest& request : requests) cut += CutTokens(request, max_length_);
-    return cut;
+    return CutTokens(requests, max_length_);
   }
 
  private:
-  std::vector<ScoreRequest> Encode(const Line& line) const {
-    if (!line.is_pair) {
-      return RollingWindows(EncodeWhole(model_.tokenizer, line.text, model_.prefix_id), max_length_,
-                            model_.prefix_id);
-    }
-    return {EncodePair(model_.tokenizer, line.context, line.continuation, max_length_,
-                       model_.prefix_id)};
-  }
-
   CorpusReader reader_;
   InvalidUtf8 invalid_utf8_;
   const EvalModel& model_;
@@ -99,21 +80,13 @@ class LineReader {
   Fnv1a hash_;
 };
 
-int64_t CountTokens(const std::vector<ScoreRequest>& requests) {
-  int64_t tokens = 0;
-  for (const ScoreRequest& request : requests) tokens += std::ssize(request.tokens);
-  return tokens;
-}
-
-OrderedJson ToJson(const Line& line, int64_t cut_tokens, const RequestScore& score,
+OrderedJson ToJson(const ScoredText& text, int64_t cut_tokens, const RequestScore& score,
                    const std::string& error) {
-  OrderedJson values;
-  values["log_likelihood"] = error.empty() ? OrderedJson(score.log_likelihood) : OrderedJson();
-  if (line.is_pair) values["is_greedy"] = error.empty() && score.is_greedy;
-  values["tokens"] = score.tokens;
-  if (!line.is_pair) values["bytes"] = line.text.size();
-  if (cut_tokens > 0) values["cut_tokens"] = cut_tokens;
-  if (!error.empty()) values[kErrorField] = error;
+  OrderedJson values = ScoreJson(text, score, cut_tokens);
+  if (error.empty()) return values;
+  values["log_likelihood"] = nullptr;
+  if (text.context) values["is_greedy"] = false;
+  values[kErrorField] = error;
   return values;
 }
 
@@ -130,7 +103,7 @@ class LineScorer {
     Line line;
     std::vector<ScoreRequest> requests;
     for (int64_t i = 0; i < output_->lines_done() && reader_.Next(&line, &requests); ++i) {
-      tokens_ += CountTokens(requests);
+      tokens_ += TotalTokens(requests);
     }
     observer_->Begin("scoring", file.tokens, "tokens", tokens_);
     first_tokens_ = tokens_;
@@ -201,7 +174,7 @@ class LineScorer {
     while (!lines_.empty() && lines_.front().open_requests == 0) {
       const OpenLine& done = lines_.front();
       const std::string text = results_.Append(
-          done.line.record, ToJson(done.line, done.cut_tokens, done.score, done.error));
+          done.line.record, ToJson(done.line.scored, done.cut_tokens, done.score, done.error));
       output_->Append(text);
       errors_->Add(text);
       lines_.pop_front();
@@ -236,7 +209,7 @@ ScoreFile CheckScoreFile(const std::string& path, InvalidUtf8 invalid_utf8, cons
   std::vector<ScoreRequest> requests;
   while (reader.Next(&line, &requests)) {
     ++file.lines;
-    file.tokens += CountTokens(requests);
+    file.tokens += TotalTokens(requests);
     if (reader.CountCut(requests) > 0) ++file.cut_contexts;
   }
   file.hash = reader.hash();

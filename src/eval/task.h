@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/json.h"
+#include "eval/scored_text.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
@@ -74,15 +75,10 @@ Task ReadTask(const std::string& name_or_path, const std::string& data_directory
 // The same for the text of a file; `source` stands for its path in messages.
 Task ParseTask(std::string_view yaml, const std::string& source, const std::string& data_directory);
 
-struct TextPair {
-  std::string context;
-  std::string continuation;
-};
-
 // What has to be scored of one record.
 struct TaskItem {
-  std::string place;               // "FILE:LINE"
-  std::vector<TextPair> requests;  // one a choice; rolling: one without context, maybe empty
+  std::string place;                 // "FILE:LINE"
+  std::vector<ScoredText> requests;  // one a choice; rolling: one without context, maybe empty
   // The index of the right choice; -1 unless the task is multiple choice.
   int64_t target = -1;
   // The choices stand in the contexts, before one continuation (WinoGrande).

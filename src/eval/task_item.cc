@@ -140,8 +140,8 @@ void AddMultipleChoice(const Task& task, const Json& record, const std::string& 
 }
 
 void CheckRequests(const Task& task, const TaskItem& item) {
-  for (const TextPair& request : item.requests) {
-    Require(!request.continuation.empty(), ErrorCode::kInvalidArgument,
+  for (const ScoredText& request : item.requests) {
+    Require(!request.text.empty(), ErrorCode::kInvalidArgument,
             "a continuation is empty; there is nothing to score");
   }
   if (std::find(task.metrics.begin(), task.metrics.end(), Metric::kAccNorm) == task.metrics.end()) {
@@ -158,9 +158,8 @@ TaskItem ToItem(const Task& task, const Json& record) {
           KindOf(record));
   TaskItem item;
   if (task.output_type == OutputType::kLogLikelihoodRolling) {
-    item.requests.push_back({"", TextOf(task.target, record)});
-    const std::string counted =
-        task.length ? TextOf(*task.length, record) : item.requests[0].continuation;
+    item.requests.push_back({std::nullopt, TextOf(task.target, record)});
+    const std::string counted = task.length ? TextOf(*task.length, record) : item.requests[0].text;
     item.words = CountWords(counted);
     item.bytes = static_cast<int64_t>(counted.size());
     return item;

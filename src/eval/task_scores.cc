@@ -8,26 +8,14 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
-#include "eval/request_encoder.h"
 
 namespace blockformer {
 namespace {
 
-int64_t TokensOf(const std::vector<ScoreRequest>& windows) {
-  int64_t tokens = 0;
-  for (const ScoreRequest& window : windows) tokens += static_cast<int64_t>(window.tokens.size());
-  return tokens;
-}
-
-std::vector<ScoreRequest> Encode(const TaskData& data, const TaskItem& item, const TextPair& pair,
+std::vector<ScoreRequest> Encode(const TaskItem& item, const ScoredText& text,
                                  const EvalModel& model, int64_t max_length) {
   try {
-    if (data.task.output_type == OutputType::kLogLikelihoodRolling) {
-      return RollingWindows(EncodeWhole(model.tokenizer, pair.continuation, model.prefix_id),
-                            max_length, model.prefix_id);
-    }
-    return {
-        EncodePair(model.tokenizer, pair.context, pair.continuation, max_length, model.prefix_id)};
+    return EncodeScored(model.tokenizer, text, max_length, model.prefix_id);
   } catch (const Error& error) {
     Fail(error.code(), "{}: {}", item.place, error.what());
   }
@@ -38,20 +26,12 @@ std::vector<ScoreRequest> Encode(const TaskData& data, const TaskItem& item, con
 std::string HashOf(const TaskData& data) {
   Fnv1a hash;
   for (const TaskItem& item : data.items) {
-    for (const TextPair& pair : item.requests) {
-      hash.Add(pair.context + '\0' + pair.continuation + '\0');
+    for (const ScoredText& request : item.requests) {
+      hash.Add(request.context.value_or("") + '\0' + request.text + '\0');
     }
     hash.Add(fmt::format("{} {} {}\n", item.target, item.words, item.bytes));
   }
   return fmt::format("{:016x}", hash.value());
-}
-
-void RequestScore::Add(std::span<const TokenScore> scores) {
-  for (const TokenScore& score : scores) {
-    log_likelihood += score.log_likelihood;
-    is_greedy &= score.is_largest;
-  }
-  tokens += std::ssize(scores);
 }
 
 TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& model,
@@ -61,8 +41,8 @@ TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& 
     std::vector<std::vector<Windows>> encoded(data.items.size());
     ParallelFor(static_cast<int64_t>(data.items.size()), 16, [&](int64_t begin, int64_t end) {
       for (size_t i = begin; i < static_cast<size_t>(end); ++i) {
-        for (const TextPair& pair : data.items[i].requests) {
-          encoded[i].push_back(Encode(data, data.items[i], pair, model, max_length));
+        for (const ScoredText& request : data.items[i].requests) {
+          encoded[i].push_back(Encode(data.items[i], request, model, max_length));
         }
       }
     });
@@ -77,7 +57,7 @@ TaskRequests::TaskRequests(const std::vector<TaskData>& tasks, const EvalModel& 
 
 int64_t TaskRequests::CountTokens(int64_t count) const {
   int64_t tokens = 0;
-  for (size_t i = 0; i < static_cast<size_t>(count); ++i) tokens += TokensOf(requests_[i]);
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) tokens += TotalTokens(requests_[i]);
   return tokens;
 }
 
@@ -90,10 +70,8 @@ int64_t TaskRequests::CountScored() const {
 }
 
 int64_t TaskRequests::CountCut() const {
-  return std::ranges::count_if(requests_, [&](const Windows& windows) {
-    return std::ranges::any_of(
-        windows, [&](const ScoreRequest& window) { return CutTokens(window, max_length_) > 0; });
-  });
+  return std::ranges::count_if(
+      requests_, [&](const Windows& windows) { return CutTokens(windows, max_length_) > 0; });
 }
 
 void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score,
@@ -116,7 +94,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score,
   // Hands on all requests whose windows are done; an empty one has none.
   const auto finish_requests = [&] {
     while (request < requests_.size() && scored == requests_[request].size()) {
-      tokens_done += TokensOf(requests_[request]);
+      tokens_done += TotalTokens(requests_[request]);
       on_score(std::exchange(score, {}), tokens_done);
       observer->Update(tokens_done, "");
       ++request;

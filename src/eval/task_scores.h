@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/work_observer.h"
 #include "engine/scorer.h"
 #include "eval/eval_model.h"
+#include "eval/scored_text.h"
 #include "eval/task.h"
 
 namespace blockformer {
@@ -22,16 +22,6 @@ struct TaskData {
 
 // Tells whether the same is asked of a model, and the same answers are right and of equal weight.
 std::string HashOf(const TaskData& data);
-
-// What a model says of one request of an item.
-struct RequestScore {
-  // Adds what follows.
-  void Add(std::span<const TokenScore> scores);
-
-  double log_likelihood = 0;
-  bool is_greedy = true;  // each token is the likeliest one
-  int64_t tokens = 0;     // that were scored
-};
 
 // The requests of some tasks, encoded for a model: those of each item in turn.
 class TaskRequests {
@@ -55,7 +45,7 @@ class TaskRequests {
   void Run(Scorer* scorer, int64_t first, const OnScore& on_score, WorkObserver* observer) const;
 
  private:
-  // What is computed for a request: one text, or the windows of a long one; none for an empty one.
+  // As EncodeScored() makes them of a request.
   using Windows = std::vector<ScoreRequest>;
 
   int64_t max_length_;

@@ -36,12 +36,6 @@ std::vector<ScoreRequest> TakePiece(std::span<ScoreRequest> requests, size_t beg
   return {std::move_iterator(piece.begin()), std::move_iterator(piece.end())};
 }
 
-int64_t CountTokens(std::span<const ScoreRequest> requests) {
-  int64_t tokens = 0;
-  for (const ScoreRequest& request : requests) tokens += std::ssize(request.tokens);
-  return tokens;
-}
-
 std::function<std::vector<std::vector<TokenScore>>()> ScoringWork(
     Scorer* scorer, std::vector<ScoreRequest> requests, size_t begin) {
   return [scorer, requests = std::move(requests), begin] {
@@ -73,7 +67,7 @@ boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
       throw RequestTimeout();
     }
     std::vector<ScoreRequest> piece = TakePiece(requests, scores.size());
-    context->metrics.scored_tokens += CountTokens(piece);
+    context->metrics.scored_tokens += TotalTokens(piece);
     std::function<Scores()> work = ScoringWork(context->scorer, std::move(piece), scores.size());
     Scores done;
     try {

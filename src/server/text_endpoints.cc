@@ -1,11 +1,12 @@
 // /v1/score, /tokenize and /detokenize.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
-#include "eval/request_encoder.h"
-#include "eval/task_scores.h"
+#include "eval/scored_text.h"
 #include "server/api_error.h"
 #include "server/completion_request.h"
 #include "server/endpoints.h"
@@ -20,28 +21,25 @@ constexpr size_t kMaxScoreInputs = 4096;
 
 // An entry of "inputs", encoded as `blockformer score` does.
 struct ScoreInput {
+  ScoredText text;
   std::vector<ScoreRequest> requests;
-  bool is_pair = false;
-  size_t bytes = 0;
 };
+
+ScoredText ParseScoredText(RequestFields* fields) {
+  if (std::optional<std::string> text = fields->String("text")) {
+    return {std::nullopt, *std::move(text)};
+  }
+  std::string context = fields->RequiredString("context");
+  return {std::move(context), fields->RequiredString("continuation")};
+}
 
 ScoreInput ParseScoreInput(const Json& json, const std::string& path, const ServedModel& model,
                            int64_t max_length) {
   RequestFields fields(json, path);
   ScoreInput input;
-  const int32_t prefix = model.prefix_id;
-  const std::optional<std::string> text = fields.String("text");
+  input.text = ParseScoredText(&fields);
   try {
-    if (text) {
-      input.requests =
-          RollingWindows(EncodeWhole(model.tokenizer, *text, prefix), max_length, prefix);
-      input.bytes = text->size();
-    } else {
-      input.is_pair = true;
-      const std::string context = fields.RequiredString("context");
-      const std::string continuation = fields.RequiredString("continuation");
-      input.requests = {EncodePair(model.tokenizer, context, continuation, max_length, prefix)};
-    }
+    input.requests = EncodeScored(model.tokenizer, input.text, max_length, model.prefix_id);
   } catch (const Error& error) {
     FailField(path, error.what());
   }
@@ -49,21 +47,16 @@ ScoreInput ParseScoreInput(const Json& json, const std::string& path, const Serv
   return input;
 }
 
-OrderedJson ScoreJson(size_t index, const ScoreInput& input, int64_t max_length, bool each_token,
+OrderedJson InputJson(size_t index, const ScoreInput& input, int64_t max_length, bool each_token,
                       std::span<const std::vector<TokenScore>> scores) {
   RequestScore sum;
-  int64_t cut = 0;
   OrderedJson tokens = OrderedJson::array();
-  for (size_t i = 0; i < scores.size(); ++i) {
-    sum.Add(scores[i]);
-    cut += CutTokens(input.requests[i], max_length);
-    for (const TokenScore& score : scores[i]) tokens.push_back(score.log_likelihood);
+  for (const std::vector<TokenScore>& window : scores) {
+    sum.Add(window);
+    for (const TokenScore& score : window) tokens.push_back(score.log_likelihood);
   }
-  OrderedJson json = {{"index", index}, {"log_likelihood", sum.log_likelihood}};
-  if (input.is_pair) json["is_greedy"] = sum.is_greedy;
-  json["tokens"] = sum.tokens;
-  if (!input.is_pair) json["bytes"] = input.bytes;
-  if (cut > 0) json["cut_tokens"] = cut;
+  OrderedJson json = {{"index", index}};
+  json.update(ScoreJson(input.text, sum, CutTokens(input.requests, max_length)));
   if (each_token) json["token_log_likelihoods"] = tokens;
   return json;
 }
@@ -89,11 +82,9 @@ ScoreBody ParseScoreBody(const HttpRequest& request, const ServedModel& model, i
   for (size_t i = 0; i < inputs->size(); ++i) {
     body.inputs.push_back(
         ParseScoreInput((*inputs)[i], fmt::format("inputs[{}]", i), model, max_length));
-    for (const ScoreRequest& one : body.inputs.back().requests) {
-      body.tokens += std::ssize(one.tokens);
-      body.requests.push_back(one);
-    }
+    std::ranges::copy(body.inputs.back().requests, std::back_inserter(body.requests));
   }
+  body.tokens = TotalTokens(body.requests);
   return body;
 }
 
@@ -104,7 +95,7 @@ HttpResponse ScoreResponse(const ScoreBody& body, const std::string& model_name,
   for (size_t i = 0; i < body.inputs.size(); ++i) {
     const size_t count = body.inputs[i].requests.size();
     data.push_back(
-        ScoreJson(i, body.inputs[i], max_length, body.each_token, scores.subspan(next, count)));
+        InputJson(i, body.inputs[i], max_length, body.each_token, scores.subspan(next, count)));
     next += count;
   }
   return JsonResponse({{"object", "list"},

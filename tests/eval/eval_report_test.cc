@@ -30,7 +30,7 @@ std::vector<TaskData> Tasks(int64_t items) {
     choice.choice_lengths = {1, 1};
     tasks[0].items.push_back(choice);
     TaskItem text;
-    text.requests = {{"", "0123456789"}};
+    text.requests = {{std::nullopt, "0123456789"}};
     text.bytes = 10;
     tasks[1].items.push_back(text);
   }

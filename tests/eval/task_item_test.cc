@@ -7,11 +7,6 @@
 #include "tests/eval/task_folder.h"
 
 namespace blockformer {
-
-bool operator==(const TextPair& a, const TextPair& b) {
-  return a.context == b.context && a.continuation == b.continuation;
-}
-
 namespace {
 
 using ::testing::AllOf;
@@ -53,19 +48,20 @@ TEST(BuiltInTask, QuestionsAndChoices) {
   const TaskItem piqa = BuiltInItem(
       "piqa", R"({"ctx": "dresser", "choices": ["replace é ", "finish,  pin"], "label": 1})");
   EXPECT_EQ(piqa.place, "d.jsonl:1");
-  EXPECT_THAT(piqa.requests, ElementsAre(TextPair{"Question: dresser\nAnswer:", " replace é "},
-                                         TextPair{"Question: dresser\nAnswer:", " finish,  pin"}));
+  EXPECT_THAT(piqa.requests,
+              ElementsAre(ScoredText{"Question: dresser\nAnswer:", " replace é "},
+                          ScoredText{"Question: dresser\nAnswer:", " finish,  pin"}));
   EXPECT_EQ(piqa.target, 1);
   EXPECT_THAT(piqa.choice_lengths, ElementsAre(10, 12));
   EXPECT_FALSE(piqa.has_several_contexts);
   for (const char* name : {"arc_easy", "arc_challenge"}) {
     const TaskItem arc = BuiltInItem(name, R"({"ctx": "Why?", "choices": ["a", "b"], "label": 0})");
-    EXPECT_EQ(arc.requests[0], (TextPair{"Question: Why?\nAnswer:", " a"}));
+    EXPECT_EQ(arc.requests[0], (ScoredText{"Question: Why?\nAnswer:", " a"}));
   }
   for (const char* name : {"hellaswag", "openbookqa"}) {
     const TaskItem item = BuiltInItem(
         name, R"({"ctx": "Predators eat", "choices": ["lions", "bunnies"], "label": 1})");
-    EXPECT_EQ(item.requests[1], (TextPair{"Predators eat", " bunnies"}));
+    EXPECT_EQ(item.requests[1], (ScoredText{"Predators eat", " bunnies"}));
     EXPECT_EQ(item.target, 1);
   }
   // A context of digits is no index.
@@ -77,15 +73,15 @@ TEST(BuiltInTask, WinograndePutsTheChoicesIntoTheContexts) {
   const TaskItem item =
       BuiltInItem("winogrande",
                   R"({"ctx": "Ann met Bob so _ got it. ", "choices": ["Ann", "Bob"], "label": 1})");
-  EXPECT_THAT(item.requests, ElementsAre(TextPair{"Ann met Bob so Ann", " got it."},
-                                         TextPair{"Ann met Bob so Bob", " got it."}));
+  EXPECT_THAT(item.requests, ElementsAre(ScoredText{"Ann met Bob so Ann", " got it."},
+                                         ScoredText{"Ann met Bob so Bob", " got it."}));
   EXPECT_EQ(item.target, 1);
   EXPECT_TRUE(item.has_several_contexts);
 }
 
 TEST(BuiltInTask, LambadaAsksForTheLastWord) {
   const TaskItem item = BuiltInItem("lambada_openai", R"({"text": "I don't\ncare about  signs"})");
-  EXPECT_THAT(item.requests, ElementsAre(TextPair{"I don't\ncare about ", " signs"}));
+  EXPECT_THAT(item.requests, ElementsAre(ScoredText{"I don't\ncare about ", " signs"}));
   EXPECT_EQ(item.target, -1);
   EXPECT_TRUE(item.choice_lengths.empty());
 }
@@ -93,10 +89,10 @@ TEST(BuiltInTask, LambadaAsksForTheLastWord) {
 TEST(BuiltInTask, WikitextCountsTheRawPage) {
   const TaskItem item =
       BuiltInItem("wikitext", R"({"page": " \n = É = \n \n It cost 1 @,@ 000 . "})");
-  EXPECT_THAT(item.requests, ElementsAre(TextPair{"", "\n= É =\n\nIt cost 1,000. "}));
+  EXPECT_THAT(item.requests, ElementsAre(ScoredText{std::nullopt, "\n= É =\n\nIt cost 1,000. "}));
   EXPECT_EQ(item.words, 11);
   EXPECT_EQ(item.bytes, 34);
-  EXPECT_TRUE(BuiltInItem("wikitext", R"({"page": ""})").requests[0].continuation.empty());
+  EXPECT_TRUE(BuiltInItem("wikitext", R"({"page": ""})").requests[0].text.empty());
 }
 
 TEST(TaskItem, TheRightChoiceIsAnIndexOrAChoice) {
@@ -124,27 +120,27 @@ TEST(TaskItem, ChoicesMayBeAListOrATemplate) {
   const Json record = Parse(R"({"q": "Ok?", "x": "yes", "y": "no"})");
   const Task list = Choices("'{{q}} {{x}}'", "['{{yes}}', maybe]", "0",
                             "description: '{{y}}: '\ntarget_delimiter: ''\n");
-  EXPECT_THAT(MakeItem(list, record, "").requests,
-              ElementsAre(TextPair{"no: Ok? yes", "{{yes}}"}, TextPair{"no: Ok? yes", "maybe"}));
+  EXPECT_THAT(MakeItem(list, record, "").requests, ElementsAre(ScoredText{"no: Ok? yes", "{{yes}}"},
+                                                               ScoredText{"no: Ok? yes", "maybe"}));
   EXPECT_THAT(MakeItem(Choices("q", "'{{[y, x]}}'", "1"), record, "").requests,
-              ElementsAre(TextPair{"Ok?", " no"}, TextPair{"Ok?", " yes"}));
+              ElementsAre(ScoredText{"Ok?", " no"}, ScoredText{"Ok?", " yes"}));
   const Task contexts = Choices("0", "'{{[y, x]}}'", "q", "description: 'So '\n");
   EXPECT_THAT(MakeItem(contexts, record, "").requests,
-              ElementsAre(TextPair{"So no", " Ok?"}, TextPair{"So yes", " Ok?"}));
+              ElementsAre(ScoredText{"So no", " Ok?"}, ScoredText{"So yes", " Ok?"}));
 }
 
 TEST(TaskItem, ContinuationsHaveNoDelimiter) {
   const TaskItem item =
       MakeItem(Continuation("loglikelihood", "q", "'{{a}}'", "description: 'D '\n"),
                Parse(R"({"q": "x", "a": 12})"), "");
-  EXPECT_THAT(item.requests, ElementsAre(TextPair{"D x", "12"}));
+  EXPECT_THAT(item.requests, ElementsAre(ScoredText{"D x", "12"}));
 }
 
 TEST(TaskItem, RollingTextsHaveNoContextAndCountThemselves) {
   const TaskItem item =
       MakeItem(Continuation("loglikelihood_rolling", "''", "page", "description: 'D '\n"),
                Parse(R"({"page": "é b c"})"), "");
-  EXPECT_THAT(item.requests, ElementsAre(TextPair{"", "é b c"}));
+  EXPECT_THAT(item.requests, ElementsAre(ScoredText{std::nullopt, "é b c"}));
   EXPECT_EQ(item.words, 3);
   EXPECT_EQ(item.bytes, 6);
 }
@@ -255,7 +251,7 @@ TEST(ReadItems, FieldsThatAreNotUsedMayHoldAnything) {
       folder.Write("d.jsonl", R"({"q": "\ud83d", "c": ["\udc00", "v"], "a": 0)" + other)};
   const std::vector<TaskItem> items = ReadItems(task, std::nullopt, InvalidUtf8::kReplace);
   EXPECT_EQ(items[0].requests[0].context, "\uFFFD");
-  EXPECT_EQ(items[0].requests[0].continuation, " \uFFFD");
+  EXPECT_EQ(items[0].requests[0].text, " \uFFFD");
 }
 
 TEST(ReadItems, MissingDataSaysHowToGetThem) {
@@ -283,7 +279,7 @@ TEST(ReadItems, ThePublishedDataAreReadWhole) {
   for (const TaskItem& item : ReadItems(ReadTask("wikitext", directory), std::nullopt)) {
     words += item.words;
     bytes += item.bytes;
-    scored += item.requests[0].continuation.size();
+    scored += item.requests[0].text.size();
   }
   EXPECT_EQ(words, 241335);
   EXPECT_EQ(bytes, 1290528);
