@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "config/field_difference.h"
 
 namespace blockformer {
 namespace {
@@ -66,11 +67,9 @@ Json WhatIsLearnt(Json recipe) {
 }
 
 std::string FirstDifference(const Json& before, const Json& now) {
-  const Json changes = Json::diff(WhatIsLearnt(before), WhatIsLearnt(now));
-  if (changes.empty()) return "";
-  std::string field = changes[0]["path"].get<std::string>().substr(1);
-  std::replace(field.begin(), field.end(), '/', '.');
-  return field;
+  const std::vector<FieldDifference> changes =
+      FindDifferences(WhatIsLearnt(before), WhatIsLearnt(now));
+  return changes.empty() ? "" : changes.front().path;
 }
 
 // A checkpoint's state.json names the step and holds the recipe.

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "train/processes/field_difference.h"
+#include "config/field_difference.h"
 
 namespace blockformer::train {
 namespace {
@@ -32,19 +32,22 @@ Json FixedSettings(const TrainRecipe& recipe) {
              recipe.training.loss_average == LossAverage::kTokens ? "tokens" : "published"}}}};
 }
 
+constexpr char kNotSet[] = "not set";
+
 void RequireSameRun(const TrainRecipe& before, const TrainRecipe& now,
                     const std::string& directory) {
   for (const FieldDifference& change : FindDifferences(FixedSettings(before), FixedSettings(now))) {
     Fail(ErrorCode::kInvalidArgument,
          "{}: was trained with {} {}, but the recipe now says {}; restore it, choose another "
          "output, or begin anew with --restart",
-         directory, change.path, change.first, change.second);
+         directory, change.path, change.first.value_or(kNotSet), change.second.value_or(kNotSet));
   }
 }
 
 void LogChanges(const Json& before, const Json& now) {
   for (const FieldDifference& change : FindDifferences(before, now)) {
-    LogInfo("resuming with {} {} (it was {})", change.path, change.second, change.first);
+    LogInfo("resuming with {} {} (it was {})", change.path, change.second.value_or(kNotSet),
+            change.first.value_or(kNotSet));
   }
 }
 

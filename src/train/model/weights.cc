@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "checkpoint/model_directory.h"
 #include "checkpoint/safetensors.h"
+#include "config/field_difference.h"
 #include "config/parameters.h"
 
 namespace blockformer::train {
@@ -97,16 +98,12 @@ void LoadInitialWeights(const std::string& directory, LanguageModel& model) {
   found.max_length = model.config().max_length;
   found.padding = model.config().padding;
   found.bos_token_id = model.config().bos_token_id;
-  const Json wanted_json = ModelConfigToJson(model.config());
-  const Json found_json = ModelConfigToJson(found);
-  for (const Json& difference : Json::diff(wanted_json, found_json)) {
-    const Json::json_pointer path(difference.at("path").get<std::string>());
-    const auto value = [&](const Json& json) {
-      return json.contains(path) ? json.at(path).dump() : "nothing";
-    };
+  for (const FieldDifference& difference :
+       FindDifferences(ModelConfigToJson(model.config()), ModelConfigToJson(found))) {
     Fail(ErrorCode::kInvalidArgument,
          "init_from: {}: has {} at {} of its config.json, and the recipe's model {}", directory,
-         value(found_json), path.to_string(), value(wanted_json));
+         difference.second.value_or("nothing"), difference.pointer,
+         difference.first.value_or("nothing"));
   }
   LoadWeights(directory, model);
 }

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/program.h"
-#include "train/processes/field_difference.h"
+#include "config/field_difference.h"
 #include "train/processes/peer_watch.h"
 
 namespace blockformer::train {
@@ -175,7 +175,8 @@ class Meeting {
       Fail(ErrorCode::kInvalidArgument,
            "{}: {} in training process 0, but {} in process {}; all processes want the same recipe "
            "and the same data",
-           difference.path, difference.first, difference.second, rank);
+           difference.path, difference.first.value_or("not set"),
+           difference.second.value_or("not set"), rank);
     }
   }
 
