@@ -46,10 +46,6 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
   }
 };
 
-torch::Tensor RmsNormalise(const torch::Tensor& x, const torch::Tensor& gain, double epsilon) {
-  return x * torch::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon) * gain;
-}
-
 }  // namespace
 
 torch::Tensor Linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
@@ -75,31 +71,14 @@ torch::Tensor LinearLayer::Forward(const torch::Tensor& x) const {
   return Linear(x, weight_.flatten(1), bias_, compute_);
 }
 
-LayerNorm::LayerNorm(int64_t width, double epsilon) : epsilon_(epsilon) {
-  weight_ = register_parameter("weight", torch::empty({width}));
-  bias_ = register_parameter("bias", torch::empty({width}));
-}
-
-torch::Tensor LayerNorm::Forward(const torch::Tensor& x) const {
-  return torch::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_);
-}
-
-RmsNorm::RmsNorm(int64_t width, double epsilon) : epsilon_(epsilon) {
-  weight_ = register_parameter("weight", torch::empty({width}));
-}
-
-torch::Tensor RmsNorm::Forward(const torch::Tensor& x) const {
-  return RmsNormalise(x, weight_, epsilon_);
-}
-
-StackNorm::StackNorm(Norm kind, int64_t width, double epsilon) : epsilon_(epsilon) {
+NormLayer::NormLayer(Norm kind, int64_t width, double epsilon) : epsilon_(epsilon) {
   weight_ = register_parameter("weight", torch::empty({width}));
   if (kind == Norm::kLayerNorm) bias_ = register_parameter("bias", torch::empty({width}));
 }
 
-torch::Tensor StackNorm::Forward(const torch::Tensor& x) const {
-  return bias_.defined() ? torch::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_)
-                         : RmsNormalise(x, weight_, epsilon_);
+torch::Tensor NormLayer::Forward(const torch::Tensor& x) const {
+  if (bias_.defined()) return torch::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_);
+  return x * torch::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon_) * weight_;
 }
 
 EmbeddingTable::EmbeddingTable(int64_t entries, int64_t width, int64_t padding_row)

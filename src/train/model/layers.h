@@ -31,35 +31,11 @@ class LinearLayer : public torch::nn::Module {
   ComputeType compute_;
 };
 
-// Layer normalisation over the last dimension, with gain and bias.
-class LayerNorm : public torch::nn::Module {
+// A norm over the last dimension.
+class NormLayer : public torch::nn::Module {
  public:
-  LayerNorm(int64_t width, double epsilon);
-
-  torch::Tensor Forward(const torch::Tensor& x) const;
-
- private:
-  torch::Tensor weight_;
-  torch::Tensor bias_;
-  double epsilon_;
-};
-
-// Root mean square normalisation over the last dimension (Zhang and Sennrich, 2019), with gain.
-class RmsNorm : public torch::nn::Module {
- public:
-  RmsNorm(int64_t width, double epsilon);
-
-  torch::Tensor Forward(const torch::Tensor& x) const;
-
- private:
-  torch::Tensor weight_;
-  double epsilon_;
-};
-
-// The norm of a stack, of either kind.
-class StackNorm : public torch::nn::Module {
- public:
-  StackNorm(Norm kind, int64_t width, double epsilon);
+  // The parameters are `weight` [width] and, of a layer norm, `bias` [width].
+  NormLayer(Norm kind, int64_t width, double epsilon);
 
   torch::Tensor Forward(const torch::Tensor& x) const;
 

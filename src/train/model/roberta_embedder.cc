@@ -12,8 +12,9 @@ class SublayerOutput : public torch::nn::Module {
  public:
   SublayerOutput(int64_t in, int64_t width, const EncoderConfig& config, ComputeType compute)
       : dense_(register_module("dense", std::make_shared<LinearLayer>(in, width, compute))),
-        layer_norm_(register_module("LayerNorm",
-                                    std::make_shared<LayerNorm>(width, config.layer_norm_eps))),
+        layer_norm_(register_module(
+            "LayerNorm",
+            std::make_shared<NormLayer>(Norm::kLayerNorm, width, config.layer_norm_eps))),
         dropout_(register_module("dropout", std::make_shared<Dropout>(config.dropout))) {}
 
   torch::Tensor Forward(const torch::Tensor& x, const torch::Tensor& input) const {
@@ -22,7 +23,7 @@ class SublayerOutput : public torch::nn::Module {
 
  private:
   std::shared_ptr<LinearLayer> dense_;
-  std::shared_ptr<LayerNorm> layer_norm_;
+  std::shared_ptr<NormLayer> layer_norm_;
   std::shared_ptr<Dropout> dropout_;
 };
 
@@ -68,8 +69,8 @@ class RobertaEmbedder::Embeddings : public torch::nn::Module {
     word_embeddings_ = add_table("word_embeddings", config.vocab_size, pad_token_id_);
     position_embeddings_ = add_table("position_embeddings", encoder.max_positions, pad_token_id_);
     token_type_embeddings_ = add_table("token_type_embeddings", 1, -1);
-    layer_norm_ =
-        register_module("LayerNorm", std::make_shared<LayerNorm>(width, encoder.layer_norm_eps));
+    layer_norm_ = register_module(
+        "LayerNorm", std::make_shared<NormLayer>(Norm::kLayerNorm, width, encoder.layer_norm_eps));
     dropout_ = register_module("dropout", std::make_shared<Dropout>(encoder.dropout));
   }
 
@@ -89,7 +90,7 @@ class RobertaEmbedder::Embeddings : public torch::nn::Module {
   std::shared_ptr<EmbeddingTable> word_embeddings_;
   std::shared_ptr<EmbeddingTable> position_embeddings_;
   std::shared_ptr<EmbeddingTable> token_type_embeddings_;
-  std::shared_ptr<LayerNorm> layer_norm_;
+  std::shared_ptr<NormLayer> layer_norm_;
   std::shared_ptr<Dropout> dropout_;
 };
 

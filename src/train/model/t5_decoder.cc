@@ -88,7 +88,8 @@ class T5Decoder::Layer : public torch::nn::Module {
     for (const char* name : {"0", "1", "2"}) {
       sublayers_.push_back(list->register_module(name, std::make_shared<torch::nn::Module>()));
       norms_.push_back(sublayers_.back()->register_module(
-          "layer_norm", std::make_shared<RmsNorm>(config.hidden_size, config.layer_norm_eps)));
+          "layer_norm",
+          std::make_shared<NormLayer>(Norm::kRmsNorm, config.hidden_size, config.layer_norm_eps)));
     }
     self_attention_ = sublayers_[0]->register_module(
         "SelfAttention", std::make_shared<T5Attention>(config, compute));
@@ -116,7 +117,7 @@ class T5Decoder::Layer : public torch::nn::Module {
 
  private:
   std::vector<std::shared_ptr<torch::nn::Module>> sublayers_;
-  std::vector<std::shared_ptr<RmsNorm>> norms_;
+  std::vector<std::shared_ptr<NormLayer>> norms_;
   std::shared_ptr<T5Attention> self_attention_;
   std::shared_ptr<T5Attention> cross_attention_;
   std::shared_ptr<T5FeedForward> feed_forward_;
@@ -133,7 +134,8 @@ T5Decoder::T5Decoder(const T5Config& config, ComputeType compute) : config_(conf
       "relative_attention_bias",
       std::make_shared<EmbeddingTable>(config.num_buckets, config.num_heads));
   final_layer_norm_ = register_module(
-      "final_layer_norm", std::make_shared<RmsNorm>(config.hidden_size, config.layer_norm_eps));
+      "final_layer_norm",
+      std::make_shared<NormLayer>(Norm::kRmsNorm, config.hidden_size, config.layer_norm_eps));
   dropout_ = register_module("dropout", std::make_shared<Dropout>(config.dropout));
 }
 

@@ -43,7 +43,7 @@ class T5Decoder : public torch::nn::Module {
   T5Config config_;
   std::vector<std::shared_ptr<Layer>> layers_;
   std::shared_ptr<EmbeddingTable> relative_attention_bias_;  // [num_buckets, heads]
-  std::shared_ptr<RmsNorm> final_layer_norm_;
+  std::shared_ptr<NormLayer> final_layer_norm_;
   std::shared_ptr<Dropout> dropout_;
 };
 

@@ -23,7 +23,7 @@ class TransformerStack::Layer {
         const bool of_heads = part.role == Role::kQueryNorm || part.role == Role::kKeyNorm;
         norms_[part.role] =
             RegisterAt(stack, path,
-                       std::make_shared<StackNorm>(of_heads ? Norm::kRmsNorm : config.norm,
+                       std::make_shared<NormLayer>(of_heads ? Norm::kRmsNorm : config.norm,
                                                    part.out, config.norm_eps));
       } else {
         linears_[part.role] =
@@ -88,7 +88,7 @@ class TransformerStack::Layer {
 
   StackConfig config_;
   HeadLayout layout_;  // of what Project() returns
-  std::map<Role, std::shared_ptr<StackNorm>> norms_;
+  std::map<Role, std::shared_ptr<NormLayer>> norms_;
   std::map<Role, std::shared_ptr<LinearLayer>> linears_;
 };
 
@@ -99,7 +99,7 @@ TransformerStack::TransformerStack(const StackConfig& config, ComputeType comput
   }
   final_norm_ =
       RegisterAt(*this, StackNames(config, "").OuterPath(Role::kFinalNorm),
-                 std::make_shared<StackNorm>(config.norm, config.hidden_size, config.norm_eps));
+                 std::make_shared<NormLayer>(config.norm, config.hidden_size, config.norm_eps));
 }
 
 torch::Tensor TransformerStack::Forward(const torch::Tensor& x, const StackContext& context) const {

@@ -35,7 +35,7 @@ class TransformerStack : public torch::nn::Module {
 
   StackConfig config_;
   std::vector<std::shared_ptr<const Layer>> layers_;
-  std::shared_ptr<StackNorm> final_norm_;
+  std::shared_ptr<NormLayer> final_norm_;
 };
 
 // The table of embeddings of a stack and its output head, which a family may tie: registered as
