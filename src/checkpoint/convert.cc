@@ -107,14 +107,14 @@ class Converter {
     CheckTokenizer();
     RefuseToReplaceSources();
     StagedDirectory directory(options_.destination, options_.replace, IsConvertedFileName);
-    const ModelWeights stored = source->Weights();
-    RequireNoneMadeOfInt8(stored);
-    report_.tensors_skipped = stored.skipped();
-    report_.tensors_read = stored.num_tensors() - stored.skipped().size();
-    type_ = ResultType(source->config(), stored);
+    const std::shared_ptr<const ModelWeights> stored = source->Weights();
+    RequireNoneMadeOfInt8(*stored);
+    report_.tensors_skipped = stored->skipped();
+    report_.tensors_read = stored->num_tensors() - stored->skipped().size();
+    type_ = ResultType(source->config(), *stored);
     const std::vector<WeightSource> weights = type_ == DataType::kI8
-                                                  ? Int8Weights(source->config(), stored)
-                                                  : FloatWeights(source->config(), stored);
+                                                  ? Int8Weights(source->config(), *stored)
+                                                  : FloatWeights(source->config(), *stored);
     report_.tensors_written = weights.size();
 
     try {

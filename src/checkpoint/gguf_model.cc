@@ -104,7 +104,8 @@ std::vector<std::byte> Reordered(const std::vector<std::byte>& bytes, const Stac
 
 }  // namespace
 
-GgufModel::GgufModel(const std::string& path) : file_(path), config_(GgufModelConfig(file_)) {
+GgufModel::GgufModel(const std::string& path)
+    : ModelWeights(path), file_(path), config_(GgufModelConfig(file_)) {
   std::vector<std::string> missing;
   std::vector<std::string> extra;
   std::map<std::string, bool> known;
@@ -144,11 +145,16 @@ void GgufModel::AddTensor(const ParameterSpec& spec) {
   specs_.emplace(spec.name, spec);
 }
 
-MadeTensor GgufModel::Make(const std::string& name) const {
+const TensorView* GgufModel::Find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+MadeTensor GgufModel::Read(const std::string& name) const {
+  MadeTensor made = {{}, Get(name)};
+  if (!made.view.bytes.empty()) return made;
   const ParameterSpec& spec = specs_.at(name);
   const GgufTensor& stored = file_.tensors().at(GgufNameOf(spec));
-  MadeTensor made;
-  made.view = tensors_.at(name);
   made.bytes = Widened(stored);
   if (IsReordered(config_, spec.role)) {
     made.bytes = Reordered(made.bytes, config_.decoder, spec);

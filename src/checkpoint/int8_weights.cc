@@ -49,7 +49,7 @@ std::vector<WeightSource> QuantizedLayer(const ParameterSpec& spec, bool scales_
     source.type = type;
     source.shape = shape;
     source.load = [last, name, type, shape, member] {
-      return TensorView{type, shape, std::as_bytes(std::span(last->Get(name).*member))};
+      return MadeTensor{{}, {type, shape, std::as_bytes(std::span(last->Get(name).*member))}};
     };
     sources.push_back(std::move(source));
   };

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "checkpoint/model_directory.h"
+#include "checkpoint/model_weights.h"
 #include "checkpoint/weight_writer.h"
 #include "config/model_config.h"
 

@@ -136,10 +136,6 @@ bool SaysInt8(const std::string& path) {
   return true;
 }
 
-std::string TensorPlace(const std::string& path, const std::string& name) {
-  return path + ": tensor " + name;
-}
-
 }  // namespace
 
 // Unpickling a file runs whatever code its author put there, so it is left to its owner.
@@ -147,8 +143,8 @@ void RequireNotPickled(const std::string& path) {
   if (!IsDirectory(path) && IsPickled(path)) FailPickledFile(path);
 }
 
-ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config)
-    : path_(path), is_int8_(SaysInt8(path)) {
+SafetensorsWeights::SafetensorsWeights(const std::string& path, const ModelConfig& config)
+    : ModelWeights(path), is_int8_(SaysInt8(path)) {
   for (const std::string& file : WeightFiles(path)) files_.emplace_back(file);
   CheckIndex(path, files_);
   for (const SafetensorsFile& file : files_) {
@@ -180,15 +176,12 @@ ModelWeights::ModelWeights(const std::string& path, const ModelConfig& config)
   SkipUnknown(path, known);
 }
 
-ModelWeights::ModelWeights(std::shared_ptr<const GgufModel> gguf)
-    : path_(gguf->file().path()),
-      gguf_(std::move(gguf)),
-      skipped_(gguf_->skipped()),
-      num_tensors_(gguf_->file().tensors().size()) {
-  for (const auto& [name, tensor] : gguf_->tensors()) tensors_.emplace(name, &tensor);
+const TensorView* SafetensorsWeights::Find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : found->second;
 }
 
-void ModelWeights::CheckTensor(const std::string& path, const ParameterSpec& spec) const {
+void SafetensorsWeights::CheckTensor(const std::string& path, const ParameterSpec& spec) const {
   const TensorView& tensor = *tensors_.at(spec.name);
   Require(tensor.shape == spec.shape, ErrorCode::kCorrupt,
           "{}: tensor {} has shape [{}]; its configuration asks for [{}]", path, spec.name,
@@ -199,7 +192,7 @@ void ModelWeights::CheckTensor(const std::string& path, const ParameterSpec& spe
           DataTypeName(tensor.type));
 }
 
-void ModelWeights::CheckInt8(const std::string& path, const ParameterSpec& spec) const {
+void SafetensorsWeights::CheckInt8(const std::string& path, const ParameterSpec& spec) const {
   const TensorView& tensor = *tensors_.at(spec.name);
   Require(tensor.type == DataType::kI8, ErrorCode::kCorrupt,
           "{}: tensor {} is {}; I8 is wanted, since {} says that weights are int8", path, spec.name,
@@ -210,14 +203,14 @@ void ModelWeights::CheckInt8(const std::string& path, const ParameterSpec& spec)
           spec.name);
   const std::string scale = LinearName(spec.name) + kWeightScaleSuffix;
   const std::string input_scale = LinearName(spec.name) + kInputScaleSuffix;
-  Require(Contains(scale), ErrorCode::kCorrupt,
+  Require(tensors_.contains(scale), ErrorCode::kCorrupt,
           "{}: tensor {} is int8 and its scales, {}, are missing", path, spec.name, scale);
   CheckScales(path, scale, spec.shape[0]);
-  if (Contains(input_scale)) CheckScales(path, input_scale, spec.shape[1]);
+  if (tensors_.contains(input_scale)) CheckScales(path, input_scale, spec.shape[1]);
 }
 
-void ModelWeights::CheckScales(const std::string& path, const std::string& name,
-                               int64_t count) const {
+void SafetensorsWeights::CheckScales(const std::string& path, const std::string& name,
+                                     int64_t count) const {
   const TensorView& tensor = *tensors_.at(name);
   Require(tensor.type == DataType::kF32 && tensor.shape == std::vector<int64_t>{count},
           ErrorCode::kCorrupt, "{}: tensor {} is {} [{}]; F32 [{}] is wanted", path, name,
@@ -228,7 +221,7 @@ void ModelWeights::CheckScales(const std::string& path, const std::string& name,
   }
 }
 
-void ModelWeights::SkipUnknown(const std::string& path, const std::set<std::string>& known) {
+void SafetensorsWeights::SkipUnknown(const std::string& path, const std::set<std::string>& known) {
   std::vector<std::string> extra;
   for (const auto& [name, tensor] : tensors_) {
     if (known.contains(name)) continue;
@@ -243,7 +236,7 @@ void ModelWeights::SkipUnknown(const std::string& path, const std::set<std::stri
 }
 
 // A tensor may stand under any of its names; under several, all must hold the same.
-void ModelWeights::ResolveAliases(const std::string& path, const ParameterSpec& spec) {
+void SafetensorsWeights::ResolveAliases(const std::string& path, const ParameterSpec& spec) {
   for (const std::string& alias : spec.aliases) {
     const auto found = tensors_.find(alias);
     if (found == tensors_.end()) continue;
@@ -255,78 +248,7 @@ void ModelWeights::ResolveAliases(const std::string& path, const ParameterSpec& 
   }
 }
 
-const TensorView& ModelWeights::Get(const std::string& name) const {
-  const auto found = tensors_.find(name);
-  Require(found != tensors_.end(), ErrorCode::kInternal, "there is no tensor {}", name);
-  return *found->second;
-}
-
-// Only what lies in a file has bytes.
-MadeTensor ModelWeights::Make(const std::string& name) const {
-  const TensorView& tensor = Get(name);
-  if (!gguf_ || !tensor.bytes.empty()) return {{}, tensor};
-  return gguf_->Make(name);
-}
-
-WeightSource ModelWeights::Source(const std::string& name) const {
-  WeightSource source;
-  source.name = name;
-  source.stored = Get(name);
-  source.shape = source.stored.shape;
-  source.type = source.stored.type;
-  if (gguf_ && source.stored.bytes.empty()) {
-    source.load = [this, name] {
-      *last_made_ = Make(name);
-      return last_made_->view;
-    };
-  }
-  return source;
-}
-
-Int8Linear ModelWeights::GetInt8(const std::string& name) const {
-  const TensorView& weight = Get(name + ".weight");
-  Int8Linear linear;
-  linear.out = weight.shape[0];
-  linear.in = weight.shape[1];
-  linear.values.resize(weight.bytes.size());
-  std::memcpy(linear.values.data(), weight.bytes.data(), weight.bytes.size());
-  linear.scales = ToFloats(Get(name + kWeightScaleSuffix), name);
-  const std::string input_scale = name + kInputScaleSuffix;
-  linear.input_scales = Contains(input_scale) ? ToFloats(Get(input_scale), input_scale)
-                                              : std::vector<float>(linear.in, 1);
-  return linear;
-}
-
-std::vector<float> ModelWeights::Floats(const std::string& name) const {
-  const TensorView& tensor = Get(name);
-  if (tensor.type == DataType::kI8) {
-    std::vector<float> values = Dequantize(GetInt8(LinearName(name)));
-    RequireFinite(values, TensorPlace(path_, name));
-    return values;
-  }
-  int64_t elements = 1;
-  for (const int64_t size : tensor.shape) elements *= size;
-  std::vector<float> values(elements);
-  ReadFloats(name, values);
-  return values;
-}
-
-void ModelWeights::ReadFloats(const std::string& name, std::span<float> out) const {
-  constexpr size_t kPiece = size_t{1} << 14;  // elements that are checked while they are cached
-  const MadeTensor made = Make(name);
-  const TensorView& tensor = made.view;
-  const auto bytes = static_cast<size_t>(ElementBytes(tensor.type));
-  for (size_t begin = 0; begin < out.size(); begin += kPiece) {
-    const std::span<float> piece = out.subspan(begin, std::min(kPiece, out.size() - begin));
-    const TensorView part = {tensor.type,
-                             {static_cast<int64_t>(piece.size())},
-                             tensor.bytes.subspan(begin * bytes, piece.size() * bytes)};
-    ConvertToFloat(part, name, piece);
-    RequireFinite(piece, TensorPlace(path_, name), begin);
-  }
-}
-
-std::map<DataType, uint64_t> ModelWeights::BytesByType() const {
+std::map<DataType, uint64_t> SafetensorsWeights::BytesByType() const {
   std::map<DataType, uint64_t> bytes;
   for (const SafetensorsFile& file : files_) {
     for (const auto& [name, tensor] : file.tensors()) bytes[tensor.type] += tensor.bytes.size();

@@ -26,7 +26,7 @@ NumberType TypeOf(const ModelWeights& weights, const ModelConfig& config) {
 
 ReadWeights WeightsFromDirectory(const std::string& directory, const ModelConfig& config,
                                  std::optional<NumberType> type) {
-  const auto weights = std::make_shared<const ModelWeights>(directory, config);
+  const auto weights = std::make_shared<const SafetensorsWeights>(directory, config);
   ReadWeights read;
   read.floats = [weights](const std::string& name) { return weights->Floats(name); };
   read.type = type.value_or(TypeOf(*weights, config));

@@ -26,6 +26,13 @@ struct TensorView {
   int64_t NumElements() const;
 };
 
+// A tensor of which either someone else owns the bytes, or `bytes` does; the view is of them. Can
+// be moved, not copied.
+struct MadeTensor {
+  std::vector<std::byte> bytes;
+  TensorView view;
+};
+
 // Converts F64, F32, F16 or BF16 to f32, or integers to i64; `out` holds NumElements() values.
 // Throws Error(kInvalidArgument), opening with `name`, for any other type.
 void ConvertToFloat(const TensorView& tensor, const std::string& name, std::span<float> out);

@@ -104,12 +104,12 @@ class WeightWriter {
  private:
   void WriteTensor(const WeightSource& weight, SafetensorsWriter* file) {
     if (weight.in_checksum) checksum_.Add(std::as_bytes(std::span(weight.name)));
-    const TensorView stored = weight.load ? weight.load() : weight.stored;
+    const MadeTensor tensor = weight.load ? weight.load() : MadeTensor{{}, weight.stored};
     int64_t elements = 1;
     for (const int64_t size : weight.shape) elements *= size;
     for (int64_t begin = 0; begin < elements; begin += kPieceElements) {
       const auto piece =
-          reader_.Read(weight, stored, begin, std::min(elements, begin + kPieceElements));
+          reader_.Read(weight, tensor.view, begin, std::min(elements, begin + kPieceElements));
       file->Write(piece);
       if (weight.in_checksum) checksum_.Add(piece);
       bytes_ += piece.size();

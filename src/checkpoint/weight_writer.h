@@ -19,9 +19,9 @@ struct WeightSource {
   TensorView stored;               // has this shape; must outlive the writing
   // The value at a row-major index; if set, `stored` is not used.
   std::function<float(int64_t index)> value;
-  // Makes all of it when its turn comes; if set, the result, valid until the next is made, takes
-  // the place of `stored`.
-  std::function<TensorView()> load;
+  // Makes all of it when its turn comes; if set, the result takes the place of `stored`. Bytes that
+  // it does not own are valid until the next is made.
+  std::function<MadeTensor()> load;
   // Whether the checksum covers it: not what is there only for other programs.
   bool in_checksum = true;
 

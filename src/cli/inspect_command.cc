@@ -39,7 +39,7 @@ using BytesByType = std::map<DataType, uint64_t>;
 BytesByType StoredBytes(const std::string& path, const ModelConfig& config) {
   const bool stored =
       FileExists(path + "/" + kWeightsFile) || FileExists(path + "/" + kWeightsIndexFile);
-  return stored ? ModelWeights(path, config).BytesByType() : BytesByType();
+  return stored ? SafetensorsWeights(path, config).BytesByType() : BytesByType();
 }
 
 OrderedJson ToJson(const BytesByType& stored) {

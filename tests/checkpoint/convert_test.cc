@@ -101,8 +101,8 @@ class ConvertTest : public testing::Test {
 
   void ExpectSameWeights(const std::string& left, const std::string& right,
                          const ModelConfig& config) const {
-    const ModelWeights a(Path(left), config);
-    const ModelWeights b(Path(right), config);
+    const SafetensorsWeights a(Path(left), config);
+    const SafetensorsWeights b(Path(right), config);
     for (const ParameterSpec& spec : ListParameters(config)) {
       if (!spec.is_used) continue;
       EXPECT_EQ(a.Get(spec.name).type, b.Get(spec.name).type) << spec.name;
@@ -163,8 +163,8 @@ TEST_F(ConvertTest, UptrainsEveryFamily) {
     const ModelConfig block = Convert(options).config;
     EXPECT_EQ(block.HasTiedHead(), config.HasTiedHead());
     EXPECT_EQ(block.token_decoder.KvHeads(), 1);
-    const ModelWeights from(Path("vanilla"), config);
-    const ModelWeights to(Path("block"), block);
+    const SafetensorsWeights from(Path("vanilla"), config);
+    const SafetensorsWeights to(Path("block"), block);
     const auto expect_copy = [&](const std::string& name, const std::string& source) {
       EXPECT_TRUE(std::ranges::equal(to.Get(name).bytes, from.Get(source).bytes)) << name;
     };
@@ -238,10 +238,10 @@ TEST_F(ConvertTest, ChangesTheTypeWithRounding) {
   ConvertOptions options = Options("vanilla", "half");
   options.type = DataType::kBF16;
   Convert(options);
-  const ModelWeights half(Path("half"), VanillaConfig());
+  const SafetensorsWeights half(Path("half"), VanillaConfig());
   EXPECT_EQ(half.Get("embed_out.weight").type, DataType::kBF16);
   EXPECT_EQ(ReadJsonFile(Path("half/config.json"))["torch_dtype"], "bfloat16");
-  const ModelWeights full(Path("vanilla"), VanillaConfig());
+  const SafetensorsWeights full(Path("vanilla"), VanillaConfig());
   EXPECT_EQ(ToFloats(half.Get("embed_out.weight"), ""), ToFloats(full.Get("embed_out.weight"), ""));
 }
 
@@ -494,7 +494,7 @@ TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
 
 TEST_F(ConvertTest, UptrainedModelsTakeTheLayersOfTheirMethod) {
   WriteModel("vanilla", VanillaConfig());
-  const ModelWeights vanilla(Path("vanilla"), VanillaConfig());
+  const SafetensorsWeights vanilla(Path("vanilla"), VanillaConfig());
   struct Case {
     UptrainMethod method;
     int64_t block_layers, token_layers;
@@ -510,7 +510,7 @@ TEST_F(ConvertTest, UptrainedModelsTakeTheLayersOfTheirMethod) {
     EXPECT_EQ(report.config.decoder.num_layers, expected.block_layers);
     EXPECT_EQ(report.config.token_decoder.num_layers, expected.token_layers);
     EXPECT_EQ(report.config.max_length, 60) << "whole blocks of 64 tokens";
-    const ModelWeights block(Path("block"), report.config);
+    const SafetensorsWeights block(Path("block"), report.config);
     const auto same = [&](const char* prefix, int64_t layer, int origin) {
       const std::string field = ".attention.dense.weight";
       EXPECT_TRUE(std::ranges::equal(

@@ -247,7 +247,7 @@ TEST_P(GgufModelTest, HasHuggingFacesConfigurationNamesAndRows) {
   ModelConfig config = ReadModelConfig(Path("model"));
   config.padding = GgufConfigOf(GetParam()).padding;
   EXPECT_EQ(config, GgufConfigOf(GetParam()));
-  const ModelWeights weights(Path("model"), config);
+  const SafetensorsWeights weights(Path("model"), config);
   for (const auto& [name, values] : expected) EXPECT_EQ(weights.Floats(name), values) << name;
 }
 
@@ -325,7 +325,7 @@ TEST_F(GgufTypesTest, QuantisedTensorsBecomeF32AndOthersKeepTheirType) {
     const std::string destination = Path(std::string("as-") + type.name);
     Convert(Path("model.gguf"), destination);
     const ModelConfig config = ReadModelConfig(destination);
-    const ModelWeights weights(destination, config);
+    const SafetensorsWeights weights(destination, config);
     EXPECT_EQ(weights.Get("model.embed_tokens.weight").type, one.type);
     EXPECT_EQ(weights.Get("model.layers.1.self_attn.q_proj.weight").type, one.type);
     EXPECT_EQ(weights.Get("model.norm.weight").type, DataType::kF32);
@@ -333,7 +333,7 @@ TEST_F(GgufTypesTest, QuantisedTensorsBecomeF32AndOthersKeepTheirType) {
       EXPECT_EQ(weights.Floats("model.embed_tokens.weight"), table);
     }
     Convert(Path("model.gguf"), destination + "-bf16", DataType::kBF16);
-    const ModelWeights narrow(destination + "-bf16", config);
+    const SafetensorsWeights narrow(destination + "-bf16", config);
     EXPECT_EQ(narrow.Get("model.norm.weight").type, DataType::kBF16);
   }
 }

@@ -146,7 +146,7 @@ class Int8WeightsTest : public testing::Test {
   }
   std::string LoadError(const std::string& name) const {
     try {
-      const ModelWeights weights(Path(name), ReadModelConfig(Path(name)));
+      const SafetensorsWeights weights(Path(name), ReadModelConfig(Path(name)));
       return "no error";
     } catch (const Error& error) {
       return error.what();
@@ -171,8 +171,8 @@ TEST_F(Int8WeightsTest, FilesHoldWhatQuantisingAtLoadGives) {
       WriteModel("model", config, type);
       Convert(Options("model", "int8"));
       EXPECT_EQ(ReadModelConfig(Path("int8")), config);
-      const ModelWeights floats(Path("model"), config);
-      const ModelWeights int8(Path("int8"), config);
+      const SafetensorsWeights floats(Path("model"), config);
+      const SafetensorsWeights int8(Path("int8"), config);
       EXPECT_FALSE(floats.is_int8());
       ASSERT_TRUE(int8.is_int8());
       const ModelQuantizer quantizer(config,
@@ -206,8 +206,8 @@ TEST_F(Int8WeightsTest, CopiesAreEqualAndShardsReadBack) {
       EXPECT_GT(copy.files.size(), 1U);
       EXPECT_EQ(copy.checksum, report.checksum);
       EXPECT_EQ(copy.tensors_read, report.tensors_written);
-      const ModelWeights int8(Path("int8"), config);
-      const ModelWeights copied(Path("copy"), config);
+      const SafetensorsWeights int8(Path("int8"), config);
+      const SafetensorsWeights copied(Path("copy"), config);
       EXPECT_EQ(copied.BytesByType(), int8.BytesByType());
       EXPECT_TRUE(copied.is_int8());
     }

@@ -38,7 +38,7 @@ class ModelDirectoryTest : public testing::Test {
   }
   std::string LoadError() const {
     try {
-      const ModelWeights weights(directory_, ReadModelConfig(directory_));
+      const SafetensorsWeights weights(directory_, ReadModelConfig(directory_));
       return "no error";
     } catch (const Error& error) {
       return error.what();
@@ -54,7 +54,7 @@ class ModelDirectoryTest : public testing::Test {
 TEST_F(ModelDirectoryTest, LoadsWhatFitsItsConfig) {
   Write(tensors_);
   EXPECT_EQ(ReadModelConfig(directory_), config_);
-  const ModelWeights weights(directory_, config_);
+  const SafetensorsWeights weights(directory_, config_);
   EXPECT_EQ(weights.Get("embed_out.weight").shape, (std::vector<int64_t>{8, 4}));
 }
 
@@ -136,7 +136,7 @@ TEST_F(ModelDirectoryTest, WeightsThatAreNotFiniteAreRefusedWhenRead) {
         ConvertFromFloat(values, type, bytes);
         tensor->view = {type, view.shape, bytes};
         Write(tensors_);
-        const ModelWeights weights(directory_, config_);
+        const SafetensorsWeights weights(directory_, config_);
         EXPECT_NO_THROW(weights.Floats("gpt_neox.embed_in.weight"));
         try {
           weights.Floats(name);

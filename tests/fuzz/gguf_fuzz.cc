@@ -25,7 +25,7 @@ void ReadModel(const std::string& path) {
   try {
     const blockformer::GgufModel model(path);
     for (const auto& [name, tensor] : model.tensors()) {
-      const blockformer::MadeTensor made = model.Make(name);
+      const blockformer::MadeTensor made = model.Read(name);
       blockformer::ToFloats(made.view, name);
     }
   } catch (const blockformer::Error&) {

@@ -70,7 +70,7 @@ TEST(Trainer, LearnsAndLeavesAModelDirectory) {
   const TrainRecipe recipe = folder.Read();
   for (const char* name : {"run", "run/latest", "run/best", "run/checkpoints/step-00000015"}) {
     EXPECT_EQ(ReadModelConfig(folder.Path(name)), recipe.model);
-    EXPECT_NO_THROW(ModelWeights(folder.Path(name), recipe.model));
+    EXPECT_NO_THROW(SafetensorsWeights(folder.Path(name), recipe.model));
   }
   EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/step-00000010")));  // keep_last is 2
   EXPECT_THAT(ReadFile(folder.Path("run/README.md")),

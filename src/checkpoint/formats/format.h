@@ -26,8 +26,8 @@ class CheckpointSource {
   virtual ~CheckpointSource() = default;
 
   const ModelConfig& config() const { return config_; }
-  // Checked against the configuration; throws as ModelWeights does.
-  virtual ModelWeights Weights() const = 0;
+  // Checked against the configuration; throws as SafetensorsWeights and GgufModel do.
+  virtual std::shared_ptr<const ModelWeights> Weights() const = 0;
   virtual TokenizerSource ReadTokenizer() const = 0;
 
  private:
@@ -79,7 +79,9 @@ class FileSource : public CheckpointSource {
   FileSource(std::string path, ModelConfig config)
       : CheckpointSource(std::move(config)), path_(std::move(path)) {}
 
-  ModelWeights Weights() const override { return {path_, config()}; }
+  std::shared_ptr<const ModelWeights> Weights() const override {
+    return std::make_shared<const SafetensorsWeights>(path_, config());
+  }
   TokenizerSource ReadTokenizer() const override {
     return TokenizerOfCheckpoint(CheckpointDirectory(path_));
   }

@@ -15,7 +15,7 @@ class GgufSource : public CheckpointSource {
   explicit GgufSource(std::shared_ptr<const GgufModel> model)
       : CheckpointSource(model->config()), model_(std::move(model)) {}
 
-  ModelWeights Weights() const override { return ModelWeights(model_); }
+  std::shared_ptr<const ModelWeights> Weights() const override { return model_; }
 
   TokenizerSource ReadTokenizer() const override {
     const std::string& path = model_->file().path();

@@ -76,7 +76,7 @@ void SaveWeights(const LanguageModel& model, const std::string& directory) {
 }
 
 void LoadWeights(const std::string& directory, LanguageModel& model) {
-  const ModelWeights weights(directory, model.config());
+  const SafetensorsWeights weights(directory, model.config());
   Require(!weights.is_int8(), ErrorCode::kUnsupported,
           "{}: has int8 weights; train from the f32 or bf16 model it was made from", directory);
   for (const auto& parameter : model.named_parameters()) {

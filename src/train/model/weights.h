@@ -26,7 +26,7 @@ void ReadTensors(const std::string& path, const NamedTensors& tensors,
 void SaveWeights(const LanguageModel& model, const std::string& directory);
 
 // Fills the model from a model directory whose config.json describes the same model. Throws
-// Error(kCorrupt) as ModelWeights does, or Error(kUnsupported) if its weights are int8.
+// Error(kCorrupt) as SafetensorsWeights does, or Error(kUnsupported) if its weights are int8.
 void LoadWeights(const std::string& directory, LanguageModel& model);
 
 // The same from a directory that another run or program made. Throws Error(kInvalidArgument) that
