@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <exception>
 #include <utility>
 
 #include "base/log.h"
@@ -27,12 +28,9 @@ constexpr auto kNoDeadline = steady_clock::time_point::max();
 // How often a client is looked at that has already sent its next request.
 constexpr std::chrono::milliseconds kWatchInterval{20};
 
-using Parser = http::request_parser<http::string_body>;
-
-// Moves what the parser has read into our own form.
-HttpRequest TakeHead(const Parser& parser) {
+// Our own form of a request whose head has arrived.
+HttpRequest TakeHead(const http::request<http::string_body>& message) {
   HttpRequest request;
-  const auto& message = parser.get();
   request.method = std::string(message.method_string());
   const std::string_view target(message.target().data(), message.target().size());
   request.path = std::string(target.substr(0, target.find('?')));
@@ -45,7 +43,9 @@ HttpRequest TakeHead(const Parser& parser) {
   return request;
 }
 
-[[noreturn]] void FailParsing(const boost::system::error_code& error, const HttpLimits& limits) {
+// Throws what a client is told of a parser's error; that it needs more bytes is none.
+void CheckParsed(const boost::system::error_code& error, const HttpLimits& limits) {
+  if (!error || error == http::error::need_more) return;
   if (error == http::error::body_limit) {
     throw ApiError(413, fmt::format("the body is longer than the {} bytes that are read",
                                     limits.max_body_bytes));
@@ -143,53 +143,68 @@ asio::awaitable<void> Connection::Run() {
 
 asio::awaitable<void> Connection::Serve() {
   while (keep_alive_) {
-    SetDeadline(limits_.idle_timeout);
-    // An idle connection has no buffer.
-    if (buffer_.empty()) {
-      buffer_.shrink_to_fit();
-      co_await stream_->WaitReadable();
-    }
-    SetDeadline(limits_.receive_timeout);
-    HttpRequest request;
-    HttpHeaders extra_headers;
-    std::optional<ApiError> refusal;
-    try {
-      if (!co_await Receive(&request, &extra_headers)) co_return;
-    } catch (const ApiError& error) {
-      refusal = error;
-      keep_alive_ = false;  // where the next request begins is not known
-    }
-    if (request.id.empty()) request.id = NewRequestId();
-    Exchange exchange(this, std::move(request));
-    exchange.extra_headers = std::move(extra_headers);
-    const auto begin = steady_clock::now();
-    const auto done = [&] {
-      const std::chrono::duration<double> time = steady_clock::now() - begin;
-      handler_->Done(exchange, client_, time.count());
-    };
-    try {
-      if (refusal) {
-        co_await SendError(&exchange, *refusal);
-      } else {
-        co_await Answer(&exchange);
-      }
-    } catch (...) {
-      done();
-      throw;
-    }
-    done();
+    co_await AwaitRequest();
+    const bool served = co_await ServeRequest();
+    if (!served) co_return;
+  }
+}
+
+asio::awaitable<void> Connection::AwaitRequest() {
+  SetDeadline(limits_.idle_timeout);
+  // An idle connection has no buffer.
+  if (buffer_.empty()) {
+    buffer_.shrink_to_fit();
+    co_await stream_->WaitReadable();
+  }
+  SetDeadline(limits_.receive_timeout);
+}
+
+asio::awaitable<bool> Connection::ServeRequest() {
+  HttpRequest request;
+  HttpHeaders extra_headers;
+  std::optional<ApiError> refusal;
+  try {
+    if (!co_await Receive(&request, &extra_headers)) co_return false;
+  } catch (const ApiError& error) {
+    refusal = error;
+    keep_alive_ = false;  // where the next request begins is not known
+  }
+  if (request.id.empty()) request.id = NewRequestId();
+  Exchange exchange(this, std::move(request));
+  exchange.extra_headers = std::move(extra_headers);
+  co_await Finish(&exchange, refusal);
+  if (refusal) co_await DiscardInput();
+  co_return true;
+}
+
+asio::awaitable<void> Connection::Finish(Exchange* exchange,
+                                         const std::optional<ApiError>& refusal) {
+  const auto begin = steady_clock::now();
+  std::exception_ptr failure;
+  try {
     if (refusal) {
-      // Lets the client read the answer before what it still sends resets the connection.
-      boost::system::error_code ignored;
-      stream_->socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-      buffer_.clear();
-      for (size_t read = 0; read < static_cast<size_t>(limits_.max_body_bytes);) {
-        const size_t size = co_await ReadMore();
-        if (size == 0) break;
-        read += size;
-        buffer_.clear();
-      }
+      co_await SendError(exchange, *refusal);
+    } else {
+      co_await Answer(exchange);
     }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const std::chrono::duration<double> time = steady_clock::now() - begin;
+  handler_->Done(*exchange, client_, time.count());
+  if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> Connection::DiscardInput() {
+  boost::system::error_code ignored;
+  stream_->socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  buffer_.clear();
+  const auto most = static_cast<size_t>(limits_.max_body_bytes);
+  for (size_t read = 0; read < most;) {
+    const size_t size = co_await ReadMore();
+    if (size == 0) co_return;
+    read += size;
+    buffer_.clear();
   }
 }
 
@@ -201,47 +216,71 @@ asio::awaitable<size_t> Connection::ReadMore() {
   co_return size;
 }
 
+class Connection::Parser : public http::request_parser<http::string_body> {};
+
 asio::awaitable<bool> Connection::Receive(HttpRequest* request, HttpHeaders* extra_headers) {
   Parser parser;
   parser.header_limit(static_cast<uint32_t>(limits_.max_header_bytes));
   parser.body_limit(static_cast<uint64_t>(limits_.max_body_bytes));
-  bool head_done = false;
-  while (true) {
-    while (!buffer_.empty() && !parser.is_done()) {
-      boost::system::error_code error;
-      const size_t used = parser.put(asio::buffer(buffer_), error);
-      buffer_.erase(0, used);
-      if (!head_done && parser.is_header_done()) {
-        head_done = true;
-        *request = TakeHead(parser);
-        keep_alive_ = keep_alive_ && parser.keep_alive();
-        handler_->CheckHead(*request, extra_headers);
-        parser.eager(true);
-        if (error && error != http::error::need_more) FailParsing(error, limits_);
-        const std::string* expect = request->Header("Expect");
-        if (expect != nullptr && !parser.is_done()) {
-          if (!EqualIgnoringCase(*expect, "100-continue")) {
-            throw ApiError(417, "Expect: only 100-continue is known");
-          }
-          co_await WriteAll("HTTP/1.1 100 Continue\r\n\r\n");
-          SetDeadline(limits_.receive_timeout);
-        }
-        continue;
-      }
-      if (error == http::error::need_more) break;
-      if (error) FailParsing(error, limits_);
-      if (used == 0) break;
-    }
-    if (parser.is_done()) break;
-    const bool began = head_done || !buffer_.empty();
-    if (co_await ReadMore() == 0) {
-      if (began) throw ApiError(400, "the request ends within its text");
-      co_return false;
-    }
-  }
+  if (!co_await ReceiveHead(&parser, request, extra_headers)) co_return false;
+  if (!parser.is_done()) co_await AnswerExpectation(*request);
+  co_await ReceiveBody(&parser);
   request->body = std::move(parser.release().body());
   deadline_ = kNoDeadline;
   co_return true;
+}
+
+boost::system::error_code Connection::Parse(Parser* parser) {
+  if (buffer_.empty()) return http::error::need_more;
+  boost::system::error_code error;
+  const size_t used = parser->put(asio::buffer(buffer_), error);
+  buffer_.erase(0, used);
+  if (!error && used == 0) return http::error::need_more;
+  return error;
+}
+
+asio::awaitable<bool> Connection::ReceiveHead(Parser* parser, HttpRequest* request,
+                                              HttpHeaders* extra_headers) {
+  boost::system::error_code error = Parse(parser);
+  while (!parser->is_header_done()) {
+    CheckParsed(error, limits_);
+    if (error == http::error::need_more) {
+      const bool goes_on = co_await ReadOn(/*began=*/!buffer_.empty());
+      if (!goes_on) co_return false;
+    }
+    error = Parse(parser);
+  }
+  *request = TakeHead(parser->get());
+  keep_alive_ = keep_alive_ && parser->keep_alive();
+  handler_->CheckHead(*request, extra_headers);
+  parser->eager(true);
+  CheckParsed(error, limits_);  // only now: a refusal by the handler comes first
+  co_return true;
+}
+
+asio::awaitable<void> Connection::AnswerExpectation(const HttpRequest& request) {
+  const std::string* expect = request.Header("Expect");
+  if (expect == nullptr) co_return;
+  if (!EqualIgnoringCase(*expect, "100-continue")) {
+    throw ApiError(417, "Expect: only 100-continue is known");
+  }
+  co_await WriteAll("HTTP/1.1 100 Continue\r\n\r\n");
+  SetDeadline(limits_.receive_timeout);
+}
+
+asio::awaitable<void> Connection::ReceiveBody(Parser* parser) {
+  while (!parser->is_done()) {
+    const boost::system::error_code error = Parse(parser);
+    CheckParsed(error, limits_);
+    const bool wants_more = error == http::error::need_more && !parser->is_done();
+    if (wants_more) co_await ReadOn(/*began=*/true);
+  }
+}
+
+asio::awaitable<bool> Connection::ReadOn(bool began) {
+  const size_t size = co_await ReadMore();
+  if (size == 0 && began) throw ApiError(400, "the request ends within its text");
+  co_return size > 0;
 }
 
 asio::awaitable<void> Connection::Answer(Exchange* exchange) {

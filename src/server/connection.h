@@ -3,10 +3,12 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/error_code.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -87,10 +89,32 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   friend class Exchange;
 
+  class Parser;  // of one request
+
   boost::asio::awaitable<void> Serve();
-  // Returns false at the end of what the client sends.
+  boost::asio::awaitable<void> AwaitRequest();
+  // Reads a request and answers it. Returns false at the end of what the client sends.
+  boost::asio::awaitable<bool> ServeRequest();
+  // Answers a request, or refuses it, and tells the handler.
+  boost::asio::awaitable<void> Finish(Exchange* exchange, const std::optional<ApiError>& refusal);
+  // Lets the client read the answer before what it still sends resets the connection.
+  boost::asio::awaitable<void> DiscardInput();
+
+  // These read a request; they return false if the client sends nothing, and throw ApiError for
+  // what is none.
   boost::asio::awaitable<bool> Receive(HttpRequest* request, HttpHeaders* extra_headers);
+  boost::asio::awaitable<bool> ReceiveHead(Parser* parser, HttpRequest* request,
+                                           HttpHeaders* extra_headers);
+  boost::asio::awaitable<void> AnswerExpectation(const HttpRequest& request);
+  boost::asio::awaitable<void> ReceiveBody(Parser* parser);
+  // Hands the parser what is in the buffer, which may end with the head. Returns the parser's
+  // error, `need_more` among them.
+  boost::system::error_code Parse(Parser* parser);
+  // Returns false at the end of what the client sends, which must not be within a request.
+  boost::asio::awaitable<bool> ReadOn(bool began);
+  // Appends to the buffer. Returns the number of bytes.
   boost::asio::awaitable<size_t> ReadMore();
+
   boost::asio::awaitable<void> Answer(Exchange* exchange);
   boost::asio::awaitable<void> SendError(Exchange* exchange, const ApiError& error);
   boost::asio::awaitable<void> WriteAll(std::string_view data);
