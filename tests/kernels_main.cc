@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/program.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 
 int main(int argc, char** argv) {
   return blockformer::RunProgram("test", [&] {

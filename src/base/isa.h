@@ -23,8 +23,8 @@ std::vector<Isa> SupportedIsas();
 // Limits the process to the instruction set that the environment variable BLOCKFORMER_ISA names;
 // without it nothing changes. oneDNN, which the trainer uses, is limited alike, through its own
 // variable, if it has not run yet. Throws Error(kInvalidArgument) if the variable names none, or
-// one that the processor lacks. Programs call it first, through ChooseIsa() of kernels/isa.h where
-// they have kernels.
+// one that the processor lacks. Programs call it first, through ChooseIsa() where they have kernels
+// (kernels/kernel_isa.h).
 void ReadIsaLimit();
 
 // What is used: the best of SupportedIsas(), or what SetActiveIsa() was told.

@@ -5,12 +5,12 @@
 #include <string>
 
 #include "base/cpu.h"
+#include "base/isa.h"
 #include "base/parallel.h"
 #include "blockformer/version.h"
 #include "cli/commands.h"
 #include "config/json.h"
 #include "data/input_stream.h"
-#include "kernels/isa.h"
 #include "kernels/peak_speed.h"
 #include "text/normalizer.h"
 #include "text/split_pattern.h"

@@ -8,7 +8,7 @@
 #include "blockformer/version.h"
 #include "cli/commands.h"
 #include "cli/eval_old_form.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 
 namespace blockformer {
 namespace {

@@ -6,10 +6,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/isa.h"
 #include "blockformer/version.h"
 #include "checkpoint/model_directory.h"
 #include "config/train_recipe.h"
-#include "kernels/isa.h"
 #include "text/tokenizer_paths.h"
 
 namespace blockformer {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/isa.h"
+#include "base/isa.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

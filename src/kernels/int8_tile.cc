@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/isa.h"
+#include "base/isa.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -12,9 +12,9 @@
 #include <arm_neon.h>
 #endif
 
+#include "base/isa.h"
 #include "base/parallel.h"
 #include "base/stopwatch.h"
-#include "kernels/isa.h"
 
 // foreach_target.h compiles this file once for every instruction set; it must come first.
 // clang-format off

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "base/isa.h"
 #include "config/json.h"
-#include "kernels/isa.h"
 #include "tests/cli/program_fixture.h"
 
 namespace blockformer {

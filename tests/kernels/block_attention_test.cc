@@ -9,7 +9,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/parallel.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 #include "kernels/reference.h"
 #include "tests/kernels/random_vector.h"
 

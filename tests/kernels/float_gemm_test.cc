@@ -16,7 +16,7 @@
 #include "base/parallel.h"
 #include "kernels/float_tile.h"
 #include "kernels/gemm.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 #include "kernels/product_plan.h"
 #include "kernels/reference.h"
 #include "tests/kernels/random_vector.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 
 namespace blockformer {
 namespace {

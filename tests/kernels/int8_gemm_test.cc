@@ -8,7 +8,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/gemm.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 #include "kernels/reference.h"
 
 namespace blockformer {

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "base/random.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 #include "tests/kernels/random_vector.h"
 
 namespace blockformer {

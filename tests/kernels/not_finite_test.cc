@@ -13,7 +13,7 @@
 #include "kernels/attention.h"
 #include "kernels/block_attention.h"
 #include "kernels/gemm.h"
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 #include "kernels/layer_norm.h"
 #include "kernels/rms_norm.h"
 #include "kernels/swiglu.h"
@@ -34,8 +34,8 @@ bool AllFinite(std::span<const float> values) {
 
 class NotFiniteTest : public testing::TestWithParam<Isa> {
  protected:
-  NotFiniteTest() { SetIsa(GetParam()); }
-  ~NotFiniteTest() override { SetIsa(SupportedIsas().back()); }
+  NotFiniteTest() { SetKernelIsa(GetParam()); }
+  ~NotFiniteTest() override { SetKernelIsa(SupportedIsas().back()); }
 };
 
 // The output of `positions` rows of one sequence.

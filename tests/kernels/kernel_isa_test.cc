@@ -1,4 +1,4 @@
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "kernels/isa.h"
+#include "kernels/kernel_isa.h"
 
 #include <hwy/highway.h>
 
@@ -16,7 +16,7 @@ int64_t TooGood([[maybe_unused]] Isa isa) {
 
 }  // namespace
 
-void SetIsa(Isa isa) {
+void SetKernelIsa(Isa isa) {
   SetActiveIsa(isa);
   hwy::DisableTargets(TooGood(isa));
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
@@ -24,7 +24,7 @@ void SetIsa(Isa isa) {
 
 void ChooseIsa() {
   ReadIsaLimit();
-  SetIsa(ActiveIsa());
+  SetKernelIsa(ActiveIsa());
 }
 
 }  // namespace blockformer

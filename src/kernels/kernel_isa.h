@@ -1,5 +1,5 @@
-#ifndef BLOCKFORMER_KERNELS_ISA_H_
-#define BLOCKFORMER_KERNELS_ISA_H_
+#ifndef BLOCKFORMER_KERNELS_KERNEL_ISA_H_
+#define BLOCKFORMER_KERNELS_KERNEL_ISA_H_
 
 #include "base/isa.h"
 
@@ -11,13 +11,13 @@ void ChooseIsa();
 
 // Sets what kernels use from now on, for tests and benchmarks; layers that are packed already stay
 // as they are. Not while kernels run.
-void SetIsa(Isa isa);
+void SetKernelIsa(Isa isa);
 
 // Makes kernels use another instruction set while it lives. Not while kernels run.
 class ScopedIsa {
  public:
-  explicit ScopedIsa(Isa isa) : before_(ActiveIsa()) { SetIsa(isa); }
-  ~ScopedIsa() { SetIsa(before_); }
+  explicit ScopedIsa(Isa isa) : before_(ActiveIsa()) { SetKernelIsa(isa); }
+  ~ScopedIsa() { SetKernelIsa(before_); }
   ScopedIsa(const ScopedIsa&) = delete;
   ScopedIsa& operator=(const ScopedIsa&) = delete;
 
@@ -27,4 +27,4 @@ class ScopedIsa {
 
 }  // namespace blockformer
 
-#endif  // BLOCKFORMER_KERNELS_ISA_H_
+#endif  // BLOCKFORMER_KERNELS_KERNEL_ISA_H_
