@@ -31,7 +31,7 @@ std::optional<int32_t> PagePool::Find(int32_t previous, const std::vector<int32_
   return found->second;
 }
 
-int32_t PagePool::Publish(int32_t page, int32_t previous, std::vector<int32_t> contents) {
+int32_t PagePool::Cache(int32_t page, int32_t previous, std::vector<int32_t> contents) {
   if (previous != kNoPage && !At(previous).cached) return page;
   const auto [entry, is_new] = cached_.emplace(std::pair(previous, std::move(contents)), page);
   if (is_new) {

@@ -83,7 +83,7 @@ void Scheduler::StepDone() {
     const auto entry = running_.find(rank);
     if (entry == running_.end()) continue;
     entry->second.done += units;
-    PublishPages(rank.second, &entry->second);
+    CachePages(rank.second, &entry->second);
   }
   started_.pop_front();
 }
@@ -153,7 +153,7 @@ void Scheduler::Stop(Queue::iterator entry) {
   pool_.Release(&sequence.pages);
   sequence.prefill = sequence.units;
   sequence.computed = sequence.done = sequence.size.given_units;
-  sequence.planned = sequence.found = sequence.published_pages = 0;
+  sequence.planned = sequence.found = sequence.cached_pages = 0;
   LeavePlace(&sequence);
   waiting_.insert(running_.extract(entry));
 }
@@ -173,14 +173,14 @@ void Scheduler::TakeKnownPages(int64_t id, Sequence* sequence) {
   while (sequence->computed == static_cast<int64_t>(sequence->pages.size()) * size &&
          sequence->computed + size < sequence->prefill) {
     const std::optional<int32_t> page =
-        pool_.Find(Previous(sequence->pages, sequence->published_pages),
+        pool_.Find(Previous(sequence->pages, sequence->cached_pages),
                    read_units_(id, sequence->computed, size));
     if (!page) return;
     sequence->pages.push_back(*page);
     sequence->computed += size;
     sequence->done += size;
     sequence->found += size;
-    ++sequence->published_pages;
+    ++sequence->cached_pages;
   }
 }
 
@@ -203,14 +203,14 @@ Scheduler::Pages Scheduler::TakePages(Queue::iterator entry, bool may_stop) {
   return Pages::kTaken;
 }
 
-void Scheduler::PublishPages(int64_t id, Sequence* sequence) {
+void Scheduler::CachePages(int64_t id, Sequence* sequence) {
   if (!read_units_) return;
   const int64_t size = limits_.page_size;
-  for (int64_t& page_index = sequence->published_pages; (page_index + 1) * size <= sequence->done;
+  for (int64_t& page_index = sequence->cached_pages; (page_index + 1) * size <= sequence->done;
        ++page_index) {
     int32_t& page = sequence->pages[page_index];
-    page = pool_.Publish(page, Previous(sequence->pages, page_index),
-                         read_units_(id, page_index * size, size));
+    page = pool_.Cache(page, Previous(sequence->pages, page_index),
+                       read_units_(id, page_index * size, size));
   }
 }
 

@@ -104,15 +104,15 @@ class Scheduler {
  private:
   struct Sequence {
     SequenceSize size;
-    int64_t units = 0;            // known: those of the prompt and those generated
-    int64_t prefill = 0;          // units to compute before it generates, or goes on to
-    int64_t computed = 0;         // units whose keys and values lie in `pages`
-    int64_t planned = 0;          // units of the next step
-    int64_t done = 0;             // of `computed`, those of steps that are done
-    int64_t found = 0;            // of `computed`, those found since the last step
-    int64_t published_pages = 0;  // the first pages, that are full and published in the pool
-    int64_t place = -1;           // while it runs
-    bool opened = false;          // a step at this place has been started
+    int64_t units = 0;         // known: those of the prompt and those generated
+    int64_t prefill = 0;       // units to compute before it generates, or goes on to
+    int64_t computed = 0;      // units whose keys and values lie in `pages`
+    int64_t planned = 0;       // units of the next step
+    int64_t done = 0;          // of `computed`, those of steps that are done
+    int64_t found = 0;         // of `computed`, those found since the last step
+    int64_t cached_pages = 0;  // the first pages, that are full and cached in the pool
+    int64_t place = -1;        // while it runs
+    bool opened = false;       // a step at this place has been started
     std::vector<int32_t> pages;
     std::vector<int32_t> sent_pages;  // as the last started step had them
   };
@@ -132,7 +132,7 @@ class Scheduler {
   enum class Pages { kTaken, kStopped, kBlocked };
   Pages TakePages(Queue::iterator entry, bool may_stop);
   void AddNewPages(const Sequence& sequence, std::vector<NewPage>* new_pages) const;
-  void PublishPages(int64_t id, Sequence* sequence);
+  void CachePages(int64_t id, Sequence* sequence);
 
   SchedulerLimits limits_;
   ReadUnits read_units_;

@@ -94,13 +94,13 @@ void Scorer::Run(const NextRequest& next, const OnScores& on_scores) {
   if (!batch_.empty()) finish_batch();
 }
 
-void RequireFinite(std::span<const TokenScore> scores, const std::string& place) {
+void RequireFinite(std::span<const TokenScore> scores, const std::string& source) {
   const bool all = std::ranges::all_of(
       scores, [](const TokenScore& score) { return std::isfinite(score.log_likelihood); });
   Require(all, ErrorCode::kCorrupt,
           "{}: the model's log-likelihood of this text is not a finite number; its weights are "
           "damaged, or its training diverged",
-          place);
+          source);
 }
 
 size_t CountWithin(std::span<const ScoreRequest> requests, int64_t max_tokens) {

@@ -73,8 +73,8 @@ class Scorer {
   ScoreBatch batch_;
 };
 
-// Throws Error(kCorrupt), opening with `place`, if a log-likelihood is not a finite number.
-void RequireFinite(std::span<const TokenScore> scores, const std::string& place);
+// Throws Error(kCorrupt), opening with `source`, if a log-likelihood is not a finite number.
+void RequireFinite(std::span<const TokenScore> scores, const std::string& source);
 
 // How many of the first requests are scored in one go if that is to be `max_tokens` tokens: as many
 // as begin before, at least one if there is any.

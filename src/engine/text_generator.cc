@@ -34,7 +34,7 @@ struct TextGenerator::Impl {
   // A text that is being generated. However it ends, the engine then holds no callback to it.
   struct Job {
     Job(Impl* impl, const TextOptions& options)
-        : engine(&impl->engine), stream(impl->tokenizer, options.stop, options.max_tokens) {}
+        : engine(&impl->engine), text_stream(impl->tokenizer, options.stop, options.max_tokens) {}
     Job(const Job&) = delete;
     Job& operator=(const Job&) = delete;
     ~Job() {
@@ -44,7 +44,7 @@ struct TextGenerator::Impl {
     // Ends the text with what it has.
     void Fail(const Error& error) {
       failure = error;
-      result.text += stream.Flush();
+      result.text += text_stream.Flush();
       result.reason = FinishReason::kError;
       result.error = error.what();
       ended = true;
@@ -52,13 +52,13 @@ struct TextGenerator::Impl {
 
     // Takes new tokens. Returns false if the text has ended.
     bool Take(std::span<const int32_t> tokens, bool finished) {
-      const int64_t before = stream.num_tokens();
-      const std::string piece = stream.Take(tokens, finished);
-      const auto taken = tokens.first(stream.num_tokens() - before);
+      const int64_t before = text_stream.num_tokens();
+      const std::string piece = text_stream.Take(tokens, finished);
+      const auto taken = tokens.first(text_stream.num_tokens() - before);
       result.tokens.insert(result.tokens.end(), taken.begin(), taken.end());
       result.text += piece;
-      result.reason = stream.reason();
-      ended = stream.ended();
+      result.reason = text_stream.reason();
+      ended = text_stream.ended();
       if (!piece.empty() && on_text && !on_text(piece)) {
         ended = true;
         result.reason = FinishReason::kCancelled;
@@ -68,7 +68,7 @@ struct TextGenerator::Impl {
 
     Engine* engine;
     std::optional<int64_t> id;  // of the engine, when submitted
-    TextStream stream;
+    TextStream text_stream;
     OnText on_text;
     std::optional<Error> failure;
     GeneratedText result;

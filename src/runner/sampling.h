@@ -28,7 +28,7 @@ struct TokenFilter {
   std::vector<int32_t> excluded;  // nor these, in ascending order
 };
 
-// How likely a model finds tokens at one place of a text: by its own logits, before anything of
+// How likely a model finds tokens at one position of a text: by its own logits, before anything of
 // SamplingOptions. In nats, over the whole vocabulary.
 struct TokenLogProbabilities {
   struct Entry {

@@ -507,8 +507,8 @@ TEST(PagePoolTest, TellsPagesApartByWhatComesBefore) {
   PagePool pool(8);
   const std::vector<int32_t> same = {1, 2, 3};
   std::vector<int32_t> one = {pool.Take(), pool.Take()};
-  pool.Publish(one[0], PagePool::kNoPage, {7, 7, 7});
-  pool.Publish(one[1], one[0], same);
+  pool.Cache(one[0], PagePool::kNoPage, {7, 7, 7});
+  pool.Cache(one[1], one[0], same);
   EXPECT_EQ(pool.Find(PagePool::kNoPage, same), std::nullopt);
   EXPECT_EQ(pool.Find(one[1], same), std::nullopt);
   EXPECT_EQ(pool.Find(one[0], same), one[1]);
@@ -524,7 +524,7 @@ TEST(PagePoolTest, TellsPagesApartByWhatComesBefore) {
 TEST(PagePoolTest, WhatIsForgottenIsNotFoundNorWhatComesBehind) {
   PagePool pool(8);
   const auto known = [&](int32_t previous, int32_t contents) {
-    return pool.Publish(pool.Take(), previous, {contents});
+    return pool.Cache(pool.Take(), previous, {contents});
   };
   std::vector<int32_t> bad = {known(PagePool::kNoPage, 1)};
   bad.push_back(known(bad[0], 2));
