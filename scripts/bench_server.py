@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import pathlib
 import random
 import re
@@ -27,7 +28,7 @@ import time
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", type=pathlib.Path)
+    parser.add_argument("--program", type=os.path.abspath)
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--port", type=int, default=0, help="of a server that runs already")
     parser.add_argument("--clients", default="1,16,64")

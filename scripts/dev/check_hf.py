@@ -64,7 +64,7 @@ class Checks:
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=os.path.abspath)
     shared = PROJECT.parent / "shared"
     parser.add_argument("--golden", type=pathlib.Path, default=shared / "golden")
     parser.add_argument("--golden-hf", type=pathlib.Path, default=shared / "golden-hf")

@@ -46,7 +46,7 @@ Run = collections.namedtuple("Run", "label model backend model_arguments toleran
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=os.path.abspath)
     parser.add_argument("--library", type=pathlib.Path, help="libblockformer.so")
     parser.add_argument("--vanilla", type=pathlib.Path, help="a vanilla model's directory")
     parser.add_argument("--block", type=pathlib.Path, help="a block model's directory")

@@ -386,7 +386,7 @@ def check_speed(program, folder):
 
 def main():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=os.path.abspath)
     parser.add_argument("--only", default="", help="checks whose names begin so")
     parser.add_argument("--speed", action="store_true", help="measure the speed as well")
     arguments = parser.parse_args()

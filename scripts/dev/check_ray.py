@@ -95,7 +95,7 @@ def check(program, folder):
 
 def main():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=os.path.abspath)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="check-ray-") as folder:
         check(arguments.program, pathlib.Path(folder))

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -33,7 +34,7 @@ CHAT_TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=os.path.abspath)
     parser.add_argument("--model", type=pathlib.Path, help="a model's directory")
     parser.add_argument("--data", type=pathlib.Path, help="folder with the tasks' records")
     parser.add_argument("--screenshots", type=pathlib.Path, help="folder for those of the page")

@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import collections
 import json
+import os
 import pathlib
 import random
 import re
@@ -34,7 +35,7 @@ REFUSALS = {400, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 431, 501, 505
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=os.path.abspath)
     parser.add_argument("--model", required=True, type=pathlib.Path)
     parser.add_argument("--requests", type=int, default=1000, help="of a round")
     parser.add_argument("--clients", type=int, default=32)

@@ -25,6 +25,18 @@ check_paths() {
   ! git grep --line-number --extended-regexp '(^|[^[:alnum:]_.-])/(home|root|work)/'
 }
 
+# What names its interpreter can be run by its own name.
+check_modes() {
+  local mode file clean=0
+  while read -r mode _ _ file; do
+    if [[ $mode == 100644 && $(head -c 2 "$file") == '#!' ]]; then
+      echo "$file: begins with #! and is not executable"
+      clean=1
+    fi
+  done < <(git ls-files --stage '*.py' '*.sh')
+  return "$clean"
+}
+
 # Names that are not defined, not used, or defined twice.
 check_python() {
   git ls-files -z '*.py' | xargs --null flake8 --isolated --select F
@@ -39,6 +51,7 @@ mkdir -p build
 check "include directions and header guards" scripts/dev/check_includes.py
 check "absolute paths" check_paths
 check "format" check_format
+check "modes" check_modes
 check "shell scripts" shellcheck --severity warning --external-sources scripts/*.sh scripts/dev/*.sh scripts/completion.bash .ci/run
 check "Python's names" check_python
 if [[ ${1:-} != fast ]]; then

@@ -1,6 +1,7 @@
 // `blockformer serve`: an OpenAI-compatible HTTP server for one model.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -72,6 +73,7 @@ void Serve(ServeFlags flags) {
   server.drain_timeout = Milliseconds("--drain-timeout", flags.drain_timeout, 0);
   server.api_key = ReadKey(flags.key_file);
   server.handle_signals = true;
+  std::signal(SIGPIPE, SIG_IGN);  // whoever reads the messages may go away
   Server running(flags.model, server);
   fmt::print(stderr, "serving {} at {}\n", flags.model, running.url());
   running.Run();

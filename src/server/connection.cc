@@ -24,6 +24,8 @@ namespace http = boost::beast::http;
 using std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = 16 << 10;
+// The client may take `send_timeout` for each piece of an answer.
+constexpr size_t kWriteBytes = 64 << 10;
 constexpr auto kNoDeadline = steady_clock::time_point::max();
 // How often a client is looked at that has already sent its next request.
 constexpr std::chrono::milliseconds kWatchInterval{20};
@@ -278,6 +280,13 @@ asio::awaitable<void> Connection::ReceiveBody(Parser* parser) {
 }
 
 asio::awaitable<bool> Connection::ReadOn(bool began) {
+  // The parser limits headers and bodies; what else it leaves unread has no limit of its own.
+  if (buffer_.size() > static_cast<size_t>(limits_.max_header_bytes)) {
+    throw ApiError(431,
+                   fmt::format("the size of a chunk, or what follows the chunks, is longer than"
+                               " the {} bytes that are read",
+                               limits_.max_header_bytes));
+  }
   const size_t size = co_await ReadMore();
   if (size == 0 && began) throw ApiError(400, "the request ends within its text");
   co_return size > 0;
@@ -321,8 +330,12 @@ asio::awaitable<void> Connection::SendError(Exchange* exchange, const ApiError& 
 
 asio::awaitable<void> Connection::WriteAll(std::string_view data) {
   const auto before = deadline_;
-  SetDeadline(limits_.send_timeout);
-  co_await stream_->Write(asio::buffer(data));
+  while (!data.empty()) {
+    const std::string_view piece = data.substr(0, kWriteBytes);
+    SetDeadline(limits_.send_timeout);
+    co_await stream_->Write(asio::buffer(piece));
+    data.remove_prefix(piece.size());
+  }
   deadline_ = before;
 }
 

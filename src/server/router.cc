@@ -50,13 +50,16 @@ bool IsJson(const std::string* content_type) {
   return EqualIgnoringCase(type, "application/json");
 }
 
-// What a browser asks before it sends another site's request.
-HttpResponse PreflightResponse() {
+// What a browser asks before it sends another site's request. Any header may be sent: clients'
+// libraries have their own, and none but those that are asked for means anything here.
+HttpResponse PreflightResponse(const HttpRequest& request) {
+  const std::string* headers = request.Header("Access-Control-Request-Headers");
   return {204,
           "",
           "",
           {{"Access-Control-Allow-Methods", "GET, POST"},
-           {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
+           {"Access-Control-Allow-Headers",
+            headers != nullptr ? *headers : "Authorization, Content-Type"},
            {"Access-Control-Max-Age", "3600"}}};
 }
 
@@ -124,6 +127,7 @@ const Router::Route& Router::FindRoute(const HttpRequest& request,
 void Router::CheckHead(const HttpRequest& request, HttpHeaders* extra_headers) {
   if (!options_.cors_origin.empty()) {
     extra_headers->emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
+    extra_headers->emplace_back("Access-Control-Expose-Headers", "Retry-After, X-Request-Id");
     if (request.method == "OPTIONS") return;  // a browser asks without the key
   }
   const std::string* host = request.Header("Host");
@@ -152,7 +156,7 @@ boost::asio::awaitable<void> Router::Handle(Exchange* exchange) {
   };
   const Counted counted(&active_);
   if (exchange->request().method == "OPTIONS") {
-    co_await exchange->Send(PreflightResponse());
+    co_await exchange->Send(PreflightResponse(exchange->request()));
     co_return;
   }
   const Route& route = FindRoute(exchange->request(), nullptr);
@@ -183,8 +187,7 @@ void Router::Done(const Exchange& exchange, const std::string& client, double se
       {"seconds", seconds}};
   if (exchange.prompt_tokens > 0) line["prompt_tokens"] = exchange.prompt_tokens;
   if (exchange.generated_tokens > 0) line["generated_tokens"] = exchange.generated_tokens;
-  fmt::print(options_.access_log, "{}\n", ToText(line));
-  std::fflush(options_.access_log);
+  options_.access_log->Write(ToText(line));
 }
 
 HttpResponse Router::OpenApi(const HttpRequest&) {
@@ -257,9 +260,9 @@ HttpResponse Router::Metrics(const HttpRequest&) {
       stats.engine.pages == 0 ? 0 : number(stats.engine.pages_in_use) / number(stats.engine.pages));
   const double unit = number(context_->model->config.UnitLength());
   writer.Counter(
-      "vllm:prefix_cache_queries", "Prompt tokens that were looked for in the cache.",
+      "vllm:prefix_cache_queries_total", "Prompt tokens that were looked for in the cache.",
       unit * number(stats.engine.cached_prompt_units + stats.engine.computed_prompt_units));
-  writer.Counter("vllm:prefix_cache_hits", "Prompt tokens that were found in the cache.",
+  writer.Counter("vllm:prefix_cache_hits_total", "Prompt tokens that were found in the cache.",
                  unit * number(stats.engine.cached_prompt_units));
   writer.Counter("vllm:num_preemptions_total", "Sequences that gave up their pages.",
                  number(stats.engine.preemptions));

@@ -1,11 +1,11 @@
 #ifndef BLOCKFORMER_SERVER_ROUTER_H_
 #define BLOCKFORMER_SERVER_ROUTER_H_
 
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "server/access_log.h"
 #include "server/connection.h"
 #include "server/server_context.h"
 
@@ -15,7 +15,7 @@ struct RouterOptions {
   std::string key;                  // empty for none
   bool check_host = false;          // only names of this machine are taken, see IsLocalHost
   std::string cors_origin;          // whose pages may read answers; empty for nobody, or "*"
-  std::FILE* access_log = nullptr;  // a JSON line a request
+  AccessLog* access_log = nullptr;  // a JSON line a request; outlives the router
 };
 
 // The server's routes: what is checked of every request before its endpoint sees it, and the small

@@ -26,6 +26,7 @@
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
 #include "eval/request_encoder.h"
+#include "server/access_log.h"
 #include "server/router.h"
 
 namespace blockformer {
@@ -71,37 +72,30 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-std::FILE* OpenLog(const std::string& path) {
-  if (path.empty()) return nullptr;
-  if (path == "-") return stdout;
-  std::FILE* file = std::fopen(path.c_str(), "ae");
-  Require(file != nullptr, ErrorCode::kIo, "{}: {}", path, SystemErrorText(errno));
-  return file;
-}
-
 }  // namespace
 
 struct Server::Impl {
   Impl(const std::string& directory, const ServerOptions& server_options)
       : options(server_options), acceptor(io), signals(io), sweep_timer(io), drain_timer(io) {
+    // A model may take minutes to load: what is wrong with the rest is told before.
     if (!options.cors_origin.empty()) RequireOrigin(options.cors_origin);
+    UseTls();
+    Bind();
+    if (!options.access_log.empty()) log.emplace(options.access_log);
     LoadModel(directory);
     context.model = model.get();
     context.loop = loop.get();
     context.scorer = scorer.get();
     context.request_timeout = options.request_timeout;
-    log = OpenLog(options.access_log);
     router = std::make_unique<Router>(
         &context,
         RouterOptions{options.api_key, options.api_key.empty() && !options.insecure_listen,
-                      options.cors_origin, log});
-    UseTls();
+                      options.cors_origin, log ? &*log : nullptr});
     Listen();
   }
 
   ~Impl() {
     loop->Stop();  // its last calls still reach what they are told to
-    if (log != nullptr && log != stdout) std::fclose(log);
   }
 
   void LoadModel(const std::string& directory) {
@@ -137,7 +131,8 @@ struct Server::Impl {
     SSL_CTX_set_min_proto_version(tls->native_handle(), TLS1_2_VERSION);
   }
 
-  void Listen() {
+  // Takes the port, where nobody is answered yet.
+  void Bind() {
     boost::system::error_code error;
     tcp::resolver resolver(io);
     const auto found =
@@ -150,18 +145,22 @@ struct Server::Impl {
             "`host`: {} can be reached from other machines; give `api_key_file`, or "
             "`insecure_listen` to serve everybody",
             options.host);
-    const auto require_done = [&] {
-      Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port,
-              error.message());
-    };
     acceptor.open(endpoint.protocol(), error);
-    require_done();
+    RequirePort(error);
     acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    require_done();
+    RequirePort(error);
     acceptor.bind(endpoint, error);
-    require_done();
+    RequirePort(error);
+  }
+
+  void Listen() {
+    boost::system::error_code error;
     acceptor.listen(asio::socket_base::max_listen_connections, error);
-    require_done();
+    RequirePort(error);
+  }
+
+  void RequirePort(const boost::system::error_code& error) const {
+    Require(!error, ErrorCode::kIo, "{} port {}: {}", options.host, options.port, error.message());
   }
 
   asio::awaitable<void> Accept() {
@@ -246,7 +245,7 @@ struct Server::Impl {
   std::unique_ptr<ServedModel> model;
   std::unique_ptr<Scorer> scorer;
   ServerContext context;
-  std::FILE* log = nullptr;
+  std::optional<AccessLog> log;
   std::unique_ptr<Router> router;
   std::optional<asio::ssl::context> tls;
   // Coroutines and what the loop still has refer to the above and to `io`.

@@ -154,6 +154,15 @@ TEST_F(HostileTest, FramesThatAreNoHttpAreRefused) {
       {"POST /v1/completions HTTP/1.1\r\n" + host + json + "Transfer-Encoding: chunked\r\n\r\n" +
            "3e9\r\n" + std::string(1001, ' ') + "\r\n0\r\n\r\n",
        413},
+      {"POST /v1/completions HTTP/1.1\r\n" + host + json + "Transfer-Encoding: chunked\r\n\r\n" +
+           "2;" + std::string(20'000, 'x'),
+       431},
+      {"POST /v1/completions HTTP/1.1\r\n" + host + json + "Transfer-Encoding: chunked\r\n\r\n" +
+           std::string(20'000, '0'),
+       431},
+      {"POST /v1/completions HTTP/1.1\r\n" + host + json + "Transfer-Encoding: chunked\r\n\r\n" +
+           "0\r\nX: " + std::string(20'000, 'x'),
+       431},
       {"POST /v1/completions HTTP/1.1\r\n" + host + json +
            "Expect: magic\r\nContent-Length: 2\r\n\r\n",
        417},
@@ -239,6 +248,27 @@ TEST_F(HostileTest, SlowReadersAreCutOffAndHoldNobodyUp) {
   EXPECT_EQ(Complete({{"prompt", "a"}, {"max_tokens", 4}}).status, 200);
   ExpectQuiet();  // the slow one was given up
   EXPECT_LT(Metric("vllm:generation_tokens_total"), 250'000);
+}
+
+TEST_F(HostileTest, SteadyReadersOfLongAnswersGetAll) {
+  options_.http.send_timeout = std::chrono::milliseconds(1000);
+  options_.engine.max_length = 1 << 20;
+  Start();
+  HttpClient client(port());
+  client.KeepReceiveBufferSmall();
+  const size_t length = 3'000'000;  // each byte is a token
+  client.Send(
+      HttpClient::PostText("/tokenize", Json({{"prompt", std::string(length, '~')}}).dump()));
+  size_t pauses = 0;
+  while (client.received().find("]") == std::string::npos || !client.received().ends_with("}")) {
+    ASSERT_TRUE(client.ReadMore()) << client.received().size() << " bytes";
+    if (client.received().size() / 400'000 > pauses) {
+      ++pauses;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  EXPECT_GT(pauses, 15);
+  EXPECT_EQ(client.Read().json()["count"], length);
 }
 
 TEST_F(HostileTest, AFullQueueIsToldAtOnce) {
@@ -338,8 +368,13 @@ TEST_F(HostileTest, OtherSitesPagesReadNothingUnlessAllowed) {
   Start();
   EXPECT_TRUE(Get("/v1/models").HasHeader("Access-Control-Allow-Origin: https://page.example"));
   HttpClient client(port());
-  client.Send("OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\n\r\n");
-  EXPECT_EQ(client.Read().status, 204);
+  // As openai's JavaScript library asks.
+  client.Send(
+      "OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+      "Access-Control-Request-Headers: authorization,x-stainless-lang\r\n\r\n");
+  const ClientResponse allowed = client.Read();
+  EXPECT_EQ(allowed.status, 204);
+  EXPECT_TRUE(allowed.HasHeader("Access-Control-Allow-Headers: authorization,x-stainless-lang"));
   Stop();
   for (const char* wrong : {"page.example", "https://", "https://page.example/path", "null",
                             "https://page.example\r\nX-Other: 1", "http://a b"}) {
@@ -354,6 +389,17 @@ TEST_F(HostileTest, OtherSitesPagesReadNothingUnlessAllowed) {
   for (const char* right : {"*", "http://localhost:3000", "https://[::1]:8080"}) {
     options_.cors_origin = right;
     Server(directory_, options_);
+  }
+}
+
+TEST_F(HostileTest, WhatIsWrongBesideTheModelIsToldBeforeItIsLoaded) {
+  Start();
+  options_.port = port();
+  try {
+    Server("no such model", options_);
+    FAIL() << "the port is taken";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("port " + std::to_string(port())));
   }
 }
 

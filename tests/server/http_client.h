@@ -66,6 +66,11 @@ class HttpClient {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
   }
+  // So that the server, not the system, holds what is not read.
+  void KeepReceiveBufferSmall() {
+    const int bytes = 32 << 10;
+    setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+  }
   void EndSending() { shutdown(socket_, SHUT_WR); }
 
   // What the server no longer takes is lost.

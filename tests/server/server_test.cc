@@ -352,7 +352,7 @@ TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
   Start();
   // First messages of every length modulo the block's.
   for (size_t i = 0; i < 4; ++i) {
-    const double hits = Metric("vllm:prefix_cache_hits");
+    const double hits = Metric("vllm:prefix_cache_hits_total");
     Json messages =
         Json::array({Message("user", std::string(150 + i, static_cast<char>('a' + i)))});
     const Json first = Post("/v1/chat/completions", Body(messages)).json();
@@ -360,7 +360,8 @@ TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
     messages.push_back(Message("user", "and on"));
     const Json next = Post("/v1/chat/completions", Body(messages)).json();
     EXPECT_EQ(next["object"], "chat.completion");
-    EXPECT_GE(Metric("vllm:prefix_cache_hits") - hits, 128) << "two pages of 16 blocks of 4 tokens";
+    EXPECT_GE(Metric("vllm:prefix_cache_hits_total") - hits, 128)
+        << "two pages of 16 blocks of 4 tokens";
   }
 }
 
