@@ -23,6 +23,8 @@ namespace http = boost::beast::http;
 using std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = 16 << 10;
+// Of a long answer, between which others have their turn.
+constexpr size_t kSendBytes = 64 << 10;
 constexpr auto kNoDeadline = steady_clock::time_point::max();
 // How often a client is looked at that has already sent its next request.
 constexpr std::chrono::milliseconds kWatchInterval{20};
@@ -64,7 +66,22 @@ asio::awaitable<void> Exchange::Send(HttpResponse response) {
   response.headers.insert(response.headers.end(), extra_headers.begin(), extra_headers.end());
   std::string data =
       ResponseHead(response, BodyFraming::kLength, connection_->keep_alive_, request_.id);
-  if (request_.method != "HEAD") data += response.body;
+  if (request_.method == "HEAD") {
+    co_await connection_->WriteAll(data);
+    co_return;
+  }
+  data += response.body;
+  for (std::string_view piece : response.more_body) {
+    while (!piece.empty()) {
+      if (data.size() >= kSendBytes) {
+        co_await connection_->WriteAll(data);
+        data.clear();
+      }
+      const std::string_view part = piece.substr(0, kSendBytes);
+      data += part;
+      piece.remove_prefix(part.size());
+    }
+  }
   co_await connection_->WriteAll(data);
 }
 
