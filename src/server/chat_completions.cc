@@ -4,7 +4,6 @@
 #include "server/api_error.h"
 #include "server/chat_request.h"
 #include "server/endpoints.h"
-#include "server/log_probabilities.h"
 #include "server/text_answer.h"
 
 namespace blockformer {
@@ -29,41 +28,29 @@ class ChatCompletion : public TextAnswer {
     return sequences;
   }
 
-  OrderedJson LogProbabilities(const TextChoice& choice) const {
-    if (!settings().log_probabilities) return nullptr;
-    return ChatLogProbs(model(), choice.ids, choice.log_probabilities);
+  TextChoice Begin(size_t) const override {
+    TextChoice choice;
+    if (settings().log_probabilities) choice.log_probabilities = LogProbabilities::OfChat();
+    return choice;
   }
 
-  OrderedJson ChoiceJson(size_t index, const TextChoice& choice) const override {
-    return {{"index", index},
-            {"message", {{"role", "assistant"}, {"content", choice.text}}},
-            {"logprobs", LogProbabilities(choice)},
-            {"finish_reason", ApiFinishReason(choice.reason)}};
+  OrderedJson TextMember(const TextChoice& choice) const override {
+    return {{"message", {{"role", "assistant"}, {"content", choice.text}}}};
   }
 
-  static OrderedJson Delta(size_t index, OrderedJson delta, OrderedJson values,
-                           OrderedJson reason) {
-    return {{"index", index},
-            {"delta", std::move(delta)},
-            {"logprobs", std::move(values)},
-            {"finish_reason", std::move(reason)}};
-  }
+  static OrderedJson Delta(const OrderedJson& delta) { return {{"delta", delta}}; }
 
   // First who speaks, last why it ends.
-  std::vector<OrderedJson> EventChoices(size_t index, const TextChoice& choice, bool begins,
-                                        bool ended) const override {
-    std::vector<OrderedJson> events;
-    if (begins) {
-      events.push_back(Delta(index, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr));
+  std::vector<ChoicePart> EventParts(const TextChoice& choice, bool begins,
+                                     bool ended) const override {
+    std::vector<ChoicePart> parts;
+    if (begins) parts.push_back({Delta({{"role", "assistant"}, {"content", ""}})});
+    const LogProbabilities* values = choice.Values();
+    if (!choice.text.empty() || (values != nullptr && choice.has_tokens)) {
+      parts.push_back({Delta({{"content", choice.text}}), values});
     }
-    if (!choice.text.empty() || (settings().log_probabilities && !choice.ids.empty())) {
-      events.push_back(Delta(index, {{"content", choice.text}}, LogProbabilities(choice), nullptr));
-    }
-    if (ended) {
-      events.push_back(
-          Delta(index, OrderedJson::object(), nullptr, ApiFinishReason(choice.reason)));
-    }
-    return events;
+    if (ended) parts.push_back({Delta(OrderedJson::object()), nullptr, true});
+    return parts;
   }
 
   OrderedJson Envelope(bool is_event) const override {

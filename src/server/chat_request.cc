@@ -122,6 +122,8 @@ ChatRequest ParseChatRequest(const std::string& body, const ServedModel& model) 
   const int64_t room = model.max_length - length;
   settings.max_tokens = newer ? *newer : older.value_or(std::max<int64_t>(room, 1));
   RequireFits(model, length, settings.max_tokens, "messages");
+  RequireFewLogProbabilities(settings, settings.max_tokens, "top_logprobs",
+                             "\"top_logprobs\", \"max_completion_tokens\" or \"n\"");
   return request;
 }
 

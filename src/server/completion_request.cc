@@ -164,6 +164,17 @@ GenerationSettings ReadGenerationSettings(RequestFields* fields, const std::stri
   return settings;
 }
 
+void RequireFewLogProbabilities(const GenerationSettings& settings, int64_t tokens,
+                                const std::string& field, const std::string& lower) {
+  if (!settings.log_probabilities) return;
+  const int64_t each = *settings.log_probabilities + 1;
+  const int64_t count = tokens * settings.n * each;
+  if (count <= kMaxLogProbabilities) return;
+  FailField(field, fmt::format("{} log-probabilities ({} tokens, n {}, {} for each) are more than "
+                               "the {} that one answer has; lower {}",
+                               count, tokens, settings.n, each, kMaxLogProbabilities, lower));
+}
+
 CompletionRequest ParseCompletionRequest(const std::string& body, const ServedModel& model) {
   const Json json = ParseBody(body);
   RequestFields fields(json);
@@ -183,9 +194,13 @@ CompletionRequest ParseCompletionRequest(const std::string& body, const ServedMo
     FailField("n", fmt::format("{} texts for each of {} prompts are more than {}", settings.n,
                                request.prompts.size(), kMaxTexts));
   }
+  int64_t tokens = 0;  // of the answer
   for (const std::vector<int32_t>& prompt : request.prompts) {
     RequireFits(model, std::ssize(prompt), settings.max_tokens, "prompt");
+    tokens += settings.max_tokens + (request.echo ? std::ssize(prompt) : 0);
   }
+  RequireFewLogProbabilities(settings, tokens, "logprobs",
+                             "\"logprobs\", \"max_tokens\", \"n\" or the number of prompts");
   return request;
 }
 

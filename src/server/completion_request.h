@@ -37,6 +37,8 @@ struct CompletionRequest {
 
 inline constexpr int64_t kMaxChoices = 128;
 inline constexpr size_t kMaxPrompts = 4096;
+// In one answer: of its tokens, and of the likeliest beside each.
+inline constexpr int64_t kMaxLogProbabilities = int64_t{1} << 22;
 inline constexpr int64_t kMaxTokens = int64_t{1} << 24;  // that a request may ask for
 
 // All throw ApiError(400) that names the field, or says that the body is no JSON object.
@@ -46,6 +48,11 @@ CompletionRequest ParseCompletionRequest(const std::string& body, const ServedMo
 // at random. `body` is the text that `fields` were read from.
 GenerationSettings ReadGenerationSettings(RequestFields* fields, const std::string& body,
                                           const ServedModel& model);
+
+// Throws ApiError(400) about `field` where the log-probabilities of `tokens` tokens of each of n
+// choices are more than an answer has. `lower` says which fields to lower.
+void RequireFewLogProbabilities(const GenerationSettings& settings, int64_t tokens,
+                                const std::string& field, const std::string& lower);
 
 // Throws ApiError(404) if the field "model" is there and names another one.
 void RequireModel(RequestFields* fields, const ServedModel& model);

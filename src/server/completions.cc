@@ -8,21 +8,13 @@
 #include "server/log_probabilities.h"
 #include "server/scoring.h"
 #include "server/text_answer.h"
+#include "server/yield_turn.h"
 
 namespace blockformer {
 namespace {
 
 ScoreRequest AllButTheFirst(const std::vector<int32_t>& prompt, int64_t top) {
   return {prompt, std::ssize(prompt) - 1, top};
-}
-
-// The scores of a prompt's last tokens, beside nothing for those before.
-OptionalLogProbabilities BesideNothing(size_t size, std::span<const TokenScore> scores) {
-  OptionalLogProbabilities values(size - scores.size());
-  for (const TokenScore& score : scores) {
-    values.push_back(TokenLogProbabilities{score.log_likelihood, score.top});
-  }
-  return values;
 }
 
 class Completion : public TextAnswer {
@@ -56,49 +48,62 @@ class Completion : public TextAnswer {
         requests.push_back(AllButTheFirst(prompt, *settings().log_probabilities));
       }
     }
+    // What also generates has its places already.
+    const auto places = settings().max_tokens > 0 ? 1 : static_cast<int64_t>(NumChoices());
     ClientState gone = WatchForScoring(exchange_);
-    const auto scores = co_await ScoreOnEngine(context_, std::move(requests), std::move(gone));
-    size_t next = 0;
+    EngineScoring scoring(context_, std::move(requests), std::move(gone), places);
     for (const std::vector<int32_t>& prompt : request_.prompts) {
-      const bool is_scored = prompt.size() >= 2;
-      prompt_values_.push_back(is_scored ? BesideNothing(prompt.size(), scores[next++])
-                                         : OptionalLogProbabilities(prompt.size()));
+      std::vector<TokenScore> scores;
+      if (prompt.size() >= 2) scores = co_await scoring.Next();
+      prompt_values_.push_back(LogProbabilities::OfCompletion(FirstCharacter(prompt)));
+      co_await AddPrompt(prompt, scores, &prompt_values_.back());
     }
+  }
+
+  // The scores are those of a prompt's last tokens.
+  boost::asio::awaitable<void> AddPrompt(std::span<const int32_t> prompt,
+                                         std::span<const TokenScore> scores,
+                                         LogProbabilities* values) const {
+    constexpr size_t kTokensATurn = 64;
+    const size_t unscored = prompt.size() - scores.size();
+    for (size_t i = 0; i < prompt.size(); ++i) {
+      if (i % kTokensATurn == 0) co_await YieldTurn();
+      if (i < unscored) {
+        values->AddUnscored(model(), prompt[i]);
+      } else {
+        const TokenScore& score = scores[i - unscored];
+        values->Add(model(), prompt[i], score.log_likelihood, score.top);
+      }
+    }
+  }
+
+  // Some tokenizers begin every text with a space, which is then not the text's.
+  int64_t FirstCharacter(const std::vector<int32_t>& prompt) const {
+    const Tokenizer& tokenizer = model().tokenizer;
+    return std::ssize(tokenizer.Decode(prompt, /*skip_special=*/true)) -
+           std::ssize(tokenizer.DecodeContinuation(prompt, /*skip_special=*/true));
   }
 
   TextChoice Begin(size_t index) const override {
     TextChoice choice;
-    if (!request_.echo) return choice;
     const size_t prompt = PromptOf(index);
-    choice.text = request_.prompt_texts[prompt];
-    choice.ids = request_.prompts[prompt];
-    // Some tokenizers begin every text with a space, which is then not the text's.
-    const Tokenizer& tokenizer = model().tokenizer;
-    choice.first_character = std::ssize(tokenizer.Decode(choice.ids, /*skip_special=*/true)) -
-                             std::ssize(tokenizer.DecodeContinuation(choice.ids, true));
-    if (!prompt_values_.empty()) choice.log_probabilities = prompt_values_[prompt];
+    if (request_.echo) {
+      choice.text = request_.prompt_texts[prompt];
+      choice.has_tokens = !request_.prompts[prompt].empty();
+    }
+    if (settings().log_probabilities) {
+      choice.log_probabilities = request_.echo ? LogProbabilities::Behind(prompt_values_[prompt])
+                                               : LogProbabilities::OfCompletion(0);
+    }
     return choice;
   }
 
-  OrderedJson MakeChoice(size_t index, const TextChoice& choice, bool ended) const {
-    OrderedJson values;
-    if (settings().log_probabilities) {
-      values =
-          LegacyLogProbs(model(), choice.ids, choice.log_probabilities, choice.first_character);
-    }
-    return {{"index", index},
-            {"text", choice.text},
-            {"logprobs", values},
-            {"finish_reason", ended ? OrderedJson(ApiFinishReason(choice.reason)) : OrderedJson()}};
+  OrderedJson TextMember(const TextChoice& choice) const override {
+    return {{"text", choice.text}};
   }
 
-  OrderedJson ChoiceJson(size_t index, const TextChoice& choice) const override {
-    return MakeChoice(index, choice, true);
-  }
-
-  std::vector<OrderedJson> EventChoices(size_t index, const TextChoice& choice, bool,
-                                        bool ended) const override {
-    return {MakeChoice(index, choice, ended)};
+  std::vector<ChoicePart> EventParts(const TextChoice& choice, bool, bool ended) const override {
+    return {{TextMember(choice), choice.Values(), ended}};
   }
 
   OrderedJson Envelope(bool) const override {
@@ -109,7 +114,7 @@ class Completion : public TextAnswer {
   }
 
   const CompletionRequest& request_;
-  std::vector<OptionalLogProbabilities> prompt_values_;
+  std::vector<LogProbabilities> prompt_values_;
 };
 
 }  // namespace

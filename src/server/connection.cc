@@ -24,8 +24,9 @@ namespace http = boost::beast::http;
 using std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = 16 << 10;
-// The client may take `send_timeout` for each piece of an answer.
-constexpr size_t kWriteBytes = 64 << 10;
+// A piece of a long answer: the client may take `send_timeout` for each, and others have their turn
+// between them.
+constexpr size_t kSendBytes = 64 << 10;
 constexpr auto kNoDeadline = steady_clock::time_point::max();
 // How often a client is looked at that has already sent its next request.
 constexpr std::chrono::milliseconds kWatchInterval{20};
@@ -66,7 +67,22 @@ asio::awaitable<void> Exchange::Send(HttpResponse response) {
   response.headers.insert(response.headers.end(), extra_headers.begin(), extra_headers.end());
   std::string data =
       ResponseHead(response, BodyFraming::kLength, connection_->keep_alive_, request_.id);
-  if (request_.method != "HEAD") data += response.body;
+  if (request_.method == "HEAD") {
+    co_await connection_->WriteAll(data);
+    co_return;
+  }
+  data += response.body;
+  for (std::string_view piece : response.more_body) {
+    while (!piece.empty()) {
+      if (data.size() >= kSendBytes) {
+        co_await connection_->WriteAll(data);
+        data.clear();
+      }
+      const std::string_view part = piece.substr(0, kSendBytes);
+      data += part;
+      piece.remove_prefix(part.size());
+    }
+  }
   co_await connection_->WriteAll(data);
 }
 
@@ -331,7 +347,7 @@ asio::awaitable<void> Connection::SendError(Exchange* exchange, const ApiError& 
 asio::awaitable<void> Connection::WriteAll(std::string_view data) {
   const auto before = deadline_;
   while (!data.empty()) {
-    const std::string_view piece = data.substr(0, kWriteBytes);
+    const std::string_view piece = data.substr(0, kSendBytes);
     SetDeadline(limits_.send_timeout);
     co_await stream_->Write(asio::buffer(piece));
     data.remove_prefix(piece.size());

@@ -1,7 +1,5 @@
 #include "server/generation.h"
 
-#include <fmt/format.h>
-
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -22,11 +20,6 @@ std::shared_ptr<Generation> Generation::Start(
     const boost::asio::any_io_executor& executor, EngineLoop* loop, const ServedModel& model,
     const GenerationSettings& settings, std::vector<Sequence> sequences,
     std::optional<std::chrono::steady_clock::time_point> deadline) {
-  if (std::ssize(sequences) > loop->capacity()) {
-    FailField(settings.n > 1 ? "n" : "prompt",
-              fmt::format("{} texts are asked for; the server has places for {}", sequences.size(),
-                          loop->capacity()));
-  }
   const std::shared_ptr<Generation> generation(new Generation(executor, loop));
   const auto now = Clock::now();
   std::vector<LoopRequest> requests;

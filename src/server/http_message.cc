@@ -72,7 +72,9 @@ std::string ResponseHead(const HttpResponse& response, BodyFraming framing, bool
   if (response.status != 204) add("Content-Type", response.content_type);
   if (framing == BodyFraming::kChunked) add("Transfer-Encoding", "chunked");
   if (framing == BodyFraming::kLength && response.status != 204) {
-    add("Content-Length", std::to_string(response.body.size()));
+    size_t size = response.body.size();
+    for (const std::string_view piece : response.more_body) size += piece.size();
+    add("Content-Length", std::to_string(size));
   }
   add("Connection", keep_alive ? "keep-alive" : "close");
   if (!request_id.empty()) add("X-Request-Id", request_id);

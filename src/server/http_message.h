@@ -29,6 +29,8 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::string body;
   HttpHeaders headers = {};
+  // What follows `body`, in pieces that outlive the response.
+  std::vector<std::string_view> more_body = {};
 };
 
 // The reason that stands beside a status, such as "Not Found".

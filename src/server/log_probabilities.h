@@ -2,31 +2,56 @@
 #define BLOCKFORMER_SERVER_LOG_PROBABILITIES_H_
 
 #include <cstdint>
-#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
-#include "config/json.h"
 #include "runner/sampling.h"
 #include "server/served_model.h"
 
 namespace blockformer {
 
-// The form of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. Tokens
-// without an entry have null. Each token itself is among its "top_logprobs" too. Offsets count
-// characters, from `first_offset` on, which is -1 if the first token begins with a space that is
-// not part of the text.
-OrderedJson LegacyLogProbs(const ServedModel& model, std::span<const int32_t> ids,
-                           std::span<const std::optional<TokenLogProbabilities>> values,
-                           int64_t first_offset);
+// The log-probabilities of a text's tokens as JSON, which is written as the tokens come: a tree of
+// its values would take many times the memory.
+class LogProbabilities {
+ public:
+  using Entries = std::span<const TokenLogProbabilities::Entry>;
 
-// The form of /v1/chat/completions: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
-OrderedJson ChatLogProbs(const ServedModel& model, std::span<const int32_t> ids,
-                         std::span<const std::optional<TokenLogProbabilities>> values);
+  // The form of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. Each
+  // token itself is among its "top_logprobs" too. Offsets count characters, from `first_offset` on,
+  // which is -1 if the first token begins with a space that is not part of the text; a character
+  // counts for the token with its first byte.
+  static LogProbabilities OfCompletion(int64_t first_offset);
+  // The form of /v1/chat/completions: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
+  static LogProbabilities OfChat();
+  // Those of a text that goes on from another one, which outlives them and is not copied.
+  static LogProbabilities Behind(const LogProbabilities& beginning);
 
-// The number of characters in the tokens' text; a character counts for the token with its first
-// byte.
-int64_t CountTextCharacters(const ServedModel& model, std::span<const int32_t> ids);
+  void Add(const ServedModel& model, int32_t id, double log_probability, Entries top);
+  // A token of a completion that is not scored: it has null.
+  void AddUnscored(const ServedModel& model, int32_t id);
+
+  // Forgets what was added and what it goes on from; offsets go on.
+  void Clear();
+
+  // Appends the JSON in pieces, which are valid until this or the beginning changes.
+  void AppendTo(std::vector<std::string_view>* pieces) const;
+
+ private:
+  struct List {
+    std::string_view opening;  // with its name
+    std::string items;         // with commas between them
+  };
+
+  void AddToCompletion(const ServedModel& model, int32_t id, std::string_view log_probability,
+                       std::string_view top);
+  bool IsOfChat() const { return lists_.size() == 1; }
+
+  std::vector<List> lists_;
+  const LogProbabilities* beginning_ = nullptr;
+  int64_t offset_ = 0;  // of the next token
+};
 
 }  // namespace blockformer
 

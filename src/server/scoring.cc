@@ -11,31 +11,6 @@
 namespace blockformer {
 namespace {
 
-// Counts a request as one that scores while it lives.
-class ScoringPlace {
- public:
-  explicit ScoringPlace(ServerContext* context) : context_(context) {
-    if (context->scoring >= context->max_scoring) {
-      throw ApiError(429, fmt::format("{} requests are being scored already", context->scoring), "",
-                     "queue_full");
-    }
-    ++context->scoring;
-  }
-  ~ScoringPlace() { --context_->scoring; }
-  ScoringPlace(const ScoringPlace&) = delete;
-  ScoringPlace& operator=(const ScoringPlace&) = delete;
-
- private:
-  ServerContext* context_;
-};
-
-// The next ones of `requests`, of which `begin` have been scored, that are scored together.
-std::vector<ScoreRequest> TakePiece(std::span<ScoreRequest> requests, size_t begin) {
-  const auto left = requests.subspan(begin);
-  const auto piece = left.first(CountWithin(left, kTokensBetweenSteps));
-  return {std::move_iterator(piece.begin()), std::move_iterator(piece.end())};
-}
-
 std::function<std::vector<std::vector<TokenScore>>()> ScoringWork(
     Scorer* scorer, std::vector<ScoreRequest> requests, size_t begin) {
   return [scorer, requests = std::move(requests), begin] {
@@ -55,29 +30,50 @@ ClientState WatchForScoring(Exchange* exchange) {
   return gone;
 }
 
-boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
-    ServerContext* context, std::vector<ScoreRequest> requests, ClientState client_gone) {
-  using Scores = std::vector<std::vector<TokenScore>>;
-  const ScoringPlace place(context);
-  const auto deadline = context->Deadline();
-  Scores scores;
-  while (scores.size() < requests.size()) {
-    if (*client_gone) throw boost::system::system_error(boost::asio::error::connection_reset);
-    if (deadline && std::chrono::steady_clock::now() > *deadline) {
-      throw RequestTimeout();
-    }
-    std::vector<ScoreRequest> piece = TakePiece(requests, scores.size());
-    context->metrics.scored_tokens += TotalTokens(piece);
-    std::function<Scores()> work = ScoringWork(context->scorer, std::move(piece), scores.size());
-    Scores done;
-    try {
-      done = co_await RunOnEngine<Scores>(context->loop, std::move(work));
-    } catch (const Error& error) {
-      const ApiError failure = ToApiError(error);
-      throw failure;
-    }
-    std::move(done.begin(), done.end(), std::back_inserter(scores));
+EngineScoring::EngineScoring(ServerContext* context, std::vector<ScoreRequest> requests,
+                             ClientState client_gone, int64_t places)
+    : context_(context),
+      requests_(std::move(requests)),
+      client_gone_(std::move(client_gone)),
+      places_(places),
+      deadline_(context->Deadline()) {
+  if (context->scoring + places > context->loop->capacity()) {
+    throw ApiError(429, fmt::format("{} requests are being scored already", context->scoring), "",
+                   "queue_full");
   }
+  context->scoring += places;
+}
+
+EngineScoring::~EngineScoring() { context_->scoring -= places_; }
+
+std::vector<ScoreRequest> EngineScoring::TakePiece() {
+  const auto left = std::span(requests_).subspan(begun_);
+  const auto piece = left.first(CountWithin(left, kTokensBetweenSteps));
+  begun_ += piece.size();
+  return {std::move_iterator(piece.begin()), std::move_iterator(piece.end())};
+}
+
+boost::asio::awaitable<void> EngineScoring::ScorePiece() {
+  if (*client_gone_) throw boost::system::system_error(boost::asio::error::connection_reset);
+  if (deadline_ && std::chrono::steady_clock::now() > *deadline_) throw RequestTimeout();
+  const size_t first = begun_;
+  std::vector<ScoreRequest> piece = TakePiece();
+  context_->metrics.scored_tokens += TotalTokens(piece);
+  std::function<Scores()> work = ScoringWork(context_->scorer, std::move(piece), first);
+  Scores scores;
+  try {
+    scores = co_await RunOnEngine<Scores>(context_->loop, std::move(work));
+  } catch (const Error& error) {
+    const ApiError failure = ToApiError(error);
+    throw failure;
+  }
+  std::move(scores.begin(), scores.end(), std::back_inserter(done_));
+}
+
+boost::asio::awaitable<std::vector<TokenScore>> EngineScoring::Next() {
+  if (done_.empty()) co_await ScorePiece();
+  std::vector<TokenScore> scores = std::move(done_.front());
+  done_.pop_front();
   co_return scores;
 }
 

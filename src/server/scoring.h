@@ -2,7 +2,10 @@
 #define BLOCKFORMER_SERVER_SCORING_H_
 
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/scorer.h"
@@ -15,11 +18,35 @@ namespace blockformer {
 using ClientState = std::shared_ptr<bool>;
 ClientState WatchForScoring(Exchange* exchange);
 
-// Scores on the engine's thread, a few at a time between its steps. Throws ApiError (429 if too
-// many requests score already, 500 for scores that are not finite, 504 at the deadline), and
-// boost::system::system_error once the client has gone.
-boost::asio::awaitable<std::vector<std::vector<TokenScore>>> ScoreOnEngine(
-    ServerContext* context, std::vector<ScoreRequest> requests, ClientState client_gone);
+// Scores texts on the engine's thread, a few at a time between its steps.
+class EngineScoring {
+ public:
+  // Takes `places` of the queue while it lives. Throws ApiError(429) if so many are not left.
+  EngineScoring(ServerContext* context, std::vector<ScoreRequest> requests, ClientState client_gone,
+                int64_t places = 1);
+  ~EngineScoring();
+  EngineScoring(const EngineScoring&) = delete;
+  EngineScoring& operator=(const EngineScoring&) = delete;
+
+  // The scores of the next request, of those that are left. Throws ApiError (500 for scores that
+  // are not finite, 504 at the deadline), and boost::system::system_error once the client has gone.
+  boost::asio::awaitable<std::vector<TokenScore>> Next();
+
+ private:
+  using Scores = std::vector<std::vector<TokenScore>>;
+
+  // The next requests that are scored together.
+  std::vector<ScoreRequest> TakePiece();
+  boost::asio::awaitable<void> ScorePiece();
+
+  ServerContext* context_;
+  std::vector<ScoreRequest> requests_;
+  ClientState client_gone_;
+  int64_t places_;
+  std::optional<std::chrono::steady_clock::time_point> deadline_;
+  size_t begun_ = 0;                          // requests that were taken
+  std::deque<std::vector<TokenScore>> done_;  // of those that nobody has asked for yet
+};
 
 }  // namespace blockformer
 

@@ -40,9 +40,8 @@ struct ServerContext {
   EngineLoop* loop = nullptr;
   Scorer* scorer = nullptr;
   std::chrono::milliseconds request_timeout{0};  // 0 for none
-  int64_t max_scoring = 64;                      // requests that score at once
   ServerMetrics metrics;
-  int64_t scoring = 0;
+  int64_t scoring = 0;  // places of the queue that scoring takes
 
   std::optional<std::chrono::steady_clock::time_point> Deadline() const;
 };

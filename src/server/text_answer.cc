@@ -4,11 +4,39 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <ctime>
+#include <deque>
 #include <utility>
 
-#include "server/log_probabilities.h"
+#include "server/yield_turn.h"
 
 namespace blockformer {
+namespace {
+
+// The text of an object up to the value of one more member.
+std::string OpenText(const OrderedJson& object, std::string_view member) {
+  std::string text = ToText(object);
+  text.back() = ',';
+  return text.append("\"").append(member).append("\":");
+}
+
+// What stands before and behind "logprobs" of a part.
+std::string PartOpening(size_t index, const OrderedJson& text) {
+  OrderedJson object = {{"index", index}};
+  object.update(text);
+  return OpenText(object, "logprobs");
+}
+std::string PartEnd(const ChoicePart& part, FinishReason reason) {
+  const OrderedJson value = part.ended ? OrderedJson(ApiFinishReason(reason)) : OrderedJson();
+  return fmt::format(R"(,"finish_reason":{}}})", ToText(value));
+}
+
+// Appends what "logprobs" is.
+void AppendLogProbabilities(const LogProbabilities* values, std::vector<std::string_view>* pieces) {
+  if (values == nullptr) return pieces->push_back("null");
+  values->AppendTo(pieces);
+}
+
+}  // namespace
 
 TextAnswer::TextAnswer(ServerContext* context, Exchange* exchange,
                        const GenerationSettings& settings)
@@ -19,8 +47,6 @@ TextAnswer::TextAnswer(ServerContext* context, Exchange* exchange,
 
 boost::asio::awaitable<void> TextAnswer::Prepare() { co_return; }
 
-TextChoice TextAnswer::Begin(size_t) const { return {}; }
-
 void TextAnswer::CountPrompt(int64_t tokens) {
   prompt_tokens_ += tokens;
   exchange_->prompt_tokens = prompt_tokens_;
@@ -29,6 +55,7 @@ void TextAnswer::CountPrompt(int64_t tokens) {
 
 boost::asio::awaitable<void> TextAnswer::Run() {
   std::shared_ptr<Generation> generation;
+  RequirePlaces();
   std::vector<Generation::Sequence> sequences = Sequences();
   // First, so that a full queue is told before anything is computed.
   if (!sequences.empty()) {
@@ -53,16 +80,27 @@ boost::asio::awaitable<void> TextAnswer::Run() {
   std::rethrow_exception(failure);
 }
 
-void TextAnswer::Append(GenerationEvent event, TextChoice* choice) {
+void TextAnswer::RequirePlaces() const {
+  const auto texts = static_cast<int64_t>(NumChoices());
+  const int64_t places = context_->loop->capacity();
+  if (texts <= places) return;
+  FailField(settings_.n > 1 ? "n" : "prompt",
+            fmt::format("{} texts are asked for; the server has places for {}", texts, places));
+}
+
+boost::asio::awaitable<void> TextAnswer::Append(GenerationEvent event, TextChoice* choice) {
   context_->metrics.Add(event);
   generated_tokens_ += std::ssize(event.ids);
   exchange_->generated_tokens = generated_tokens_;
   choice->text += event.text;
-  choice->ids.insert(choice->ids.end(), event.ids.begin(), event.ids.end());
-  for (TokenLogProbabilities& value : event.log_probabilities) {
-    choice->log_probabilities.emplace_back(std::move(value));
-  }
+  choice->has_tokens |= !event.ids.empty();
   choice->reason = event.reason;
+  if (!choice->log_probabilities) co_return;
+  for (size_t i = 0; i < event.ids.size(); ++i) {
+    const TokenLogProbabilities& value = event.log_probabilities[i];
+    choice->log_probabilities->Add(model(), event.ids[i], value.chosen, value.top);
+  }
+  co_await YieldTurn();
 }
 
 OrderedJson TextAnswer::Usage() const {
@@ -80,15 +118,26 @@ boost::asio::awaitable<void> TextAnswer::Collect(Generation* generation) {
     for (GenerationEvent& event : events) {
       open -= event.ended ? 1 : 0;
       TextChoice* choice = &choices[event.sequence];
-      Append(std::move(event), choice);
+      co_await Append(std::move(event), choice);
     }
   }
-  OrderedJson list = OrderedJson::array();
-  for (size_t i = 0; i < choices.size(); ++i) list.push_back(ChoiceJson(i, choices[i]));
-  OrderedJson answer = Envelope(/*is_event=*/false);
-  answer["choices"] = std::move(list);
-  answer["usage"] = Usage();
-  HttpResponse response = JsonResponse(answer);
+  co_await SendWhole(choices);
+}
+
+boost::asio::awaitable<void> TextAnswer::SendWhole(const std::vector<TextChoice>& choices) {
+  HttpResponse response;
+  response.body = OpenText(Envelope(/*is_event=*/false), "choices") + "[";
+  std::deque<std::string> texts;  // that pieces of the body are in
+  std::vector<std::string_view>& pieces = response.more_body;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const ChoicePart part = {TextMember(choices[i]), choices[i].Values(), true};
+    if (i > 0) pieces.push_back(",");
+    pieces.push_back(texts.emplace_back(PartOpening(i, part.text)));
+    AppendLogProbabilities(part.log_probabilities, &pieces);
+    pieces.push_back(texts.emplace_back(PartEnd(part, choices[i].reason)));
+    co_await YieldTurn();
+  }
+  pieces.push_back(texts.emplace_back(fmt::format(R"(],"usage":{}}})", ToText(Usage()))));
   co_await exchange_->Send(std::move(response));
 }
 
@@ -100,11 +149,11 @@ boost::asio::awaitable<void> TextAnswer::Stream(Generation* generation) {
   std::string text;
   for (size_t i = 0; i < NumChoices(); ++i) {
     choices.push_back(Begin(i));
-    if (choices[i].ids.empty() && choices[i].text.empty() && generation != nullptr) continue;
-    text += Emit(i, true, generation == nullptr, &choices[i]);
+    if (!choices[i].has_tokens && choices[i].text.empty() && generation != nullptr) continue;
+    text = Emit(i, true, generation == nullptr, &choices[i]);
+    co_await exchange_->Write(text);
     began[i] = true;
   }
-  co_await exchange_->Write(text);
   size_t open = generation == nullptr ? 0 : choices.size();
   while (open > 0) {
     std::vector<GenerationEvent> events = co_await generation->Next();
@@ -113,10 +162,11 @@ boost::asio::awaitable<void> TextAnswer::Stream(Generation* generation) {
       const size_t index = event.sequence;
       const bool ended = event.ended;
       open -= ended ? 1 : 0;
-      Append(std::move(event), &choices[index]);
-      const bool has_values = settings_.log_probabilities && !choices[index].ids.empty();
-      if (choices[index].text.empty() && !has_values && !ended) continue;
-      text += Emit(index, !began[index], ended, &choices[index]);
+      TextChoice* choice = &choices[index];
+      co_await Append(std::move(event), choice);
+      const bool has_values = choice->log_probabilities && choice->has_tokens;
+      if (choice->text.empty() && !has_values && !ended) continue;
+      text += Emit(index, !began[index], ended, choice);
       began[index] = true;
     }
     co_await exchange_->Write(text);
@@ -128,19 +178,18 @@ boost::asio::awaitable<void> TextAnswer::Stream(Generation* generation) {
 }
 
 std::string TextAnswer::Emit(size_t index, bool begins, bool ended, TextChoice* choice) const {
+  const std::string opening = OpenText(Envelope(/*is_event=*/true), "choices");
   std::string text;
-  for (OrderedJson& part : EventChoices(index, *choice, begins, ended)) {
-    OrderedJson event = Envelope(/*is_event=*/true);
-    event["choices"] = OrderedJson::array({std::move(part)});
-    if (settings_.include_usage) event["usage"] = nullptr;
-    text += fmt::format("data: {}\n\n", ToText(event));
+  for (const ChoicePart& part : EventParts(*choice, begins, ended)) {
+    std::vector<std::string_view> values;
+    AppendLogProbabilities(part.log_probabilities, &values);
+    text += fmt::format("data: {}[{}{}{}]{}}}\n\n", opening, PartOpening(index, part.text),
+                        fmt::join(values, ""), PartEnd(part, choice->reason),
+                        settings_.include_usage ? R"(,"usage":null)" : "");
   }
-  if (settings_.log_probabilities) {
-    choice->first_character += CountTextCharacters(model(), choice->ids);
-  }
+  if (choice->log_probabilities) choice->log_probabilities->Clear();
   choice->text.clear();
-  choice->ids.clear();
-  choice->log_probabilities.clear();
+  choice->has_tokens = false;
   return text;
 }
 

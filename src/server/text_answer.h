@@ -10,20 +10,28 @@
 #include "server/completion_request.h"
 #include "server/connection.h"
 #include "server/generation.h"
+#include "server/log_probabilities.h"
 #include "server/server_context.h"
 
 namespace blockformer {
 
-// One entry for each token of a text; nothing where the token is not scored.
-using OptionalLogProbabilities = std::vector<std::optional<TokenLogProbabilities>>;
-
 // A text that is being generated: all of it so far, or in a stream what was not yet sent.
 struct TextChoice {
   std::string text;
-  std::vector<int32_t> ids;
-  OptionalLogProbabilities log_probabilities;  // of the ids, if they were asked for
+  bool has_tokens = false;
+  std::optional<LogProbabilities> log_probabilities;  // of its tokens, if they were asked for
   FinishReason reason = FinishReason::kLength;
-  int64_t first_character = 0;  // where `text` begins in the choice, with log_probabilities alone
+
+  const LogProbabilities* Values() const {
+    return log_probabilities ? &*log_probabilities : nullptr;
+  }
+};
+
+// What stands in "choices": a choice, or a part of one in an event.
+struct ChoicePart {
+  OrderedJson text;                                     // an object of the member that holds it
+  const LogProbabilities* log_probabilities = nullptr;  // "logprobs"
+  bool ended = false;                                   // "finish_reason" is not null
 };
 
 // Answers a request for generated texts, at once or as a stream of events. Derived classes decide
@@ -45,11 +53,12 @@ class TextAnswer {
   // Called after the sequences were queued and before anything is answered.
   virtual boost::asio::awaitable<void> Prepare();
   // A choice before its first token. If it holds anything, a stream begins with it.
-  virtual TextChoice Begin(size_t index) const;
-  virtual OrderedJson ChoiceJson(size_t index, const TextChoice& choice) const = 0;
-  // The events about a choice, in order: what each has in "choices".
-  virtual std::vector<OrderedJson> EventChoices(size_t index, const TextChoice& choice, bool begins,
-                                                bool ended) const = 0;
+  virtual TextChoice Begin(size_t index) const = 0;
+  // The member that holds a whole choice's text.
+  virtual OrderedJson TextMember(const TextChoice& choice) const = 0;
+  // The parts of a choice that are sent in events, in order.
+  virtual std::vector<ChoicePart> EventParts(const TextChoice& choice, bool begins,
+                                             bool ended) const = 0;
   // The fields before "choices".
   virtual OrderedJson Envelope(bool is_event) const = 0;
 
@@ -63,9 +72,13 @@ class TextAnswer {
   Exchange* exchange_;
 
  private:
+  // Throws ApiError(400) if more texts are asked for than the server ever has places for.
+  void RequirePlaces() const;
   boost::asio::awaitable<void> Collect(Generation* generation);
+  boost::asio::awaitable<void> SendWhole(const std::vector<TextChoice>& choices);
   boost::asio::awaitable<void> Stream(Generation* generation);
-  void Append(GenerationEvent event, TextChoice* choice);
+  // Writes to `choice` what an event has added to it.
+  boost::asio::awaitable<void> Append(GenerationEvent event, TextChoice* choice);
   OrderedJson Usage() const;
   // The text of the events with what a choice holds so far, which is then removed from it.
   std::string Emit(size_t index, bool begins, bool ended, TextChoice* choice) const;

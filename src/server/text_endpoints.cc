@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "server/endpoints.h"
 #include "server/request_fields.h"
 #include "server/scoring.h"
+#include "server/yield_turn.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -22,7 +24,8 @@ constexpr size_t kMaxScoreInputs = 4096;
 // An entry of "inputs", encoded as `blockformer score` does.
 struct ScoreInput {
   ScoredText text;
-  std::vector<ScoreRequest> requests;
+  size_t windows = 0;  // requests to the scorer
+  int64_t cut_tokens = 0;
 };
 
 ScoredText ParseScoredText(RequestFields* fields) {
@@ -33,31 +36,28 @@ ScoredText ParseScoredText(RequestFields* fields) {
   return {std::move(context), fields->RequiredString("continuation")};
 }
 
+// Appends the entry's requests to `requests`.
 ScoreInput ParseScoreInput(const Json& json, const std::string& path, const ServedModel& model,
-                           int64_t max_length) {
+                           int64_t max_length, std::vector<ScoreRequest>* requests) {
   RequestFields fields(json, path);
   ScoreInput input;
+  std::vector<ScoreRequest> windows;
   input.text = ParseScoredText(&fields);
   try {
-    input.requests = EncodeScored(model.tokenizer, input.text, max_length, model.prefix_id);
+    windows = EncodeScored(model.tokenizer, input.text, max_length, model.prefix_id);
   } catch (const Error& error) {
     FailField(path, error.what());
   }
   fields.RejectUnknown();
+  input.windows = windows.size();
+  input.cut_tokens = CutTokens(windows, max_length);
+  std::ranges::move(windows, std::back_inserter(*requests));
   return input;
 }
 
-OrderedJson InputJson(size_t index, const ScoreInput& input, int64_t max_length, bool each_token,
-                      std::span<const std::vector<TokenScore>> scores) {
-  RequestScore sum;
-  OrderedJson tokens = OrderedJson::array();
-  for (const std::vector<TokenScore>& window : scores) {
-    sum.Add(window);
-    for (const TokenScore& score : window) tokens.push_back(score.log_likelihood);
-  }
+OrderedJson InputJson(size_t index, const ScoreInput& input, const RequestScore& sum) {
   OrderedJson json = {{"index", index}};
-  json.update(ScoreJson(input.text, sum, CutTokens(input.requests, max_length)));
-  if (each_token) json["token_log_likelihoods"] = tokens;
+  json.update(ScoreJson(input.text, sum, input.cut_tokens));
   return json;
 }
 
@@ -80,39 +80,69 @@ ScoreBody ParseScoreBody(const HttpRequest& request, const ServedModel& model, i
     FailField("inputs", fmt::format("a list of at most {} objects is wanted", kMaxScoreInputs));
   }
   for (size_t i = 0; i < inputs->size(); ++i) {
-    body.inputs.push_back(
-        ParseScoreInput((*inputs)[i], fmt::format("inputs[{}]", i), model, max_length));
-    std::ranges::copy(body.inputs.back().requests, std::back_inserter(body.requests));
+    body.inputs.push_back(ParseScoreInput((*inputs)[i], fmt::format("inputs[{}]", i), model,
+                                          max_length, &body.requests));
+  }
+  int64_t scored = 0;
+  for (const ScoreRequest& one : body.requests) scored += one.scored;
+  if (body.each_token && scored > kMaxLogProbabilities) {
+    FailField("token_log_likelihoods",
+              fmt::format("{} tokens are more than the {} whose log-likelihoods one answer has; "
+                          "send fewer \"inputs\" at a time",
+                          scored, kMaxLogProbabilities));
   }
   body.tokens = TotalTokens(body.requests);
   return body;
 }
 
-HttpResponse ScoreResponse(const ScoreBody& body, const std::string& model_name, int64_t max_length,
-                           std::span<const std::vector<TokenScore>> scores) {
-  OrderedJson data = OrderedJson::array();
-  size_t next = 0;
-  for (size_t i = 0; i < body.inputs.size(); ++i) {
-    const size_t count = body.inputs[i].requests.size();
-    data.push_back(
-        InputJson(i, body.inputs[i], max_length, body.each_token, scores.subspan(next, count)));
-    next += count;
+// The values of "token_log_likelihoods" as JSON, behind those of `items`.
+void AddLogLikelihoods(std::span<const TokenScore> scores, std::string* items) {
+  for (const TokenScore& score : scores) {
+    if (!items->empty()) items->push_back(',');
+    *items += ToText(OrderedJson(score.log_likelihood));
   }
-  return JsonResponse({{"object", "list"},
-                       {"model", model_name},
-                       {"data", data},
-                       {"usage", {{"prompt_tokens", body.tokens}}}});
+}
+
+// Writes the entry of "data" about an input whose scores come next, in pieces.
+boost::asio::awaitable<void> AddScore(const ScoreBody& body, size_t index, EngineScoring* scoring,
+                                      std::deque<std::string>* pieces) {
+  const ScoreInput& input = body.inputs[index];
+  RequestScore sum;
+  std::string items;
+  for (size_t i = 0; i < input.windows; ++i) {
+    const std::vector<TokenScore> scores = co_await scoring->Next();
+    sum.Add(scores);
+    if (!body.each_token) continue;
+    AddLogLikelihoods(scores, &items);
+    co_await YieldTurn();
+  }
+  std::string entry = ToText(InputJson(index, input, sum));
+  if (index > 0) entry.insert(0, ",");
+  if (!body.each_token) {
+    pieces->push_back(std::move(entry));
+    co_return;
+  }
+  entry.back() = ',';
+  pieces->push_back(std::move(entry) + R"("token_log_likelihoods":[)");
+  pieces->push_back(std::move(items));
+  pieces->emplace_back("]}");
 }
 
 }  // namespace
 
 boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* exchange) {
   const int64_t max_length = context->scorer->options().max_length;
-  const ScoreBody body = ParseScoreBody(exchange->request(), *context->model, max_length);
+  ScoreBody body = ParseScoreBody(exchange->request(), *context->model, max_length);
   exchange->prompt_tokens = body.tokens;
   ClientState gone = WatchForScoring(exchange);
-  const auto scores = co_await ScoreOnEngine(context, body.requests, std::move(gone));
-  HttpResponse response = ScoreResponse(body, context->model->name, max_length, scores);
+  EngineScoring scoring(context, std::move(body.requests), std::move(gone));
+  std::deque<std::string> pieces;
+  for (size_t i = 0; i < body.inputs.size(); ++i) co_await AddScore(body, i, &scoring, &pieces);
+  HttpResponse response;
+  response.body = fmt::format(R"({{"object":"list","model":{},"data":[)",
+                              ToText(OrderedJson(context->model->name)));
+  pieces.push_back(fmt::format(R"(],"usage":{{"prompt_tokens":{}}}}})", body.tokens));
+  response.more_body = {pieces.begin(), pieces.end()};
   co_await exchange->Send(std::move(response));
 }
 

@@ -242,7 +242,7 @@ TEST_F(HostileTest, SlowReadersAreCutOffAndHoldNobodyUp) {
   HttpClient slow(port());
   Json body = LongRequest();
   body["max_tokens"] = 250'000;
-  body["logprobs"] = 20;  // so that much is to be read
+  body["logprobs"] = 15;  // so that much is to be read
   slow.Send(HttpClient::PostText("/v1/completions", body.dump()));
   ASSERT_TRUE(WaitUntil([&] { return Metric("vllm:generation_tokens_total") != 0; }));
   EXPECT_EQ(Complete({{"prompt", "a"}, {"max_tokens", 4}}).status, 200);
@@ -309,6 +309,92 @@ TEST_F(HostileTest, ManyTextsOfManyPromptsAreRefusedAtOnce) {
                                            {"echo", true}});
   EXPECT_EQ(refused.status, 400);
   EXPECT_EQ(refused.json()["error"]["param"], "n");
+}
+
+TEST_F(HostileTest, AnswersOfTooManyLogProbabilitiesAreRefused) {
+  options_.engine.max_length = 1 << 16;
+  options_.http.max_body_bytes = 16 << 20;
+  WriteFileAtomically(directory_ + "/chat_template.jinja", "{{ messages[0].content }}");
+  Start();
+  const Json chat = Json::array({{{"role", "user"}, {"content", "x"}}});
+  const std::string long_text(60'000, 'a');
+  struct Case {
+    std::string path;
+    Json body;
+    std::string param;
+    std::string message;
+  };
+  const Case cases[] = {
+      {"/v1/completions",
+       {{"prompt", "a"}, {"max_tokens", 65'000}, {"logprobs", 20}, {"n", 4}},
+       "logprobs",
+       "5460000 log-probabilities (65000 tokens, n 4, 21 for each) are more than the 4194304"},
+      {"/v1/completions",
+       {{"prompt", {long_text, long_text, long_text, long_text}},
+        {"max_tokens", 0},
+        {"echo", true},
+        {"logprobs", 20}},
+       "logprobs",
+       R"(lower "logprobs", "max_tokens", "n" or the number of prompts)"},
+      {"/v1/chat/completions",
+       {{"messages", chat}, {"logprobs", true}, {"top_logprobs", 20}, {"n", 4}},
+       "top_logprobs",
+       R"(lower "top_logprobs", "max_completion_tokens" or "n")"},
+      {"/v1/score",
+       {{"inputs", {{{"text", std::string(4'200'000, 'a')}}}}, {"token_log_likelihoods", true}},
+       "token_log_likelihoods",
+       R"(more than the 4194304 whose log-likelihoods one answer has; send fewer "inputs")"},
+  };
+  for (const Case& wrong : cases) {
+    const ClientResponse refused = Post(wrong.path, wrong.body);
+    EXPECT_EQ(refused.status, 400) << refused.body;
+    EXPECT_EQ(refused.json()["error"]["param"], wrong.param);
+    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(), HasSubstr(wrong.message));
+  }
+}
+
+TEST_F(HostileTest, TextsThatAreOnlyScoredTakePlacesToo) {
+  options_.engine.max_sequences = 2;
+  options_.max_queue = 2;
+  Start();
+  const auto request = [](int n) -> Json {
+    return {
+        {"prompt", {"a", "the end"}}, {"n", n}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 1}};
+  };
+  EXPECT_EQ(Complete(request(2)).status, 200);
+  const ClientResponse refused = Complete(request(3));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["message"],
+            "n: 6 texts are asked for; the server has places for 4");
+}
+
+TEST_F(HostileTest, OthersAreAnsweredWhileALongAnswerIsMade) {
+  options_.engine.max_sequences = 8;
+  Start();
+  const Json body = {{"prompt", std::vector<std::string>(16, std::string(1000, 'a'))},
+                     {"n", 8},
+                     {"max_tokens", 0},
+                     {"echo", true},
+                     {"logprobs", 20}};
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  std::atomic<bool> done = false;
+  ClientResponse answer;
+  std::thread client([&] {
+    answer = Complete(body);
+    done = true;
+  });
+  HttpClient other(port());
+  Clock::duration longest{};
+  while (!done) {
+    const Clock::time_point sent = Clock::now();
+    EXPECT_EQ(other.Get("/health").status, 200);
+    longest = std::max(longest, Clock::now() - sent);
+  }
+  client.join();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_GT(answer.body.size(), 50'000'000U);
+  EXPECT_LT(longest * 4, Clock::now() - begin);
 }
 
 TEST_F(HostileTest, AQueueOfNoneStillScores) {

@@ -225,6 +225,49 @@ TEST_F(CompletionTest, EchoStandsBeforeWhatIsGenerated) {
   EXPECT_EQ(offsets, echo["logprobs"]["text_offset"]);
 }
 
+// Log-probabilities are written piece by piece: the whole is what a JSON library writes.
+TEST_F(CompletionTest, AnswersAreWrittenAsOneObject) {
+  Start();
+  const auto expect_canonical = [](const std::string& text) {
+    EXPECT_EQ(text, ToText(OrderedJson::parse(text)));
+  };
+  for (const Json& more : {Json{{"logprobs", 2}}, Json{{"logprobs", 2}, {"echo", true}, {"n", 2}},
+                           Json{{"logprobs", 0}, {"echo", true}, {"max_tokens", 0}},
+                           Json{{"echo", true}, {"prompt", {"a\"b", ""}}},
+                           Json{{"logprobs", 1}, {"echo", true}, {"prompt", ""}}}) {
+    const std::string whole = Complete(Body(more)).body;
+    expect_canonical(whole);
+    const OrderedJson answer = OrderedJson::parse(whole);
+    EXPECT_THAT(whole, testing::StartsWith(R"({"id":"cmpl-)"));
+    EXPECT_THAT(whole, HasSubstr(R"(],"usage":{"prompt_tokens":)"));
+    Json events = more;
+    events.update({{"stream", true}, {"stream_options", {{"include_usage", true}}}});
+    std::map<size_t, Json> lists;  // of all events, by choice
+    for (const std::string& event : Complete(Body(events)).Events()) {
+      if (event == "[DONE]") continue;
+      expect_canonical(event);
+      const Json choices = Json::parse(event)["choices"];
+      if (choices.empty() || choices[0]["logprobs"].is_null()) continue;
+      for (const auto& [name, list] : choices[0]["logprobs"].items()) {
+        for (const Json& value : list) lists[choices[0]["index"]][name].push_back(value);
+      }
+    }
+    for (const auto& [index, values] : lists) {
+      EXPECT_EQ(values, Json::parse(whole)["choices"][index]["logprobs"]);
+    }
+    EXPECT_EQ(lists.size(), more.contains("logprobs") ? answer["choices"].size() : 0);
+  }
+  for (const bool each : {false, true}) {
+    expect_canonical(
+        Post("/v1/score",
+             {{"inputs",
+               {{{"text", "the end"}}, {{"text", ""}}, {{"context", "a"}, {"continuation", "b"}}}},
+              {"token_log_likelihoods", each}})
+            .body);
+  }
+  expect_canonical(Post("/v1/score", {{"inputs", Json::array()}}).body);
+}
+
 TEST_F(CompletionTest, ScoresPairsAndTexts) {
   Start();
   const Json answer =
@@ -345,6 +388,32 @@ TEST_F(ChatTest, AnswersWithTheTemplatesText) {
   }
   EXPECT_EQ(choice["message"]["content"], text);
   EXPECT_EQ(tokens, 12U);
+}
+
+TEST_F(ChatTest, LogProbabilitiesOfAWholeAnswerAreThoseOfItsEvents) {
+  WriteTemplate();
+  Start();
+  const Json messages = Json::array({Message("user", "hello")});
+  Json more = {{"logprobs", true}, {"top_logprobs", 2}, {"n", 2}};
+  const std::string whole = Post("/v1/chat/completions", Body(messages, more)).body;
+  EXPECT_EQ(whole, ToText(OrderedJson::parse(whole)));
+  more["stream"] = true;
+  std::vector<Json> content(2, Json::array());
+  for (const std::string& event : Post("/v1/chat/completions", Body(messages, more)).Events()) {
+    if (event == "[DONE]") continue;
+    EXPECT_EQ(event, ToText(OrderedJson::parse(event)));
+    const Json part = Json::parse(event)["choices"][0];
+    if (part["logprobs"].is_null()) continue;
+    for (const Json& token : part["logprobs"]["content"]) content[part["index"]].push_back(token);
+  }
+  const Json choices = Json::parse(whole)["choices"];
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(choices[i]["logprobs"], Json({{"content", content[i]}}));
+    for (const Json& token : content[i]) {
+      EXPECT_EQ(token["top_logprobs"].size(), 2U);
+      EXPECT_TRUE(token["bytes"].is_array() || token["token"] == "<|endoftext|>") << token;
+    }
+  }
 }
 
 TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
