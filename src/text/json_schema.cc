@@ -55,11 +55,14 @@ bool HasType(const OrderedJson& value, std::string_view type) {
          (type == "array" && value.is_array()) || (type == "object" && value.is_object());
 }
 
+// Of a text, quotes not counted.
+int64_t WrittenBytes(const std::string& text) { return std::ssize(ToText(OrderedJson(text))) - 2; }
+
 void MeasureSchema(const OrderedJson& json, int64_t* values, int64_t* bytes) {
   ++*values;
-  if (json.is_string()) *bytes += std::ssize(json.get_ref<const std::string&>());
+  if (json.is_string()) *bytes += WrittenBytes(json.get_ref<const std::string&>());
   if (json.is_object()) {
-    for (const auto& [name, value] : json.items()) *bytes += std::ssize(name);
+    for (const auto& [name, value] : json.items()) *bytes += WrittenBytes(name);
   }
   if (!json.is_structured()) return;
   for (const OrderedJson& value : json) MeasureSchema(value, values, bytes);

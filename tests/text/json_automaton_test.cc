@@ -293,6 +293,12 @@ TEST(JsonSchemaTest, LargeSchemasAreRefused) {
   EXPECT_THROW(CompileJsonSchema(many), JsonSchemaError);
   const OrderedJson large = {{"const", std::string(kMaxSchemaBytes + 1, 'x')}};
   EXPECT_THROW(CompileJsonSchema(large), JsonSchemaError);
+  for (const bool is_name : {false, true}) {
+    OrderedJson escaped;  // six bytes for each
+    const std::string text(kMaxSchemaBytes / 6 + 1, '\x01');
+    escaped[is_name ? "required" : "enum"] = {text};
+    EXPECT_THROW(CompileJsonSchema(escaped), JsonSchemaError);
+  }
   // 2 to the power of 20 alternatives, if each were counted.
   OrderedJson doubled = {{"$defs", {{"d0", {{"type", "null"}}}}}, {"$ref", "#/$defs/d20"}};
   for (int i = 1; i <= 20; ++i) {
