@@ -35,10 +35,10 @@ std::shared_ptr<const TokenMask> JsonTokenMasks::MaskAt(Place* place) {
   const std::lock_guard lock(mutex_);
   Follow(place);
   std::vector<std::shared_ptr<const TokenMask>>& masks = table_->masks;
-  const auto state = static_cast<size_t>(place->state);
-  if (state >= masks.size()) masks.resize(state + 1);
+  const int32_t state = table_->automaton.StateFarFromLimits(place->state, trie_->max_bytes());
+  if (state >= std::ssize(masks)) masks.resize(state + 1);
   if (masks[state] == nullptr) {
-    masks[state] = MakeMask(&table_->automaton, place->state);
+    masks[state] = MakeMask(&table_->automaton, state);
     table_->mask_bytes += static_cast<int64_t>(masks[state]->size() * sizeof(uint64_t));
   }
   const std::shared_ptr<const TokenMask> mask = masks[state];

@@ -51,7 +51,7 @@ class JsonTokenMasks {
   struct Table {
     explicit Table(std::shared_ptr<const JsonGrammar> grammar) : automaton(std::move(grammar)) {}
     JsonAutomaton automaton;
-    std::vector<std::shared_ptr<const TokenMask>> masks;
+    std::vector<std::shared_ptr<const TokenMask>> masks;  // by state, far from limits
     int64_t mask_bytes = 0;
 
     int64_t num_bytes() const { return automaton.num_bytes() + mask_bytes; }

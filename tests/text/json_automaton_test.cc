@@ -125,6 +125,31 @@ const std::vector<std::string>& Schemas() {
   return schemas;
 }
 
+// What is found out of one byte holds for others that are alike.
+TEST(JsonAutomatonTest, BytesDoNotDependOnWhichWasReadBefore) {
+  const std::string schema = R"({"anyOf":[{"type":"string","maxLength":2},{"type":"string"}]})";
+  for (const char* const begin : {"", "\"", "\"a", "\"ab", "\"\\", "\"\\u", "\"\xC3", "\"\xE0",
+                                  "\"\xE1", "\"\xED", "\"\xF0", "\"\xF1", "\"\xF1\x80", "\"\xF4"}) {
+    JsonAutomaton up = AutomatonOf(schema);
+    JsonAutomaton down = AutomatonOf(schema);
+    const int32_t from_up = up.Next(up.start(), begin);
+    const int32_t from_down = down.Next(down.start(), begin);
+    for (int byte = 255; byte >= 0; --byte) down.Next(from_down, static_cast<uint8_t>(byte));
+    for (int byte = 0; byte < 256; ++byte) {
+      JsonAutomaton alone = AutomatonOf(schema);
+      const int32_t from = alone.Next(alone.start(), begin);
+      const int32_t next = alone.Next(from, static_cast<uint8_t>(byte));
+      const int32_t next_up = up.Next(from_up, static_cast<uint8_t>(byte));
+      const int32_t next_down = down.Next(from_down, static_cast<uint8_t>(byte));
+      ASSERT_EQ(next_up < 0, next < 0) << begin << byte;
+      ASSERT_EQ(next_down < 0, next < 0) << begin << byte;
+      if (next < 0) continue;
+      EXPECT_EQ(up.StacksOf(next_up), alone.StacksOf(next)) << begin << byte;
+      EXPECT_EQ(down.StacksOf(next_down), alone.StacksOf(next)) << begin << byte;
+    }
+  }
+}
+
 TEST(JsonSchemaTest, DocumentsAreRead) {
   for (const std::string& schema : Schemas()) {
     SCOPED_TRACE(schema);
