@@ -1,6 +1,7 @@
 // Which bytes the automaton reads, and which schemas are compiled.
 #include "text/json_automaton.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -283,6 +284,9 @@ TEST(JsonSchemaTest, ErrorsNameThePlace) {
       {R"({"anyOf":[{}],"type":"string"})", "type", "beside \"anyOf\""},
       {R"({"enum":[]})", "enum", "a list of values"},
       {R"({"enum":5})", "enum", "a list of values"},
+      {R"({"enum":[1.5,123456789012345678901234567890]})", "enum[1]", "beyond the integers of 64"},
+      {R"({"properties":{"a":{"const":{"b":[-9223372036854775809]}}}})", "properties.a.const.b[0]",
+       "beyond the integers of 64"},
       {R"({"$ref":"#/$defs/a"})", "$ref", "is not there"},
       {R"({"$ref":"other.json"})", "$ref", "is not there"},
       {R"({"$ref":5})", "$ref", "a text is wanted"},
@@ -341,6 +345,14 @@ TEST(JsonSchemaTest, LargeSchemasAreRefused) {
     wide["anyOf"].push_back({{"$ref", "#/$defs/" + name}});
   }
   EXPECT_THROW(CompileJsonSchema(wide), JsonSchemaError) << "64 alternatives";
+}
+
+TEST(JsonSchemaTest, NumbersOfAnEnumAreWrittenAsTheyAre) {
+  const std::string numbers[] = {"18446744073709551615", "-9223372036854775808", "1.5", "-0.001"};
+  JsonAutomaton automaton = AutomatonOf(fmt::format(R"({{"enum":[{}]}})", fmt::join(numbers, ",")));
+  for (const std::string& number : numbers) {
+    EXPECT_EQ(Read(&automaton, number), Reading::kComplete) << number;
+  }
 }
 
 // Alternatives that stay alike as long as they go on are as many stacks; what is left of them is
