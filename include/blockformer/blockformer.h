@@ -225,7 +225,7 @@ typedef struct bf_request_options {
   size_t num_stops;             //
   const int32_t* stop_ids;      // [num_stop_ids]; tokens that end generation
   size_t num_stop_ids;          //
-  const int32_t* excluded_ids;  // [num_excluded_ids]; tokens that are never made
+  const int32_t* excluded_ids;  // [num_excluded_ids]; tokens that are never made; not all
   size_t num_excluded_ids;      //
   int64_t log_probabilities;    // of each token and this many of the likeliest (0 to 20); -1: none
   int64_t left_padding;  // pads before the prompt of a block model, 0 to L - 1; -1: as many as make

@@ -42,6 +42,20 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
   return pages * page_bytes;
 }
 
+// Throws if a request's ids and the engine's are all that could be generated.
+void RequireSomeLeft(std::vector<int32_t> excluded, const EngineOptions& options) {
+  if (std::ssize(excluded) + std::ssize(options.excluded_ids) < options.num_sampled_ids) return;
+  excluded.insert(excluded.end(), options.excluded_ids.begin(), options.excluded_ids.end());
+  std::erase_if(excluded, [&](int32_t id) { return id >= options.num_sampled_ids; });
+  std::ranges::sort(excluded);
+  const auto repeated = std::ranges::unique(excluded);
+  excluded.erase(repeated.begin(), repeated.end());
+  Require(
+      std::ssize(excluded) < options.num_sampled_ids, ErrorCode::kInvalidArgument,
+      "excluded_ids: all {} tokens that could be generated are excluded; one at least is wanted",
+      options.num_sampled_ids);
+}
+
 EngineOptions WithDefaults(const Model& model, EngineOptions options) {
   if (options.max_length == 0) options.max_length = model.config().max_length;
   if (options.num_sampled_ids == 0) options.num_sampled_ids = model.config().vocab_size;
@@ -57,6 +71,7 @@ EngineOptions WithDefaults(const Model& model, EngineOptions options) {
     Require(id >= 0 && id < options.num_sampled_ids, ErrorCode::kInvalidArgument,
             "excluded_ids: {} is not in [0, {})", id, options.num_sampled_ids);
   }
+  RequireSomeLeft({}, options);
   options.memory_bytes = CompleteMemory(model, options);
   return options;
 }
@@ -102,6 +117,7 @@ void ValidateRequest(const GenerationRequest& request, const Model& model,
   CheckIds(request.prompt, vocab_size, "prompt");
   CheckIds(request.stop_ids, vocab_size, "stop_ids");
   CheckIds(request.excluded_ids, vocab_size, "excluded_ids");
+  RequireSomeLeft(request.excluded_ids, options);
   Require(request.prompt_mask.empty() || request.prompt_mask.size() == request.prompt.size(),
           ErrorCode::kInvalidArgument, "prompt_mask: has {} entries for {} tokens",
           request.prompt_mask.size(), request.prompt.size());

@@ -48,7 +48,7 @@ struct GenerationRequest {
   int64_t max_tokens = 0;
   bool stop_at_eos = true;
   std::vector<int32_t> stop_ids;      // end the text as the end-of-text token does
-  std::vector<int32_t> excluded_ids;  // never chosen, beside those of EngineOptions
+  std::vector<int32_t> excluded_ids;  // never chosen, beside those of EngineOptions; not all
   // Says what else may not be chosen, if there is one. Only for models that obey constraints.
   TokenConstraintFactory make_constraint;
   SamplingOptions sampling;

@@ -86,14 +86,27 @@ std::shared_ptr<JsonTokenMasks> ResponseFormats::Masks(const OrderedJson& schema
   const auto found = std::ranges::find(kept_, key, [](const auto& kept) { return kept.first; });
   if (found != kept_.end()) {
     kept_.splice(kept_.begin(), kept_, found);
+    Trim();
     return kept_.front().second;
   }
   JsonGrammar grammar = schema.is_null() ? AnyJsonObject() : CompileJsonSchema(schema);
   if (trie_ == nullptr) trie_ = std::make_shared<const TokenTrie>(tokenizer);
   kept_.emplace_front(
       key, std::make_shared<JsonTokenMasks>(trie_, std::move(grammar), EndIds(tokenizer, config)));
-  if (kept_.size() > kMaxKept) kept_.pop_back();
+  Trim();
   return kept_.front().second;
+}
+
+void ResponseFormats::Trim() {
+  size_t count = 0;
+  int64_t bytes = 0;
+  for (auto kept = kept_.begin(); kept != kept_.end(); ++kept, ++count) {
+    bytes += std::ssize(kept->first) + kept->second->num_bytes();
+    const bool is_too_much = count == kMaxKept || (count > 0 && bytes > kMaxKeptBytes);
+    if (!is_too_much) continue;
+    kept_.erase(kept, kept_.end());
+    return;
+  }
 }
 
 std::shared_ptr<JsonTokenMasks> ReadResponseFormat(RequestFields* fields, const std::string& body,

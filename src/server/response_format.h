@@ -14,8 +14,8 @@
 
 namespace blockformer {
 
-// The masks of the schemas that were asked for last, since most requests ask for the same ones.
-// Thread-safe.
+// The masks of the schemas that were asked for last, since most requests ask for the same ones: a
+// few of them, in about 64 MiB of memory. Thread-safe.
 class ResponseFormats {
  public:
   // Of texts that obey a schema; of any JSON object if it is null. Throws JsonSchemaError.
@@ -24,6 +24,10 @@ class ResponseFormats {
 
  private:
   static constexpr size_t kMaxKept = 16;
+  static constexpr int64_t kMaxKeptBytes = int64_t{64} << 20;  // or else one
+
+  // Forgets those that are too much, but not the last one.
+  void Trim();
 
   std::mutex mutex_;  // guards what follows
   std::shared_ptr<const TokenTrie> trie_;

@@ -461,6 +461,35 @@ class Step {
   Stacks result_;
 };
 
+// Whether the frame is inside a string that is no name, and in no escape.
+bool IsInString(const JsonGrammar& grammar, const Frame& frame) {
+  return frame.phase >= kCharacters && frame.phase <= kTailOfF4 &&
+         grammar.nodes[frame.node].kind == Kind::kString;
+}
+
+struct ByteRange {
+  int32_t first;
+  int32_t last;
+};
+
+// The bytes that do the same as this one where IsInString() holds, but for quotes and backslashes.
+ByteRange AlikeInStrings(uint8_t byte) {
+  constexpr uint8_t kFirst[] = {0x00, 0x20, 0x80, 0x90, 0xA0, 0xC0, 0xC2, 0xE0,
+                                0xE1, 0xED, 0xEE, 0xF0, 0xF1, 0xF4, 0xF5};
+  if (byte == '"' || byte == '\\') return {byte, byte};
+  const auto* next = std::ranges::upper_bound(kFirst, byte);
+  return {next[-1], next == std::end(kFirst) ? 0xFF : *next - 1};
+}
+
+// The least count behind which the same may follow for so many bytes. In the stacks of one state,
+// the frames of one string or array have the same count, so that stacks stay in their order.
+int32_t CountFarFromLimits(const Node& node, int32_t count, int64_t bytes) {
+  if (node.kind != Kind::kString && node.kind != Kind::kArray) return count;
+  if (count + bytes < node.min) return 0;
+  const bool is_far = count >= node.min && count <= node.max - bytes;
+  return is_far ? static_cast<int32_t>(node.min) : count;
+}
+
 // Whether the text may end here: nothing is open but a number or a text that may end.
 bool MayEndText(const JsonGrammar& grammar, const Stack& stack) {
   if (stack.front().phase != kTextEnds || stack.size() > 2) return false;
@@ -503,11 +532,30 @@ int32_t JsonAutomaton::StateOf(Stacks stacks) {
 
 int32_t JsonAutomaton::FindNext(int32_t state, uint8_t byte) {
   Step step(*grammar_, byte);
-  for (const Stack& stack : StacksOf(state)) step.Take(stack);
+  const Stacks& from = StacksOf(state);
+  for (const Stack& stack : from) step.Take(stack);
   Stacks stacks = step.Result();
   const int32_t next = stacks.empty() ? kNoState : StateOf(std::move(stacks));
   states_[state].next[byte] = next;
+  const bool in_strings = std::ranges::all_of(
+      from, [this](const Stack& stack) { return IsInString(*grammar_, stack.back()); });
+  if (!in_strings) return next;
+  const ByteRange alike = AlikeInStrings(byte);
+  for (int32_t other = alike.first; other <= alike.last; ++other) {
+    if (other != '"' && other != '\\') states_[state].next[other] = next;
+  }
   return next;
+}
+
+int32_t JsonAutomaton::StateFarFromLimits(int32_t state, int64_t bytes) {
+  Stacks stacks = StacksOf(state);
+  for (Stack& stack : stacks) {
+    for (Frame& frame : stack) {
+      if (frame.node == JsonGrammar::kNone) continue;
+      frame.count = CountFarFromLimits(grammar_->nodes[frame.node], frame.count, bytes);
+    }
+  }
+  return StateOf(std::move(stacks));
 }
 
 int32_t JsonAutomaton::Next(int32_t state, std::string_view bytes) {

@@ -25,8 +25,9 @@ namespace blockformer {
 //
 // A pushdown automaton, nondeterministic where alternatives begin alike, made deterministic while
 // it is used (as RE2 does with regular expressions): a state is a set of stacks, and gets a number
-// and a row of transitions when it is first reached. Of more than 32 stacks a state keeps the first
-// ones, and with them some of the texts. Not thread-safe.
+// and a row of transitions when it is first reached; transitions by bytes that are alike inside
+// strings are found together. Of more than 32 stacks a state keeps the first ones, and with them
+// some of the texts. Not thread-safe.
 class JsonAutomaton {
  public:
   static constexpr int32_t kNoState = -1;
@@ -54,6 +55,10 @@ class JsonAutomaton {
   int32_t Next(int32_t state, std::string_view bytes);
   // Whether the text may end here.
   bool IsComplete(int32_t state) const { return states_[state].is_complete; }
+
+  // A state behind which the same may follow for so many bytes. It is one for all counts of
+  // characters and items that are so far from their limits.
+  int32_t StateFarFromLimits(int32_t state, int64_t bytes);
 
   // What a state is, and the state that is so, also of another automaton of the same grammar.
   const Stacks& StacksOf(int32_t state) const { return *states_[state].stacks; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace blockformer {
 namespace {
@@ -37,33 +38,77 @@ int32_t LevelsOfNode(const JsonGrammar& grammar, const JsonGrammar::Node& node) 
 
 void ByteTree::Insert(std::string_view text) {
   const int32_t number = num_texts_++;
-  int32_t node = kRoot;
-  nodes_[node].texts.push_back(number);
-  for (const char c : text) {
-    const auto byte = static_cast<uint8_t>(c);
-    int32_t child = Child(node, byte);
-    if (child == kNone) {
-      child = static_cast<int32_t>(nodes_.size());
-      nodes_[node].children.emplace_back(byte, child);
-      nodes_.emplace_back();
-    }
-    node = child;
-    nodes_[node].texts.push_back(number);
+  edges_[0].texts.push_back(number);
+  int32_t place = kRoot;
+  size_t known = 0;  // bytes that are in the tree
+  for (; known < text.size(); ++known) {
+    const int32_t child = Child(place, static_cast<uint8_t>(text[known]));
+    if (child == kNone) break;
+    if (edge_of_[child] != edge_of_[place]) edges_[edge_of_[child]].texts.push_back(number);
+    place = child;
   }
-  if (nodes_[node].text == kNone) nodes_[node].text = number;
+  if (!IsEnd(place)) Split(place);
+  const int32_t edge = edge_of_[place];
+  if (known < text.size()) return AddEdge(edge, text.substr(known), number);
+  if (edges_[edge].text == kNone) edges_[edge].text = number;
 }
 
-int32_t ByteTree::Child(int32_t node, uint8_t byte) const {
-  for (const auto& [key, child] : nodes_[node].children) {
-    if (key == byte) return child;
+void ByteTree::Split(int32_t place) {
+  const auto rest = static_cast<int32_t>(edges_.size());
+  Edge& edge = edges_[edge_of_[place]];
+  Edge second = edge;
+  second.begin = place;
+  second.texts.pop_back();  // the one that is being inserted
+  std::fill(edge_of_.begin() + place + 1, edge_of_.begin() + edge.end + 1, rest);
+  edge.end = place;
+  edge.text = kNone;
+  edge.next = {rest};
+  edges_.push_back(std::move(second));
+}
+
+void ByteTree::AddEdge(int32_t from, std::string_view bytes, int32_t text) {
+  const auto edge = static_cast<int32_t>(edges_.size());
+  const auto begin = static_cast<int32_t>(bytes_.size());
+  bytes_ += bytes;
+  edge_of_.resize(bytes_.size() + 1, edge);
+  edges_[from].next.push_back(edge);
+  edges_.push_back({begin, static_cast<int32_t>(bytes_.size()), text, {text}});
+}
+
+int32_t ByteTree::Child(int32_t place, uint8_t byte) const {
+  const auto is_at = [&](int32_t begin) { return static_cast<uint8_t>(bytes_[begin]) == byte; };
+  if (!IsEnd(place)) return is_at(place) ? place + 1 : kNone;
+  for (const int32_t next : edges_[edge_of_[place]].next) {
+    if (is_at(edges_[next].begin)) return edges_[next].begin + 1;
   }
   return kNone;
+}
+
+int64_t ByteTree::num_bytes() const {
+  size_t bytes = bytes_.capacity() + edge_of_.capacity() * sizeof(int32_t);
+  for (const Edge& edge : edges_) {
+    bytes += sizeof(Edge) + (edge.texts.capacity() + edge.next.capacity()) * sizeof(int32_t);
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 int32_t JsonGrammar::Levels(int32_t value) const {
   int32_t fewest = kNoLevels;
   for (const int32_t node : values[value]) fewest = std::min(fewest, nodes[node].levels);
   return fewest;
+}
+
+int64_t JsonGrammar::num_bytes() const {
+  size_t bytes = 0;
+  for (const Node& node : nodes) {
+    bytes += sizeof(Node) + node.members.capacity() * sizeof(Member) +
+             node.required.capacity() * sizeof(int32_t) +
+             static_cast<size_t>(node.texts.num_bytes());
+  }
+  for (const std::vector<int32_t>& value : values) {
+    bytes += sizeof(value) + value.capacity() * sizeof(int32_t);
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 int32_t JsonGrammar::AddValue(Node node) {

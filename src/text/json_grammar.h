@@ -2,39 +2,61 @@
 #define BLOCKFORMER_TEXT_JSON_GRAMMAR_H_
 
 #include <cstdint>
+#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace blockformer {
 
-// A set of texts, numbered in the order of Insert(), as a tree of their bytes.
+// A set of texts, numbered in the order of Insert(), as a tree of their bytes. Takes a few bytes of
+// memory for each of theirs: bytes behind which no text branches off lie together.
 class ByteTree {
  public:
   static constexpr int32_t kNone = -1;
   static constexpr int32_t kRoot = 0;
 
-  ByteTree() : nodes_(1) {}
+  ByteTree() : edges_(1), edge_of_(1) {}
 
-  // A text that is in the set already keeps its first number.
+  // A text that is in the set already keeps its first number. Places are only good once all texts
+  // are in.
   void Insert(std::string_view text);
 
-  // The node that a byte leads to, or kNone.
-  int32_t Child(int32_t node, uint8_t byte) const;
-  bool HasChildren(int32_t node) const { return !nodes_[node].children.empty(); }
-  // The text that ends at a node, or kNone.
-  int32_t TextAt(int32_t node) const { return nodes_[node].text; }
-  // The texts that go on from a node or end there, ascending.
-  const std::vector<int32_t>& TextsFrom(int32_t node) const { return nodes_[node].texts; }
+  // The place that a byte leads to, or kNone.
+  int32_t Child(int32_t place, uint8_t byte) const;
+  bool HasChildren(int32_t place) const {
+    return !IsEnd(place) || !edges_[edge_of_[place]].next.empty();
+  }
+  // The text that ends at a place, or kNone.
+  int32_t TextAt(int32_t place) const {
+    return IsEnd(place) ? edges_[edge_of_[place]].text : kNone;
+  }
+  // The texts that go on from a place or end there, ascending.
+  const std::vector<int32_t>& TextsFrom(int32_t place) const {
+    return edges_[edge_of_[place]].texts;
+  }
+
+  // Of memory, about.
+  int64_t num_bytes() const;
 
  private:
-  struct Node {
-    std::vector<std::pair<uint8_t, int32_t>> children;
-    int32_t text = kNone;
-    std::vector<int32_t> texts;
+  // Bytes [begin, end) of bytes_; all texts with the first one have them all.
+  struct Edge {
+    int32_t begin = 0;
+    int32_t end = 0;
+    int32_t text = kNone;             // that ends with it
+    std::vector<int32_t> texts = {};  // that have it
+    std::vector<int32_t> next = {};   // edges
   };
 
-  std::vector<Node> nodes_;
+  bool IsEnd(int32_t place) const { return place == edges_[edge_of_[place]].end; }
+  // Has the edge of a place end there, and another one go on.
+  void Split(int32_t place);
+  // An edge of bytes at the end of bytes_ goes on from another one.
+  void AddEdge(int32_t from, std::string_view bytes, int32_t text);
+
+  std::vector<Edge> edges_;
+  std::string bytes_;
+  std::vector<int32_t> edge_of_;  // [bytes + 1], by place: place p is behind byte p - 1
   int32_t num_texts_ = 0;
 };
 
@@ -81,6 +103,8 @@ struct JsonGrammar {
 
   // The fewest levels of a value; more than kMaxLevels if no text is one.
   int32_t Levels(int32_t value) const;
+  // Of memory, about.
+  int64_t num_bytes() const;
 
   std::vector<Node> nodes;
   std::vector<std::vector<int32_t>> values;  // nodes

@@ -55,14 +55,34 @@ bool HasType(const OrderedJson& value, std::string_view type) {
          (type == "array" && value.is_array()) || (type == "object" && value.is_object());
 }
 
+// Of a text, quotes not counted.
+int64_t WrittenBytes(const std::string& text) { return std::ssize(ToText(OrderedJson(text))) - 2; }
+
 void MeasureSchema(const OrderedJson& json, int64_t* values, int64_t* bytes) {
   ++*values;
-  if (json.is_string()) *bytes += std::ssize(json.get_ref<const std::string&>());
+  if (json.is_string()) *bytes += WrittenBytes(json.get_ref<const std::string&>());
   if (json.is_object()) {
-    for (const auto& [name, value] : json.items()) *bytes += std::ssize(name);
+    for (const auto& [name, value] : json.items()) *bytes += WrittenBytes(name);
   }
   if (!json.is_structured()) return;
   for (const OrderedJson& value : json) MeasureSchema(value, values, bytes);
+}
+
+// Integers beyond 64 bits were read as numbers in floating point, which are written as others.
+void RequireExactNumbers(const OrderedJson& value, const std::string& path) {
+  constexpr double kBeyond = 0x1p63;
+  if (value.is_number_float() && std::abs(value.get<double>()) >= kBeyond) {
+    throw JsonSchemaError(path, fmt::format("{} is beyond the integers of 64 bits, which are the "
+                                            "largest numbers that are kept as they are",
+                                            value.dump()));
+  }
+  if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i) {
+      RequireExactNumbers(value[i], fmt::format("{}[{}]", path, i));
+    }
+  } else if (value.is_object()) {
+    for (const auto& [name, inner] : value.items()) RequireExactNumbers(inner, Within(path, name));
+  }
 }
 
 class SchemaCompiler {
@@ -202,6 +222,7 @@ class SchemaCompiler {
     if (!list.is_array() || list.empty()) {
       throw JsonSchemaError(Within(path, std::string(keyword)), "a list of values is wanted");
     }
+    RequireExactNumbers(given, Within(path, std::string(keyword)));
     const std::vector<std::string> types = Types(schema, path);
     JsonGrammar::Node node = {.kind = Kind::kText};
     for (const OrderedJson& value : list) {

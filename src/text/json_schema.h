@@ -35,8 +35,8 @@ class JsonSchemaError : public Error {
 // Everything else, what is too large, and a schema that no text can obey throws JsonSchemaError.
 JsonGrammar CompileJsonSchema(const OrderedJson& schema);
 
-// The largest schemas that are compiled: JSON values in them, and bytes of their texts, names of
-// members among them.
+// The largest schemas that are compiled: JSON values in them, and bytes of their texts as JSON
+// writes them, names of members among them.
 inline constexpr int64_t kMaxSchemaValues = 5000;
 inline constexpr int64_t kMaxSchemaBytes = 64 << 10;
 

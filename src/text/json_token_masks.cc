@@ -17,6 +17,7 @@ JsonTokenMasks::JsonTokenMasks(std::shared_ptr<const TokenTrie> trie, JsonGramma
     : trie_(std::move(trie)),
       grammar_(std::make_shared<const JsonGrammar>(std::move(grammar))),
       end_ids_(std::move(end_ids)),
+      grammar_bytes_(grammar_->num_bytes()),
       table_(std::make_shared<Table>(grammar_)) {}
 
 JsonTokenMasks::Place JsonTokenMasks::Begin() {
@@ -34,17 +35,18 @@ std::shared_ptr<const TokenMask> JsonTokenMasks::MaskAt(Place* place) {
   const std::lock_guard lock(mutex_);
   Follow(place);
   std::vector<std::shared_ptr<const TokenMask>>& masks = table_->masks;
-  const auto state = static_cast<size_t>(place->state);
-  if (state >= masks.size()) masks.resize(state + 1);
+  const int32_t state = table_->automaton.StateFarFromLimits(place->state, trie_->max_bytes());
+  if (state >= std::ssize(masks)) masks.resize(state + 1);
   if (masks[state] == nullptr) {
-    masks[state] = MakeMask(&table_->automaton, place->state);
+    masks[state] = MakeMask(&table_->automaton, state);
     table_->mask_bytes += static_cast<int64_t>(masks[state]->size() * sizeof(uint64_t));
   }
   const std::shared_ptr<const TokenMask> mask = masks[state];
-  if (table_->automaton.num_bytes() + table_->mask_bytes > kMaxTableBytes) {
+  if (table_->num_bytes() > kMaxTableBytes) {
     table_ = std::make_shared<Table>(grammar_);
     Follow(place);  // so that nobody who waits keeps the old one
   }
+  table_bytes_ = table_->num_bytes();
   return mask;
 }
 

@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_TEXT_JSON_TOKEN_MASKS_H_
 #define BLOCKFORMER_TEXT_JSON_TOKEN_MASKS_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -38,6 +39,9 @@ class JsonTokenMasks {
   // All zero if the vocabulary lacks what would have to come.
   std::shared_ptr<const TokenMask> MaskAt(Place* place);
 
+  // Of memory, about. Changes as masks are found out.
+  int64_t num_bytes() const { return grammar_bytes_ + table_bytes_; }
+
   // Goes on behind a token. Returns false, and leaves the place as it is, if the text has ended
   // with it or it may not come.
   bool Take(int32_t id, Place* place);
@@ -47,8 +51,10 @@ class JsonTokenMasks {
   struct Table {
     explicit Table(std::shared_ptr<const JsonGrammar> grammar) : automaton(std::move(grammar)) {}
     JsonAutomaton automaton;
-    std::vector<std::shared_ptr<const TokenMask>> masks;
+    std::vector<std::shared_ptr<const TokenMask>> masks;  // by state, far from limits
     int64_t mask_bytes = 0;
+
+    int64_t num_bytes() const { return automaton.num_bytes() + mask_bytes; }
   };
 
   // Brings a place to the table in use.
@@ -58,6 +64,8 @@ class JsonTokenMasks {
   const std::shared_ptr<const TokenTrie> trie_;
   const std::shared_ptr<const JsonGrammar> grammar_;
   const std::vector<int32_t> end_ids_;
+  const int64_t grammar_bytes_;
+  std::atomic<int64_t> table_bytes_ = 0;
   std::mutex mutex_;              // guards what follows, and all tables
   std::shared_ptr<Table> table_;  // another one takes its place when it has grown too large
 };

@@ -19,6 +19,8 @@ class TokenTrie {
 
   // The tokenizer's ids are below.
   int32_t num_ids() const { return num_ids_; }
+  // Of the longest token.
+  int64_t max_bytes() const { return static_cast<int64_t>(max_depth_); }
   // Those of a token, empty if it is not in the trie.
   std::string_view BytesOf(int32_t id) const;
 

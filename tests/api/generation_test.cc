@@ -1,6 +1,7 @@
 // Requests of the C interface, from submission to their last event.
 #include <atomic>
 #include <future>
+#include <numeric>
 #include <thread>
 
 #include "blockformer/text_generator.h"
@@ -130,6 +131,19 @@ TEST_F(ApiGenerationTest, EndsAtAStopId) {
   options_.excluded_ids = options_.stop_ids;
   options_.num_excluded_ids = 1;
   EXPECT_EQ(RunOne("the end").finish, BF_FINISH_LENGTH);
+}
+
+TEST_F(ApiGenerationTest, RefusesToExcludeAllTokens) {
+  Load();
+  std::vector<int32_t> ids(kByteTokenizerVocabSize);
+  std::iota(ids.begin(), ids.end(), 0);
+  options_.excluded_ids = ids.data();
+  options_.num_excluded_ids = ids.size();
+  int64_t request = 0;
+  EXPECT_EQ(bf_submit_text(engine_, queue_, AsText("a"), &options_, &request), BF_INVALID_ARGUMENT);
+  EXPECT_THAT(bf_last_error(), HasSubstr("excluded_ids: all"));
+  options_.num_excluded_ids = ids.size() - 1;
+  EXPECT_EQ(RunOne("a").ids.front(), ids.back());
 }
 
 TEST_F(ApiGenerationTest, FitsPromptsIntoTheContext) {

@@ -1,4 +1,5 @@
 // What a request may ask for, over all kinds of model.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -73,6 +74,25 @@ TEST_P(RequestTest, ExcludedAndBiasedIdsHoldForTheirRequestAlone) {
     EXPECT_EQ(std::ranges::count(excluding.excluded_ids, id), 0) << id;
   }
   EXPECT_EQ(results[2], std::vector<int32_t>(20, 17));
+}
+
+TEST_P(RequestTest, ExcludingAllIdsIsAnError) {
+  EngineOptions options;
+  options.num_sampled_ids = 20;
+  options.excluded_ids = {4, 7};
+  Engine engine(model_, options);
+  GenerationRequest request = Request(RandomPrompt(4, 1), 5);
+  request.excluded_ids = {21, 1, 1};
+  for (int32_t id = 0; id < 20; ++id) {
+    if (id != 7 && id != 13) request.excluded_ids.push_back(id);
+  }
+  EXPECT_EQ(GenerateAll(&engine, {request})[0], std::vector<int32_t>(5, 13));
+  request.excluded_ids.push_back(13);
+  const auto on_tokens = [](const GeneratedTokens&) { return true; };
+  const auto refuses = testing::ThrowsMessage<Error>(testing::HasSubstr("excluded_ids: all 20"));
+  EXPECT_THAT([&] { engine.Submit(request, on_tokens); }, refuses);
+  for (int32_t id = 0; id < 20; ++id) options.excluded_ids.push_back(id);
+  EXPECT_THAT([&] { Engine(model_, options); }, refuses);
 }
 
 TEST_P(RequestTest, LogProbabilitiesAreThoseOfTheModelsLogits) {

@@ -1,6 +1,7 @@
 // Which bytes the automaton reads, and which schemas are compiled.
 #include "text/json_automaton.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -123,6 +124,31 @@ const std::vector<std::string>& Schemas() {
       R"({})",
   };
   return schemas;
+}
+
+// What is found out of one byte holds for others that are alike.
+TEST(JsonAutomatonTest, BytesDoNotDependOnWhichWasReadBefore) {
+  const std::string schema = R"({"anyOf":[{"type":"string","maxLength":2},{"type":"string"}]})";
+  for (const char* const begin : {"", "\"", "\"a", "\"ab", "\"\\", "\"\\u", "\"\xC3", "\"\xE0",
+                                  "\"\xE1", "\"\xED", "\"\xF0", "\"\xF1", "\"\xF1\x80", "\"\xF4"}) {
+    JsonAutomaton up = AutomatonOf(schema);
+    JsonAutomaton down = AutomatonOf(schema);
+    const int32_t from_up = up.Next(up.start(), begin);
+    const int32_t from_down = down.Next(down.start(), begin);
+    for (int byte = 255; byte >= 0; --byte) down.Next(from_down, static_cast<uint8_t>(byte));
+    for (int byte = 0; byte < 256; ++byte) {
+      JsonAutomaton alone = AutomatonOf(schema);
+      const int32_t from = alone.Next(alone.start(), begin);
+      const int32_t next = alone.Next(from, static_cast<uint8_t>(byte));
+      const int32_t next_up = up.Next(from_up, static_cast<uint8_t>(byte));
+      const int32_t next_down = down.Next(from_down, static_cast<uint8_t>(byte));
+      ASSERT_EQ(next_up < 0, next < 0) << begin << byte;
+      ASSERT_EQ(next_down < 0, next < 0) << begin << byte;
+      if (next < 0) continue;
+      EXPECT_EQ(up.StacksOf(next_up), alone.StacksOf(next)) << begin << byte;
+      EXPECT_EQ(down.StacksOf(next_down), alone.StacksOf(next)) << begin << byte;
+    }
+  }
 }
 
 TEST(JsonSchemaTest, DocumentsAreRead) {
@@ -258,6 +284,9 @@ TEST(JsonSchemaTest, ErrorsNameThePlace) {
       {R"({"anyOf":[{}],"type":"string"})", "type", "beside \"anyOf\""},
       {R"({"enum":[]})", "enum", "a list of values"},
       {R"({"enum":5})", "enum", "a list of values"},
+      {R"({"enum":[1.5,123456789012345678901234567890]})", "enum[1]", "beyond the integers of 64"},
+      {R"({"properties":{"a":{"const":{"b":[-9223372036854775809]}}}})", "properties.a.const.b[0]",
+       "beyond the integers of 64"},
       {R"({"$ref":"#/$defs/a"})", "$ref", "is not there"},
       {R"({"$ref":"other.json"})", "$ref", "is not there"},
       {R"({"$ref":5})", "$ref", "a text is wanted"},
@@ -293,6 +322,12 @@ TEST(JsonSchemaTest, LargeSchemasAreRefused) {
   EXPECT_THROW(CompileJsonSchema(many), JsonSchemaError);
   const OrderedJson large = {{"const", std::string(kMaxSchemaBytes + 1, 'x')}};
   EXPECT_THROW(CompileJsonSchema(large), JsonSchemaError);
+  for (const bool is_name : {false, true}) {
+    OrderedJson escaped;  // six bytes for each
+    const std::string text(kMaxSchemaBytes / 6 + 1, '\x01');
+    escaped[is_name ? "required" : "enum"] = {text};
+    EXPECT_THROW(CompileJsonSchema(escaped), JsonSchemaError);
+  }
   // 2 to the power of 20 alternatives, if each were counted.
   OrderedJson doubled = {{"$defs", {{"d0", {{"type", "null"}}}}}, {"$ref", "#/$defs/d20"}};
   for (int i = 1; i <= 20; ++i) {
@@ -310,6 +345,14 @@ TEST(JsonSchemaTest, LargeSchemasAreRefused) {
     wide["anyOf"].push_back({{"$ref", "#/$defs/" + name}});
   }
   EXPECT_THROW(CompileJsonSchema(wide), JsonSchemaError) << "64 alternatives";
+}
+
+TEST(JsonSchemaTest, NumbersOfAnEnumAreWrittenAsTheyAre) {
+  const std::string numbers[] = {"18446744073709551615", "-9223372036854775808", "1.5", "-0.001"};
+  JsonAutomaton automaton = AutomatonOf(fmt::format(R"({{"enum":[{}]}})", fmt::join(numbers, ",")));
+  for (const std::string& number : numbers) {
+    EXPECT_EQ(Read(&automaton, number), Reading::kComplete) << number;
+  }
 }
 
 // Alternatives that stay alike as long as they go on are as many stacks; what is left of them is

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/random.h"
 #include "tests/text/character_tokenizer.h"
 #include "tests/text/tiny_tokenizer.h"
@@ -16,6 +18,13 @@ constexpr char kSchema[] =
         "it is",12]},"more":{"type":"array","items":{"type":["number","string","null"]}}},
         "required":["the"]})";
 
+// Counts that are far from their limits and come near them, in arrays that begin alike.
+constexpr char kCountsSchema[] =
+    R"({"$defs":{"a":{"anyOf":[{"type":"array","minItems":3,"maxItems":9,"items":{"$ref":
+        "#/$defs/a"}},{"type":"array","minItems":4,"maxItems":50,"items":{"$ref":"#/$defs/a"}},
+        {"type":"string","minLength":12,"maxLength":30},{"type":"string","maxLength":35}]}},
+        "type":"array","items":{"$ref":"#/$defs/a"},"minItems":2})";
+
 bool HasBit(const TokenMask& mask, int32_t id) { return (mask.at(id / 64) >> (id % 64) & 1) != 0; }
 
 // Ways of random tokens through a schema, with all masks on them.
@@ -27,7 +36,7 @@ void ExpectMasksOf(const Tokenizer& tokenizer, JsonGrammar grammar, int32_t end_
   for (int text = 0; text < 30; ++text) {
     JsonTokenMasks::Place place = masks.Begin();
     int32_t state = automaton.start();
-    for (int step = 0; step < 60; ++step) {
+    for (int step = 0; step < 90; ++step) {
       const std::shared_ptr<const TokenMask> mask = masks.MaskAt(&place);
       std::vector<int32_t> allowed;
       for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
@@ -68,6 +77,35 @@ TEST(JsonTokenMasksTest, AreThoseOfTheTokensOneByOne) {
   const Tokenizer characters = Tokenizer::Parse(CharacterTokenizerJson().dump(), "characters");
   ExpectMasksOf(characters, CompileJsonSchema(OrderedJson::parse(kSchema)), 2);
   ExpectMasksOf(characters, AnyJsonObject(), 2);
+}
+
+TEST(JsonTokenMasksTest, AreThoseOfTheTokensNearLimitsToo) {
+  const Tokenizer bytes = TinyTokenizer();
+  ExpectMasksOf(bytes, CompileJsonSchema(OrderedJson::parse(kCountsSchema)), *bytes.EndOfText());
+  const Tokenizer characters = Tokenizer::Parse(CharacterTokenizerJson().dump(), "characters");
+  ExpectMasksOf(characters, CompileJsonSchema(OrderedJson::parse(kCountsSchema)), 2);
+}
+
+// Far from the limits of a string there is one mask for all of its lengths.
+TEST(JsonTokenMasksTest, AreFewInLongStrings) {
+  const Tokenizer tokenizer = TinyTokenizer();
+  const auto trie = std::make_shared<const TokenTrie>(tokenizer);
+  const int32_t quote = *tokenizer.FindToken("\"");
+  const int32_t letter = *tokenizer.FindToken("t");
+  for (const char* schema :
+       {R"({"type":"string","maxLength":500})", R"({"type":"string","minLength":500})",
+        R"({"type":"string","minLength":500,"maxLength":1000})"}) {
+    JsonTokenMasks masks(trie, CompileJsonSchema(OrderedJson::parse(schema)), {});
+    JsonTokenMasks::Place place = masks.Begin();
+    ASSERT_TRUE(masks.Take(quote, &place));
+    std::set<std::shared_ptr<const TokenMask>> all;
+    for (int i = 0; i < 500; ++i) {
+      all.insert(masks.MaskAt(&place));
+      ASSERT_TRUE(masks.Take(letter, &place));
+    }
+    EXPECT_LT(all.size(), 20U) << schema;
+    EXPECT_TRUE(HasBit(*masks.MaskAt(&place), quote)) << schema;
+  }
 }
 
 TEST(JsonTokenMasksTest, AnEndTokenWithBytesIsNoText) {
