@@ -13,7 +13,7 @@ namespace blockformer {
 boost::asio::awaitable<void> HandleCompletions(ServerContext* context, Exchange* exchange);
 boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange);
 boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* exchange);
-HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request);
+boost::asio::awaitable<void> HandleTokenize(ServerContext* context, Exchange* exchange);
 HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request);
 
 }  // namespace blockformer

@@ -102,7 +102,7 @@ const std::vector<Router::Route>& Router::Routes() {
       {"POST", "/v1/completions", nullptr, HandleCompletions},
       {"POST", "/v1/chat/completions", nullptr, HandleChatCompletions},
       {"POST", "/v1/score", nullptr, HandleScore},
-      {"POST", "/tokenize", &Router::TokenizeText},
+      {"POST", "/tokenize", nullptr, HandleTokenize},
       {"POST", "/detokenize", &Router::DetokenizeIds},
   };
   return routes;
@@ -198,10 +198,6 @@ HttpResponse Router::Documentation(const HttpRequest&) { return PageResponse(Doc
 
 HttpResponse Router::Page(const HttpRequest&) {
   return PageResponse(std::string(ServerFile("page.html")));
-}
-
-HttpResponse Router::TokenizeText(const HttpRequest& request) {
-  return Tokenize(*context_->model, request);
 }
 
 HttpResponse Router::DetokenizeIds(const HttpRequest& request) {

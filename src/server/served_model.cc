@@ -24,18 +24,23 @@ ServedModel::ServedModel(std::string model_name, Tokenizer model_tokenizer,
   }
 }
 
-std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::string& field,
-                                         bool add_special) const {
+std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::string& field) const {
+  RequireMayFit(text, field);
+  return Tokenize(text, field, /*add_special=*/true);
+}
+
+std::vector<int32_t> ServedModel::Tokenize(std::string_view text, const std::string& field,
+                                           bool add_special) const {
   return EncodeWith(tokenizer, text, field, add_special);
 }
 
 std::vector<int32_t> ServedModel::EncodeChat(std::string_view text) const {
+  RequireMayFit(text, "messages");
   return EncodeWith(chat.tokenizer ? *chat.tokenizer : tokenizer, text, "messages",
                     /*add_special=*/false);
 }
 
-std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                             const std::string& field, bool add_special) const {
+void ServedModel::RequireMayFit(std::string_view text, const std::string& field) const {
   // Normalisation may make a text shorter, at most by this factor.
   constexpr size_t kMostShortened = 3;
   if (text.size() / longest_token / kMostShortened > static_cast<size_t>(max_length)) {
@@ -45,6 +50,10 @@ std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::stri
                                field, text.size(), max_length),
                    field, "context_length_exceeded");
   }
+}
+
+std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::string_view text,
+                                             const std::string& field, bool add_special) const {
   try {
     return add_special ? encoder.EncodeWithPrefix(text) : encoder.Encode(text);
   } catch (const Error& error) {

@@ -20,11 +20,14 @@ struct ServedModel {
   ServedModel(std::string model_name, Tokenizer model_tokenizer, ModelConfig model_config,
               int64_t length);
 
-  // The ids of a text of a request; `field` names it. With `add_special` they begin with those that
-  // the tokenizer's template puts before a text, as `generate` has them. Throws ApiError(400) for a
-  // text that has certainly more tokens than `max_length`, without looking at all of it.
-  std::vector<int32_t> Encode(std::string_view text, const std::string& field,
-                              bool add_special = true) const;
+  // The ids of a prompt, as `generate` has them; `field` names it. Throws ApiError(400) for a text
+  // that has certainly more tokens than `max_length`, without looking at all of it.
+  std::vector<int32_t> Encode(std::string_view text, const std::string& field) const;
+
+  // The ids of a text of any length; with `add_special`, they begin with those that the
+  // tokenizer's template puts before a text.
+  std::vector<int32_t> Tokenize(std::string_view text, const std::string& field,
+                                bool add_special) const;
 
   // The ids of a conversation that the chat template has written, which puts in the special tokens
   // itself: their texts are these tokens, whatever they are in prompts.
@@ -46,6 +49,7 @@ struct ServedModel {
   std::unique_ptr<ResponseFormats> formats = std::make_unique<ResponseFormats>();
 
  private:
+  void RequireMayFit(std::string_view text, const std::string& field) const;
   std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,
                                   const std::string& field, bool add_special) const;
 };

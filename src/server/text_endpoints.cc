@@ -146,8 +146,10 @@ boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* excha
   co_await exchange->Send(std::move(response));
 }
 
-HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request) {
-  const Json body = ParseBody(request.body);
+boost::asio::awaitable<void> HandleTokenize(ServerContext* context, Exchange* exchange) {
+  constexpr size_t kTokensATurn = 1024;
+  const ServedModel& model = *context->model;
+  const Json body = ParseBody(exchange->request().body);
   RequestFields fields(body);
   RequireModel(&fields, model);
   const std::optional<std::string> text = fields.String("prompt");
@@ -155,16 +157,19 @@ HttpResponse Tokenize(const ServedModel& model, const HttpRequest& request) {
   const bool add_special = fields.Bool("add_special_tokens", true);
   fields.RejectUnknown();  // first, so that vLLM's "messages" is named
   if (!text) FailField("prompt", "is missing; a text is wanted");
-  const std::vector<int32_t> ids = model.Encode(*text, "prompt", add_special);
-  OrderedJson texts;
-  if (with_texts) {
-    texts = OrderedJson::array();
-    for (const int32_t id : ids) texts.push_back(model.TokenText(id));
+  const std::vector<int32_t> ids = model.Tokenize(*text, "prompt", add_special);
+  std::string texts = with_texts ? "[" : "null";
+  for (size_t i = 0; with_texts && i < ids.size(); ++i) {
+    if (i % kTokensATurn == 0) co_await YieldTurn();
+    if (i > 0) texts.push_back(',');
+    texts += ToText(OrderedJson(model.TokenText(ids[i])));
   }
-  return JsonResponse({{"count", ids.size()},
-                       {"max_model_len", model.max_length},
-                       {"tokens", ids},
-                       {"token_strs", texts}});
+  texts += with_texts ? "]}" : "}";
+  HttpResponse response;
+  response.body = fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":)",
+                              ids.size(), model.max_length, fmt::join(ids, ","));
+  response.more_body = {texts};
+  co_await exchange->Send(std::move(response));
 }
 
 HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request) {

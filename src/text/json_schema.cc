@@ -108,6 +108,8 @@ class SchemaCompiler {
     AddAlternativesOfOthers();
     grammar_.Finish();
     if (grammar_.Levels(grammar_.root) > JsonGrammar::kMaxLevels) {
+      std::vector<char> seen(grammar_.nodes.size(), 0);
+      if (const auto* dead = FindDeadEnd(grammar_.root, &seen)) throw *dead;
       throw JsonSchemaError("",
                             fmt::format("no JSON text of at most {} levels can obey this schema",
                                         JsonGrammar::kMaxLevels));
@@ -116,6 +118,32 @@ class SchemaCompiler {
   }
 
  private:
+  // No text obeys the node that is added next, whatever the others are.
+  void AddDeadEnd(const std::string& path, const std::string& reason) {
+    const auto node = static_cast<int32_t>(grammar_.nodes.size());
+    dead_ends_.emplace(node, JsonSchemaError(path, "no JSON text can obey this: " + reason));
+  }
+
+  // Why a value that no text obeys has none, or null if each text would hold another one.
+  const JsonSchemaError* FindDeadEnd(int32_t value, std::vector<char>* seen) const {
+    for (const int32_t index : grammar_.values[value]) {
+      if (std::exchange((*seen)[index], 1) != 0) continue;
+      const auto found = dead_ends_.find(index);
+      if (found != dead_ends_.end()) return &found->second;
+      const JsonGrammar::Node& node = grammar_.nodes[index];
+      std::vector<int32_t> wanted;
+      if (node.kind == Kind::kArray && node.min > 0) wanted.push_back(node.items);
+      for (const JsonGrammar::Member& member : node.members) {
+        if (member.required) wanted.push_back(member.value);
+      }
+      for (const int32_t inner : wanted) {
+        if (grammar_.Levels(inner) <= JsonGrammar::kMaxLevels) continue;
+        if (const auto* dead = FindDeadEnd(inner, seen)) return dead;
+      }
+    }
+    return nullptr;
+  }
+
   // A value whose alternatives are those of others, beside its own.
   int32_t NewValue(std::vector<int32_t> others = {}) {
     grammar_.values.emplace_back();
@@ -128,6 +156,12 @@ class SchemaCompiler {
     grammar_.nodes.push_back(std::move(node));
   }
 
+  int32_t NewValueOf(JsonGrammar::Node node) {
+    const int32_t value = NewValue();
+    AddNode(value, std::move(node));
+    return value;
+  }
+
   int32_t AnyValue() {
     if (any_ == JsonGrammar::kNone) {
       any_ = grammar_.AddAnyValue();
@@ -137,7 +171,11 @@ class SchemaCompiler {
   }
 
   int32_t Value(const OrderedJson& schema, const std::string& path) {
-    if (schema.is_boolean()) return schema.get<bool>() ? AnyValue() : NewValue();
+    if (schema == true) return AnyValue();
+    if (schema == false) {
+      AddDeadEnd(path, "false allows no value");
+      return NewValueOf({.kind = Kind::kText});
+    }
     if (!schema.is_object()) throw JsonSchemaError(path, "a schema, which is an object, is wanted");
     for (const std::string_view keyword : {"$ref", "anyOf", "oneOf", "allOf", "enum", "const"}) {
       const auto found = schema.find(std::string(keyword));
@@ -229,9 +267,11 @@ class SchemaCompiler {
       const auto fits = [&](const std::string& type) { return HasType(value, type); };
       if (types.empty() || std::ranges::any_of(types, fits)) node.texts.Insert(value.dump());
     }
-    const int32_t result = NewValue();
-    AddNode(result, std::move(node));
-    return result;
+    if (!node.texts.HasChildren(ByteTree::kRoot)) {
+      AddDeadEnd(Within(path, std::string(keyword)),
+                 fmt::format("no value in it is of type {}", fmt::join(types, " or ")));
+    }
+    return NewValueOf(std::move(node));
   }
 
   // Those that "type" names; none if there is no such keyword.
@@ -281,9 +321,9 @@ class SchemaCompiler {
       ReadCounts(schema, path, "minLength", "maxLength", &node);
     } else if (type == "array") {
       node.kind = Kind::kArray;
-      ReadCounts(schema, path, "minItems", "maxItems", &node);
       const auto items = schema.find("items");
       node.items = items == schema.end() ? AnyValue() : Value(*items, Within(path, "items"));
+      ReadCounts(schema, path, "minItems", "maxItems", &node);
     } else if (type == "number" || type == "integer") {
       node.kind = type == "number" ? Kind::kNumber : Kind::kInteger;
     } else {
@@ -297,8 +337,9 @@ class SchemaCompiler {
     return node;
   }
 
-  static void ReadCounts(const OrderedJson& schema, const std::string& path, const char* min,
-                         const char* max, JsonGrammar::Node* node) {
+  // Of the node that is added next.
+  void ReadCounts(const OrderedJson& schema, const std::string& path, const char* min,
+                  const char* max, JsonGrammar::Node* node) {
     for (const char* name : {min, max}) {
       const auto found = schema.find(name);
       if (found == schema.end()) continue;
@@ -309,6 +350,7 @@ class SchemaCompiler {
       }
       (name == min ? node->min : node->max) = found->get<int64_t>();
     }
+    if (node->min > node->max) AddDeadEnd(path, fmt::format("{} is above {}", min, max));
   }
 
   JsonGrammar::Node ObjectNode(const OrderedJson& schema, const std::string& path) {
@@ -384,6 +426,7 @@ class SchemaCompiler {
   JsonGrammar grammar_;
   std::vector<std::vector<int32_t>>
       others_;  // of each value: values whose alternatives are its own
+  std::map<int32_t, JsonSchemaError> dead_ends_;  // by node
   int32_t any_ = JsonGrammar::kNone;
   std::map<std::string, int32_t> references_;                    // values by what refers to them
   std::vector<std::pair<std::string, std::string>> to_compile_;  // references, and where they stand

@@ -298,6 +298,24 @@ TEST_F(CompletionTest, TokensAndTexts) {
   EXPECT_EQ(tokens["tokens"], Json({258, 33, 0xC3 + 1, 0xA9 + 1}));
   EXPECT_EQ(tokens["token_strs"], Json({"the", " ", "bytes:\\xc3", "bytes:\\xa9"}));
   EXPECT_EQ(Post("/detokenize", {{"tokens", tokens["tokens"]}}).json()["prompt"], "the \xC3\xA9");
+  const std::string whole = Post("/tokenize", {{"prompt", "a\"b"}}).body;
+  EXPECT_EQ(whole, R"({"count":3,"max_model_len":1024,"tokens":[98,35,99],"token_strs":null})");
+  const std::string with_texts =
+      Post("/tokenize", {{"prompt", "a\"b"}, {"return_token_strs", true}}).body;
+  EXPECT_EQ(with_texts,
+            R"({"count":3,"max_model_len":1024,"tokens":[98,35,99],"token_strs":["a","\"","b"]})");
+}
+
+TEST_F(CompletionTest, TokensOfATextBeyondTheContextAreCounted) {
+  Start();
+  for (const bool with_texts : {false, true}) {
+    const Json tokens = Post("/tokenize", {{"prompt", std::string(1'000'000, 'a')},
+                                           {"return_token_strs", with_texts}})
+                            .json();
+    EXPECT_EQ(tokens["count"], 1'000'000);
+    EXPECT_EQ(tokens["tokens"].size(), 1'000'000U);
+    EXPECT_EQ(tokens["token_strs"].size(), with_texts ? 1'000'000U : 0U);
+  }
 }
 
 // A tokenizer that begins every text with a space, as Llama 2's does.

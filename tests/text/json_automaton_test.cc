@@ -297,10 +297,20 @@ TEST(JsonSchemaTest, ErrorsNameThePlace) {
       {R"({"required":"a"})", "required", "a list of texts"},
       // What no text obeys.
       {R"({"minItems":2,"maxItems":1})", "", "no JSON text"},
-      {R"({"properties":{"a":false},"required":["a"]})", "", "no JSON text"},
+      {R"({"properties":{"a":false},"required":["a"]})", "properties.a", "false allows no value"},
+      {R"({"properties":{"a":{"items":{"type":"string","const":5},"minItems":1}},"required":["a"]})",
+       "properties.a.items.const", "no value in it is of type string"},
+      {R"({"anyOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"type":"string","minLength":3,
+           "maxLength":2}}})",
+       "$defs.a", "minLength is above maxLength"},
+      {R"({"items":{"type":["array","null"],"items":{"enum":[1],"type":"string"},"minItems":2,
+           "maxItems":1},"minItems":1,"maxItems":0})",
+       "", "minItems is above maxItems"},
+      // What is wrong with an optional part is not why.
+      {R"({"properties":{"a":{"$ref":"#"},"b":false},"required":["a"]})", "", "32 levels"},
       {R"({"properties":{"a":{"$ref":"#"}},"required":["a"]})", "", "no JSON text"},
       {R"({"$ref":"#"})", "", "no JSON text"},
-      {R"({"enum":["a"],"type":"integer"})", "", "no JSON text"},
+      {R"({"enum":["a"],"type":["integer","null"]})", "enum", "is of type integer or null"},
       {"false", "", "no JSON text"},
       {"[]", "", "a schema"},
   };
