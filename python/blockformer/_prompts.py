@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from blockformer import errors
 from blockformer._engine import Engine, Prompt
@@ -10,6 +10,9 @@ from blockformer.sampling_params import SamplingParams
 
 PromptType = Union[str, Dict[str, Any]]
 """A text, {"prompt": text}, or {"prompt_token_ids": ids}."""
+
+ScoreInput = Union[str, Tuple[str, str]]
+"""A text, or a pair (context, continuation)."""
 
 
 def engine_options(dtype: str, kv_dtype: str, max_num_seqs: int, max_model_len: Optional[int],
@@ -43,6 +46,11 @@ def to_prompt(engine: Engine, given: PromptType) -> Prompt:
 def to_list(prompts: Union[PromptType, Sequence[PromptType]]) -> List[PromptType]:
     """One prompt or several, as a list."""
     return [prompts] if isinstance(prompts, (str, dict)) else list(prompts)
+
+
+def to_score_list(inputs: Union[ScoreInput, Sequence[ScoreInput]]) -> List[ScoreInput]:
+    """One text or pair to score, or several, as a list."""
+    return [inputs] if isinstance(inputs, (str, tuple)) else list(inputs)
 
 
 def params_for(params: Union[None, SamplingParams, Sequence[SamplingParams]],

@@ -13,9 +13,10 @@ import numpy as np
 
 from blockformer._engine import Messages, Prompt, Queue
 from blockformer._model import LoadedModel
-from blockformer._prompts import PromptType, require_fits, to_prompt
+from blockformer._prompts import (PromptType, ScoreInput, require_fits, to_prompt,
+                                  to_score_list)
 from blockformer.errors import InvalidArgumentError, class_of
-from blockformer.llm import FULL_SECONDS, ScoreInput
+from blockformer.llm import FULL_SECONDS
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, RequestOutputKind, SamplingParams
 
@@ -87,10 +88,10 @@ class AsyncLLM(LoadedModel):
         if isinstance(request, int):
             self._engine.cancel(request)
 
-    async def score(self, inputs: Sequence[ScoreInput]) -> List[ScoreOutput]:
-        """As LLM.score."""
+    async def score(self, inputs: Union[ScoreInput, Sequence[ScoreInput]]) -> List[ScoreOutput]:
+        """As LLM.score: of one text or pair, or of several."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._engine.score, list(inputs))
+        return await loop.run_in_executor(None, self._engine.score, to_score_list(inputs))
 
     async def _generate(self, prompt: Prompt, sampling_params: Optional[SamplingParams],
                         request_id: Optional[str]) -> AsyncGenerator[RequestOutput, None]:

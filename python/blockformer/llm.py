@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from blockformer._engine import Engine, Messages, Prompt, Queue
 from blockformer._model import LoadedModel
-from blockformer._prompts import PromptType, params_for, require_fits, to_list, to_prompt
+from blockformer._prompts import (PromptType, ScoreInput, params_for, require_fits, to_list,
+                                  to_prompt, to_score_list)
 from blockformer.errors import InvalidArgumentError, class_of
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, SamplingParams
@@ -22,8 +23,6 @@ WAIT_SECONDS = 0.1
 FULL_SECONDS = 0.02
 # Scored in one call of the library.
 SCORED_TOGETHER = 512
-
-ScoreInput = Union[str, Tuple[str, str]]
 
 
 @dataclasses.dataclass
@@ -129,8 +128,7 @@ class LLM(LoadedModel):
         They become tokens as in lm-evaluation-harness; the result is that of `blockformer score`, to
         the last digit.
         """
-        if isinstance(inputs, (str, tuple)):
-            inputs = [inputs]
+        inputs = to_score_list(inputs)
         outputs: List[ScoreOutput] = []
         with tqdm(total=len(inputs), desc="scoring", unit="text", disable=not use_tqdm) as bar:
             for begin in range(0, len(inputs), SCORED_TOGETHER):

@@ -291,6 +291,10 @@ async def use_async(model, expected, prompts, params):
             assert list(texts) == expected, kind
         scores = await llm.score([("it", " is")])
         assert scores[0].log_likelihood < 0
+        for one in ("it is", ("it", " is")):  # as LLM.score takes one without a list
+            alone, listed = await llm.score(one), await llm.score([one])
+            assert [score.log_likelihood for score in alone] == [
+                score.log_likelihood for score in listed], one
 
         try:
             async for _ in llm.generate("it", SamplingParams(temperature=-1)):
