@@ -20,7 +20,7 @@ extern "C" {
 // NOLINTBEGIN(readability-identifier-naming, modernize-use-using): this is C.
 
 // Raised whenever something is added to this header.
-#define BF_INTERFACE_VERSION 1
+#define BF_INTERFACE_VERSION 2
 
 // What a function returns. After one of the errors (1 to 99) bf_last_error() has a message.
 typedef int32_t bf_status;
@@ -271,6 +271,12 @@ bf_status bf_submit_ids(bf_engine* engine, bf_queue* queue, const int32_t* ids, 
 bf_status bf_submit_chat(bf_engine* engine, bf_queue* queue, bf_text messages,
                          const bf_request_options* options, int64_t* request);
 
+// Returns what bf_submit_ids would for what is wrong with the request itself, and queues nothing:
+// so all of a batch can be checked before any of it is generated. Callback and queue may lack.
+// Since version 2.
+bf_status bf_check_ids(const bf_engine* engine, const int32_t* ids, size_t num_ids,
+                       const bf_request_options* options);
+
 // Ends a request within a step, and its last event tells so. One that has ended, or was never
 // there, is ignored.
 bf_status bf_cancel(bf_engine* engine, int64_t request);
@@ -298,6 +304,9 @@ typedef struct bf_score_result {
 // last digit, as `blockformer score`.
 bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count,
                    bf_score_result** results);
+
+// Returns what bf_score would for what is wrong with a text, and scores nothing. Since version 2.
+bf_status bf_check_score(const bf_engine* engine, const bf_score_input* input);
 
 // NULL is ignored.
 void bf_scores_free(bf_score_result* results);

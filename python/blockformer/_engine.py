@@ -18,6 +18,9 @@ from blockformer.sampling_params import RawOptions
 
 Messages = List[Dict[str, Any]]
 
+ScoreInput = Union[str, Tuple[str, str]]
+"""A text, or a pair (context, continuation)."""
+
 
 @dataclasses.dataclass
 class Prompt:
@@ -148,6 +151,15 @@ class Engine:
         ids = self.tokenize(written, _library.NO_PREFIX | _library.PARSE_SPECIAL)
         return Prompt(ids, written, text if add_generation_prompt else None)
 
+    def check(self, token_ids: Sequence[int], options: RawOptions) -> None:
+        """Raises what `submit` would for what is wrong with a request, and submits nothing."""
+        ids = _library.ids_of(token_ids, "token ids")
+        check(lib.bf_check_ids(self.handle, ids, len(ids), options.raw))
+
+    def check_score(self, given: ScoreInput) -> None:
+        """Raises what `score` would for what is wrong with a text or pair, and scores nothing."""
+        check(lib.bf_check_score(self.handle, _raw_score_input(given)))
+
     def submit(self, queue: Queue, prompt: Prompt, options: RawOptions,
                stream: int) -> Optional[int]:
         """The request's number; None while no more can wait."""
@@ -168,20 +180,24 @@ class Engine:
     def cancel(self, request: int) -> None:
         check(lib.bf_cancel(self.handle, request))
 
-    def score(self, inputs: Sequence[Union[str, Tuple[str, str]]]) -> List[ScoreOutput]:
-        raw = (_library.ScoreInput * len(inputs))()
-        for place, given in zip(raw, inputs):
-            is_pair = not isinstance(given, str)
-            place.has_context = is_pair
-            place.text = _library.Text.of(given[1] if is_pair else given)
-            if is_pair:
-                place.context = _library.Text.of(given[0])
+    def score(self, inputs: Sequence[ScoreInput]) -> List[ScoreOutput]:
+        raw = (_library.ScoreInput * len(inputs))(*map(_raw_score_input, inputs))
         results = ctypes.POINTER(_library.ScoreResult)()
         check(lib.bf_score(self.handle, raw, len(inputs), results))
         try:
             return [_score_output(results[i]) for i in range(len(inputs))]
         finally:
             lib.bf_scores_free(results)
+
+
+def _raw_score_input(given: ScoreInput) -> _library.ScoreInput:
+    raw = _library.ScoreInput()
+    is_pair = not isinstance(given, str)
+    raw.has_context = is_pair
+    raw.text = _library.Text.of(given[1] if is_pair else given)
+    if is_pair:
+        raw.context = _library.Text.of(given[0])
+    return raw
 
 
 def _score_output(result: _library.ScoreResult) -> ScoreOutput:

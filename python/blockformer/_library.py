@@ -111,6 +111,8 @@ _FUNCTIONS = {
     "bf_request_options_init": [POINTER(RequestOptions), c_size_t],
     "bf_queue_create": [POINTER(c_void_p)],
     "bf_queue_next": [c_void_p, c_double, POINTER(POINTER(Event))],
+    "bf_check_ids": [c_void_p, Ids, c_size_t, POINTER(RequestOptions)],
+    "bf_check_score": [c_void_p, POINTER(ScoreInput)],
     "bf_submit_ids": [c_void_p, c_void_p, Ids, c_size_t, POINTER(RequestOptions),
                       POINTER(c_int64)],
     "bf_submit_chat": [c_void_p, c_void_p, Text, POINTER(RequestOptions), POINTER(c_int64)],

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from blockformer import errors
-from blockformer._engine import Engine, Prompt
-from blockformer.sampling_params import SamplingParams
+from blockformer._engine import Engine, Prompt, ScoreInput
+from blockformer.sampling_params import RawOptions, SamplingParams
 
 PromptType = Union[str, Dict[str, Any]]
 """A text, {"prompt": text}, or {"prompt_token_ids": ids}."""
-
-ScoreInput = Union[str, Tuple[str, str]]
-"""A text, or a pair (context, continuation)."""
 
 
 def engine_options(dtype: str, kv_dtype: str, max_num_seqs: int, max_model_len: Optional[int],
@@ -64,11 +61,8 @@ def params_for(params: Union[None, SamplingParams, Sequence[SamplingParams]],
     return list(params)
 
 
-def require_fits(engine: Engine, prompt: Prompt, params: SamplingParams, place: str) -> None:
-    """Raises ExhaustedError for a prompt that leaves no room for max_tokens."""
-    limit = engine.info.max_length
-    tokens = 1 if params.max_tokens is None else params.max_tokens
-    if params.truncate_prompt or len(prompt.token_ids) + tokens <= limit:
-        return
-    raise errors.ExhaustedError(f"{place}: a prompt of {len(prompt.token_ids)} tokens and "
-                                f"max_tokens {tokens} exceed the maximal length {limit}")
+def raw_options(engine: Engine, params: SamplingParams, at_end: bool) -> RawOptions:
+    """The params for the engine. Raises for what no prompt can be continued with."""
+    options = RawOptions(params, params.resolved_seed(), at_end)
+    engine.check([], options)
+    return options

@@ -11,10 +11,9 @@ from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-from blockformer._engine import Messages, Prompt, Queue
+from blockformer._engine import Messages, Prompt, Queue, ScoreInput
 from blockformer._model import LoadedModel
-from blockformer._prompts import (PromptType, ScoreInput, require_fits, to_prompt,
-                                  to_score_list)
+from blockformer._prompts import PromptType, to_prompt, to_score_list
 from blockformer.errors import InvalidArgumentError, class_of
 from blockformer.llm import FULL_SECONDS
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
@@ -98,7 +97,6 @@ class AsyncLLM(LoadedModel):
         params = sampling_params or SamplingParams()
         if params.n != 1:
             raise InvalidArgumentError(f"n: {params.n} texts of one request are LLM.generate's")
-        require_fits(self._engine, prompt, params, "prompt")
         at_end = params.output_kind is RequestOutputKind.FINAL_ONLY
         options = RawOptions(params, params.resolved_seed(), at_end)
         name = request_id or f"request-{next(self._counter)}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import time
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Union
 
 from tqdm import tqdm
 
-from blockformer._engine import Engine, Messages, Prompt, Queue
+from blockformer._engine import Engine, Messages, Prompt, Queue, ScoreInput
 from blockformer._model import LoadedModel
-from blockformer._prompts import (PromptType, ScoreInput, params_for, require_fits, to_list,
-                                  to_prompt, to_score_list)
-from blockformer.errors import InvalidArgumentError, class_of
+from blockformer._prompts import (PromptType, params_for, raw_options, to_list, to_prompt,
+                                  to_score_list)
+from blockformer.errors import InvalidArgumentError, at_place, class_of
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, SamplingParams
 
@@ -75,7 +75,10 @@ class LLM(LoadedModel):
         a prompt raises before anything is generated. A text that fails later has the finish_reason
         "error".
         """
-        ready = [to_prompt(self._engine, one) for one in to_list(prompts)]
+        ready = []
+        for index, one in enumerate(to_list(prompts)):
+            with at_place(f"prompts[{index}]"):
+                ready.append(to_prompt(self._engine, one))
         return self._run(ready, sampling_params, use_tqdm, first_index)
 
     def chat(self, messages: Union[Messages, Sequence[Messages]],
@@ -101,8 +104,9 @@ class LLM(LoadedModel):
             ready = self._engine.prompt_of_messages(prompt, True)
         else:
             ready = to_prompt(self._engine, prompt)
-        require_fits(self._engine, ready, params, "prompt")
-        return self._stream(ready, RawOptions(params, params.resolved_seed(), at_end=False))
+        options = raw_options(self._engine, params, at_end=False)
+        self._engine.check(ready.token_ids, options)
+        return self._stream(ready, options)
 
     def _stream(self, prompt: Prompt, options: RawOptions) -> Iterator[TextChunk]:
         queue = Queue()
@@ -129,35 +133,32 @@ class LLM(LoadedModel):
         the last digit.
         """
         inputs = to_score_list(inputs)
+        for index, one in enumerate(inputs):
+            with at_place(f"inputs[{index}]"):
+                self._engine.check_score(one)
         outputs: List[ScoreOutput] = []
         with tqdm(total=len(inputs), desc="scoring", unit="text", disable=not use_tqdm) as bar:
             for begin in range(0, len(inputs), SCORED_TOGETHER):
-                outputs += self._score(inputs, begin)
+                outputs += self._engine.score(inputs[begin:begin + SCORED_TOGETHER])
                 bar.update(len(outputs) - bar.n)
         return outputs
-
-    def _score(self, inputs: Sequence[ScoreInput], begin: int) -> List[ScoreOutput]:
-        try:
-            return self._engine.score(inputs[begin:begin + SCORED_TOGETHER])
-        except InvalidArgumentError as error:
-            raise error if begin == 0 else InvalidArgumentError(f"inputs[{begin}:]: {error}")
 
     def _run(self, prompts: List[Prompt],
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]],
              use_tqdm: bool, first_index: int = 0) -> List[RequestOutput]:
         params = params_for(sampling_params, len(prompts))
-        for index, (prompt, one) in enumerate(zip(prompts, params)):
-            require_fits(self._engine, prompt, one, f"prompts[{index}]")
+        is_one = sampling_params is None or isinstance(sampling_params, SamplingParams)
+        options = self._options(params, is_one)
+        for index, (prompt, raw) in enumerate(zip(prompts, options)):
+            with at_place(f"prompts[{index}]"):
+                self._engine.check(prompt.token_ids, raw)
         results = [RequestOutput(str(index), prompt.text, prompt.token_ids, [])
                    for index, prompt in enumerate(prompts)]
         waiting: Deque[_Text] = collections.deque()
-        options: Dict[int, Tuple[SamplingParams, RawOptions]] = {}
-        for index, one in enumerate(params):
-            if id(one) not in options:
-                options[id(one)] = one, RawOptions(one, one.resolved_seed(), at_end=True)
-            for sample in range(_require_count(one.n)):
+        for index, (one, raw) in enumerate(zip(params, options)):
+            for sample in range(one.n):
                 stream = (first_index + index) * one.n + sample
-                waiting.append(_Text(index, sample, stream, options[id(one)][1]))
+                waiting.append(_Text(index, sample, stream, raw))
         with tqdm(total=len(waiting), desc="generating", unit="text", disable=not use_tqdm) as bar:
             _drain(self._engine, prompts, waiting, results, bar.update)
         for result in results:
@@ -165,10 +166,20 @@ class LLM(LoadedModel):
         return results
 
 
-def _require_count(n: int) -> int:
+    def _options(self, params: List[SamplingParams], is_one: bool) -> List[RawOptions]:
+        """Of each prompt; those of one object are drawn once."""
+        found: Dict[int, RawOptions] = {}
+        for index, one in enumerate(params):
+            if id(one) not in found:
+                with at_place("sampling_params" if is_one else f"sampling_params[{index}]"):
+                    _require_count(one.n)
+                    found[id(one)] = raw_options(self._engine, one, at_end=True)
+        return [found[id(one)] for one in params]
+
+
+def _require_count(n: int) -> None:
     if not isinstance(n, int) or n < 1:
         raise InvalidArgumentError(f"n: {n!r} is out of range; 1 or more is wanted")
-    return n
 
 
 def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],

@@ -258,6 +258,7 @@ def check_exceptions(model):
     raises(blockformer.InvalidArgumentError, lambda: llm.detokenize([10**6]))
     raises(blockformer.ExhaustedError, generate(["it", "word " * 500]), "prompts[1]")
     raises(blockformer.InvalidArgumentError, lambda: llm.score([("it", " is"), ("a", "")]), "inputs[1]")
+    check_nothing_begins(llm, raises)
     raises(blockformer.InvalidArgumentError, lambda: llm.chat([{"role": "user"}]), "content")
     raises(blockformer.InvalidArgumentError,
            lambda: llm.generate(["a", "b"], [SamplingParams()]), "sampling_params")
@@ -274,6 +275,23 @@ def check_exceptions(model):
                 finally:
                     os._exit(1)
             assert os.waitpid(child, 0)[1] == 0, "in a forked process"
+
+
+def check_nothing_begins(llm, raises):
+    """What is wrong with the last of many raises before anything is computed, and is named."""
+    good, before = ["it is"] * 600, llm.stats()
+    wrong = {"prompts[600]": {"prompt_token_ids": [10**6]}, "prompts[600]: a prompt": "word " * 500}
+    for place, prompt in wrong.items():
+        raises(blockformer.BlockformerError, lambda: llm.generate(good + [prompt], use_tqdm=False),
+               place)
+    for fields in ({"temperature": -1}, {"stop_token_ids": [10**6]}, {"n": 0}):
+        params = [SamplingParams()] * 600 + [SamplingParams(**fields)]
+        raises(blockformer.InvalidArgumentError,
+               lambda: llm.generate(good + ["it"], params, use_tqdm=False), "sampling_params[600]")
+    raises(blockformer.InvalidArgumentError,
+           lambda: llm.score([("it", " is")] * 600 + [("a", "")], use_tqdm=False), "inputs[600]")
+    raises(blockformer.InvalidArgumentError, lambda: llm.stream({"prompt_token_ids": [10**6]}))
+    assert llm.stats()["steps"] == before["steps"], "something was generated"
 
 
 async def use_async(model, expected, prompts, params):

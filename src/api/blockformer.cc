@@ -278,6 +278,17 @@ bf_status bf_submit_ids(bf_engine* engine, bf_queue* queue, const int32_t* ids, 
   });
 }
 
+bf_status bf_check_ids(const bf_engine* engine, const int32_t* ids, size_t num_ids,
+                       const bf_request_options* options) {
+  return Guarded([&] {
+    RequireNotNull(engine, "engine");
+    const RequestSettings settings = ReadRequestOptions(options);
+    const auto prompt = ReadArray(ids, num_ids, "ids");
+    engine->loaded.Check({prompt.begin(), prompt.end()}, settings);
+    return BF_OK;
+  });
+}
+
 bf_status bf_submit_chat(bf_engine* engine, bf_queue* queue, bf_text messages,
                          const bf_request_options* options, int64_t* request) {
   return Submit(engine, queue, options, request, [&](RequestSettings* settings) {
@@ -306,6 +317,15 @@ bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count
       texts.push_back(ReadScoreInput(input));
     }
     *results = CopyScores(engine->loaded.ScoreTexts(texts));
+    return BF_OK;
+  });
+}
+
+bf_status bf_check_score(const bf_engine* engine, const bf_score_input* input) {
+  return Guarded([&] {
+    RequireNotNull(engine, "engine");
+    RequireNotNull(input, "input");
+    engine->loaded.CheckText(ReadScoreInput(*input));
     return BF_OK;
   });
 }

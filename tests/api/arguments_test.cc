@@ -60,6 +60,10 @@ TEST_F(ApiArgumentsTest, NullIsAnError) {
   EXPECT_EQ(bf_cancel(nullptr, 1), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_score(engine_, nullptr, 1, &scores), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_score(engine_, nullptr, 0, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_ids(nullptr, &id, 1, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_ids(engine_, nullptr, 1, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_score(nullptr, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_score(engine_, nullptr), BF_INVALID_ARGUMENT);
   bf_engine_free(nullptr);
   bf_queue_free(nullptr);
   bf_event_free(nullptr);
@@ -109,6 +113,29 @@ TEST_F(ApiArgumentsTest, RequestsAreChecked) {
   bf_event* event = nullptr;
   EXPECT_EQ(bf_queue_next(queue_, std::nan(""), &event), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_next(queue_, -1, &event), BF_IDLE);  // nothing was left open
+}
+
+// What a submission would say, while nothing is queued.
+TEST_F(ApiArgumentsTest, RequestsCanBeCheckedAlone) {
+  Load();
+  const int32_t ids[] = {1, 2, 1000};
+  EXPECT_EQ(bf_check_ids(engine_, ids, 2, &options_), BF_OK);
+  EXPECT_EQ(bf_check_ids(engine_, nullptr, 0, &options_), BF_OK);
+  EXPECT_EQ(bf_check_ids(engine_, ids, 3, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_THAT(bf_last_error(), HasSubstr("prompt: token id 1000"));
+  options_.temperature = -1;
+  EXPECT_EQ(bf_check_ids(engine_, ids, 2, &options_), BF_INVALID_ARGUMENT);
+  options_.temperature = 1;
+  const std::vector<int32_t> many(kLong, 1);
+  EXPECT_EQ(bf_check_ids(engine_, many.data(), many.size(), &options_), BF_EXHAUSTED);
+  options_.too_long = BF_TOO_LONG_TRUNCATE_LEFT;
+  EXPECT_EQ(bf_check_ids(engine_, many.data(), many.size(), &options_), BF_OK);
+
+  const bf_score_input inputs[] = {{0, {}, AsText("text")}, {1, AsText("a"), AsText("")}};
+  EXPECT_EQ(bf_check_score(engine_, &inputs[0]), BF_OK);
+  EXPECT_EQ(bf_check_score(engine_, &inputs[1]), BF_INVALID_ARGUMENT);
+  EXPECT_THAT(bf_last_error(), HasSubstr("adds no token"));
+  EXPECT_EQ(StatsWhenIdle().steps, 0);
 }
 
 TEST_F(ApiArgumentsTest, LoadingIsChecked) {
