@@ -74,7 +74,8 @@ typedef struct bf_engine_options {
   int64_t score_batch_tokens;  // tokens scored together; 8192. Scores do not depend on it
   int32_t threads;     // threads that compute; 0: as many as the processors that may be used. The
                        // engines of a process share them: while one uses them, another has one
-  int32_t plain_text;  // 1: special tokens' texts in prompts, such as "<|endoftext|>", are text
+  int32_t plain_text;  // 1: special tokens' texts in prompts and messages, such as
+                       // "<|endoftext|>", are text
 } bf_engine_options;
 
 bf_status bf_engine_options_init(bf_engine_options* options, size_t struct_size);
@@ -142,7 +143,7 @@ enum {
   BF_PARSE_SPECIAL = 2  // special tokens' texts are tokens, also with plain_text
 };
 
-// The following three functions write as much as fits into `capacity`, and set `*count` to how much
+// The following four functions write as much as fits into `capacity`, and set `*count` to how much
 // there is, so that a call with a capacity of 0 asks for that. Nothing behind `*count` is written.
 
 // The ids of a text.
@@ -160,6 +161,11 @@ bf_status bf_detokenize(const bf_engine* engine, const int32_t* ids, size_t num_
 // read.
 bf_status bf_chat_text(const bf_engine* engine, bf_text messages, int32_t add_generation_prompt,
                        char* text, size_t capacity, size_t* count);
+
+// The ids of that text, as bf_submit_chat continues them: special tokens' texts are tokens, but
+// with plain_text those in messages are text. Since version 2.
+bf_status bf_chat_ids(const bf_engine* engine, bf_text messages, int32_t add_generation_prompt,
+                      int32_t* ids, size_t capacity, size_t* count);
 
 // ---------------------------------------------------------------------------------- Generation
 

@@ -115,11 +115,14 @@ class Engine:
 
     def tokenize(self, text: str, flags: int) -> List[int]:
         raw = _library.Text.of(text)
-        capacity = raw.size + 16
+        return self._ids(raw.size + 16, lambda *out: lib.bf_tokenize(self.handle, raw, flags, *out))
+
+    @staticmethod
+    def _ids(capacity: int, write) -> List[int]:
         while True:
             ids = (ctypes.c_int32 * capacity)()
             count = ctypes.c_size_t()
-            check(lib.bf_tokenize(self.handle, raw, flags, ids, capacity, count))
+            check(write(ids, capacity, count))
             if count.value <= capacity:
                 return ids[:count.value]
             capacity = count.value
@@ -148,7 +151,10 @@ class Engine:
         except (TypeError, ValueError) as error:
             raise errors.InvalidArgumentError(f"messages: {error}") from None
         written = self.chat_text(text, add_generation_prompt)
-        ids = self.tokenize(written, _library.NO_PREFIX | _library.PARSE_SPECIAL)
+        raw = _library.Text.of(text)
+        ids = self._ids(len(written) + 16,
+                        lambda *out: lib.bf_chat_ids(self.handle, raw, bool(add_generation_prompt),
+                                                     *out))
         return Prompt(ids, written, text if add_generation_prompt else None)
 
     def check(self, token_ids: Sequence[int], options: RawOptions) -> None:

@@ -16,7 +16,7 @@ from blockformer import errors
 
 OK, TIMEOUT, IDLE = 0, 100, 101
 FULL = 9
-NO_PREFIX, PARSE_SPECIAL = 1, 2
+NO_PREFIX = 1
 FINISH_NAMES = {1: "length", 2: "stop", 3: "stop", 4: "abort", 5: "error"}
 FINISH_ERROR = 5
 
@@ -108,6 +108,7 @@ _FUNCTIONS = {
     "bf_tokenize": [c_void_p, Text, c_int32, Ids, c_size_t, POINTER(c_size_t)],
     "bf_detokenize": [c_void_p, Ids, c_size_t, c_int32, c_char_p, c_size_t, POINTER(c_size_t)],
     "bf_chat_text": [c_void_p, Text, c_int32, c_char_p, c_size_t, POINTER(c_size_t)],
+    "bf_chat_ids": [c_void_p, Text, c_int32, Ids, c_size_t, POINTER(c_size_t)],
     "bf_request_options_init": [POINTER(RequestOptions), c_size_t],
     "bf_queue_create": [POINTER(c_void_p)],
     "bf_queue_next": [c_void_p, c_double, POINTER(POINTER(Event))],

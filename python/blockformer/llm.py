@@ -49,7 +49,7 @@ class LLM(LoadedModel):
         device: "auto" (the fastest that is there), "cpu", "cuda" or "cuda:N".
         threads: That compute; 0 for one a processor.
         max_waiting: Requests of all callers that may wait beside max_num_seqs.
-        plain_text: Special tokens' texts in prompts, such as "<|endoftext|>", are text.
+        plain_text: Special tokens' texts in prompts and messages, such as "<|endoftext|>", are text.
         score_padding: Where scored texts begin in a block model: "pad", "nopad", or "auto" as it was
             trained.
     """

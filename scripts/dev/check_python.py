@@ -168,6 +168,10 @@ def check_stream(model):
         assert answer.prompt == "user: hi\nassistant:"
         assert answer.outputs[0].text == "".join(chunk.text for chunk in llm.stream(messages, params))
         assert len(llm.chat([messages, messages], params, use_tqdm=False)) == 2
+    with LLM(model, plain_text=True) as llm:
+        answer = llm.chat([{"role": "user", "content": "<|endoftext|>"}], params, use_tqdm=False)[0]
+        assert llm.tokenize("<|endoftext|>")[0] in answer.prompt_token_ids
+        assert 0 not in answer.prompt_token_ids, "a special token of a message is text"
     with LLM(model, max_model_len=LONG_CONTEXT, max_num_seqs=2) as llm:
         for _ in llm.stream("it is", ENDLESS):
             break  # which cancels it

@@ -155,11 +155,11 @@ std::string LoadedEngine::ChatText(std::string_view messages, bool add_generatio
   return RequireChatTemplate().Render(ParseMessages(messages), add_generation_prompt);
 }
 
-ChatPrompt LoadedEngine::MakePrompt(std::string_view messages) const {
-  return MakeChatPrompt(
-      RequireChatTemplate(), ParseMessages(messages), /*add_generation_prompt=*/true,
-      model_->unit_length(),
-      [this](const std::string& text) { return parsing_tokenizer().Encode(text); });
+ChatPrompt LoadedEngine::MakePrompt(std::string_view messages, bool add_generation_prompt) const {
+  RequireChatTemplate();
+  return MakeChatPrompt(chat_, ParseMessages(messages), add_generation_prompt,
+                        model_->unit_length(),
+                        [this](const std::string& text) { return chat_.Encode(text, tokenizer_); });
 }
 
 LoadedEngine::Prepared LoadedEngine::Prepare(std::vector<int32_t> prompt,

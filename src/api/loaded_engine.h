@@ -41,7 +41,7 @@ class LoadedEngine {
   std::string Detokenize(std::span<const int32_t> ids, bool skip_special) const;
   // `messages` is JSON, see bf_chat_text().
   std::string ChatText(std::string_view messages, bool add_generation_prompt) const;
-  ChatPrompt MakePrompt(std::string_view messages) const;
+  ChatPrompt MakePrompt(std::string_view messages, bool add_generation_prompt) const;
 
   // Queues a request and returns its number. With a callback in the settings, `queue` is null.
   // Throws FullError if no more can wait.

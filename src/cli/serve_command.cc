@@ -87,8 +87,10 @@ void AddModelFlags(CLI::App* command, ServeFlags* flags) {
   GeneratorOptions& engine = server.engine;
   AddEngineFlags(command, {&engine.device, &engine.max_sequences, &engine.max_length,
                            &flags->memory, &engine.dtype, &engine.kv_dtype, &engine.threads});
-  command->add_flag("--plain-text", engine.plain_text,
-                    "The text of a special token in a prompt is text; otherwise it is the token");
+  command->add_flag(
+      "--plain-text", engine.plain_text,
+      "The text of a special token in a prompt or a message is text; otherwise it is the "
+      "token");
 }
 
 void AddListenFlags(CLI::App* command, ServeFlags* flags) {

@@ -61,8 +61,7 @@ Json ReadMessages(RequestFields* fields) {
 
 ChatPrompt MakePrompt(const ServedModel& model, const Json& messages, bool add_generation_prompt) {
   try {
-    return MakeChatPrompt(*model.chat.chat_template, messages, add_generation_prompt,
-                          model.config.UnitLength(),
+    return MakeChatPrompt(model.chat, messages, add_generation_prompt, model.config.UnitLength(),
                           [&](const std::string& text) { return model.EncodeChat(text); });
   } catch (const Error& error) {
     FailField("messages", error.what());

@@ -26,16 +26,19 @@ ServedModel::ServedModel(std::string model_name, Tokenizer model_tokenizer,
 
 std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::string& field,
                                          bool add_special) const {
-  return EncodeWith(tokenizer, text, field, add_special);
+  const auto encode = [&] {
+    return add_special ? tokenizer.EncodeWithPrefix(text) : tokenizer.Encode(text);
+  };
+  return EncodeWith(encode, text, field);
 }
 
 std::vector<int32_t> ServedModel::EncodeChat(std::string_view text) const {
-  return EncodeWith(chat.tokenizer ? *chat.tokenizer : tokenizer, text, "messages",
-                    /*add_special=*/false);
+  return EncodeWith([&] { return chat.Encode(text, tokenizer); }, text, "messages");
 }
 
-std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                             const std::string& field, bool add_special) const {
+std::vector<int32_t> ServedModel::EncodeWith(const std::function<std::vector<int32_t>()>& encode,
+                                             std::string_view text,
+                                             const std::string& field) const {
   // Normalisation may make a text shorter, at most by this factor.
   constexpr size_t kMostShortened = 3;
   if (text.size() / longest_token / kMostShortened > static_cast<size_t>(max_length)) {
@@ -46,7 +49,7 @@ std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::stri
                    field, "context_length_exceeded");
   }
   try {
-    return add_special ? encoder.EncodeWithPrefix(text) : encoder.Encode(text);
+    return encode();
   } catch (const Error& error) {
     FailField(field, error.what());
   }

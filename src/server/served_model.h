@@ -2,6 +2,7 @@
 #define BLOCKFORMER_SERVER_SERVED_MODEL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,8 +27,7 @@ struct ServedModel {
   std::vector<int32_t> Encode(std::string_view text, const std::string& field,
                               bool add_special = true) const;
 
-  // The ids of a conversation that the chat template has written, which puts in the special tokens
-  // itself: their texts are these tokens, whatever they are in prompts.
+  // The ids of a conversation, as `chat` has them. Throws as Encode() does.
   std::vector<int32_t> EncodeChat(std::string_view text) const;
 
   // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
@@ -46,8 +46,8 @@ struct ServedModel {
   std::unique_ptr<ResponseFormats> formats = std::make_unique<ResponseFormats>();
 
  private:
-  std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                  const std::string& field, bool add_special) const;
+  std::vector<int32_t> EncodeWith(const std::function<std::vector<int32_t>()>& encode,
+                                  std::string_view text, const std::string& field) const;
 };
 
 // Throws ApiError(400) where a prompt of `prompt_tokens` leaves no room for `max_tokens`.

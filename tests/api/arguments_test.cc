@@ -50,6 +50,7 @@ TEST_F(ApiArgumentsTest, NullIsAnError) {
   EXPECT_EQ(bf_tokenize(engine_, {nullptr, 3}, 0, &id, 1, &count), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_detokenize(engine_, nullptr, 2, 0, text, 1, &count), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_chat_text(engine_, {nullptr, 2}, 1, text, 1, &count), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_chat_ids(engine_, AsText("[]"), 1, nullptr, 1, &count), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_create(nullptr), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_next(nullptr, 0, &event), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_next(queue_, 0, nullptr), BF_INVALID_ARGUMENT);
@@ -221,6 +222,13 @@ TEST_F(ApiArgumentsTest, SpecialTokensAreTextIfAsked) {
   ASSERT_EQ(bf_tokenize(engine_, AsText("<|endoftext|>"), BF_PARSE_SPECIAL, ids, 20, &count),
             BF_OK);
   EXPECT_EQ(count, 1U);
+  // In messages as in prompts; the template's own is a token.
+  const bf_text messages = AsText(R"([{"role": "user", "content": "a<|endoftext|>"}])");
+  ASSERT_EQ(bf_chat_ids(engine_, messages, 1, ids, 20, &count), BF_OK);
+  EXPECT_EQ(count, 5U + 14U + 1U + 4U);
+  int64_t request = 0;
+  ASSERT_EQ(bf_submit_chat(engine_, queue_, messages, &options_, &request), BF_OK);
+  EXPECT_EQ(Collect()[request].prompt_tokens, static_cast<int64_t>(count));
 }
 
 TEST_F(ApiArgumentsTest, AModelWithoutAChatTemplateSaysSo) {

@@ -416,6 +416,18 @@ TEST_F(ChatTest, LogProbabilitiesOfAWholeAnswerAreThoseOfItsEvents) {
   }
 }
 
+TEST_F(ChatTest, SpecialTokensOfMessagesAreTextIfAsked) {
+  WriteTemplate();
+  options_.engine.plain_text = true;
+  Start();
+  const auto tokens = [&](const std::string& content) {
+    const Json answer =
+        Post("/v1/chat/completions", Body(Json::array({Message("user", content)}))).json();
+    return answer["usage"]["prompt_tokens"].get<int>();
+  };
+  EXPECT_EQ(tokens("a<|endoftext|>"), tokens("a") + 13);
+}
+
 TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
   WriteTemplate();
   Start();

@@ -120,6 +120,34 @@ TEST(Tokenizer, LeavesSpecialTokensInTheTextIfAsked) {
   EXPECT_EQ(parses.CountSpecialTokens("<s><|endoftext|>  <|endoftext"), 2);
 }
 
+// The parts that are marked are text, what stands around them is parsed.
+TEST(Tokenizer, ShieldsTheSpecialTokensOfParts) {
+  const auto json = [](bool normalized) {
+    return TinyJson([&](Json* tokenizer) {
+      (*tokenizer)["added_tokens"].push_back(MakeAddedToken(330, "  "));
+      for (const char* content : {"<s>", "<s><|", "§"}) {
+        (*tokenizer)["added_tokens"].push_back(
+            MakeAddedToken(331 + static_cast<int>((*tokenizer)["added_tokens"].size()), content,
+                           {{"special", true}, {"normalized", normalized}}));
+      }
+    });
+  };
+  for (const bool normalized : {false, true}) {
+    const Tokenizer parses = Tokenizer::Parse(json(normalized), "tiny");
+    const Tokenizer plain = Tokenizer::Parse(json(normalized), "tiny", SpecialTokens::kPlainText);
+    for (const std::string part : {"<|endoftext|>", "a  <s><|padding|>é§", "§§", "it was", ""}) {
+      EXPECT_EQ(parses.EncodeShielded("the" + parses.Shield(part) + " the"),
+                plain.Encode("the" + part + " the"))
+          << part;
+      std::vector<int32_t> expected = parses.Encode("<|endoftext|>");
+      std::ranges::copy(plain.Encode(part), std::back_inserter(expected));
+      std::ranges::copy(parses.Encode("<s>  the"), std::back_inserter(expected));
+      EXPECT_EQ(parses.EncodeShielded("<|endoftext|>" + parses.Shield(part) + "<s>  the"), expected)
+          << part;
+    }
+  }
+}
+
 TEST(Tokenizer, SharesTheWordCacheWithOthers) {
   const Tokenizer with_merges = TinyTokenizer();
   const Tokenizer without = TinyTokenizer([](Json* json) { (*json)["model"]["merges"].clear(); });
