@@ -15,6 +15,16 @@ Json FirstTurn(const Json& messages) {
   return turn;
 }
 
+// Nothing where the template refuses it: it may raise for what lacks the rest.
+std::optional<std::string> RenderFirstTurn(const ChatTemplate& chat_template,
+                                           const Json& messages) {
+  try {
+    return chat_template.Render(FirstTurn(messages), /*add_generation_prompt=*/true);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 // With marks before the texts of special tokens.
 Json Shielded(const Tokenizer& tokenizer, const Json& value) {
   if (value.is_string()) return tokenizer.Shield(value.get_ref<const std::string&>());
@@ -48,8 +58,10 @@ ChatPrompt MakeChatPrompt(const ChatFormat& format, const Json& messages,
   const Json given = format.tokenizer ? Shielded(*format.tokenizer, messages) : messages;
   ChatPrompt prompt;
   prompt.ids = encode(chat_template.Render(given, add_generation_prompt));
-  const int64_t first = std::ssize(encode(chat_template.Render(FirstTurn(given), true)));
-  prompt.left_padding = (unit_length - first % unit_length) % unit_length;
+  if (const auto first = RenderFirstTurn(chat_template, given)) {
+    const int64_t length = std::ssize(encode(*first));
+    prompt.left_padding = (unit_length - length % unit_length) % unit_length;
+  }
   return prompt;
 }
 

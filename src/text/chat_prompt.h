@@ -33,8 +33,9 @@ struct ChatFormat {
 struct ChatPrompt {
   std::vector<int32_t> ids;  // as the model's template writes it
   // The padding that makes the conversation up to its first answer whole blocks: so the blocks of
-  // each turn are found in the cache when the next one comes.
-  int64_t left_padding = 0;
+  // each turn are found in the cache when the next one comes. Nothing where the template refuses
+  // that part alone.
+  std::optional<int64_t> left_padding;
 };
 
 // `format` has a template. `encode` is ChatFormat::Encode(), for which texts of special tokens in

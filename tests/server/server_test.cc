@@ -428,6 +428,19 @@ TEST_F(ChatTest, SpecialTokensOfMessagesAreTextIfAsked) {
   EXPECT_EQ(tokens("a<|endoftext|>"), tokens("a") + 13);
 }
 
+// What only a whole conversation has is not missed in its beginning.
+TEST_F(ChatTest, AConversationMayBeginWithAnAnswer) {
+  WriteFileAtomically(directory_ + "/chat_template.jinja",
+                      "{% set ns = namespace(asked=false) %}{% for m in messages %}"
+                      "{% if m.role == 'user' %}{% set ns.asked = true %}{% endif %}"
+                      "<{{ m.role }}>{{ m.content }}{% endfor %}"
+                      "{% if not ns.asked %}{{ raise_exception('No user query.') }}{% endif %}");
+  Start();
+  const Json messages =
+      Json::array({Message("system", "s"), Message("assistant", "hello"), Message("user", "x")});
+  EXPECT_EQ(Post("/v1/chat/completions", Body(messages)).status, 200);
+}
+
 TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
   WriteTemplate();
   Start();
