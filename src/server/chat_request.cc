@@ -64,7 +64,7 @@ ChatPrompt MakePrompt(const ServedModel& model, const Json& messages, bool add_g
     return MakeChatPrompt(model.chat, messages, add_generation_prompt, model.config.UnitLength(),
                           [&](const std::string& text) { return model.EncodeChat(text); });
   } catch (const Error& error) {
-    FailField("messages", error.what());
+    FailField("messages", error);
   }
 }
 

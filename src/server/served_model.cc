@@ -51,7 +51,7 @@ std::vector<int32_t> ServedModel::EncodeWith(const std::function<std::vector<int
   try {
     return encode();
   } catch (const Error& error) {
-    FailField(field, error.what());
+    FailField(field, error);
   }
 }
 

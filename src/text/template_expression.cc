@@ -6,7 +6,7 @@
 #include <charconv>
 #include <utility>
 
-#include "base/error.h"
+#include "base/placed_error.h"
 #include "text/python_text.h"
 #include "text/utf8.h"
 
@@ -43,7 +43,7 @@ void FailInTemplate(std::string_view text, const std::string& place, size_t offs
   const std::string where = text.find('\n') == std::string_view::npos
                                 ? fmt::format("column {}", column)
                                 : fmt::format("line {}, column {}", line, column);
-  Fail(ErrorCode::kInvalidArgument, "{}: {}: {}", place, where, problem);
+  throw PlacedError(ErrorCode::kInvalidArgument, fmt::format("{}: {}", place, where), problem);
 }
 
 std::string TemplateReader::Unexpected() const {
