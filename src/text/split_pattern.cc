@@ -114,9 +114,8 @@ struct SplitPattern::Cursor::Matcher {
   }
 
   [[noreturn]] void FailPattern(const std::string& problem) const {
-    throw PlacedError(
-        ErrorCode::kUnsupported, compiled.source,
-        fmt::format("pre_tokenizer: the pattern {} {}", compiled.quoted, problem));
+    throw PlacedError(ErrorCode::kUnsupported, compiled.source,
+                      fmt::format("pre_tokenizer: the pattern {} {}", compiled.quoted, problem));
   }
 };
 

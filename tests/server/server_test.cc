@@ -278,7 +278,8 @@ TEST_F(CompletionTest, AFailureOfTheTokenizerNamesNoFile) {
   Start();
   const std::string text = std::string(200, 'a') + "!";
   for (const ClientResponse& response :
-       {Complete({{"prompt", text}}), Post("/v1/score", {{"inputs", Json::array({{{"text", text}}})}}),
+       {Complete({{"prompt", text}}),
+        Post("/v1/score", {{"inputs", Json::array({{{"text", text}}})}}),
         Post("/tokenize", {{"prompt", text}})}) {
     EXPECT_EQ(response.status, 400) << response.body;
     EXPECT_THAT(response.body, HasSubstr("the pattern"));
