@@ -251,6 +251,7 @@ Json ToIntegerCall(const Json& value, const Arguments&) {
 
 Json Absolute(const Json& value, const Arguments&) {
   if (value.is_number_float()) return std::abs(value.get<double>());
+  if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
   const int64_t integer = IntegerIn(value, "the value before it");
   Require(integer != std::numeric_limits<int64_t>::min(), ErrorCode::kUnsupported,
           "{} has no absolute value of 64 bits", integer);

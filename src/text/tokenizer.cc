@@ -28,6 +28,7 @@ struct TokenEntry {
   std::string bytes;
   bool exists = false;
   bool special = false;
+  bool in_vocabulary = false;  // of BPE, beside the added tokens
 };
 
 // What an added token stands for in the text.
@@ -45,7 +46,7 @@ std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
   for (const auto& [token, id] : description.vocabulary) {
     const std::string bytes =
         description.characters ? FromMetaspace(token) : FromByteAlphabet(token).value_or(token);
-    entries[id] = {bytes, true, false};
+    entries[id] = {bytes, /*exists=*/true, /*special=*/false, /*in_vocabulary=*/true};
   }
   for (const AddedToken& token : description.added_tokens) {
     TokenEntry& entry = entries[token.id];
@@ -133,8 +134,13 @@ struct Tokenizer::Impl {
         character_ids(CharacterIds(description)),
         bpe(byte_ids, description.merges),
         entries(MakeEntries(description)) {
-    for (size_t id = 0; id < entries.size(); ++id) {
-      if (entries[id].exists) ids.emplace(entries[id].bytes, static_cast<int32_t>(id));
+    // Of tokens with the same bytes BPE's own counts.
+    for (const bool in_vocabulary : {true, false}) {
+      for (size_t id = 0; id < entries.size(); ++id) {
+        const TokenEntry& entry = entries[id];
+        if (!entry.exists || entry.in_vocabulary != in_vocabulary) continue;
+        ids.emplace(entry.bytes, static_cast<int32_t>(id));
+      }
     }
   }
 
@@ -284,9 +290,11 @@ void Tokenizer::Impl::EncodeWord(std::string_view word, std::vector<int32_t>* ou
 void Tokenizer::Impl::EncodeUncached(std::string_view word, std::vector<int32_t>* out) const {
   if (ignore_merges) {
     const auto found = characters ? ids.find(FromMetaspace(word)) : ids.find(word);
-    // What is left here of a special token's text is no token.
-    const bool is_token = found != ids.end() && !entries[found->second].special;
-    if (is_token) return out->push_back(found->second);
+    // What is left here of an added token's text is none, such as where it is no word of its own.
+    const TokenEntry* entry = found == ids.end() ? nullptr : &entries[found->second];
+    if (entry != nullptr && entry->in_vocabulary && !entry->special) {
+      return out->push_back(found->second);
+    }
   }
   if (characters) return EncodeCharacterWord(word, out);
   bpe.Encode(word, out);
