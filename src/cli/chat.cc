@@ -11,11 +11,13 @@
 
 #include "base/error.h"
 #include "base/program.h"
+#include "checkpoint/model_path.h"
 
 namespace blockformer {
 namespace {
 
 ChatTemplate RequiredTemplate(const std::string& directory) {
+  RequireModelDirectory(directory);
   std::optional<ChatTemplate> found = ChatTemplate::Load(directory);
   Require(found.has_value(), ErrorCode::kUnsupported,
           "{}: --chat: the model has no chat template, in tokenizer_config.json or "

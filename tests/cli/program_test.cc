@@ -48,6 +48,26 @@ TEST_F(ProgramTest, NamesACommandThatIsNotKnown) {
   EXPECT_EQ(Run("tokenizer train --help").exit_code, 0);
 }
 
+// What is tried first: the file that other programs load.
+TEST_F(ProgramTest, AFileInPlaceOfAModelDirectoryIsTold) {
+  WriteFileAtomically(Path("x.gguf"), std::string("GGUF\3\0\0\0", 8));
+  WriteFileAtomically(Path("notes.txt"), "text");
+  const std::pair<std::string, std::string> files[] = {
+      {"x.gguf", "`blockformer convert " + Path("x.gguf") + " DIR` makes a model directory of it"},
+      {"block/model.safetensors", "the directory that holds it, " + Path("block") + ", is wanted"},
+      {"block/tokenizer.json", "the directory that holds it, " + Path("block") + ", is wanted"},
+      {"notes.txt", Path("notes.txt") + ": is n"}};
+  for (const auto& [name, message] : files) {
+    for (const std::string command :
+         {"serve ", "generate --prompt x --model ", "generate --chat --prompt x --model ",
+          "generate --compat published --prompt x --model ", "inspect "}) {
+      const Outcome outcome = Run(command + Path(name));
+      EXPECT_NE(outcome.exit_code, 0) << command;
+      EXPECT_THAT(outcome.output, HasSubstr(message)) << command;
+    }
+  }
+}
+
 TEST_F(ProgramTest, TheSameSeedGivesTheSameText) {
   const std::string generate = "generate --model " + Path("block") +
                                " --prompt 'the end' --max-tokens 20 --temperature 1 --seed ";
