@@ -156,9 +156,11 @@ bf_status bf_detokenize(const bf_engine* engine, const int32_t* ids, size_t num_
                         int32_t skip_special, char* text, size_t capacity, size_t* count);
 
 // A conversation as the model's chat template writes it. `messages` is JSON: a list of objects,
-// each with "role" and "content", which are texts. With `add_generation_prompt` the text ends where
-// the assistant's answer begins. BF_UNSUPPORTED if the model has no template, or one that cannot be
-// read.
+// each with "role", a text, and "content", a text or since version 2 a list of parts
+// {"type": "text", "text": ...}, which are joined. The role "developer" is "system", as in the
+// server; other roles and fields are the template's. With `add_generation_prompt` the text ends
+// where the assistant's answer begins. BF_UNSUPPORTED if the model has no template, or one that
+// cannot be read.
 bf_status bf_chat_text(const bf_engine* engine, bf_text messages, int32_t add_generation_prompt,
                        char* text, size_t capacity, size_t* count);
 

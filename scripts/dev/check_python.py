@@ -164,6 +164,8 @@ def check_stream(model):
         assert len(chunks) > 3 and chunks[-1].finish_reason == "length"
         messages = [{"role": "user", "content": "hi"}]
         assert llm.apply_chat_template(messages) == "user: hi\nassistant:"
+        parts = [{"role": "developer", "content": [{"type": "text", "text": "hi"}]}]
+        assert llm.apply_chat_template(parts) == "system: hi\nassistant:"
         answer = llm.chat(messages, params, use_tqdm=False)[0]
         assert answer.prompt == "user: hi\nassistant:"
         assert answer.outputs[0].text == "".join(chunk.text for chunk in llm.stream(messages, params))

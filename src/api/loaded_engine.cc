@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "eval/request_encoder.h"
+#include "text/conversation.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -27,18 +28,7 @@ void RequireNoCallback(const char* function) {
 }
 
 Json ParseMessages(std::string_view text) {
-  Json messages = ParseJson(text, "messages");
-  Require(messages.is_array() && !messages.empty(), ErrorCode::kInvalidArgument,
-          "messages: a list of at least one object is wanted");
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const Json& message = messages[i];
-    for (const char* field : {"role", "content"}) {
-      Require(message.is_object() && message.contains(field) && message[field].is_string(),
-              ErrorCode::kInvalidArgument,
-              "messages[{}]: an object whose \"{}\" is a text is wanted", i, field);
-    }
-  }
-  return messages;
+  return ReadConversation(ParseJson(text, "messages"), UnknownFields::kKeep);
 }
 
 TextModel LoadWithThreads(const std::string& directory, const GeneratorOptions& options) {
