@@ -112,6 +112,7 @@ class AsyncLLM(LoadedModel):
                 chunk = await reader.chunks.get()
                 if chunk.error is not None:
                     raise class_of(chunk.error_code)(chunk.error)
+                chunk.stop_reason = options.stop_reason(chunk.stop_reason)
                 delta = params.output_kind is RequestOutputKind.DELTA
                 output = _joined(CompletionOutput(0, "", []) if delta else output, chunk)
                 yield RequestOutput(name, prompt.text, prompt.token_ids, [output],

@@ -119,6 +119,7 @@ class LLM(LoadedModel):
                     chunk = event[1]
                     if chunk.error is not None:
                         raise class_of(chunk.error_code)(chunk.error)
+                    chunk.stop_reason = options.stop_reason(chunk.stop_reason)
                     yield chunk
                     if chunk.finish_reason is not None:
                         return
@@ -205,7 +206,8 @@ def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],
             results[text.index].cut_tokens = chunk.cut_tokens
             results[text.index].outputs.append(CompletionOutput(
                 text.sample, chunk.text, chunk.token_ids, chunk.logprobs, chunk.top_token_ids,
-                chunk.top_logprobs, chunk.finish_reason, chunk.stop_reason, chunk.error))
+                chunk.top_logprobs, chunk.finish_reason,
+                text.options.stop_reason(chunk.stop_reason), chunk.error))
             on_text()
     finally:
         queue.close()

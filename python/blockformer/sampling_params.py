@@ -93,6 +93,10 @@ class RawOptions:
         raw.at_end = at_end
         self.raw = raw
 
+    def stop_reason(self, stop_id: Optional[int]) -> Optional[int]:
+        """The id that ended a text, if stop_token_ids name it: the model's own end is none."""
+        return stop_id if stop_id in self._stop_ids else None
+
     def _fill(self, raw: _library.RequestOptions, params: SamplingParams) -> None:
         raw.max_tokens = -1 if params.max_tokens is None else _at_least(0, params, "max_tokens")
         raw.temperature = params.temperature
@@ -110,6 +114,7 @@ class RawOptions:
         raw.stops = (_library.Text * len(stops))(*map(_library.Text.of, stops))
         raw.num_stops = len(stops)
         stop_ids = params.stop_token_ids or []
+        self._stop_ids = frozenset(stop_ids)
         raw.stop_ids = _library.ids_of(stop_ids, "stop_token_ids")
         raw.num_stop_ids = len(stop_ids)
         excluded = params.excluded_token_ids or []

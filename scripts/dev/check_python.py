@@ -154,6 +154,22 @@ def check_log_probabilities(model):
         assert llm.generate("it is", SamplingParams(), use_tqdm=False)[0].outputs[0].logprobs is None
 
 
+def check_ends(model):
+    """What a text's end is called: the end of text, and ids of stop_token_ids."""
+    async def last_of(params):
+        async with AsyncLLM(model) as llm:
+            return [output async for output in llm.generate("it is", params)][-1].outputs[0]
+
+    with LLM(model) as llm:
+        end = llm.tokenize("<|endoftext|>")[0]
+        for fields, reason in (({"logit_bias": {end: 100}}, None),
+                               ({"logit_bias": {7: 100}, "stop_token_ids": [7]}, 7)):
+            params = SamplingParams(seed=1, **fields)
+            for output in (llm.generate("it is", params, use_tqdm=False)[0].outputs[0],
+                           list(llm.stream("it is", params))[-1], asyncio.run(last_of(params))):
+                assert (output.finish_reason, output.stop_reason) == ("stop", reason), output
+
+
 def check_stream(model):
     with LLM(model) as llm:
         params = SamplingParams(seed=3, max_tokens=30, ignore_eos=True)
@@ -427,7 +443,7 @@ def main():
                   ("score vanilla", check_score, arguments.program, vanilla, folder),
                   ("readme", check_readme, block, folder),
                   ("log-probabilities", check_log_probabilities, block),
-                  ("stream and chat", check_stream, block), ("threads", check_threads, block),
+                  ("ends", check_ends, block), ("stream and chat", check_stream, block), ("threads", check_threads, block),
                   ("interruption", check_interruption, block),
                   ("exceptions", check_exceptions, block), ("async", check_async, block),
                   ("memory", check_memory, block)]
