@@ -91,12 +91,13 @@ class Engine:
         raw = _library.EngineOptions()
         check(lib.bf_engine_options_init(raw, ctypes.sizeof(raw)))
         for name, value in options.items():
-            try:
-                setattr(raw, name, value.encode() if isinstance(value, str) else value)
-            except TypeError as error:
-                raise errors.InvalidArgumentError(f"{name}: {value!r}: {error}") from None
+            setattr(raw, name, value.encode() if isinstance(value, str) else value)
         handle = ctypes.c_void_p()
-        check(lib.bf_engine_load(os.fsencode(model), raw, handle))
+        try:
+            path = os.fsencode(model)
+        except TypeError as error:
+            raise errors.InvalidArgumentError(f"model: {error}") from None
+        check(lib.bf_engine_load(path, raw, handle))
         self.handle = handle
         self._free = weakref.finalize(self, lib.bf_engine_free, handle)
         info = _library.EngineInfo(ctypes.sizeof(_library.EngineInfo))
@@ -198,11 +199,15 @@ class Engine:
 
 def _raw_score_input(given: ScoreInput) -> _library.ScoreInput:
     raw = _library.ScoreInput()
-    is_pair = not isinstance(given, str)
-    raw.has_context = is_pair
-    raw.text = _library.Text.of(given[1] if is_pair else given)
-    if is_pair:
-        raw.context = _library.Text.of(given[0])
+    if isinstance(given, str):
+        raw.text = _library.Text.of(given)
+        return raw
+    pair = given if isinstance(given, (tuple, list)) else ()
+    if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        raise errors.InvalidArgumentError(
+            f"{given!r:.200} is neither a text nor a pair (context, continuation)")
+    raw.has_context = True
+    raw.context, raw.text = map(_library.Text.of, pair)
     return raw
 
 

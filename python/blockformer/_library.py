@@ -12,7 +12,7 @@ import pathlib
 from ctypes import POINTER, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from typing import Sequence
 
-from blockformer import errors
+from blockformer import _values, errors
 
 OK, TIMEOUT, IDLE = 0, 100, 101
 FULL = 9
@@ -28,9 +28,9 @@ class Text(ctypes.Structure):
     _fields_ = [("data", c_char_p), ("size", c_size_t)]
 
     @classmethod
-    def of(cls, text: str) -> Text:
+    def of(cls, text: str, name: str = "the text") -> Text:
         try:
-            data = text.encode("utf-8")
+            data = _values.text_of(text, name).encode("utf-8")
         except UnicodeEncodeError as error:
             raise errors.InvalidArgumentError(f"a text is no valid Unicode: {error}") from None
         return cls(data, len(data))
@@ -38,10 +38,7 @@ class Text(ctypes.Structure):
 
 def ids_of(values: Sequence[int], name: str):
     """Ids as an array of C; ctypes alone would take those that do not fit modulo 2**32."""
-    try:
-        numbers = array.array("i", values)
-    except (TypeError, OverflowError) as error:
-        raise errors.InvalidArgumentError(f"{name}: {error}") from None
+    numbers = array.array("i", _values.ids_of(values, name))
     return (c_int32 * len(numbers)).from_buffer(numbers)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from blockformer._engine import Messages, Prompt, Queue, ScoreInput
 from blockformer._model import LoadedModel
-from blockformer._prompts import PromptType, to_prompt, to_score_list
+from blockformer._prompts import PromptType, params_of, to_prompt, to_score_list
+from blockformer._values import text_of
 from blockformer.errors import InvalidArgumentError, class_of
 from blockformer.llm import FULL_SECONDS
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
@@ -94,12 +95,13 @@ class AsyncLLM(LoadedModel):
 
     async def _generate(self, prompt: Prompt, sampling_params: Optional[SamplingParams],
                         request_id: Optional[str]) -> AsyncGenerator[RequestOutput, None]:
-        params = sampling_params or SamplingParams()
+        params = params_of(sampling_params)
         if params.n != 1:
             raise InvalidArgumentError(f"n: {params.n} texts of one request are LLM.generate's")
         at_end = params.output_kind is RequestOutputKind.FINAL_ONLY
         options = RawOptions(params, params.resolved_seed(), at_end)
-        name = request_id or f"request-{next(self._counter)}"
+        name = (f"request-{next(self._counter)}" if request_id is None
+                else text_of(request_id, "request_id"))
         reader = _Reader(asyncio.get_running_loop(), asyncio.Queue())
         request = await self._submit(prompt, options, reader, name)
         output = CompletionOutput(0, "", [])

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from blockformer._engine import Engine, Messages, Prompt, Queue, ScoreInput
 from blockformer._model import LoadedModel
-from blockformer._prompts import (PromptType, params_for, raw_options, to_list, to_prompt,
-                                  to_score_list)
+from blockformer._prompts import (PromptType, params_for, params_of, raw_options, to_list,
+                                  to_prompt, to_score_list)
+from blockformer._values import integer_of, list_of
 from blockformer.errors import InvalidArgumentError, at_place, class_of
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, SamplingParams
@@ -85,11 +86,14 @@ class LLM(LoadedModel):
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]] = None,
              use_tqdm: bool = True, add_generation_prompt: bool = True) -> List[RequestOutput]:
         """Answers a conversation, a list of {"role", "content"}, or several of them."""
-        several = list(messages)
+        several = list_of(messages, "messages")
         if several and isinstance(several[0], dict):
             several = [several]
-        return self._run([self._engine.prompt_of_messages(one, add_generation_prompt)
-                          for one in several], sampling_params, use_tqdm)
+        ready = []
+        for index, one in enumerate(several):
+            with at_place(f"conversations[{index}]"):
+                ready.append(self._engine.prompt_of_messages(one, add_generation_prompt))
+        return self._run(ready, sampling_params, use_tqdm)
 
     def stream(self, prompt: Union[PromptType, Messages],
                sampling_params: Optional[SamplingParams] = None) -> Iterator[TextChunk]:
@@ -97,7 +101,7 @@ class LLM(LoadedModel):
 
         The last chunk has a finish_reason. Leaving the loop early cancels the request.
         """
-        params = sampling_params or SamplingParams()
+        params = params_of(sampling_params)
         if params.n != 1:
             raise InvalidArgumentError(f"n: {params.n} texts cannot be one stream")
         if isinstance(prompt, list):
@@ -148,8 +152,8 @@ class LLM(LoadedModel):
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]],
              use_tqdm: bool, first_index: int = 0) -> List[RequestOutput]:
         params = params_for(sampling_params, len(prompts))
-        is_one = sampling_params is None or isinstance(sampling_params, SamplingParams)
-        options = self._options(params, is_one)
+        options = self._options(params, not isinstance(sampling_params, (list, tuple)))
+        first_index = integer_of(first_index, "first_index", 0, 2**62)
         for index, (prompt, raw) in enumerate(zip(prompts, options)):
             with at_place(f"prompts[{index}]"):
                 self._engine.check(prompt.token_ids, raw)
@@ -166,21 +170,15 @@ class LLM(LoadedModel):
             result.outputs.sort(key=lambda output: output.index)
         return results
 
-
     def _options(self, params: List[SamplingParams], is_one: bool) -> List[RawOptions]:
         """Of each prompt; those of one object are drawn once."""
         found: Dict[int, RawOptions] = {}
         for index, one in enumerate(params):
             if id(one) not in found:
                 with at_place("sampling_params" if is_one else f"sampling_params[{index}]"):
-                    _require_count(one.n)
+                    integer_of(one.n, "n", 1, 2**31)
                     found[id(one)] = raw_options(self._engine, one, at_end=True)
         return [found[id(one)] for one in params]
-
-
-def _require_count(n: int) -> None:
-    if not isinstance(n, int) or n < 1:
-        raise InvalidArgumentError(f"n: {n!r} is out of range; 1 or more is wanted")
 
 
 def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],

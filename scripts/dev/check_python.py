@@ -272,7 +272,30 @@ def check_exceptions(model):
     raises(blockformer.InvalidArgumentError, generate(stop=[""]), "stops")
     raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[10**6]), "stop_ids")
     raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[2**40]), "stop_token_ids")
-    raises(blockformer.InvalidArgumentError, generate(temperature="hot"), "SamplingParams")
+    for name, wrong in (("temperature", "hot"), ("temperature", None), ("seed", "a"), ("seed", 1.5),
+                        ("stop", [b"x"]), ("stop", 5), ("logit_bias", [1]), ("n", 2.0),
+                        ("logit_bias", {"a": 1}), ("logit_bias", {1: "a"}), ("top_k", 1.5),
+                        ("stop_token_ids", 5), ("stop_token_ids", "12"), ("logprobs", "1"),
+                        ("excluded_token_ids", [1.5]), ("timeout", "x"), ("priority", None),
+                        ("output_kind", 1)):
+        raises(blockformer.InvalidArgumentError, generate(**{name: wrong}), name)
+    for prompt in (None, 5, b"it", {"prompt_token_ids": 5}, {"prompt_token_ids": "ab"}, [None],
+                   {"prompt_token_ids": [1], "prompt": 3}):
+        raises(blockformer.InvalidArgumentError, generate(prompt), "")
+    for params in ({"max_tokens": 3}, "x", [{"max_tokens": 3}]):
+        raises(blockformer.InvalidArgumentError, lambda: llm.generate("it", params), "sampling_params")
+        raises(blockformer.InvalidArgumentError, lambda: llm.stream("it", params), "sampling_params")
+    for inputs in (None, 5, [5], [("a", "b", "c")], [("a", 5)], [None]):
+        raises(blockformer.InvalidArgumentError, lambda: llm.score(inputs), "")
+    for call in (lambda: llm.tokenize(5), lambda: llm.detokenize(5), lambda: llm.detokenize("ab"),
+                 lambda: llm.chat(None), lambda: llm.chat("hi"), lambda: LLM(5),
+                 lambda: llm.apply_chat_template({1}), lambda: LLM(model, dtype=5),
+                 lambda: llm.generate("it", first_index="a"), lambda: llm.stream(5)):
+        raises(blockformer.InvalidArgumentError, call)
+    arrays = llm.generate({"prompt_token_ids": np.array([1, 2])},
+                          SamplingParams(stop_token_ids=np.array([3, 4]), seed=np.int64(7)),
+                          use_tqdm=False)
+    json.dumps(arrays[0].prompt_token_ids)
     raises(blockformer.InvalidArgumentError, generate(n=0), "n: 0")
     raises(blockformer.InvalidArgumentError, generate("\ud800"), "Unicode")
     raises(blockformer.InvalidArgumentError, generate([7]), "7")
@@ -313,6 +336,9 @@ def check_nothing_begins(llm, raises):
     raises(blockformer.InvalidArgumentError,
            lambda: llm.score([("it", " is")] * 600 + [("a", "")], use_tqdm=False), "inputs[600]")
     raises(blockformer.InvalidArgumentError, lambda: llm.stream({"prompt_token_ids": [10**6]}))
+    conversations = [[{"role": "user", "content": "hi"}]] * 3 + [[{"role": "user"}]]
+    raises(blockformer.InvalidArgumentError, lambda: llm.chat(conversations, use_tqdm=False),
+           "conversations[3]")
     assert llm.stats()["steps"] == before["steps"], "something was generated"
 
 
@@ -443,7 +469,8 @@ def main():
                   ("score vanilla", check_score, arguments.program, vanilla, folder),
                   ("readme", check_readme, block, folder),
                   ("log-probabilities", check_log_probabilities, block),
-                  ("ends", check_ends, block), ("stream and chat", check_stream, block), ("threads", check_threads, block),
+                  ("ends", check_ends, block), ("stream and chat", check_stream, block),
+                  ("threads", check_threads, block),
                   ("interruption", check_interruption, block),
                   ("exceptions", check_exceptions, block), ("async", check_async, block),
                   ("memory", check_memory, block)]
