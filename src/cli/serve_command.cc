@@ -81,7 +81,9 @@ void Serve(ServeFlags flags) {
 
 void AddModelFlags(CLI::App* command, ServeFlags* flags) {
   ServerOptions& server = flags->server;
-  command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
+  command->add_option(kModelArgument, flags->model, "Model directory")
+      ->required()
+      ->type_name("DIR");
   command->add_option("--model-name", server.model_name,
                       "What requests call the model; without it the directory's name");
   GeneratorOptions& engine = server.engine;

@@ -48,6 +48,42 @@ TEST_F(ProgramTest, NamesACommandThatIsNotKnown) {
   EXPECT_EQ(Run("tokenizer train --help").exit_code, 0);
 }
 
+// By its place or behind --model, wherever a model is taken.
+TEST_F(ProgramTest, TakesAModelByPlaceOrByName) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"text\": \"the end\"}\n");
+  const std::string options[] = {
+      "generate --prompt x --max-tokens 4", "inspect",
+      "score --force --input " + Path("in.jsonl") + " --output " + Path("out.jsonl"),
+      "bench throughput --batch 1 --prompt 4 --generate 4 --repetitions 1"};
+  for (const std::string& command : options) {
+    for (const std::string& model : {" " + Path("block"), " --model " + Path("block")}) {
+      const Outcome outcome = Run(command + model);
+      EXPECT_EQ(outcome.exit_code, 0) << command << model << ": " << outcome.output;
+    }
+  }
+  for (const std::string command :
+       {"serve", "eval loss --data x", "eval tasks --tasks none", "eval needle --data x",
+        "eval positions --data x", "bench precision --data x"}) {
+    for (const std::string name : {" absent", " --model absent"}) {
+      EXPECT_THAT(Run(command + name).output, testing::Not(HasSubstr("expected")));
+      EXPECT_THAT(Run(command + name).output, testing::Not(HasSubstr("required")));
+    }
+  }
+}
+
+TEST_F(ProgramTest, NamesUnexpectedWordsInTheirOrder) {
+  const Outcome outcome = Run("serve " + Path("block") + " --api-key x");
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("were not expected: --api-key x\n"));
+}
+
+TEST_F(ProgramTest, ThePlacesWhereAPluginWasLookedForAreTwo) {
+  const Outcome outcome =
+      Run("generate --device cuda --prompt x " + Path("block"), true, "env -u BLOCKFORMER_CUDA ");
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, testing::Not(HasSubstr(" was looked for")));
+}
+
 // What is tried first: the file that other programs load.
 TEST_F(ProgramTest, AFileInPlaceOfAModelDirectoryIsTold) {
   WriteFileAtomically(Path("x.gguf"), std::string("GGUF\3\0\0\0", 8));
