@@ -367,7 +367,7 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --max-tokens 0", 2, "--max-tokens: 0");
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
-  expect(block + " --memory 1K --max-length 64", 1, "the largest that fits is 0");
+  expect(block + " --memory 1K --max-length 64", 1, "--memory: 1024 bytes hold no page of the KV");
   expect(block + " --stop ''", 2, "--stop: a text is empty");
   expect(block + " --memory 900T", 2, "--memory: 9");
   expect(block + " --batch 0", 2, "--batch: 0 is out of range");
