@@ -20,7 +20,7 @@ extern "C" {
 // NOLINTBEGIN(readability-identifier-naming, modernize-use-using): this is C.
 
 // Raised whenever something is added to this header.
-#define BF_INTERFACE_VERSION 1
+#define BF_INTERFACE_VERSION 2
 
 // What a function returns. After one of the errors (1 to 99) bf_last_error() has a message.
 typedef int32_t bf_status;
@@ -74,7 +74,8 @@ typedef struct bf_engine_options {
   int64_t score_batch_tokens;  // tokens scored together; 8192. Scores do not depend on it
   int32_t threads;     // threads that compute; 0: as many as the processors that may be used. The
                        // engines of a process share them: while one uses them, another has one
-  int32_t plain_text;  // 1: special tokens' texts in prompts, such as "<|endoftext|>", are text
+  int32_t plain_text;  // 1: special tokens' texts in prompts and messages, such as
+                       // "<|endoftext|>", are text
 } bf_engine_options;
 
 bf_status bf_engine_options_init(bf_engine_options* options, size_t struct_size);
@@ -142,7 +143,7 @@ enum {
   BF_PARSE_SPECIAL = 2  // special tokens' texts are tokens, also with plain_text
 };
 
-// The following three functions write as much as fits into `capacity`, and set `*count` to how much
+// The following four functions write as much as fits into `capacity`, and set `*count` to how much
 // there is, so that a call with a capacity of 0 asks for that. Nothing behind `*count` is written.
 
 // The ids of a text.
@@ -155,11 +156,18 @@ bf_status bf_detokenize(const bf_engine* engine, const int32_t* ids, size_t num_
                         int32_t skip_special, char* text, size_t capacity, size_t* count);
 
 // A conversation as the model's chat template writes it. `messages` is JSON: a list of objects,
-// each with "role" and "content", which are texts. With `add_generation_prompt` the text ends where
-// the assistant's answer begins. BF_UNSUPPORTED if the model has no template, or one that cannot be
-// read.
+// each with "role", a text, and "content", a text or since version 2 a list of parts
+// {"type": "text", "text": ...}, which are joined. The role "developer" is "system", as in the
+// server; other roles and fields are the template's. With `add_generation_prompt` the text ends
+// where the assistant's answer begins. BF_UNSUPPORTED if the model has no template, or one that
+// cannot be read.
 bf_status bf_chat_text(const bf_engine* engine, bf_text messages, int32_t add_generation_prompt,
                        char* text, size_t capacity, size_t* count);
+
+// The ids of that text, as bf_submit_chat continues them: special tokens' texts are tokens, but
+// with plain_text those in messages are text. Since version 2.
+bf_status bf_chat_ids(const bf_engine* engine, bf_text messages, int32_t add_generation_prompt,
+                      int32_t* ids, size_t capacity, size_t* count);
 
 // ---------------------------------------------------------------------------------- Generation
 
@@ -271,6 +279,12 @@ bf_status bf_submit_ids(bf_engine* engine, bf_queue* queue, const int32_t* ids, 
 bf_status bf_submit_chat(bf_engine* engine, bf_queue* queue, bf_text messages,
                          const bf_request_options* options, int64_t* request);
 
+// Returns what bf_submit_ids would for what is wrong with the request itself, and queues nothing:
+// so all of a batch can be checked before any of it is generated. Callback and queue may lack.
+// Since version 2.
+bf_status bf_check_ids(const bf_engine* engine, const int32_t* ids, size_t num_ids,
+                       const bf_request_options* options);
+
 // Ends a request within a step, and its last event tells so. One that has ended, or was never
 // there, is ignored.
 bf_status bf_cancel(bf_engine* engine, int64_t request);
@@ -298,6 +312,9 @@ typedef struct bf_score_result {
 // last digit, as `blockformer score`.
 bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count,
                    bf_score_result** results);
+
+// Returns what bf_score would for what is wrong with a text, and scores nothing. Since version 2.
+bf_status bf_check_score(const bf_engine* engine, const bf_score_input* input);
 
 // NULL is ignored.
 void bf_scores_free(bf_score_result* results);

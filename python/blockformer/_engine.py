@@ -18,6 +18,9 @@ from blockformer.sampling_params import RawOptions
 
 Messages = List[Dict[str, Any]]
 
+ScoreInput = Union[str, Tuple[str, str]]
+"""A text, or a pair (context, continuation)."""
+
 
 @dataclasses.dataclass
 class Prompt:
@@ -88,12 +91,13 @@ class Engine:
         raw = _library.EngineOptions()
         check(lib.bf_engine_options_init(raw, ctypes.sizeof(raw)))
         for name, value in options.items():
-            try:
-                setattr(raw, name, value.encode() if isinstance(value, str) else value)
-            except TypeError as error:
-                raise errors.InvalidArgumentError(f"{name}: {value!r}: {error}") from None
+            setattr(raw, name, value.encode() if isinstance(value, str) else value)
         handle = ctypes.c_void_p()
-        check(lib.bf_engine_load(os.fsencode(model), raw, handle))
+        try:
+            path = os.fsencode(model)
+        except TypeError as error:
+            raise errors.InvalidArgumentError(f"model: {error}") from None
+        check(lib.bf_engine_load(path, raw, handle))
         self.handle = handle
         self._free = weakref.finalize(self, lib.bf_engine_free, handle)
         info = _library.EngineInfo(ctypes.sizeof(_library.EngineInfo))
@@ -112,11 +116,14 @@ class Engine:
 
     def tokenize(self, text: str, flags: int) -> List[int]:
         raw = _library.Text.of(text)
-        capacity = raw.size + 16
+        return self._ids(raw.size + 16, lambda *out: lib.bf_tokenize(self.handle, raw, flags, *out))
+
+    @staticmethod
+    def _ids(capacity: int, write) -> List[int]:
         while True:
             ids = (ctypes.c_int32 * capacity)()
             count = ctypes.c_size_t()
-            check(lib.bf_tokenize(self.handle, raw, flags, ids, capacity, count))
+            check(write(ids, capacity, count))
             if count.value <= capacity:
                 return ids[:count.value]
             capacity = count.value
@@ -145,8 +152,20 @@ class Engine:
         except (TypeError, ValueError) as error:
             raise errors.InvalidArgumentError(f"messages: {error}") from None
         written = self.chat_text(text, add_generation_prompt)
-        ids = self.tokenize(written, _library.NO_PREFIX | _library.PARSE_SPECIAL)
+        raw = _library.Text.of(text)
+        ids = self._ids(len(written) + 16,
+                        lambda *out: lib.bf_chat_ids(self.handle, raw, bool(add_generation_prompt),
+                                                     *out))
         return Prompt(ids, written, text if add_generation_prompt else None)
+
+    def check(self, token_ids: Sequence[int], options: RawOptions) -> None:
+        """Raises what `submit` would for what is wrong with a request, and submits nothing."""
+        ids = _library.ids_of(token_ids, "token ids")
+        check(lib.bf_check_ids(self.handle, ids, len(ids), options.raw))
+
+    def check_score(self, given: ScoreInput) -> None:
+        """Raises what `score` would for what is wrong with a text or pair, and scores nothing."""
+        check(lib.bf_check_score(self.handle, _raw_score_input(given)))
 
     def submit(self, queue: Queue, prompt: Prompt, options: RawOptions,
                stream: int) -> Optional[int]:
@@ -168,20 +187,28 @@ class Engine:
     def cancel(self, request: int) -> None:
         check(lib.bf_cancel(self.handle, request))
 
-    def score(self, inputs: Sequence[Union[str, Tuple[str, str]]]) -> List[ScoreOutput]:
-        raw = (_library.ScoreInput * len(inputs))()
-        for place, given in zip(raw, inputs):
-            is_pair = not isinstance(given, str)
-            place.has_context = is_pair
-            place.text = _library.Text.of(given[1] if is_pair else given)
-            if is_pair:
-                place.context = _library.Text.of(given[0])
+    def score(self, inputs: Sequence[ScoreInput]) -> List[ScoreOutput]:
+        raw = (_library.ScoreInput * len(inputs))(*map(_raw_score_input, inputs))
         results = ctypes.POINTER(_library.ScoreResult)()
         check(lib.bf_score(self.handle, raw, len(inputs), results))
         try:
             return [_score_output(results[i]) for i in range(len(inputs))]
         finally:
             lib.bf_scores_free(results)
+
+
+def _raw_score_input(given: ScoreInput) -> _library.ScoreInput:
+    raw = _library.ScoreInput()
+    if isinstance(given, str):
+        raw.text = _library.Text.of(given)
+        return raw
+    pair = given if isinstance(given, (tuple, list)) else ()
+    if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        raise errors.InvalidArgumentError(
+            f"{given!r:.200} is neither a text nor a pair (context, continuation)")
+    raw.has_context = True
+    raw.context, raw.text = map(_library.Text.of, pair)
+    return raw
 
 
 def _score_output(result: _library.ScoreResult) -> ScoreOutput:

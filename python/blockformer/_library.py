@@ -12,11 +12,11 @@ import pathlib
 from ctypes import POINTER, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from typing import Sequence
 
-from blockformer import errors
+from blockformer import _values, errors
 
 OK, TIMEOUT, IDLE = 0, 100, 101
 FULL = 9
-NO_PREFIX, PARSE_SPECIAL = 1, 2
+NO_PREFIX = 1
 FINISH_NAMES = {1: "length", 2: "stop", 3: "stop", 4: "abort", 5: "error"}
 FINISH_ERROR = 5
 
@@ -28,9 +28,9 @@ class Text(ctypes.Structure):
     _fields_ = [("data", c_char_p), ("size", c_size_t)]
 
     @classmethod
-    def of(cls, text: str) -> Text:
+    def of(cls, text: str, name: str = "the text") -> Text:
         try:
-            data = text.encode("utf-8")
+            data = _values.text_of(text, name).encode("utf-8")
         except UnicodeEncodeError as error:
             raise errors.InvalidArgumentError(f"a text is no valid Unicode: {error}") from None
         return cls(data, len(data))
@@ -38,10 +38,7 @@ class Text(ctypes.Structure):
 
 def ids_of(values: Sequence[int], name: str):
     """Ids as an array of C; ctypes alone would take those that do not fit modulo 2**32."""
-    try:
-        numbers = array.array("i", values)
-    except (TypeError, OverflowError) as error:
-        raise errors.InvalidArgumentError(f"{name}: {error}") from None
+    numbers = array.array("i", _values.ids_of(values, name))
     return (c_int32 * len(numbers)).from_buffer(numbers)
 
 
@@ -108,9 +105,12 @@ _FUNCTIONS = {
     "bf_tokenize": [c_void_p, Text, c_int32, Ids, c_size_t, POINTER(c_size_t)],
     "bf_detokenize": [c_void_p, Ids, c_size_t, c_int32, c_char_p, c_size_t, POINTER(c_size_t)],
     "bf_chat_text": [c_void_p, Text, c_int32, c_char_p, c_size_t, POINTER(c_size_t)],
+    "bf_chat_ids": [c_void_p, Text, c_int32, Ids, c_size_t, POINTER(c_size_t)],
     "bf_request_options_init": [POINTER(RequestOptions), c_size_t],
     "bf_queue_create": [POINTER(c_void_p)],
     "bf_queue_next": [c_void_p, c_double, POINTER(POINTER(Event))],
+    "bf_check_ids": [c_void_p, Ids, c_size_t, POINTER(RequestOptions)],
+    "bf_check_score": [c_void_p, POINTER(ScoreInput)],
     "bf_submit_ids": [c_void_p, c_void_p, Ids, c_size_t, POINTER(RequestOptions),
                       POINTER(c_int64)],
     "bf_submit_chat": [c_void_p, c_void_p, Text, POINTER(RequestOptions), POINTER(c_int64)],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Union
 
-from blockformer import errors
-from blockformer._engine import Engine, Prompt
-from blockformer.sampling_params import SamplingParams
+from blockformer import _values, errors
+from blockformer._engine import Engine, Prompt, ScoreInput
+from blockformer.sampling_params import RawOptions, SamplingParams
 
 PromptType = Union[str, Dict[str, Any]]
 """A text, {"prompt": text}, or {"prompt_token_ids": ids}."""
@@ -16,22 +16,25 @@ def engine_options(dtype: str, kv_dtype: str, max_num_seqs: int, max_model_len: 
                    memory_bytes: int, device: str, threads: int, max_waiting: int,
                    plain_text: bool, score_padding: str) -> Dict[str, Any]:
     """The fields of bf_engine_options."""
-    numbers = {"max_num_seqs": max_num_seqs, "max_model_len": max_model_len or 0,
-               "memory_bytes": memory_bytes, "threads": threads, "max_waiting": max_waiting}
-    for name, value in numbers.items():  # which ctypes would take modulo their size
-        highest = 2**31 - 1 if name == "threads" else 2**63 - 1
-        if not isinstance(value, int) or not -2**31 <= value <= highest:
-            raise errors.InvalidArgumentError(f"{name}: {value!r} is out of range")
-    return {"dtype": dtype, "kv_dtype": kv_dtype, "max_sequences": max_num_seqs,
-            "max_length": max_model_len or 0, "memory_bytes": memory_bytes, "device": device,
-            "threads": threads, "max_waiting": max_waiting, "plain_text": bool(plain_text),
-            "score_padding": score_padding}
+    def integer(value: Any, name: str, highest: int = 2**63 - 1) -> int:
+        return _values.integer_of(value, name, -2**31, highest)
+
+    texts = {"dtype": dtype, "kv_dtype": kv_dtype, "device": device, "score_padding": score_padding}
+    return {
+        **{name: _values.text_of(text, name) for name, text in texts.items()},
+        "max_sequences": integer(max_num_seqs, "max_num_seqs"),
+        "max_length": 0 if max_model_len is None else integer(max_model_len, "max_model_len"),
+        "memory_bytes": integer(memory_bytes, "memory_bytes"),
+        "max_waiting": integer(max_waiting, "max_waiting"),
+        "threads": integer(threads, "threads", 2**31 - 1), "plain_text": bool(plain_text)}
 
 
 def to_prompt(engine: Engine, given: PromptType) -> Prompt:
     """Tokenizes a prompt."""
     if isinstance(given, dict) and "prompt_token_ids" in given:
-        return Prompt(list(given["prompt_token_ids"]), given.get("prompt"))
+        text = given.get("prompt")
+        return Prompt(_values.ids_of(given["prompt_token_ids"], "prompt_token_ids"),
+                      None if text is None else _values.text_of(text, "prompt"))
     text = given.get("prompt") if isinstance(given, dict) else given
     if not isinstance(text, str):
         raise errors.InvalidArgumentError(
@@ -42,25 +45,37 @@ def to_prompt(engine: Engine, given: PromptType) -> Prompt:
 
 def to_list(prompts: Union[PromptType, Sequence[PromptType]]) -> List[PromptType]:
     """One prompt or several, as a list."""
-    return [prompts] if isinstance(prompts, (str, dict)) else list(prompts)
+    return [prompts] if isinstance(prompts, (str, dict)) else _values.list_of(prompts, "prompts")
+
+
+def to_score_list(inputs: Union[ScoreInput, Sequence[ScoreInput]]) -> List[ScoreInput]:
+    """One text or pair to score, or several, as a list."""
+    return [inputs] if isinstance(inputs, (str, tuple)) else _values.list_of(inputs, "inputs")
 
 
 def params_for(params: Union[None, SamplingParams, Sequence[SamplingParams]],
                count: int) -> List[SamplingParams]:
     """The params of each of `count` prompts."""
-    if params is None or isinstance(params, SamplingParams):
-        return [params or SamplingParams()] * count
+    if not isinstance(params, (list, tuple)):
+        return [params_of(params)] * count
     if len(params) != count:
         raise errors.InvalidArgumentError(f"sampling_params: {len(params)} of them were given for "
                                           f"{count} prompts")
-    return list(params)
+    return [params_of(one) for one in params]
 
 
-def require_fits(engine: Engine, prompt: Prompt, params: SamplingParams, place: str) -> None:
-    """Raises ExhaustedError for a prompt that leaves no room for max_tokens."""
-    limit = engine.info.max_length
-    tokens = 1 if params.max_tokens is None else params.max_tokens
-    if params.truncate_prompt or len(prompt.token_ids) + tokens <= limit:
-        return
-    raise errors.ExhaustedError(f"{place}: a prompt of {len(prompt.token_ids)} tokens and "
-                                f"max_tokens {tokens} exceed the maximal length {limit}")
+def params_of(params: Optional[SamplingParams]) -> SamplingParams:
+    """The params, or those that hold without any."""
+    if params is None:
+        return SamplingParams()
+    if not isinstance(params, SamplingParams):
+        raise errors.InvalidArgumentError(
+            f"sampling_params: {params!r:.200} is neither SamplingParams nor a list of them")
+    return params
+
+
+def raw_options(engine: Engine, params: SamplingParams, at_end: bool) -> RawOptions:
+    """The params for the engine. Raises for what no prompt can be continued with."""
+    options = RawOptions(params, params.resolved_seed(), at_end)
+    engine.check([], options)
+    return options

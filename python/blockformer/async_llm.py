@@ -11,11 +11,12 @@ from typing import Any, AsyncGenerator, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-from blockformer._engine import Messages, Prompt, Queue
+from blockformer._engine import Messages, Prompt, Queue, ScoreInput
 from blockformer._model import LoadedModel
-from blockformer._prompts import PromptType, require_fits, to_prompt
+from blockformer._prompts import PromptType, params_of, to_prompt, to_score_list
+from blockformer._values import text_of
 from blockformer.errors import InvalidArgumentError, class_of
-from blockformer.llm import FULL_SECONDS, ScoreInput
+from blockformer.llm import FULL_SECONDS
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, RequestOutputKind, SamplingParams
 
@@ -87,20 +88,20 @@ class AsyncLLM(LoadedModel):
         if isinstance(request, int):
             self._engine.cancel(request)
 
-    async def score(self, inputs: Sequence[ScoreInput]) -> List[ScoreOutput]:
-        """As LLM.score."""
+    async def score(self, inputs: Union[ScoreInput, Sequence[ScoreInput]]) -> List[ScoreOutput]:
+        """As LLM.score: of one text or pair, or of several."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._engine.score, list(inputs))
+        return await loop.run_in_executor(None, self._engine.score, to_score_list(inputs))
 
     async def _generate(self, prompt: Prompt, sampling_params: Optional[SamplingParams],
                         request_id: Optional[str]) -> AsyncGenerator[RequestOutput, None]:
-        params = sampling_params or SamplingParams()
+        params = params_of(sampling_params)
         if params.n != 1:
             raise InvalidArgumentError(f"n: {params.n} texts of one request are LLM.generate's")
-        require_fits(self._engine, prompt, params, "prompt")
         at_end = params.output_kind is RequestOutputKind.FINAL_ONLY
         options = RawOptions(params, params.resolved_seed(), at_end)
-        name = request_id or f"request-{next(self._counter)}"
+        name = (f"request-{next(self._counter)}" if request_id is None
+                else text_of(request_id, "request_id"))
         reader = _Reader(asyncio.get_running_loop(), asyncio.Queue())
         request = await self._submit(prompt, options, reader, name)
         output = CompletionOutput(0, "", [])
@@ -113,6 +114,7 @@ class AsyncLLM(LoadedModel):
                 chunk = await reader.chunks.get()
                 if chunk.error is not None:
                     raise class_of(chunk.error_code)(chunk.error)
+                chunk.stop_reason = options.stop_reason(chunk.stop_reason)
                 delta = params.output_kind is RequestOutputKind.DELTA
                 output = _joined(CompletionOutput(0, "", []) if delta else output, chunk)
                 yield RequestOutput(name, prompt.text, prompt.token_ids, [output],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from typing import Type
+import contextlib
+from typing import Iterator, Type
 
 
 class BlockformerError(Exception):
@@ -54,3 +55,12 @@ _CLASSES = {1: InvalidArgumentError, 2: NotFoundError, 3: CorruptError, 4: Unsup
 def class_of(status: int) -> Type[BlockformerError]:
     """The exception for a code; codes of newer libraries are errors like any other."""
     return _CLASSES.get(status, BlockformerError)
+
+
+@contextlib.contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """Names the place of what is wrong: messages begin with it."""
+    try:
+        yield
+    except BlockformerError as error:
+        raise type(error)(f"{place}: {error}") from None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import collections
 import dataclasses
 import time
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Union
 
 from tqdm import tqdm
 
-from blockformer._engine import Engine, Messages, Prompt, Queue
+from blockformer._engine import Engine, Messages, Prompt, Queue, ScoreInput
 from blockformer._model import LoadedModel
-from blockformer._prompts import PromptType, params_for, require_fits, to_list, to_prompt
-from blockformer.errors import InvalidArgumentError, class_of
+from blockformer._prompts import (PromptType, params_for, params_of, raw_options, to_list,
+                                  to_prompt, to_score_list)
+from blockformer._values import integer_of, list_of
+from blockformer.errors import InvalidArgumentError, at_place, class_of
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
 from blockformer.sampling_params import RawOptions, SamplingParams
 
@@ -22,8 +24,6 @@ WAIT_SECONDS = 0.1
 FULL_SECONDS = 0.02
 # Scored in one call of the library.
 SCORED_TOGETHER = 512
-
-ScoreInput = Union[str, Tuple[str, str]]
 
 
 @dataclasses.dataclass
@@ -50,7 +50,7 @@ class LLM(LoadedModel):
         device: "auto" (the fastest that is there), "cpu", "cuda" or "cuda:N".
         threads: That compute; 0 for one a processor.
         max_waiting: Requests of all callers that may wait beside max_num_seqs.
-        plain_text: Special tokens' texts in prompts, such as "<|endoftext|>", are text.
+        plain_text: Special tokens' texts in prompts and messages, such as "<|endoftext|>", are text.
         score_padding: Where scored texts begin in a block model: "pad", "nopad", or "auto" as it was
             trained.
     """
@@ -76,18 +76,24 @@ class LLM(LoadedModel):
         a prompt raises before anything is generated. A text that fails later has the finish_reason
         "error".
         """
-        ready = [to_prompt(self._engine, one) for one in to_list(prompts)]
+        ready = []
+        for index, one in enumerate(to_list(prompts)):
+            with at_place(f"prompts[{index}]"):
+                ready.append(to_prompt(self._engine, one))
         return self._run(ready, sampling_params, use_tqdm, first_index)
 
     def chat(self, messages: Union[Messages, Sequence[Messages]],
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]] = None,
              use_tqdm: bool = True, add_generation_prompt: bool = True) -> List[RequestOutput]:
         """Answers a conversation, a list of {"role", "content"}, or several of them."""
-        several = list(messages)
+        several = list_of(messages, "messages")
         if several and isinstance(several[0], dict):
             several = [several]
-        return self._run([self._engine.prompt_of_messages(one, add_generation_prompt)
-                          for one in several], sampling_params, use_tqdm)
+        ready = []
+        for index, one in enumerate(several):
+            with at_place(f"conversations[{index}]"):
+                ready.append(self._engine.prompt_of_messages(one, add_generation_prompt))
+        return self._run(ready, sampling_params, use_tqdm)
 
     def stream(self, prompt: Union[PromptType, Messages],
                sampling_params: Optional[SamplingParams] = None) -> Iterator[TextChunk]:
@@ -95,15 +101,16 @@ class LLM(LoadedModel):
 
         The last chunk has a finish_reason. Leaving the loop early cancels the request.
         """
-        params = sampling_params or SamplingParams()
+        params = params_of(sampling_params)
         if params.n != 1:
             raise InvalidArgumentError(f"n: {params.n} texts cannot be one stream")
         if isinstance(prompt, list):
             ready = self._engine.prompt_of_messages(prompt, True)
         else:
             ready = to_prompt(self._engine, prompt)
-        require_fits(self._engine, ready, params, "prompt")
-        return self._stream(ready, RawOptions(params, params.resolved_seed(), at_end=False))
+        options = raw_options(self._engine, params, at_end=False)
+        self._engine.check(ready.token_ids, options)
+        return self._stream(ready, options)
 
     def _stream(self, prompt: Prompt, options: RawOptions) -> Iterator[TextChunk]:
         queue = Queue()
@@ -116,6 +123,7 @@ class LLM(LoadedModel):
                     chunk = event[1]
                     if chunk.error is not None:
                         raise class_of(chunk.error_code)(chunk.error)
+                    chunk.stop_reason = options.stop_reason(chunk.stop_reason)
                     yield chunk
                     if chunk.finish_reason is not None:
                         return
@@ -129,48 +137,48 @@ class LLM(LoadedModel):
         They become tokens as in lm-evaluation-harness; the result is that of `blockformer score`, to
         the last digit.
         """
-        if isinstance(inputs, (str, tuple)):
-            inputs = [inputs]
+        inputs = to_score_list(inputs)
+        for index, one in enumerate(inputs):
+            with at_place(f"inputs[{index}]"):
+                self._engine.check_score(one)
         outputs: List[ScoreOutput] = []
         with tqdm(total=len(inputs), desc="scoring", unit="text", disable=not use_tqdm) as bar:
             for begin in range(0, len(inputs), SCORED_TOGETHER):
-                outputs += self._score(inputs, begin)
+                outputs += self._engine.score(inputs[begin:begin + SCORED_TOGETHER])
                 bar.update(len(outputs) - bar.n)
         return outputs
-
-    def _score(self, inputs: Sequence[ScoreInput], begin: int) -> List[ScoreOutput]:
-        try:
-            return self._engine.score(inputs[begin:begin + SCORED_TOGETHER])
-        except InvalidArgumentError as error:
-            raise error if begin == 0 else InvalidArgumentError(f"inputs[{begin}:]: {error}")
 
     def _run(self, prompts: List[Prompt],
              sampling_params: Union[None, SamplingParams, Sequence[SamplingParams]],
              use_tqdm: bool, first_index: int = 0) -> List[RequestOutput]:
         params = params_for(sampling_params, len(prompts))
-        for index, (prompt, one) in enumerate(zip(prompts, params)):
-            require_fits(self._engine, prompt, one, f"prompts[{index}]")
+        options = self._options(params, not isinstance(sampling_params, (list, tuple)))
+        first_index = integer_of(first_index, "first_index", 0, 2**62)
+        for index, (prompt, raw) in enumerate(zip(prompts, options)):
+            with at_place(f"prompts[{index}]"):
+                self._engine.check(prompt.token_ids, raw)
         results = [RequestOutput(str(index), prompt.text, prompt.token_ids, [])
                    for index, prompt in enumerate(prompts)]
         waiting: Deque[_Text] = collections.deque()
-        options: Dict[int, Tuple[SamplingParams, RawOptions]] = {}
-        for index, one in enumerate(params):
-            if id(one) not in options:
-                options[id(one)] = one, RawOptions(one, one.resolved_seed(), at_end=True)
-            for sample in range(_require_count(one.n)):
+        for index, (one, raw) in enumerate(zip(params, options)):
+            for sample in range(one.n):
                 stream = (first_index + index) * one.n + sample
-                waiting.append(_Text(index, sample, stream, options[id(one)][1]))
+                waiting.append(_Text(index, sample, stream, raw))
         with tqdm(total=len(waiting), desc="generating", unit="text", disable=not use_tqdm) as bar:
             _drain(self._engine, prompts, waiting, results, bar.update)
         for result in results:
             result.outputs.sort(key=lambda output: output.index)
         return results
 
-
-def _require_count(n: int) -> int:
-    if not isinstance(n, int) or n < 1:
-        raise InvalidArgumentError(f"n: {n!r} is out of range; 1 or more is wanted")
-    return n
+    def _options(self, params: List[SamplingParams], is_one: bool) -> List[RawOptions]:
+        """Of each prompt; those of one object are drawn once."""
+        found: Dict[int, RawOptions] = {}
+        for index, one in enumerate(params):
+            if id(one) not in found:
+                with at_place("sampling_params" if is_one else f"sampling_params[{index}]"):
+                    integer_of(one.n, "n", 1, 2**31)
+                    found[id(one)] = raw_options(self._engine, one, at_end=True)
+        return [found[id(one)] for one in params]
 
 
 def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],
@@ -196,7 +204,8 @@ def _drain(engine: Engine, prompts: List[Prompt], waiting: Deque[_Text],
             results[text.index].cut_tokens = chunk.cut_tokens
             results[text.index].outputs.append(CompletionOutput(
                 text.sample, chunk.text, chunk.token_ids, chunk.logprobs, chunk.top_token_ids,
-                chunk.top_logprobs, chunk.finish_reason, chunk.stop_reason, chunk.error))
+                chunk.top_logprobs, chunk.finish_reason,
+                text.options.stop_reason(chunk.stop_reason), chunk.error))
             on_text()
     finally:
         queue.close()

@@ -29,7 +29,7 @@ class CompletionOutput:
     finish_reason: Optional[str] = None
     """"stop", "length", "abort" (it was cancelled), "error", or None while it goes on."""
     stop_reason: Optional[int] = None
-    """The id of stop_token_ids that ended it."""
+    """The id of stop_token_ids that ended it; None where the model ended its text, as in vLLM."""
     error: Optional[str] = None
     """Why it failed, if it did."""
 

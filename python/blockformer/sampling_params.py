@@ -6,9 +6,9 @@ import ctypes
 import dataclasses
 import enum
 import secrets
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
-from blockformer import _library
+from blockformer import _library, _values, errors
 
 
 class RequestOutputKind(enum.Enum):
@@ -72,11 +72,14 @@ class SamplingParams:
         """The stop texts as a list."""
         if self.stop is None:
             return []
-        return [self.stop] if isinstance(self.stop, str) else list(self.stop)
+        texts = [self.stop] if isinstance(self.stop, str) else _values.list_of(self.stop, "stop")
+        return [_values.text_of(text, "stop") for text in texts]
 
     def resolved_seed(self) -> int:
         """The seed, or one that is drawn; in 64 bits without a sign."""
-        return (secrets.randbits(63) if self.seed is None else self.seed) % 2**64
+        if self.seed is None:
+            return secrets.randbits(63)
+        return _values.integer_of(self.seed, "seed", -2**63, 2**64 - 1) % 2**64
 
 
 class RawOptions:
@@ -85,47 +88,55 @@ class RawOptions:
     def __init__(self, params: SamplingParams, seed: int, at_end: bool):
         raw = _library.RequestOptions()
         _library.check(_library.lib.bf_request_options_init(raw, ctypes.sizeof(raw)))
-        try:
-            self._fill(raw, params)
-        except TypeError as error:
-            raise _library.errors.InvalidArgumentError(f"SamplingParams: {error}") from None
+        self._fill(raw, params)
         raw.seed = seed
         raw.at_end = at_end
         self.raw = raw
 
+    def stop_reason(self, stop_id: Optional[int]) -> Optional[int]:
+        """The id that ended a text, if stop_token_ids name it: the model's own end is none."""
+        return stop_id if stop_id in self._stop_ids else None
+
     def _fill(self, raw: _library.RequestOptions, params: SamplingParams) -> None:
-        raw.max_tokens = -1 if params.max_tokens is None else _at_least(0, params, "max_tokens")
-        raw.temperature = params.temperature
-        raw.top_p = params.top_p
-        raw.top_k = 0 if params.top_k == -1 else _at_least(0, params, "top_k")
-        raw.min_p = params.min_p
-        raw.repetition_penalty = params.repetition_penalty
-        raw.presence_penalty = params.presence_penalty
-        raw.frequency_penalty = params.frequency_penalty
-        biases = params.logit_bias or {}
+        def integer(name: str, lowest: int, highest: int = 2**63 - 1) -> int:
+            return _values.integer_of(getattr(params, name), name, lowest, highest)
+
+        # -1 has a meaning in C.
+        raw.max_tokens = -1 if params.max_tokens is None else integer("max_tokens", 0)
+        raw.top_k = 0 if params.top_k == -1 else integer("top_k", 0)
+        raw.log_probabilities = -1 if params.logprobs is None else integer("logprobs", 0)
+        raw.priority = integer("priority", -2**31, 2**31 - 1)
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty",
+                     "frequency_penalty"):
+            setattr(raw, name, _values.number_of(getattr(params, name), name))
+        raw.deadline_seconds = _values.number_of(params.timeout, "timeout")
+        raw.ignore_end_of_text = bool(params.ignore_eos)
+        raw.too_long = bool(params.truncate_prompt)
+        if not isinstance(params.output_kind, RequestOutputKind):
+            raise errors.InvalidArgumentError(
+                f"output_kind: {params.output_kind!r:.200} is no RequestOutputKind")
+        self._fill_lists(raw, params)
+
+    def _fill_lists(self, raw: _library.RequestOptions, params: SamplingParams) -> None:
+        biases = {} if params.logit_bias is None else params.logit_bias
+        if not isinstance(biases, Mapping):
+            raise errors.InvalidArgumentError(
+                f"logit_bias: {biases!r:.200} is not a dict of ids and numbers")
         raw.bias_ids = _library.ids_of(list(biases), "logit_bias")
-        raw.bias_values = (ctypes.c_double * len(biases))(*biases.values())
-        raw.num_biases = len(biases)
+        values = [_values.number_of(value, "logit_bias") for value in biases.values()]
+        raw.bias_values = (ctypes.c_double * len(values))(*values)
+        raw.num_biases = len(values)
         stops = params.stops()
         raw.stops = (_library.Text * len(stops))(*map(_library.Text.of, stops))
         raw.num_stops = len(stops)
-        stop_ids = params.stop_token_ids or []
+        stop_ids = _optional_ids(params.stop_token_ids, "stop_token_ids")
+        self._stop_ids = frozenset(stop_ids)
         raw.stop_ids = _library.ids_of(stop_ids, "stop_token_ids")
         raw.num_stop_ids = len(stop_ids)
-        excluded = params.excluded_token_ids or []
+        excluded = _optional_ids(params.excluded_token_ids, "excluded_token_ids")
         raw.excluded_ids = _library.ids_of(excluded, "excluded_token_ids")
         raw.num_excluded_ids = len(excluded)
-        raw.log_probabilities = -1 if params.logprobs is None else _at_least(0, params, "logprobs")
-        raw.deadline_seconds = params.timeout
-        raw.priority = _at_least(-2**31, params, "priority", 2**31 - 1)
-        raw.ignore_end_of_text = bool(params.ignore_eos)
-        raw.too_long = bool(params.truncate_prompt)
 
 
-def _at_least(lowest: int, params: SamplingParams, name: str, highest: int = 2**63 - 1) -> int:
-    """An integer field, which ctypes would take modulo its size; -1 has a meaning in C."""
-    value = getattr(params, name)
-    if not lowest <= value <= highest:
-        raise _library.errors.InvalidArgumentError(
-            f"{name}: {value} is out of range; {lowest} to {highest} is wanted")
-    return value
+def _optional_ids(ids: Optional[Sequence[int]], name: str) -> List[int]:
+    return [] if ids is None else _values.ids_of(ids, name)

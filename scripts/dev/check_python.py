@@ -154,6 +154,22 @@ def check_log_probabilities(model):
         assert llm.generate("it is", SamplingParams(), use_tqdm=False)[0].outputs[0].logprobs is None
 
 
+def check_ends(model):
+    """What a text's end is called: the end of text, and ids of stop_token_ids."""
+    async def last_of(params):
+        async with AsyncLLM(model) as llm:
+            return [output async for output in llm.generate("it is", params)][-1].outputs[0]
+
+    with LLM(model) as llm:
+        end = llm.tokenize("<|endoftext|>")[0]
+        for fields, reason in (({"logit_bias": {end: 100}}, None),
+                               ({"logit_bias": {7: 100}, "stop_token_ids": [7]}, 7)):
+            params = SamplingParams(seed=1, **fields)
+            for output in (llm.generate("it is", params, use_tqdm=False)[0].outputs[0],
+                           list(llm.stream("it is", params))[-1], asyncio.run(last_of(params))):
+                assert (output.finish_reason, output.stop_reason) == ("stop", reason), output
+
+
 def check_stream(model):
     with LLM(model) as llm:
         params = SamplingParams(seed=3, max_tokens=30, ignore_eos=True)
@@ -164,10 +180,16 @@ def check_stream(model):
         assert len(chunks) > 3 and chunks[-1].finish_reason == "length"
         messages = [{"role": "user", "content": "hi"}]
         assert llm.apply_chat_template(messages) == "user: hi\nassistant:"
+        parts = [{"role": "developer", "content": [{"type": "text", "text": "hi"}]}]
+        assert llm.apply_chat_template(parts) == "system: hi\nassistant:"
         answer = llm.chat(messages, params, use_tqdm=False)[0]
         assert answer.prompt == "user: hi\nassistant:"
         assert answer.outputs[0].text == "".join(chunk.text for chunk in llm.stream(messages, params))
         assert len(llm.chat([messages, messages], params, use_tqdm=False)) == 2
+    with LLM(model, plain_text=True) as llm:
+        answer = llm.chat([{"role": "user", "content": "<|endoftext|>"}], params, use_tqdm=False)[0]
+        assert llm.tokenize("<|endoftext|>")[0] in answer.prompt_token_ids
+        assert 0 not in answer.prompt_token_ids, "a special token of a message is text"
     with LLM(model, max_model_len=LONG_CONTEXT, max_num_seqs=2) as llm:
         for _ in llm.stream("it is", ENDLESS):
             break  # which cancels it
@@ -250,7 +272,30 @@ def check_exceptions(model):
     raises(blockformer.InvalidArgumentError, generate(stop=[""]), "stops")
     raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[10**6]), "stop_ids")
     raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[2**40]), "stop_token_ids")
-    raises(blockformer.InvalidArgumentError, generate(temperature="hot"), "SamplingParams")
+    for name, wrong in (("temperature", "hot"), ("temperature", None), ("seed", "a"), ("seed", 1.5),
+                        ("stop", [b"x"]), ("stop", 5), ("logit_bias", [1]), ("n", 2.0),
+                        ("logit_bias", {"a": 1}), ("logit_bias", {1: "a"}), ("top_k", 1.5),
+                        ("stop_token_ids", 5), ("stop_token_ids", "12"), ("logprobs", "1"),
+                        ("excluded_token_ids", [1.5]), ("timeout", "x"), ("priority", None),
+                        ("output_kind", 1)):
+        raises(blockformer.InvalidArgumentError, generate(**{name: wrong}), name)
+    for prompt in (None, 5, b"it", {"prompt_token_ids": 5}, {"prompt_token_ids": "ab"}, [None],
+                   {"prompt_token_ids": [1], "prompt": 3}):
+        raises(blockformer.InvalidArgumentError, generate(prompt), "")
+    for params in ({"max_tokens": 3}, "x", [{"max_tokens": 3}]):
+        raises(blockformer.InvalidArgumentError, lambda: llm.generate("it", params), "sampling_params")
+        raises(blockformer.InvalidArgumentError, lambda: llm.stream("it", params), "sampling_params")
+    for inputs in (None, 5, [5], [("a", "b", "c")], [("a", 5)], [None]):
+        raises(blockformer.InvalidArgumentError, lambda: llm.score(inputs), "")
+    for call in (lambda: llm.tokenize(5), lambda: llm.detokenize(5), lambda: llm.detokenize("ab"),
+                 lambda: llm.chat(None), lambda: llm.chat("hi"), lambda: LLM(5),
+                 lambda: llm.apply_chat_template({1}), lambda: LLM(model, dtype=5),
+                 lambda: llm.generate("it", first_index="a"), lambda: llm.stream(5)):
+        raises(blockformer.InvalidArgumentError, call)
+    arrays = llm.generate({"prompt_token_ids": np.array([1, 2])},
+                          SamplingParams(stop_token_ids=np.array([3, 4]), seed=np.int64(7)),
+                          use_tqdm=False)
+    json.dumps(arrays[0].prompt_token_ids)
     raises(blockformer.InvalidArgumentError, generate(n=0), "n: 0")
     raises(blockformer.InvalidArgumentError, generate("\ud800"), "Unicode")
     raises(blockformer.InvalidArgumentError, generate([7]), "7")
@@ -258,6 +303,7 @@ def check_exceptions(model):
     raises(blockformer.InvalidArgumentError, lambda: llm.detokenize([10**6]))
     raises(blockformer.ExhaustedError, generate(["it", "word " * 500]), "prompts[1]")
     raises(blockformer.InvalidArgumentError, lambda: llm.score([("it", " is"), ("a", "")]), "inputs[1]")
+    check_nothing_begins(llm, raises)
     raises(blockformer.InvalidArgumentError, lambda: llm.chat([{"role": "user"}]), "content")
     raises(blockformer.InvalidArgumentError,
            lambda: llm.generate(["a", "b"], [SamplingParams()]), "sampling_params")
@@ -276,6 +322,26 @@ def check_exceptions(model):
             assert os.waitpid(child, 0)[1] == 0, "in a forked process"
 
 
+def check_nothing_begins(llm, raises):
+    """What is wrong with the last of many raises before anything is computed, and is named."""
+    good, before = ["it is"] * 600, llm.stats()
+    wrong = {"prompts[600]": {"prompt_token_ids": [10**6]}, "prompts[600]: a prompt": "word " * 500}
+    for place, prompt in wrong.items():
+        raises(blockformer.BlockformerError, lambda: llm.generate(good + [prompt], use_tqdm=False),
+               place)
+    for fields in ({"temperature": -1}, {"stop_token_ids": [10**6]}, {"n": 0}):
+        params = [SamplingParams()] * 600 + [SamplingParams(**fields)]
+        raises(blockformer.InvalidArgumentError,
+               lambda: llm.generate(good + ["it"], params, use_tqdm=False), "sampling_params[600]")
+    raises(blockformer.InvalidArgumentError,
+           lambda: llm.score([("it", " is")] * 600 + [("a", "")], use_tqdm=False), "inputs[600]")
+    raises(blockformer.InvalidArgumentError, lambda: llm.stream({"prompt_token_ids": [10**6]}))
+    conversations = [[{"role": "user", "content": "hi"}]] * 3 + [[{"role": "user"}]]
+    raises(blockformer.InvalidArgumentError, lambda: llm.chat(conversations, use_tqdm=False),
+           "conversations[3]")
+    assert llm.stats()["steps"] == before["steps"], "something was generated"
+
+
 async def use_async(model, expected, prompts, params):
     async def text_of(llm, prompt, kind, params=params):
         one = dataclasses.replace(params, output_kind=kind)
@@ -291,6 +357,10 @@ async def use_async(model, expected, prompts, params):
             assert list(texts) == expected, kind
         scores = await llm.score([("it", " is")])
         assert scores[0].log_likelihood < 0
+        for one in ("it is", ("it", " is")):  # as LLM.score takes one without a list
+            alone, listed = await llm.score(one), await llm.score([one])
+            assert [score.log_likelihood for score in alone] == [
+                score.log_likelihood for score in listed], one
 
         try:
             async for _ in llm.generate("it", SamplingParams(temperature=-1)):
@@ -399,7 +469,8 @@ def main():
                   ("score vanilla", check_score, arguments.program, vanilla, folder),
                   ("readme", check_readme, block, folder),
                   ("log-probabilities", check_log_probabilities, block),
-                  ("stream and chat", check_stream, block), ("threads", check_threads, block),
+                  ("ends", check_ends, block), ("stream and chat", check_stream, block),
+                  ("threads", check_threads, block),
                   ("interruption", check_interruption, block),
                   ("exceptions", check_exceptions, block), ("async", check_async, block),
                   ("memory", check_memory, block)]

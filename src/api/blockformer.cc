@@ -228,6 +228,18 @@ bf_status bf_chat_text(const bf_engine* engine, bf_text messages, int32_t add_ge
   });
 }
 
+bf_status bf_chat_ids(const bf_engine* engine, bf_text messages, int32_t add_generation_prompt,
+                      int32_t* ids, size_t capacity, size_t* count) {
+  return Guarded([&] {
+    RequireNotNull(engine, "engine");
+    RequireRoom(ids, capacity, count, "ids");
+    const bool add = ReadFlag(add_generation_prompt, "add_generation_prompt");
+    CopyOut(engine->loaded.MakePrompt(ReadText(messages, "messages"), add).ids, ids, capacity,
+            count);
+    return BF_OK;
+  });
+}
+
 bf_status bf_queue_create(bf_queue** queue) {
   return Guarded([&] {
     RequireNotNull(queue, "queue");
@@ -278,10 +290,22 @@ bf_status bf_submit_ids(bf_engine* engine, bf_queue* queue, const int32_t* ids, 
   });
 }
 
+bf_status bf_check_ids(const bf_engine* engine, const int32_t* ids, size_t num_ids,
+                       const bf_request_options* options) {
+  return Guarded([&] {
+    RequireNotNull(engine, "engine");
+    const RequestSettings settings = ReadRequestOptions(options);
+    const auto prompt = ReadArray(ids, num_ids, "ids");
+    engine->loaded.Check({prompt.begin(), prompt.end()}, settings);
+    return BF_OK;
+  });
+}
+
 bf_status bf_submit_chat(bf_engine* engine, bf_queue* queue, bf_text messages,
                          const bf_request_options* options, int64_t* request) {
   return Submit(engine, queue, options, request, [&](RequestSettings* settings) {
-    ChatPrompt prompt = engine->loaded.MakePrompt(ReadText(messages, "messages"));
+    ChatPrompt prompt = engine->loaded.MakePrompt(ReadText(messages, "messages"),
+                                                  /*add_generation_prompt=*/true);
     if (!settings->left_padding) settings->left_padding = prompt.left_padding;
     return std::move(prompt.ids);
   });
@@ -306,6 +330,15 @@ bf_status bf_score(bf_engine* engine, const bf_score_input* inputs, size_t count
       texts.push_back(ReadScoreInput(input));
     }
     *results = CopyScores(engine->loaded.ScoreTexts(texts));
+    return BF_OK;
+  });
+}
+
+bf_status bf_check_score(const bf_engine* engine, const bf_score_input* input) {
+  return Guarded([&] {
+    RequireNotNull(engine, "engine");
+    RequireNotNull(input, "input");
+    engine->loaded.CheckText(ReadScoreInput(*input));
     return BF_OK;
   });
 }

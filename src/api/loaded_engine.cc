@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "eval/request_encoder.h"
+#include "text/conversation.h"
 #include "text/utf8.h"
 
 namespace blockformer {
@@ -27,18 +28,7 @@ void RequireNoCallback(const char* function) {
 }
 
 Json ParseMessages(std::string_view text) {
-  Json messages = ParseJson(text, "messages");
-  Require(messages.is_array() && !messages.empty(), ErrorCode::kInvalidArgument,
-          "messages: a list of at least one object is wanted");
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const Json& message = messages[i];
-    for (const char* field : {"role", "content"}) {
-      Require(message.is_object() && message.contains(field) && message[field].is_string(),
-              ErrorCode::kInvalidArgument,
-              "messages[{}]: an object whose \"{}\" is a text is wanted", i, field);
-    }
-  }
-  return messages;
+  return ReadConversation(ParseJson(text, "messages"), UnknownFields::kKeep);
 }
 
 TextModel LoadWithThreads(const std::string& directory, const GeneratorOptions& options) {
@@ -155,50 +145,55 @@ std::string LoadedEngine::ChatText(std::string_view messages, bool add_generatio
   return RequireChatTemplate().Render(ParseMessages(messages), add_generation_prompt);
 }
 
-ChatPrompt LoadedEngine::MakePrompt(std::string_view messages) const {
-  return MakeChatPrompt(
-      RequireChatTemplate(), ParseMessages(messages), /*add_generation_prompt=*/true,
-      model_->unit_length(),
-      [this](const std::string& text) { return parsing_tokenizer().Encode(text); });
+ChatPrompt LoadedEngine::MakePrompt(std::string_view messages, bool add_generation_prompt) const {
+  RequireChatTemplate();
+  return MakeChatPrompt(chat_, ParseMessages(messages), add_generation_prompt,
+                        model_->unit_length(),
+                        [this](const std::string& text) { return chat_.Encode(text, tokenizer_); });
+}
+
+LoadedEngine::Prepared LoadedEngine::Prepare(std::vector<int32_t> prompt,
+                                             const RequestSettings& settings) const {
+  const EngineOptions& options = loop_->engine_options();
+  const int64_t taken = std::max<int64_t>(1, std::ssize(prompt));  // an empty one is one token
+  Prepared prepared;
+  GenerationRequest& generation = prepared.request.generation;
+  generation.max_tokens =
+      settings.max_tokens.value_or(std::max<int64_t>(1, options.max_length - taken));
+  if (settings.text.too_long == TooLong::kTruncateLeft) {
+    prepared.cut = ExcessTokens(std::ssize(prompt), generation.max_tokens, options.max_length);
+  }
+  prompt.erase(prompt.begin(), prompt.begin() + prepared.cut);
+  generation.prompt = std::move(prompt);
+  generation.stop_at_eos = !settings.text.ignore_end_of_text;
+  generation.sampling = settings.text;
+  generation.stream = settings.stream;
+  generation.priority = settings.priority;
+  generation.left_padding = settings.left_padding;
+  generation.stop_ids = settings.stop_ids;
+  generation.excluded_ids = settings.excluded_ids;
+  generation.log_probabilities = settings.log_probabilities;
+  prepared.request.deadline = settings.deadline;
+  ValidateRequest(generation, *model_, options);
+  return prepared;
 }
 
 int64_t LoadedEngine::Submit(std::vector<int32_t> prompt, RequestSettings settings,
                              std::shared_ptr<EventQueue> queue) {
   RequireHere();
-  const EngineOptions& options = loop_->engine_options();
-  int64_t length = std::ssize(prompt);
-  if (!settings.max_tokens) {
-    const int64_t taken = std::max<int64_t>(1, length);  // an empty one is one token
-    settings.text.max_tokens = std::max<int64_t>(1, options.max_length - taken);
-  }
-  const int64_t cut = settings.text.too_long == TooLong::kTruncateLeft
-                          ? ExcessTokens(length, settings.text.max_tokens, options.max_length)
-                          : 0;
-  prompt.erase(prompt.begin(), prompt.begin() + cut);
-  length -= cut;
-
-  LoopRequest request;
-  request.generation.prompt = std::move(prompt);
-  request.generation.max_tokens = settings.text.max_tokens;
-  request.generation.stop_at_eos = !settings.text.ignore_end_of_text;
-  request.generation.sampling = settings.text;
-  request.generation.stream = settings.stream;
-  request.generation.priority = settings.priority;
-  request.generation.left_padding = settings.left_padding;
-  request.generation.stop_ids = settings.stop_ids;
-  request.generation.excluded_ids = settings.excluded_ids;
-  request.generation.log_probabilities = settings.log_probabilities;
-  request.deadline = settings.deadline;
-  ValidateRequest(request.generation, *model_, options);
-
+  Prepared prepared = Prepare(std::move(prompt), settings);
+  const GenerationRequest& generation = prepared.request.generation;
+  settings.text.max_tokens = generation.max_tokens;
   const int64_t number = ++last_request;
   const auto events =
       std::make_shared<Request>(number, settings, tokenizer_, open_, std::move(queue));
-  events->SetPrompt(length, cut);
-  request.on_tokens = [events](const GeneratedTokens& tokens) { return events->Take(tokens); };
-  request.on_failure = [events](const Error& error) { events->Fail(error); };
+  events->SetPrompt(std::ssize(generation.prompt), prepared.cut);
+  prepared.request.on_tokens = [events](const GeneratedTokens& tokens) {
+    return events->Take(tokens);
+  };
+  prepared.request.on_failure = [events](const Error& error) { events->Fail(error); };
   try {
-    open_->Submit(number, std::move(request));
+    open_->Submit(number, std::move(prepared.request));
   } catch (const Error& error) {
     events->Forget();
     if (error.code() == ErrorCode::kExhausted) throw FullError(error.what());
@@ -207,17 +202,37 @@ int64_t LoadedEngine::Submit(std::vector<int32_t> prompt, RequestSettings settin
   return number;
 }
 
+void LoadedEngine::Check(std::vector<int32_t> prompt, const RequestSettings& settings) const {
+  RequireHere();
+  Prepare(std::move(prompt), settings);
+}
+
 void LoadedEngine::Cancel(int64_t request) {
   RequireHere();
   open_->Cancel(request);
 }
 
-std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoredText& text, size_t index) const {
-  try {
-    return EncodeScored(tokenizer_, text, scorer_->options().max_length, prefix_id_);
-  } catch (const Error& error) {
-    Fail(error.code(), "inputs[{}]: {}", index, error.what());
+std::vector<ScoreRequest> LoadedEngine::EncodeForScore(const ScoredText& text) const {
+  return EncodeScored(tokenizer_, text, scorer_->options().max_length, prefix_id_);
+}
+
+LoadedEngine::EncodedTexts LoadedEngine::EncodeTexts(std::span<const ScoredText> texts) const {
+  EncodedTexts encoded;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    try {
+      std::vector<ScoreRequest> requests = EncodeForScore(texts[i]);
+      encoded.counts.push_back(requests.size());
+      std::ranges::move(requests, std::back_inserter(encoded.requests));
+    } catch (const Error& error) {
+      Fail(error.code(), "inputs[{}]: {}", i, error.what());
+    }
   }
+  return encoded;
+}
+
+void LoadedEngine::CheckText(const ScoredText& text) const {
+  RequireHere();
+  EncodeForScore(text);
 }
 
 std::vector<std::vector<TokenScore>> LoadedEngine::ScoreOnEngine(
@@ -242,13 +257,7 @@ std::vector<std::vector<TokenScore>> LoadedEngine::ScoreOnEngine(
 std::vector<LoadedEngine::Score> LoadedEngine::ScoreTexts(std::span<const ScoredText> texts) {
   RequireHere();
   RequireNoCallback("bf_score");
-  std::vector<ScoreRequest> requests;
-  std::vector<size_t> windows;  // of each text
-  for (size_t i = 0; i < texts.size(); ++i) {
-    std::vector<ScoreRequest> encoded = EncodeForScore(texts[i], i);
-    windows.push_back(encoded.size());
-    std::ranges::move(encoded, std::back_inserter(requests));
-  }
+  const auto [requests, windows] = EncodeTexts(texts);
   const int64_t piece_tokens =
       loop_->stats().open > 0 ? kTokensBetweenSteps : scorer_->options().batch_tokens;
   std::vector<std::vector<TokenScore>> values;

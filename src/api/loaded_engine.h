@@ -41,12 +41,14 @@ class LoadedEngine {
   std::string Detokenize(std::span<const int32_t> ids, bool skip_special) const;
   // `messages` is JSON, see bf_chat_text().
   std::string ChatText(std::string_view messages, bool add_generation_prompt) const;
-  ChatPrompt MakePrompt(std::string_view messages) const;
+  ChatPrompt MakePrompt(std::string_view messages, bool add_generation_prompt) const;
 
   // Queues a request and returns its number. With a callback in the settings, `queue` is null.
   // Throws FullError if no more can wait.
   int64_t Submit(std::vector<int32_t> prompt, RequestSettings settings,
                  std::shared_ptr<EventQueue> queue);
+  // Throws what Submit() would for what is wrong with the request itself. Queues nothing.
+  void Check(std::vector<int32_t> prompt, const RequestSettings& settings) const;
   void Cancel(int64_t request);
 
   struct Score {
@@ -56,11 +58,25 @@ class LoadedEngine {
     int64_t cut_tokens = 0;
   };
   std::vector<Score> ScoreTexts(std::span<const ScoredText> texts);
+  // Throws what ScoreTexts() would for what is wrong with a text, without its place.
+  void CheckText(const ScoredText& text) const;
 
  private:
+  // A request, its events apart.
+  struct Prepared {
+    LoopRequest request;
+    int64_t cut = 0;  // tokens cut off the prompt's beginning
+  };
+  Prepared Prepare(std::vector<int32_t> prompt, const RequestSettings& settings) const;
   LoadedEngine(TextModel loaded, const std::string& directory, const LoadSettings& settings);
   // Requests of one text, one after the other.
-  std::vector<ScoreRequest> EncodeForScore(const ScoredText& text, size_t index) const;
+  std::vector<ScoreRequest> EncodeForScore(const ScoredText& text) const;
+  // The requests of several texts, and how many each has.
+  struct EncodedTexts {
+    std::vector<ScoreRequest> requests;
+    std::vector<size_t> counts;
+  };
+  EncodedTexts EncodeTexts(std::span<const ScoredText> texts) const;
   // On the engine's thread, between two of its steps.
   std::vector<std::vector<TokenScore>> ScoreOnEngine(std::vector<ScoreRequest> requests);
   const ChatTemplate& RequireChatTemplate() const;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/short_list.h"
 #include "checkpoint/config_files.h"
+#include "checkpoint/model_path.h"
 
 namespace blockformer {
 namespace {
@@ -257,9 +258,7 @@ std::map<DataType, uint64_t> SafetensorsWeights::BytesByType() const {
 }
 
 ModelConfig ReadModelConfig(const std::string& directory) {
-  Require(IsDirectory(directory), ErrorCode::kNotFound,
-          "{}: is not a model directory (a directory with {} and {} is wanted)", directory,
-          kConfigFile, kWeightsFile);
+  RequireModelDirectory(directory);
   const std::string path = directory + "/" + kConfigFile;
   ModelConfig config = ModelConfigFromJson(ReadJsonFile(path), path);
   ReadGenerationConfig(directory, &config);

@@ -218,7 +218,7 @@ void AddThroughput(CLI::App* bench) {
                             "protocol: random prompts, "
                             "greedy, no end of text, prompts included in the time.");
   command
-      ->add_option("models", flags->models,
+      ->add_option(kModelsArgument, flags->models,
                    "Model directories, or recipes (then with random weights)")
       ->required()
       ->type_name("DIR|RECIPE...");
@@ -314,7 +314,9 @@ void AddPrecision(CLI::App* bench) {
       "precision",
       "Perplexity of a model with its linear layers in each type of weights, over samples of a "
       "token file.");
-  command->add_option("model", flags->model, "A model directory")->required()->type_name("DIR");
+  command->add_option(kModelArgument, flags->model, "A model directory")
+      ->required()
+      ->type_name("DIR");
   command->add_option("--data", flags->data, "Token file of `blockformer prepare`")
       ->required()
       ->type_name("PREFIX");

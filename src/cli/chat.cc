@@ -11,11 +11,13 @@
 
 #include "base/error.h"
 #include "base/program.h"
+#include "checkpoint/model_path.h"
 
 namespace blockformer {
 namespace {
 
 ChatTemplate RequiredTemplate(const std::string& directory) {
+  RequireModelDirectory(directory);
   std::optional<ChatTemplate> found = ChatTemplate::Load(directory);
   Require(found.has_value(), ErrorCode::kUnsupported,
           "{}: --chat: the model has no chat template, in tokenizer_config.json or "
@@ -59,6 +61,41 @@ void ShowMarker() {
   std::fflush(stderr);
 }
 
+// The text to continue for a line, of as many of the last turns as leave room for an answer of
+// `max_tokens`, at least 1.
+std::string AskWithin(const TextGenerator& generator, Conversation* conversation,
+                      const std::string& line, int64_t max_tokens) {
+  std::string prompt = conversation->Ask(line);
+  int64_t forgotten = 0;
+  while (generator.CountTokens(prompt) + max_tokens > generator.max_length()) {
+    std::optional<std::string> shorter = conversation->ForgetOldest();
+    if (!shorter) break;  // the generator says what is wrong
+    prompt = std::move(*shorter);
+    ++forgotten;
+  }
+  if (forgotten > 0) {
+    fmt::print(stderr, "(the context of {} tokens is full; the oldest {} forgotten)\n",
+               generator.max_length(),
+               forgotten == 1 ? "turn is" : fmt::format("{} turns are", forgotten));
+  }
+  return prompt;
+}
+
+void AnswerLine(TextGenerator* generator, Conversation* conversation, const std::string& line,
+                TextOptions options, int64_t max_tokens) {
+  const std::string prompt =
+      AskWithin(*generator, conversation, line, std::max<int64_t>(max_tokens, 1));
+  options.max_tokens = max_tokens > 0 ? max_tokens : RoomForAnswer(*generator, prompt);
+  const GeneratedText answer = generator->Generate(prompt, options, [](std::string_view piece) {
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+    return true;
+  });
+  fmt::print("\n");
+  std::fflush(stdout);
+  conversation->AddAnswer(answer.text);
+}
+
 }  // namespace
 
 Conversation::Conversation(const std::string& model_directory, const std::string& system)
@@ -75,6 +112,14 @@ void Conversation::AddAnswer(const std::string& text) {
   messages_.push_back({{"role", "assistant"}, {"content", text}});
 }
 
+std::optional<std::string> Conversation::ForgetOldest() {
+  const size_t first = messages_[0]["role"] == "system" ? 1 : 0;
+  if (messages_.size() < first + 3) return std::nullopt;
+  messages_.erase(first + 1);
+  messages_.erase(first);
+  return template_.Render(messages_, /*add_generation_prompt=*/true);
+}
+
 int64_t RoomForAnswer(const TextGenerator& generator, const std::string& prompt) {
   return std::max<int64_t>(generator.max_length() - generator.CountTokens(prompt), 1);
 }
@@ -84,17 +129,13 @@ void ChatOnTerminal(TextGenerator* generator, Conversation* conversation, TextOp
   LineReader lines;
   ShowMarker();
   while (const std::optional<std::string> line = lines.Next()) {
-    if (!line->empty()) {
-      const std::string prompt = conversation->Ask(*line);
-      options.max_tokens = max_tokens > 0 ? max_tokens : RoomForAnswer(*generator, prompt);
-      const GeneratedText answer = generator->Generate(prompt, options, [](std::string_view piece) {
-        std::fwrite(piece.data(), 1, piece.size(), stdout);
-        std::fflush(stdout);
-        return true;
-      });
-      fmt::print("\n");
-      std::fflush(stdout);
-      conversation->AddAnswer(answer.text);
+    Conversation before = *conversation;
+    try {
+      if (!line->empty()) AnswerLine(generator, conversation, *line, options, max_tokens);
+    } catch (const Error& error) {  // of this line: the conversation goes on without it
+      if (StopRequested()) throw;
+      *conversation = std::move(before);
+      fmt::print(stderr, "blockformer: {}\n", error.what());
     }
     if (StopRequested()) break;
     ShowMarker();

@@ -1,6 +1,8 @@
 #ifndef BLOCKFORMER_CLI_CHAT_H_
 #define BLOCKFORMER_CLI_CHAT_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "blockformer/text_generator.h"
@@ -19,6 +21,9 @@ class Conversation {
   // Adds what the user says; returns the text that the model is to continue with its answer.
   std::string Ask(const std::string& text);
   void AddAnswer(const std::string& text);
+  // Forgets the oldest question with its answer, and returns the text to continue then; nothing if
+  // there is none before the last question.
+  std::optional<std::string> ForgetOldest();
 
  private:
   ChatTemplate template_;
@@ -30,7 +35,8 @@ int64_t RoomForAnswer(const TextGenerator& generator, const std::string& prompt)
 
 // Talks with whoever sits at the terminal, a line each, until there is no more input. Answers
 // appear on standard output as they are made. With `max_tokens` 0 an answer may fill the context.
-// Throws Error(kInterrupted) after a stop signal.
+// Where the context is full, the oldest turns are forgotten, and what cannot be answered is left
+// out; standard error says so. Throws Error(kInterrupted) after a stop signal.
 void ChatOnTerminal(TextGenerator* generator, Conversation* conversation, TextOptions options,
                     int64_t max_tokens);
 

@@ -69,7 +69,7 @@ void AddTextData(CLI::App* command, std::vector<std::string>* data) {
 }
 
 void AddModels(CLI::App* command, std::vector<std::string>* models) {
-  command->add_option("model", *models, "Model directories, compared in the table")
+  command->add_option(kModelArgument, *models, "Model directories, compared in the table")
       ->required()
       ->type_name("DIR...");
 }

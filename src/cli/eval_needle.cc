@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/program.h"
+#include "checkpoint/model_path.h"
 #include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/eval_modes.h"
@@ -41,6 +42,7 @@ std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<std::string
   const std::string text = ReadHaystack(data, eval.corpus);
   std::vector<std::vector<NeedlePrompt>> prompts;
   for (const std::string& model : models) {
+    RequireModelDirectory(model);  // a tokenizer may be a file
     const Tokenizer tokenizer = Tokenizer::Load(model, eval.Special());
     prompts.push_back(MakeNeedlePrompts(tokenizer, EncodeHaystack(tokenizer, text), options));
   }

@@ -21,6 +21,7 @@
 #include "cli/eval_flags.h"
 #include "cli/eval_modes.h"
 #include "cli/eval_output.h"
+#include "cli/flags.h"
 #include "cli/model_argument.h"
 #include "cli/terminal_observer.h"
 #include "eval/builtin_tasks.h"
@@ -213,7 +214,9 @@ void AddEvalTasks(CLI::App* eval) {
       "tasks",
       "Zero-shot tasks as lm-evaluation-harness does them. An interrupted run with --json goes on "
       "with the same command.");
-  command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
+  command->add_option(kModelArgument, flags->model, "Model directory")
+      ->required()
+      ->type_name("DIR");
   command
       ->add_option("--tasks", flags->tasks,
                    fmt::format("Built-in tasks or YAML files, with commas between them; without "

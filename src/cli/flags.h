@@ -10,6 +10,11 @@
 
 namespace blockformer {
 
+// The names of the option that takes a model: by its place, or behind --model.
+inline constexpr char kModelArgument[] = "model,--model";
+// The same for several.
+inline constexpr char kModelsArgument[] = "models,--model";
+
 // What several commands check of their flags. All throw Error(kInvalidArgument) that names the
 // flag, the value and what would be right.
 

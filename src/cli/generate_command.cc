@@ -255,7 +255,9 @@ void Generate(GenerateFlags flags, const Given& given) {
 void AddGenerateCommand(CLI::App& app) {
   const auto flags = std::make_shared<GenerateFlags>();
   CLI::App* command = app.add_subcommand("generate", "Generates text from a model directory.");
-  command->add_option("--model", flags->model, "Model directory")->required()->type_name("DIR");
+  command->add_option(kModelArgument, flags->model, "Model directory")
+      ->required()
+      ->type_name("DIR");
   CLI::Option* prompt = command->add_option(
       "--prompt", flags->prompt, "Text to continue; - or no prompt at all reads standard input");
   command->add_flag("--chat", flags->chat,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "checkpoint/model_path.h"
 #include "config/json.h"
 #include "devices/devices.h"
 #include "engine/published.h"
@@ -20,6 +21,7 @@ void GeneratePublishedText(const std::string& model_directory, const std::string
                            int64_t max_tokens, bool ignore_eos, bool json) {
   Require(max_tokens >= 1 && max_tokens <= kMaxTokens, ErrorCode::kInvalidArgument,
           "--max-tokens: {} is out of range; 1 to {} is wanted", max_tokens, kMaxTokens);
+  RequireModelDirectory(model_directory);  // a tokenizer may be a file
   const Tokenizer tokenizer = Tokenizer::Load(model_directory);
   const auto model = LoadModel(model_directory);
   RequireVocabularyFits(tokenizer, model->config().vocab_size, model_directory);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "checkpoint/model_directory.h"
 #include "cli/commands.h"
+#include "cli/flags.h"
 #include "cli/model_argument.h"
 #include "config/parameters.h"
 
@@ -212,7 +213,7 @@ void AddInspectCommand(CLI::App& app) {
                                          "Shows a model's architecture, parameters, types and "
                                          "bytes of its weights, FLOPs and KV-cache "
                                          "bytes a token.");
-  command->add_option("model", flags->path, "A model directory or a recipe (.yaml)")
+  command->add_option(kModelArgument, flags->path, "A model directory or a recipe (.yaml)")
       ->required()
       ->type_name("DIR|RECIPE");
   command->add_flag("--json", flags->json, "Write JSON");

@@ -1,6 +1,7 @@
 // blockformer: one program, a command a file.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,11 @@ int Main(int argc, char** argv) {
   std::ranges::reverse(arguments);  // as CLI11 wants them
   try {
     app.parse(std::move(arguments));
+  } catch (const CLI::ExtrasError&) {
+    std::vector<std::string> words = app.remaining(/*recurse=*/true);
+    std::ranges::reverse(words);  // the message has them from the last to the first
+    app.exit(CLI::ExtrasError(std::move(words)));
+    return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

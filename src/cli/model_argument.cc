@@ -9,6 +9,7 @@
 #include "base/isa.h"
 #include "blockformer/version.h"
 #include "checkpoint/model_directory.h"
+#include "checkpoint/model_path.h"
 #include "config/train_recipe.h"
 #include "text/tokenizer_paths.h"
 
@@ -21,7 +22,8 @@ ModelConfig ReadAnyModelConfig(const std::string& path) {
   Require(FileExists(path), ErrorCode::kNotFound, "{}: there is no such model directory or recipe",
           path);
   Require(IsRecipe(path), ErrorCode::kInvalidArgument,
-          "{}: is neither a model directory nor a recipe (a .yaml file)", path);
+          "{}: is neither a model directory nor a recipe (a .yaml file){}", path,
+          ModelFileRemedy(path));
   return ReadRecipeModel(path);
 }
 

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
+#include "cli/flags.h"
 #include "cli/model_argument.h"
 #include "cli/terminal_observer.h"
 #include "config/json.h"
@@ -77,7 +78,9 @@ void AddScoreCommand(CLI::App& app) {
   const auto flags = std::make_shared<ScoreFlags>();
   CLI::App* command =
       app.add_subcommand("score", "Writes the log-likelihoods that a model gives texts.");
-  command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
+  command->add_option(kModelArgument, flags->model, "Model directory")
+      ->required()
+      ->type_name("DIR");
   command
       ->add_option(
           "--input", flags->input,

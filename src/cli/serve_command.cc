@@ -81,14 +81,18 @@ void Serve(ServeFlags flags) {
 
 void AddModelFlags(CLI::App* command, ServeFlags* flags) {
   ServerOptions& server = flags->server;
-  command->add_option("model", flags->model, "Model directory")->required()->type_name("DIR");
+  command->add_option(kModelArgument, flags->model, "Model directory")
+      ->required()
+      ->type_name("DIR");
   command->add_option("--model-name", server.model_name,
                       "What requests call the model; without it the directory's name");
   GeneratorOptions& engine = server.engine;
   AddEngineFlags(command, {&engine.device, &engine.max_sequences, &engine.max_length,
                            &flags->memory, &engine.dtype, &engine.kv_dtype, &engine.threads});
-  command->add_flag("--plain-text", engine.plain_text,
-                    "The text of a special token in a prompt is text; otherwise it is the token");
+  command->add_flag(
+      "--plain-text", engine.plain_text,
+      "The text of a special token in a prompt or a message is text; otherwise it is the "
+      "token");
 }
 
 void AddListenFlags(CLI::App* command, ServeFlags* flags) {

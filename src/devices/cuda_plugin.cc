@@ -58,8 +58,8 @@ CudaPlugin OpenPlugin() {
     }
     return plugin;
   }
-  plugin.problem =
-      fmt::format("there is no plugin for it; {} was looked for", fmt::join(paths, " and "));
+  plugin.problem = fmt::format("there is no plugin for it; {} {} looked for",
+                               fmt::join(paths, " and "), paths.size() == 1 ? "was" : "were");
   return plugin;
 }
 

@@ -33,7 +33,12 @@ int64_t CompleteMemory(const Model& model, const EngineOptions& options) {
                             ? options.memory_bytes / page_bytes
                             : std::min(options.max_sequences * sequence_pages,
                                        available / 100 * kMemoryPercent / page_bytes);
-  const int64_t largest = std::max<int64_t>(0, (pages * kPageSize - 1) * model.unit_length());
+  Require(pages >= 1, ErrorCode::kExhausted,
+          "`memory_bytes`: {} bytes hold no page of the KV cache, which has {}; a sequence of "
+          "`max_length` {} takes {}",
+          options.memory_bytes > 0 ? options.memory_bytes : available / 100 * kMemoryPercent,
+          page_bytes, options.max_length, sequence_pages * page_bytes);
+  const int64_t largest = (pages * kPageSize - 1) * model.unit_length();
   Require(
       pages >= sequence_pages, ErrorCode::kExhausted,
       "`max_length`: {} tokens take {} bytes of KV cache, and the budget holds pages of {}; the "

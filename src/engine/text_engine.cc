@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "checkpoint/model_path.h"
 #include "devices/devices.h"
 
 namespace blockformer {
@@ -37,6 +38,7 @@ NumberType DefaultKvType(NumberType weight_type) {
 TextModel TextModel::Load(const std::string& directory, const GeneratorOptions& options) {
   const auto dtype = ParseNumberTypeOrAuto("`dtype`", options.dtype, kWeightTypes);
   const auto kv_dtype = ParseNumberTypeOrAuto("`kv_dtype`", options.kv_dtype, kKvTypes);
+  RequireModelDirectory(directory);  // a tokenizer may be a file
   Tokenizer tokenizer = Tokenizer::Load(
       directory, options.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
   auto model = LoadModel(directory, {options.device, dtype});

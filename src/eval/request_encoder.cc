@@ -46,7 +46,10 @@ ScoreRequest EncodePair(const Tokenizer& tokenizer, std::string_view context,
   request.scored =
       static_cast<int64_t>(request.tokens.size()) - static_cast<int64_t>(before.size());
   Require(request.scored > 0, ErrorCode::kInvalidArgument,
-          "the continuation \"{}\" adds no token to its context", continuation);
+          "the continuation \"{}\" adds no token to its context: together they have {} tokens, the "
+          "context alone {}; move a part of the context's end into the continuation, or leave the "
+          "pair out",
+          continuation, request.tokens.size(), before.size());
   Require(request.scored <= max_length, ErrorCode::kInvalidArgument,
           "the continuation's {} tokens are more than the {} that the model reads", request.scored,
           max_length);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
+#include "base/placed_error.h"
+
 namespace blockformer {
 namespace {
 
@@ -33,6 +36,14 @@ OrderedJson ApiError::ToJson() const {
 
 void FailField(const std::string& field, const std::string& problem) {
   throw ApiError(400, fmt::format("{}: {}", field, problem), field);
+}
+
+void FailField(const std::string& field, const Error& error) {
+  const auto* placed = dynamic_cast<const PlacedError*>(&error);
+  if (placed == nullptr) FailField(field, std::string(error.what()));
+  // Without the problem, which may hold a part of the client's text.
+  LogInfo("a request's field {} was refused at {}", field, placed->place());
+  FailField(field, placed->problem());
 }
 
 ApiError RequestTimeout() {

@@ -33,6 +33,10 @@ class ApiError : public std::runtime_error {
 // Throws ApiError(400) about a field.
 [[noreturn]] void FailField(const std::string& field, const std::string& problem);
 
+// The same for what the model's parts have thrown. Answers name no file: where the problem has a
+// place in one, that goes to the log alone.
+[[noreturn]] void FailField(const std::string& field, const Error& error);
+
 // The answer to a request whose time is over.
 ApiError RequestTimeout();
 

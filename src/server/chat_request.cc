@@ -5,67 +5,29 @@
 #include <string>
 
 #include "server/api_error.h"
+#include "text/conversation.h"
 
 namespace blockformer {
 namespace {
 
-// A text, or a list of parts that are texts.
-std::string ReadContent(RequestFields* fields) {
-  const Json* content = fields->Find("content");
-  if (content != nullptr && content->is_string()) return content->get<std::string>();
-  if (content == nullptr || !content->is_array()) {
-    FailField(fields->FullName("content"), "a text, or a list of parts that are texts, is wanted");
-  }
-  std::string text;
-  for (size_t i = 0; i < content->size(); ++i) {
-    RequestFields part((*content)[i], fmt::format("{}[{}]", fields->FullName("content"), i));
-    part.AcceptOnly("type", "\"text\"", [](const Json& type) { return type == "text"; });
-    text += part.RequiredString("text");
-    part.RejectUnknown();
-  }
-  return text;
-}
-
-Json ReadMessage(const Json& json, const std::string& path) {
-  RequestFields fields(json, path);
-  std::string role = fields.RequiredString("role");
-  if (role == "developer") role = "system";
-  if (role != "system" && role != "user" && role != "assistant") {
-    FailField(fields.FullName("role"),
-              QuoteValue(role) + " is not supported; system, developer, user and assistant are");
-  }
-  Json message = {{"role", role}, {"content", ReadContent(&fields)}};
-  if (const auto name = fields.String("name")) message["name"] = *name;
-  const auto is_empty_list = [](const Json& value) { return value.is_array() && value.empty(); };
-  fields.AcceptOnly("tool_calls", "[]", is_empty_list);
-  fields.AcceptOnly("refusal", "null", [](const Json&) { return false; });
-  fields.AcceptOnly("function_call", "null", [](const Json&) { return false; });
-  fields.AcceptOnly("audio", "null", [](const Json&) { return false; });
-  fields.AcceptOnly("annotations", "[]", is_empty_list);
-  fields.RejectUnknown();
-  return message;
-}
-
 Json ReadMessages(RequestFields* fields) {
   const Json* messages = fields->Find("messages");
-  if (messages == nullptr || !messages->is_array() || messages->empty() ||
-      messages->size() > kMaxMessages) {
+  if (messages == nullptr || !messages->is_array() || messages->size() > kMaxMessages) {
     FailField("messages", fmt::format("a list of 1 to {} messages is wanted", kMaxMessages));
   }
-  Json list = Json::array();
-  for (size_t i = 0; i < messages->size(); ++i) {
-    list.push_back(ReadMessage((*messages)[i], fmt::format("messages[{}]", i)));
+  try {
+    return ReadConversation(*messages, UnknownFields::kRefuse);
+  } catch (const ConversationError& error) {
+    FailField(error.field(), error.problem());
   }
-  return list;
 }
 
 ChatPrompt MakePrompt(const ServedModel& model, const Json& messages, bool add_generation_prompt) {
   try {
-    return MakeChatPrompt(*model.chat.chat_template, messages, add_generation_prompt,
-                          model.config.UnitLength(),
+    return MakeChatPrompt(model.chat, messages, add_generation_prompt, model.config.UnitLength(),
                           [&](const std::string& text) { return model.EncodeChat(text); });
   } catch (const Error& error) {
-    FailField("messages", error.what());
+    FailField("messages", error);
   }
 }
 

@@ -110,7 +110,7 @@ void ReadPrompts(RequestFields* fields, const ServedModel& model, CompletionRequ
       request->prompt_texts.push_back(
           ReplaceInvalidUtf8(model.tokenizer.Decode(request->prompts.back())));
     } catch (const Error& error) {  // ids of the model's that the tokenizer lacks
-      FailField("prompt", error.what());
+      FailField("prompt", error);
     }
   };
   const auto add_text = [&](const std::string& text) {

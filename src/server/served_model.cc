@@ -31,13 +31,20 @@ std::vector<int32_t> ServedModel::Encode(std::string_view text, const std::strin
 
 std::vector<int32_t> ServedModel::Tokenize(std::string_view text, const std::string& field,
                                            bool add_special) const {
-  return EncodeWith(tokenizer, text, field, add_special);
+  try {
+    return add_special ? tokenizer.EncodeWithPrefix(text) : tokenizer.Encode(text);
+  } catch (const Error& error) {
+    FailField(field, error);
+  }
 }
 
 std::vector<int32_t> ServedModel::EncodeChat(std::string_view text) const {
   RequireMayFit(text, "messages");
-  return EncodeWith(chat.tokenizer ? *chat.tokenizer : tokenizer, text, "messages",
-                    /*add_special=*/false);
+  try {
+    return chat.Encode(text, tokenizer);
+  } catch (const Error& error) {
+    FailField("messages", error);
+  }
 }
 
 void ServedModel::RequireMayFit(std::string_view text, const std::string& field) const {
@@ -49,15 +56,6 @@ void ServedModel::RequireMayFit(std::string_view text, const std::string& field)
                                "tokens can hold",
                                field, text.size(), max_length),
                    field, "context_length_exceeded");
-  }
-}
-
-std::vector<int32_t> ServedModel::EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                             const std::string& field, bool add_special) const {
-  try {
-    return add_special ? encoder.EncodeWithPrefix(text) : encoder.Encode(text);
-  } catch (const Error& error) {
-    FailField(field, error.what());
   }
 }
 

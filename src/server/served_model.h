@@ -29,8 +29,7 @@ struct ServedModel {
   std::vector<int32_t> Tokenize(std::string_view text, const std::string& field,
                                 bool add_special) const;
 
-  // The ids of a conversation that the chat template has written, which puts in the special tokens
-  // itself: their texts are these tokens, whatever they are in prompts.
+  // The ids of a conversation, as `chat` has them. Throws as Encode() does.
   std::vector<int32_t> EncodeChat(std::string_view text) const;
 
   // A token as texts of log-probabilities have it: its text, or where its bytes are not whole
@@ -50,8 +49,6 @@ struct ServedModel {
 
  private:
   void RequireMayFit(std::string_view text, const std::string& field) const;
-  std::vector<int32_t> EncodeWith(const Tokenizer& encoder, std::string_view text,
-                                  const std::string& field, bool add_special) const;
 };
 
 // Throws ApiError(400) where a prompt of `prompt_tokens` leaves no room for `max_tokens`.

@@ -46,7 +46,7 @@ ScoreInput ParseScoreInput(const Json& json, const std::string& path, const Serv
   try {
     windows = EncodeScored(model.tokenizer, input.text, max_length, model.prefix_id);
   } catch (const Error& error) {
-    FailField(path, error.what());
+    FailField(path, error);
   }
   fields.RejectUnknown();
   input.windows = windows.size();
@@ -184,7 +184,7 @@ HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request) {
   try {
     text = model.tokenizer.Decode(ids);
   } catch (const Error& error) {
-    FailField("tokens", error.what());
+    FailField("tokens", error);
   }
   return JsonResponse({{"prompt", ReplaceInvalidUtf8(text)}});
 }

@@ -78,18 +78,21 @@ void AddedTokenMatcher::Insert(std::string_view content, int32_t token) {
   if (nodes_[node].token < 0) nodes_[node].token = token;
 }
 
-int32_t AddedTokenMatcher::LongestAt(std::string_view text, size_t position) const {
+int32_t AddedTokenMatcher::LongestAt(std::string_view text, size_t position,
+                                     bool special_too) const {
   int32_t longest = -1;
   uint32_t node = 0;
   while (position < text.size()) {
     node = Child(node, text[position++]);
     if (node == 0) break;
-    if (nodes_[node].token >= 0) longest = nodes_[node].token;
+    const int32_t token = nodes_[node].token;
+    if (token >= 0 && (special_too || !tokens_[token].special)) longest = token;
   }
   return longest;
 }
 
-std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::Find(std::string_view text) const {
+std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::Find(std::string_view text,
+                                                              bool shielded) const {
   std::vector<Match> matches;
   size_t taken = 0;  // the end of the last match
   size_t position = 0;
@@ -98,7 +101,8 @@ std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::Find(std::string_view t
       ++position;
       continue;
     }
-    const int32_t found = LongestAt(text, position);
+    const bool special_too = !shielded || !text.substr(0, position).ends_with(kShield);
+    const int32_t found = LongestAt(text, position, special_too);
     if (found < 0) {
       ++position;
       continue;
@@ -117,6 +121,16 @@ std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::Find(std::string_view t
     taken = end;
   }
   return matches;
+}
+
+std::string AddedTokenMatcher::Shield(std::string_view text) const {
+  std::string shielded;
+  for (size_t position = 0; position < text.size(); ++position) {
+    const bool may_start = starts_[static_cast<uint8_t>(text[position])];
+    if (may_start && LongestAt(text, position, /*special_too=*/true) >= 0) shielded += kShield;
+    shielded += text[position];
+  }
+  return shielded;
 }
 
 }  // namespace blockformer

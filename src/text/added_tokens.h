@@ -22,6 +22,9 @@ struct AddedToken {
   bool rstrip = false;       // takes the white space after it along
 };
 
+// A noncharacter of Unicode: a special token's text behind it is text, see Tokenizer::Shield().
+inline constexpr std::string_view kShield = "\xEF\xB7\x90";  // U+FDD0
+
 // Finds added tokens as Hugging Face's tokenizers library does: leftmost first, the longest of
 // those that start at one place, without overlap. Immutable; safe to use from several threads.
 class AddedTokenMatcher {
@@ -36,8 +39,12 @@ class AddedTokenMatcher {
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
   // The matches in `text` (valid UTF-8) in the order of the text. Time is linear in the length of
-  // the text times the length of the longest token.
-  std::vector<Match> Find(std::string_view text) const;
+  // the text times the length of the longest token. With `shielded`, no special token begins behind
+  // kShield.
+  std::vector<Match> Find(std::string_view text, bool shielded = false) const;
+
+  // The text with kShield before every place where the text of one of the tokens begins.
+  std::string Shield(std::string_view text) const;
 
  private:
   struct Node {
@@ -47,7 +54,8 @@ class AddedTokenMatcher {
 
   uint32_t Child(uint32_t node, char byte) const;  // 0 if there is none
   void Insert(std::string_view content, int32_t token);
-  int32_t LongestAt(std::string_view text, size_t position) const;
+  // Of those that are no special tokens, unless these are taken too.
+  int32_t LongestAt(std::string_view text, size_t position, bool special_too) const;
 
   std::vector<AddedToken> tokens_;
   std::vector<Node> nodes_;

@@ -22,8 +22,8 @@ class ChatTemplate {
   ChatTemplate(const std::string& text, const std::string& place, const Json& config);
 
   // `messages` is a list of objects with "role" and "content"; with `add_generation_prompt` the
-  // text ends where the assistant's answer begins. Throws Error(kInvalidArgument) for what the
-  // template raises or cannot do.
+  // text ends where the assistant's answer begins. Throws PlacedError(kInvalidArgument) for what
+  // the template raises or cannot do.
   std::string Render(const Json& messages, bool add_generation_prompt) const;
 
   const std::string& text() const { return text_; }

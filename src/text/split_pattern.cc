@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "base/placed_error.h"
 #include "config/json.h"
 #include "text/utf8.h"
 
@@ -85,8 +86,9 @@ struct SplitPattern::Cursor::Matcher {
         data(pcre2_match_data_create_from_pattern(pattern.code.get(), nullptr)),
         context(pcre2_match_context_create(nullptr)),
         stack(pcre2_jit_stack_create(kFirstJitStackBytes, kMaxJitStackBytes, nullptr)) {
-    Require(data && context && stack, ErrorCode::kExhausted, "{}: no memory to match a pattern",
-            pattern.source);
+    if (!data || !context || !stack) {
+      throw PlacedError(ErrorCode::kExhausted, pattern.source, "no memory to match a pattern");
+    }
     pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
     pcre2_set_match_limit(context.get(), kMaxMatchSteps);
     pcre2_set_heap_limit(context.get(), kMaxHeapKilobytes);
@@ -99,17 +101,21 @@ struct SplitPattern::Cursor::Matcher {
         pcre2_match(compiled.code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
                     begin, PCRE2_NO_UTF_CHECK, data.get(), context.get());
     if (result == PCRE2_ERROR_NOMATCH) return false;
-    Require(result > 0, ErrorCode::kUnsupported,
-            "{}: pre_tokenizer: the pattern {} fails at byte {} of a text of {} bytes: {}",
-            compiled.source, compiled.quoted, begin, text.size(), ErrorText(result));
+    if (result < 0) {
+      FailPattern(fmt::format("fails at byte {} of a text of {} bytes: {}", begin, text.size(),
+                              ErrorText(result)));
+    }
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data.get());
     *match_begin = offsets[0];
     *match_end = offsets[1];
     // \K in a lookaround can put the begin after the end, or the match before `begin`.
-    Require(begin <= *match_begin && *match_begin <= *match_end, ErrorCode::kUnsupported,
-            "{}: pre_tokenizer: the pattern {} matches backwards", compiled.source,
-            compiled.quoted);
+    if (*match_begin < begin || *match_end < *match_begin) FailPattern("matches backwards");
     return true;
+  }
+
+  [[noreturn]] void FailPattern(const std::string& problem) const {
+    throw PlacedError(ErrorCode::kUnsupported, compiled.source,
+                      fmt::format("pre_tokenizer: the pattern {} {}", compiled.quoted, problem));
   }
 };
 

@@ -17,8 +17,6 @@ namespace {
 constexpr size_t kMaxTemplateLength = size_t{1} << 16;
 constexpr int kMaxStatementDepth = 32;
 
-bool IsSpaceOrTab(char c) { return c == ' ' || c == '\t'; }
-
 // Reads a template's text, statements and expressions.
 class ProgramReader {
  public:
@@ -106,12 +104,12 @@ class ProgramReader {
     body->push_back(std::move(node));
   }
 
-  // Without the blanks at the end, if they are all of their line.
+  // Without the white space at the end, if it is all of its line.
   static std::string_view WithoutIndent(std::string_view text, bool starts_line) {
-    size_t end = text.size();
-    while (end > 0 && IsSpaceOrTab(text[end - 1])) --end;
-    const bool is_line = end > 0 ? text[end - 1] == '\n' : starts_line;
-    return is_line ? text.substr(0, end) : text;
+    const size_t line_end = text.rfind('\n');
+    if (line_end == std::string_view::npos && !starts_line) return text;
+    const size_t line = line_end + 1;  // 0 if there is no line end
+    return StripStart(text.substr(line)).empty() ? text.substr(0, line) : text;
   }
 
   // Behind a tag that ended with `sign` before its end.

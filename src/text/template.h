@@ -39,14 +39,14 @@ class Template {
   Template& operator=(const Template&);
   ~Template();
 
-  // `place` opens all messages, also those about records. Throws Error(kInvalidArgument) that names
-  // it and the column, for text that is not in the language or is longer than 64 KiB.
+  // `place` opens all messages, also those about records. Throws PlacedError(kInvalidArgument) that
+  // names it and the column, for text that is not in the language or is longer than 64 KiB.
   static Template Parse(std::string_view text, std::string place,
                         const TemplateDialect& dialect = {});
 
   // The value if the template is a single {{ expression }}, otherwise the text. Throws
-  // Error(kInvalidArgument) for what fields and values make impossible (see TemplateDialect), for
-  // what the template raises, and if it takes more steps or memory than a record may.
+  // PlacedError(kInvalidArgument) for what fields and values make impossible (see TemplateDialect),
+  // for what the template raises, and if it takes more steps or memory than a record may.
   Json Evaluate(const Json& record) const;
 
   // The text, with numbers as Python prints them; a list in it is an error.

@@ -462,9 +462,7 @@ Json TemplateEvaluator::Binary(const Operation& operation, Operand value) {
   const Json& a = value.get();
   const Json& b = right.get();
   if (name == "==" || name == "!=") {
-    const bool equal =
-        a.is_discarded() || b.is_discarded() ? a.is_discarded() && b.is_discarded() : a == b;
-    return equal == (name == "==");
+    return EqualTemplateValues(a, b) == (name == "==");
   }
   if (name == "in" || name == "not in") {
     return At(operation.offset, [&] { return TemplateHolds(b, a); }) == (name == "in");

@@ -6,7 +6,7 @@
 #include <charconv>
 #include <utility>
 
-#include "base/error.h"
+#include "base/placed_error.h"
 #include "text/python_text.h"
 #include "text/utf8.h"
 
@@ -43,7 +43,7 @@ void FailInTemplate(std::string_view text, const std::string& place, size_t offs
   const std::string where = text.find('\n') == std::string_view::npos
                                 ? fmt::format("column {}", column)
                                 : fmt::format("line {}, column {}", line, column);
-  Fail(ErrorCode::kInvalidArgument, "{}: {}: {}", place, where, problem);
+  throw PlacedError(ErrorCode::kInvalidArgument, fmt::format("{}: {}", place, where), problem);
 }
 
 std::string TemplateReader::Unexpected() const {
@@ -264,13 +264,16 @@ TemplateExpression TemplateReader::ReadProduct() {
   return ReadChain({"*", "//", "/", "%"}, [this] { return ReadUnary(); });
 }
 
-TemplateExpression TemplateReader::ReadUnary() {
+// As in Jinja2, filters and tests are applied to what has its sign already.
+TemplateExpression TemplateReader::ReadUnary() { return ReadFilters(ReadSigned()); }
+
+TemplateExpression TemplateReader::ReadSigned() {
   Peek();
   const size_t start = offset_;
-  if (!AtOperator("-") && !AtOperator("+")) return ReadPostfix();
+  if (!AtOperator("-") && !AtOperator("+")) return ReadMembers();
   const bool is_negative = text_[offset_++] == '-';
   if (++depth_ > kMaxExpressionDepth) FailHere("nested too deep");
-  Expression value = ReadUnary();
+  Expression value = ReadSigned();
   --depth_;
   if (!is_negative) return value;
   if (value.kind == Expression::Kind::kLiteral && value.literal.is_number()) {
@@ -285,8 +288,8 @@ TemplateExpression TemplateReader::ReadUnary() {
   return negative;
 }
 
-// Something with methods, members, items and calls after it, and then with filters and tests.
-TemplateExpression TemplateReader::ReadPostfix() {
+// Something with methods, members, items and calls after it.
+TemplateExpression TemplateReader::ReadMembers() {
   Expression value = ReadPrimary();
   std::vector<Operation> operations;
   while (true) {
@@ -303,25 +306,37 @@ TemplateExpression TemplateReader::ReadPostfix() {
       ReadArguments(&call);
       operations.push_back(std::move(call));
     } else {
-      break;
+      return WithOperations(std::move(value), std::move(operations));
     }
   }
+}
+
+// What stands before filters and tests, with them.
+TemplateExpression TemplateReader::ReadFilters(Expression value) {
+  std::vector<Operation> operations;
   while (true) {
     if (TakeSign("|")) {
       operations.push_back(ReadFilter());
     } else if (TakeWord("is")) {
       operations.push_back(ReadTest());
     } else {
-      break;
+      return WithOperations(std::move(value), std::move(operations));
     }
   }
+}
+
+TemplateExpression TemplateReader::WithOperations(Expression value,
+                                                  std::vector<Operation> operations) {
   if (operations.empty()) return value;
-  Expression expression;
-  expression.kind = Expression::Kind::kOperations;
-  expression.offset = value.offset;
-  expression.items.push_back(std::move(value));
-  expression.operations = std::move(operations);
-  return expression;
+  if (value.kind != Expression::Kind::kOperations) {
+    Expression expression;
+    expression.kind = Expression::Kind::kOperations;
+    expression.offset = value.offset;
+    expression.items.push_back(std::move(value));
+    value = std::move(expression);
+  }
+  std::ranges::move(operations, std::back_inserter(value.operations));
+  return value;
 }
 
 TemplateExpression TemplateReader::ReadPrimary() {
@@ -508,7 +523,7 @@ TemplateOperation TemplateReader::ReadTest() {
   if (TakeSign("(")) {
     ReadArguments(&operation);
   } else if (TemplateTestTakesValue(operation.name)) {
-    operation.arguments.push_back(ReadUnary());
+    operation.arguments.push_back(ReadSigned());
   }
   return operation;
 }

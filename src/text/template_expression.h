@@ -117,7 +117,10 @@ class TemplateReader {
   Expression ReadConcatenation();
   Expression ReadProduct();
   Expression ReadUnary();
-  Expression ReadPostfix();
+  Expression ReadSigned();
+  Expression ReadMembers();
+  Expression ReadFilters(Expression value);
+  static Expression WithOperations(Expression value, std::vector<Operation> operations);
   Expression ReadPrimary();
   Expression ReadObject();
   Json ReadNumber();

@@ -21,6 +21,11 @@ constexpr size_t kMaxPieces = size_t{1} << 20;
 
 const std::string& TextOf(const Json& value) { return StringIn(value, "the value before it"); }
 
+Json::const_iterator FindValue(const Json& list, const Json& wanted) {
+  return std::find_if(list.begin(), list.end(),
+                      [&](const Json& element) { return EqualTemplateValues(element, wanted); });
+}
+
 template <std::string (*map)(std::string_view)>
 Json MapCall(const Json& value, const Arguments&) {
   return map(TextOf(value));
@@ -50,7 +55,7 @@ Json Split(const Json& value, const Arguments& arguments) {
 Json Index(const Json& value, const Arguments& arguments) {
   const Json& wanted = arguments[0];
   if (value.is_array()) {
-    const auto found = std::find(value.begin(), value.end(), wanted);
+    const auto found = FindValue(value, wanted);
     Require(found != value.end(), ErrorCode::kInvalidArgument, "the list does not hold {}",
             Quote(wanted));
     return found - value.begin();
@@ -212,7 +217,7 @@ Json Unique(const Json& value, const Arguments& arguments) {
   for (const Json& element : ListOf(value, arguments)) {
     Require(list.size() < kMostCompared, ErrorCode::kExhausted, "more than {} elements differ",
             kMostCompared);
-    if (std::find(list.begin(), list.end(), element) == list.end()) list.push_back(element);
+    if (FindValue(list, element) == list.end()) list.push_back(element);
   }
   return list;
 }
@@ -246,6 +251,7 @@ Json ToIntegerCall(const Json& value, const Arguments&) {
 
 Json Absolute(const Json& value, const Arguments&) {
   if (value.is_number_float()) return std::abs(value.get<double>());
+  if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
   const int64_t integer = IntegerIn(value, "the value before it");
   Require(integer != std::numeric_limits<int64_t>::min(), ErrorCode::kUnsupported,
           "{} has no absolute value of 64 bits", integer);
@@ -414,15 +420,18 @@ bool RunTemplateTest(std::string_view name, const Json& value, const std::vector
   if (name == "true") return value.is_boolean() && value.get<bool>();
   if (name == "false") return value.is_boolean() && !value.get<bool>();
   if (name == "mapping") return value.is_object();
-  if (name == "sequence" || name == "iterable") return value.is_structured() || value.is_string();
+  if (name == "sequence" || name == "iterable") {
+    return value.is_structured() || value.is_string() || value.is_discarded();
+  }
   if (name == "odd") return IsRemainder(value, 2, 1);
   if (name == "even") return IsRemainder(value, 2, 0);
   if (name == "divisibleby") {
     return IsRemainder(value, IntegerIn(arguments[0], "what it is divided by"), 0);
   }
-  if (name == "ne") return value != arguments[0];
+  if (name == "ne") return !EqualTemplateValues(value, arguments[0]);
   if (name == "in") return TemplateHolds(arguments[0], value);
-  return value == arguments[0];
+  if (name == "sameas") return value == arguments[0];
+  return EqualTemplateValues(value, arguments[0]);
 }
 
 bool IsTrue(const Json& value) {
@@ -441,10 +450,24 @@ int CompareTemplateValues(const Json& a, const Json& b) {
 }
 
 bool TemplateHolds(const Json& whole, const Json& part) {
-  if (whole.is_array()) return std::find(whole.begin(), whole.end(), part) != whole.end();
+  if (whole.is_array()) return FindValue(whole, part) != whole.end();
   if (whole.is_object()) return part.is_string() && whole.contains(part.get<std::string>());
   return StringIn(whole, "what is searched").find(StringIn(part, "what is looked for")) !=
          std::string::npos;
+}
+
+bool EqualTemplateValues(const Json& a, const Json& b) {
+  if (a.is_discarded() || b.is_discarded()) return a.is_discarded() && b.is_discarded();
+  if (a.is_boolean() && b.is_number()) return b == (a.get<bool>() ? 1 : 0);
+  if (a.is_number() && b.is_boolean()) return EqualTemplateValues(b, a);
+  if (a.type() != b.type() || !a.is_structured()) return a == b;
+  if (a.size() != b.size()) return false;
+  // Names of objects are in order.
+  for (auto [i, j] = std::pair(a.begin(), b.begin()); i != a.end(); ++i, ++j) {
+    if (a.is_object() && i.key() != j.key()) return false;
+    if (!EqualTemplateValues(*i, *j)) return false;
+  }
+  return true;
 }
 
 std::string_view KindOf(const Json& value) {

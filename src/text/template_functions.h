@@ -57,6 +57,9 @@ int CompareTemplateValues(const Json& a, const Json& b);
 // Whether a list, an object's names or a string holds a value. Throws Error(kInvalidArgument).
 bool TemplateHolds(const Json& whole, const Json& part);
 
+// Whether they are equal in Python, where true is 1 and false is 0.
+bool EqualTemplateValues(const Json& a, const Json& b);
+
 // "a string", "an integer", ... for messages.
 std::string_view KindOf(const Json& value);
 

@@ -28,6 +28,7 @@ struct TokenEntry {
   std::string bytes;
   bool exists = false;
   bool special = false;
+  bool in_vocabulary = false;  // of BPE, beside the added tokens
 };
 
 // What an added token stands for in the text.
@@ -45,7 +46,7 @@ std::vector<TokenEntry> MakeEntries(const TokenizerDescription& description) {
   for (const auto& [token, id] : description.vocabulary) {
     const std::string bytes =
         description.characters ? FromMetaspace(token) : FromByteAlphabet(token).value_or(token);
-    entries[id] = {bytes, true, false};
+    entries[id] = {bytes, /*exists=*/true, /*special=*/false, /*in_vocabulary=*/true};
   }
   for (const AddedToken& token : description.added_tokens) {
     TokenEntry& entry = entries[token.id];
@@ -133,14 +134,20 @@ struct Tokenizer::Impl {
         character_ids(CharacterIds(description)),
         bpe(byte_ids, description.merges),
         entries(MakeEntries(description)) {
-    for (size_t id = 0; id < entries.size(); ++id) {
-      if (entries[id].exists) ids.emplace(entries[id].bytes, static_cast<int32_t>(id));
+    // Of tokens with the same bytes BPE's own counts.
+    for (const bool in_vocabulary : {true, false}) {
+      for (size_t id = 0; id < entries.size(); ++id) {
+        const TokenEntry& entry = entries[id];
+        if (!entry.exists || entry.in_vocabulary != in_vocabulary) continue;
+        ids.emplace(entry.bytes, static_cast<int32_t>(id));
+      }
     }
   }
 
+  std::vector<int32_t> Encode(std::string_view text, InvalidUtf8 policy, bool shielded) const;
   // The stages of Encode, each handing its pieces to the next.
-  void EncodeText(std::string_view text, std::vector<int32_t>* out) const;
-  void EncodeNormalized(std::string_view text, std::vector<int32_t>* out) const;
+  void EncodeText(std::string_view text, bool shielded, std::vector<int32_t>* out) const;
+  void EncodeNormalized(std::string_view text, bool shielded, std::vector<int32_t>* out) const;
   void EncodeCharacters(std::string_view text, bool is_first, std::vector<int32_t>* out) const;
   void EncodeCharacterWord(std::string_view word, std::vector<int32_t>* out) const;
   void EncodeSplit(std::string_view text, size_t split, std::vector<int32_t>* out) const;
@@ -157,7 +164,7 @@ struct Tokenizer::Impl {
   std::vector<int32_t> text_prefix;
   AddedTokenMatcher raw_added_tokens;
   AddedTokenMatcher normalized_added_tokens;
-  AddedTokenMatcher special_tokens;  // to be counted
+  AddedTokenMatcher special_tokens;  // to be counted and shielded
   std::vector<SplitPattern> splits;
   std::array<int32_t, 256> byte_ids;
   std::unordered_map<std::string, int32_t> character_ids;
@@ -171,10 +178,10 @@ namespace {
 
 // Appends the ids of the added tokens in `text` and calls encode(gap) for what lies between.
 template <typename Encode>
-void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text,
+void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text, bool shielded,
                   std::vector<int32_t>* out, Encode&& encode) {
   size_t position = 0;
-  for (const AddedTokenMatcher::Match& match : matcher.Find(text)) {
+  for (const AddedTokenMatcher::Match& match : matcher.Find(text, shielded)) {
     if (match.begin > position) encode(text.substr(position, match.begin - position));
     out->push_back(match.id);
     position = match.end;
@@ -182,19 +189,37 @@ void EncodeAround(const AddedTokenMatcher& matcher, std::string_view text,
   if (position < text.size()) encode(text.substr(position));
 }
 
+std::string WithoutShields(std::string_view text) {
+  std::string bare;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(kShield, begin), text.size());
+    bare += text.substr(begin, end - begin);
+    begin = end + kShield.size();
+  }
+  return bare;
+}
+
 }  // namespace
 
-void Tokenizer::Impl::EncodeText(std::string_view text, std::vector<int32_t>* out) const {
+void Tokenizer::Impl::EncodeText(std::string_view text, bool shielded,
+                                 std::vector<int32_t>* out) const {
   std::string storage;
-  EncodeAround(raw_added_tokens, text, out, [&](std::string_view gap) {
-    if (characters) return EncodeCharacters(gap, gap.data() == text.data(), out);
-    EncodeNormalized(nfc ? NormalizeNfc(gap, &storage) : gap, out);
+  EncodeAround(raw_added_tokens, text, shielded, out, [&](std::string_view gap) {
+    if (!characters) {
+      return EncodeNormalized(nfc ? NormalizeNfc(gap, &storage) : gap, shielded, out);
+    }
+    const bool is_first = gap.data() == text.data();
+    if (shielded) return EncodeCharacters(WithoutShields(gap), is_first, out);
+    EncodeCharacters(gap, is_first, out);
   });
 }
 
-void Tokenizer::Impl::EncodeNormalized(std::string_view text, std::vector<int32_t>* out) const {
-  EncodeAround(normalized_added_tokens, text, out,
-               [&](std::string_view gap) { EncodeSplit(gap, 0, out); });
+void Tokenizer::Impl::EncodeNormalized(std::string_view text, bool shielded,
+                                       std::vector<int32_t>* out) const {
+  EncodeAround(normalized_added_tokens, text, shielded, out, [&](std::string_view gap) {
+    if (shielded) return EncodeSplit(WithoutShields(gap), 0, out);
+    EncodeSplit(gap, 0, out);
+  });
 }
 
 void Tokenizer::Impl::EncodeCharacters(std::string_view text, bool is_first,
@@ -265,9 +290,11 @@ void Tokenizer::Impl::EncodeWord(std::string_view word, std::vector<int32_t>* ou
 void Tokenizer::Impl::EncodeUncached(std::string_view word, std::vector<int32_t>* out) const {
   if (ignore_merges) {
     const auto found = characters ? ids.find(FromMetaspace(word)) : ids.find(word);
-    // What is left here of a special token's text is no token.
-    const bool is_token = found != ids.end() && !entries[found->second].special;
-    if (is_token) return out->push_back(found->second);
+    // What is left here of an added token's text is none, such as where it is no word of its own.
+    const TokenEntry* entry = found == ids.end() ? nullptr : &entries[found->second];
+    if (entry != nullptr && entry->in_vocabulary && !entry->special) {
+      return out->push_back(found->second);
+    }
   }
   if (characters) return EncodeCharacterWord(word, out);
   bpe.Encode(word, out);
@@ -287,21 +314,34 @@ Tokenizer Tokenizer::Parse(std::string_view json, const std::string& source,
   return Tokenizer(std::make_unique<const Impl>(ParseTokenizerJson(json, source), source, special));
 }
 
-std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy) const {
+std::vector<int32_t> Tokenizer::Impl::Encode(std::string_view text, InvalidUtf8 policy,
+                                             bool shielded) const {
   Require(text.size() <= kMaxTextBytes, ErrorCode::kInvalidArgument,
           "a text of {} bytes is longer than the {} that are encoded at once", text.size(),
           kMaxTextBytes);
-  std::vector<int32_t> ids;
+  std::vector<int32_t> encoded;
   const size_t valid = FindInvalidUtf8(text);
   if (valid == text.size()) {
-    impl_->EncodeText(text, &ids);
-    return ids;
+    EncodeText(text, shielded, &encoded);
+    return encoded;
   }
   Require(policy == InvalidUtf8::kReplace, ErrorCode::kInvalidArgument,
           "byte {} of the text, 0x{:02X}, is not valid UTF-8", valid,
           static_cast<uint8_t>(text[valid]));
-  impl_->EncodeText(ReplaceInvalidUtf8(text), &ids);
-  return ids;
+  EncodeText(ReplaceInvalidUtf8(text), shielded, &encoded);
+  return encoded;
+}
+
+std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy) const {
+  return impl_->Encode(text, policy, /*shielded=*/false);
+}
+
+std::string Tokenizer::Shield(std::string_view part) const {
+  return impl_->special_tokens.Shield(part);
+}
+
+std::vector<int32_t> Tokenizer::EncodeShielded(std::string_view text) const {
+  return impl_->Encode(text, InvalidUtf8::kError, /*shielded=*/true);
 }
 
 std::vector<int32_t> Tokenizer::EncodeWithPrefix(std::string_view text) const {

@@ -49,6 +49,13 @@ class Tokenizer {
   // "<s>": what a model continues, and what it is trained with. Most templates put none.
   std::vector<int32_t> EncodeWithPrefix(std::string_view text) const;
 
+  // For texts made of parts that are not trusted: Shield() marks the texts of special tokens in
+  // such a part, by a character before each, and EncodeShielded() encodes the whole. It reads what
+  // is marked as text, other special tokens' texts as the tokenizer always does, and drops the
+  // marks (U+FDD0, which no text should hold).
+  std::string Shield(std::string_view part) const;
+  std::vector<int32_t> EncodeShielded(std::string_view text) const;
+
   // How often the texts of special tokens occur in the text (valid UTF-8), whichever way they are
   // read.
   int64_t CountSpecialTokens(std::string_view text) const;

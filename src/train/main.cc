@@ -2,7 +2,9 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/isa.h"
@@ -36,6 +38,11 @@ int Run(int argc, char** argv) {
   }
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    std::vector<std::string> words = app.remaining(/*recurse=*/true);
+    std::reverse(words.begin(), words.end());  // the message has them from the last to the first
+    app.exit(CLI::ExtrasError(std::move(words)));
+    return 2;
   } catch (const CLI::RuntimeError& error) {
     return error.get_exit_code();  // of the processes that --nproc started
   } catch (const CLI::ParseError& error) {

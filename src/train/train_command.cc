@@ -76,6 +76,10 @@ void AddTrainCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Trains the model that a recipe describes.");
   auto flags = std::make_shared<Flags>();
   command->footer(kFooter);
+  // As the users of `blockformer train`, which starts this program, call it.
+  command->formatter_fn([](const CLI::App* train, const std::string&, CLI::AppFormatMode mode) {
+    return CLI::Formatter().make_help(train, "blockformer train", mode);
+  });
   command->add_option("recipe", flags->recipe, "YAML file, such as those in recipes/")->required();
   command->add_option("overrides", flags->overrides, "section.key=value, any number");
   command->add_option("--nproc", flags->processes, "Processes on this machine that share the work")

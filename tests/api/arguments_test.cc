@@ -50,6 +50,7 @@ TEST_F(ApiArgumentsTest, NullIsAnError) {
   EXPECT_EQ(bf_tokenize(engine_, {nullptr, 3}, 0, &id, 1, &count), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_detokenize(engine_, nullptr, 2, 0, text, 1, &count), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_chat_text(engine_, {nullptr, 2}, 1, text, 1, &count), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_chat_ids(engine_, AsText("[]"), 1, nullptr, 1, &count), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_create(nullptr), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_next(nullptr, 0, &event), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_next(queue_, 0, nullptr), BF_INVALID_ARGUMENT);
@@ -60,6 +61,10 @@ TEST_F(ApiArgumentsTest, NullIsAnError) {
   EXPECT_EQ(bf_cancel(nullptr, 1), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_score(engine_, nullptr, 1, &scores), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_score(engine_, nullptr, 0, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_ids(nullptr, &id, 1, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_ids(engine_, nullptr, 1, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_score(nullptr, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_EQ(bf_check_score(engine_, nullptr), BF_INVALID_ARGUMENT);
   bf_engine_free(nullptr);
   bf_queue_free(nullptr);
   bf_event_free(nullptr);
@@ -109,6 +114,29 @@ TEST_F(ApiArgumentsTest, RequestsAreChecked) {
   bf_event* event = nullptr;
   EXPECT_EQ(bf_queue_next(queue_, std::nan(""), &event), BF_INVALID_ARGUMENT);
   EXPECT_EQ(bf_queue_next(queue_, -1, &event), BF_IDLE);  // nothing was left open
+}
+
+// What a submission would say, while nothing is queued.
+TEST_F(ApiArgumentsTest, RequestsCanBeCheckedAlone) {
+  Load();
+  const int32_t ids[] = {1, 2, 1000};
+  EXPECT_EQ(bf_check_ids(engine_, ids, 2, &options_), BF_OK);
+  EXPECT_EQ(bf_check_ids(engine_, nullptr, 0, &options_), BF_OK);
+  EXPECT_EQ(bf_check_ids(engine_, ids, 3, nullptr), BF_INVALID_ARGUMENT);
+  EXPECT_THAT(bf_last_error(), HasSubstr("prompt: token id 1000"));
+  options_.temperature = -1;
+  EXPECT_EQ(bf_check_ids(engine_, ids, 2, &options_), BF_INVALID_ARGUMENT);
+  options_.temperature = 1;
+  const std::vector<int32_t> many(kLong, 1);
+  EXPECT_EQ(bf_check_ids(engine_, many.data(), many.size(), &options_), BF_EXHAUSTED);
+  options_.too_long = BF_TOO_LONG_TRUNCATE_LEFT;
+  EXPECT_EQ(bf_check_ids(engine_, many.data(), many.size(), &options_), BF_OK);
+
+  const bf_score_input inputs[] = {{0, {}, AsText("text")}, {1, AsText("a"), AsText("")}};
+  EXPECT_EQ(bf_check_score(engine_, &inputs[0]), BF_OK);
+  EXPECT_EQ(bf_check_score(engine_, &inputs[1]), BF_INVALID_ARGUMENT);
+  EXPECT_THAT(bf_last_error(), HasSubstr("adds no token"));
+  EXPECT_EQ(StatsWhenIdle().steps, 0);
 }
 
 TEST_F(ApiArgumentsTest, LoadingIsChecked) {
@@ -194,6 +222,13 @@ TEST_F(ApiArgumentsTest, SpecialTokensAreTextIfAsked) {
   ASSERT_EQ(bf_tokenize(engine_, AsText("<|endoftext|>"), BF_PARSE_SPECIAL, ids, 20, &count),
             BF_OK);
   EXPECT_EQ(count, 1U);
+  // In messages as in prompts; the template's own is a token.
+  const bf_text messages = AsText(R"([{"role": "user", "content": "a<|endoftext|>"}])");
+  ASSERT_EQ(bf_chat_ids(engine_, messages, 1, ids, 20, &count), BF_OK);
+  EXPECT_EQ(count, 5U + 14U + 1U + 4U);
+  int64_t request = 0;
+  ASSERT_EQ(bf_submit_chat(engine_, queue_, messages, &options_, &request), BF_OK);
+  EXPECT_EQ(Collect()[request].prompt_tokens, static_cast<int64_t>(count));
 }
 
 TEST_F(ApiArgumentsTest, AModelWithoutAChatTemplateSaysSo) {

@@ -180,6 +180,29 @@ TEST_F(ApiGenerationTest, AChatIsContinuedAsItsTextIs) {
   EXPECT_EQ(results[chat].ids, results[plain].ids);
 }
 
+// As the server has them.
+TEST_F(ApiGenerationTest, ConversationsHavePartsAndDevelopers) {
+  Load();
+  const auto written = [&](const char* messages) {
+    char text[100];
+    size_t count = 0;
+    if (bf_chat_text(engine_, AsText(messages), 0, text, sizeof(text), &count) != BF_OK) {
+      return std::string(bf_last_error());
+    }
+    return std::string(text, count);
+  };
+  EXPECT_EQ(written(R"([{"role": "developer", "content": "a"}, {"role": "user", "content":
+                        [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]}])"),
+            "system:a<|endoftext|>user:bc<|endoftext|>");
+  EXPECT_EQ(written(R"([{"role": "tool", "content": "a", "name": "f"}])"), "tool:a<|endoftext|>");
+  EXPECT_THAT(written(R"([{"role": "user", "content": [{"type": "image_url"}]}])"),
+              testing::HasSubstr("messages[0].content[0].type"));
+  EXPECT_THAT(written(R"([{"role": "user", "content": [7]}])"),
+              testing::HasSubstr("messages[0].content[0]: an object"));
+  EXPECT_THAT(written("[3]"), testing::HasSubstr("messages[0]: an object"));
+  EXPECT_THAT(written("{}"), testing::HasSubstr("messages: a list"));
+}
+
 TEST_F(ApiGenerationTest, CancelledRequestsSaySo) {
   engine_options_.max_length = kLong + 8;
   engine_options_.max_sequences = 1;

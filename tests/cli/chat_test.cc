@@ -136,6 +136,28 @@ TEST_F(ChatProgram, TalksOnATerminalUntilTheInputEnds) {
   EXPECT_EQ(terminal.Wait(), 0);
 }
 
+// The context is full in the second turn; a line that never fits is left out.
+TEST_F(ChatProgram, AFullContextDoesNotEndTheConversation) {
+  Terminal terminal(std::string(BLOCKFORMER_PROGRAM) + " " +
+                    Chat("--max-tokens 20 --ignore-eos --system s"));
+  if (!terminal.is_open()) GTEST_SKIP() << "no terminal can be made here";
+  terminal.ReadUntil("> ");
+  terminal.Write("one\n");
+  EXPECT_THAT(terminal.ReadUntil("\n> "), testing::Not(HasSubstr("forgotten")));
+  terminal.Write("two\n");
+  EXPECT_THAT(terminal.ReadUntil("\n> "),
+              HasSubstr("the context of 64 tokens is full; the oldest turn is forgotten"));
+  terminal.Write(std::string(60, 'x') + "\n");
+  EXPECT_THAT(terminal.ReadUntil("\n> "), HasSubstr("exceed the maximal length 64"));
+  terminal.Write("\xFF\n");
+  EXPECT_THAT(terminal.ReadUntil("\n> "), HasSubstr("UTF-8"));
+  terminal.Write("three\n");
+  EXPECT_THAT(terminal.ReadUntil("\n> "), HasSubstr("the oldest turn is forgotten"));
+  terminal.Write("\x04");  // Ctrl-D
+  terminal.ReadUntil("nothing");
+  EXPECT_EQ(terminal.Wait(), 0);
+}
+
 TEST_F(ChatProgram, AnInterruptionEndsTheWaitForALine) {
   Terminal terminal(std::string(BLOCKFORMER_PROGRAM) + " " + Chat("--max-tokens 1"));
   if (!terminal.is_open()) GTEST_SKIP() << "no terminal can be made here";

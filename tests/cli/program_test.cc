@@ -48,6 +48,62 @@ TEST_F(ProgramTest, NamesACommandThatIsNotKnown) {
   EXPECT_EQ(Run("tokenizer train --help").exit_code, 0);
 }
 
+// By its place or behind --model, wherever a model is taken.
+TEST_F(ProgramTest, TakesAModelByPlaceOrByName) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"text\": \"the end\"}\n");
+  const std::string options[] = {
+      "generate --prompt x --max-tokens 4", "inspect",
+      "score --force --input " + Path("in.jsonl") + " --output " + Path("out.jsonl"),
+      "bench throughput --batch 1 --prompt 4 --generate 4 --repetitions 1"};
+  for (const std::string& command : options) {
+    for (const std::string& model : {" " + Path("block"), " --model " + Path("block")}) {
+      const Outcome outcome = Run(command + model);
+      EXPECT_EQ(outcome.exit_code, 0) << command << model << ": " << outcome.output;
+    }
+  }
+  for (const std::string command :
+       {"serve", "eval loss --data x", "eval tasks --tasks none", "eval needle --data x",
+        "eval positions --data x", "bench precision --data x"}) {
+    for (const std::string name : {" absent", " --model absent"}) {
+      EXPECT_THAT(Run(command + name).output, testing::Not(HasSubstr("expected")));
+      EXPECT_THAT(Run(command + name).output, testing::Not(HasSubstr("required")));
+    }
+  }
+}
+
+TEST_F(ProgramTest, NamesUnexpectedWordsInTheirOrder) {
+  const Outcome outcome = Run("serve " + Path("block") + " --api-key x");
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("were not expected: --api-key x\n"));
+}
+
+TEST_F(ProgramTest, ThePlacesWhereAPluginWasLookedForAreTwo) {
+  const Outcome outcome =
+      Run("generate --device cuda --prompt x " + Path("block"), true, "env -u BLOCKFORMER_CUDA ");
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, testing::Not(HasSubstr(" was looked for")));
+}
+
+// What is tried first: the file that other programs load.
+TEST_F(ProgramTest, AFileInPlaceOfAModelDirectoryIsTold) {
+  WriteFileAtomically(Path("x.gguf"), std::string("GGUF\3\0\0\0", 8));
+  WriteFileAtomically(Path("notes.txt"), "text");
+  const std::pair<std::string, std::string> files[] = {
+      {"x.gguf", "`blockformer convert " + Path("x.gguf") + " DIR` makes a model directory of it"},
+      {"block/model.safetensors", "the directory that holds it, " + Path("block") + ", is wanted"},
+      {"block/tokenizer.json", "the directory that holds it, " + Path("block") + ", is wanted"},
+      {"notes.txt", Path("notes.txt") + ": is n"}};
+  for (const auto& [name, message] : files) {
+    for (const std::string command :
+         {"serve ", "generate --prompt x --model ", "generate --chat --prompt x --model ",
+          "generate --compat published --prompt x --model ", "inspect "}) {
+      const Outcome outcome = Run(command + Path(name));
+      EXPECT_NE(outcome.exit_code, 0) << command;
+      EXPECT_THAT(outcome.output, HasSubstr(message)) << command;
+    }
+  }
+}
+
 TEST_F(ProgramTest, TheSameSeedGivesTheSameText) {
   const std::string generate = "generate --model " + Path("block") +
                                " --prompt 'the end' --max-tokens 20 --temperature 1 --seed ";
@@ -311,7 +367,7 @@ TEST_F(ProgramTest, ClearErrorsForWhatCannotBe) {
   expect(block + " --max-tokens 0", 2, "--max-tokens: 0");
   expect(block + " --max-tokens 1000", 1, "maximal length 64");
   expect(block + " --stop \"$(printf '\\377')\"", 2, "stop: a text is not valid UTF-8");
-  expect(block + " --memory 1K --max-length 64", 1, "the largest that fits is 0");
+  expect(block + " --memory 1K --max-length 64", 1, "--memory: 1024 bytes hold no page of the KV");
   expect(block + " --stop ''", 2, "--stop: a text is empty");
   expect(block + " --memory 900T", 2, "--memory: 9");
   expect(block + " --batch 0", 2, "--batch: 0 is out of range");

@@ -171,7 +171,9 @@ TEST_F(ScoreCommandTest, ClearErrorsForWhatCannotBe) {
   ExpectError("{\"text\":\"a\"}\n{\"context\":\"a\"}\n", 2, "bad.jsonl:2: continuation");
   ExpectError("{\"text\":\"a\",\"context\":\"a\"}\n", 2, "bad.jsonl:1: either \"text\" or");
   ExpectError("{\"other\":1}\n", 2, "bad.jsonl:1: either \"text\" or");
-  ExpectError("{\"context\":\"a\",\"continuation\":\"\"}\n", 2, "adds no token to its context");
+  ExpectError(
+      "{\"context\":\"a\",\"continuation\":\"\"}\n", 2,
+      "adds no token to its context: together they have 1 tokens, the context alone 1; move");
   ExpectError("{\"text\":5}\n", 2, "bad.jsonl:1: text");
   ExpectError("[1]\n", 2, "bad.jsonl:1");
   ExpectError("{\"text\":\n", 1, "bad.jsonl:1");

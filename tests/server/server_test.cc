@@ -268,6 +268,25 @@ TEST_F(CompletionTest, AnswersAreWrittenAsOneObject) {
   expect_canonical(Post("/v1/score", {{"inputs", Json::array()}}).body);
 }
 
+TEST_F(CompletionTest, AFailureOfTheTokenizerNamesNoFile) {
+  const std::string path = directory_ + "/tokenizer.json";
+  Json tokenizer = ReadJsonFile(path);
+  tokenizer["pre_tokenizer"] = Json::parse(R"({"type": "Sequence", "pretokenizers": [
+      {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}, "behavior": "Isolated", "invert": false},
+      {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})");
+  WriteFileAtomically(path, tokenizer.dump());
+  Start();
+  const std::string text = std::string(200, 'a') + "!";
+  for (const ClientResponse& response :
+       {Complete({{"prompt", text}}),
+        Post("/v1/score", {{"inputs", Json::array({{{"text", text}}})}}),
+        Post("/tokenize", {{"prompt", text}})}) {
+    EXPECT_EQ(response.status, 400) << response.body;
+    EXPECT_THAT(response.body, HasSubstr("the pattern"));
+    EXPECT_THAT(response.body, testing::Not(HasSubstr(directory_)));
+  }
+}
+
 TEST_F(CompletionTest, ScoresPairsAndTexts) {
   Start();
   const Json answer =
@@ -434,6 +453,31 @@ TEST_F(ChatTest, LogProbabilitiesOfAWholeAnswerAreThoseOfItsEvents) {
   }
 }
 
+TEST_F(ChatTest, SpecialTokensOfMessagesAreTextIfAsked) {
+  WriteTemplate();
+  options_.engine.plain_text = true;
+  Start();
+  const auto tokens = [&](const std::string& content) {
+    const Json answer =
+        Post("/v1/chat/completions", Body(Json::array({Message("user", content)}))).json();
+    return answer["usage"]["prompt_tokens"].get<int>();
+  };
+  EXPECT_EQ(tokens("a<|endoftext|>"), tokens("a") + 13);
+}
+
+// What only a whole conversation has is not missed in its beginning.
+TEST_F(ChatTest, AConversationMayBeginWithAnAnswer) {
+  WriteFileAtomically(directory_ + "/chat_template.jinja",
+                      "{% set ns = namespace(asked=false) %}{% for m in messages %}"
+                      "{% if m.role == 'user' %}{% set ns.asked = true %}{% endif %}"
+                      "<{{ m.role }}>{{ m.content }}{% endfor %}"
+                      "{% if not ns.asked %}{{ raise_exception('No user query.') }}{% endif %}");
+  Start();
+  const Json messages =
+      Json::array({Message("system", "s"), Message("assistant", "hello"), Message("user", "x")});
+  EXPECT_EQ(Post("/v1/chat/completions", Body(messages)).status, 200);
+}
+
 TEST_F(ChatTest, TheNextTurnFindsTheBlocksOfTheLast) {
   WriteTemplate();
   Start();
@@ -475,7 +519,10 @@ TEST_F(ChatTest, MistakesAreNamed) {
     const ClientResponse response = Post("/v1/chat/completions", body);
     EXPECT_EQ(response.status, 400) << body;
     EXPECT_EQ(response.json()["error"]["param"], param) << response.body;
+    EXPECT_THAT(response.body, testing::Not(HasSubstr(".jinja")));
   }
+  const Json raised = Post("/v1/chat/completions", cases[0].first).json();
+  EXPECT_EQ(raised["error"]["message"], "messages: no");
 }
 
 TEST_F(ChatTest, AModelWithoutATemplateSaysSo) {

@@ -96,6 +96,21 @@ TEST(ChatTemplate, WritesConversationsAsJinja2Does) {
             "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>");
 }
 
+TEST(ChatTemplate, WhiteSpaceAndUndefinedValuesAreAsInJinja2) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"a\n\x0B{% if 1 %}b{% endif %}", "a\nb"},
+      {"a\n\u00A0 {% if 1 %}b{% endif %}", "a\nb"},
+      {"\u2003{# c #}b", "b"},
+      {"x \u00A0{% if 1 %}b{% endif %}", "x \u00A0b"},
+      {"a\n\u200B{% if 1 %}b{% endif %}", "a\n\u200Bb"},
+      {"{{ nope is iterable }} {{ nope is sequence }} {{ nope is mapping }}", "True True False"},
+      {"{{ none is iterable }} {{ nope is string }}", "False False"},
+  };
+  for (const auto& [text, expected] : cases) {
+    EXPECT_EQ(ChatTemplate(text, "t", kConfig).Render(Json::array(), false), expected) << text;
+  }
+}
+
 TEST(ChatTemplate, WhatTheTemplateRaisesIsAnError) {
   const ChatTemplate chat(kTurns, "t", kConfig);
   try {

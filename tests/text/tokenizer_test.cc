@@ -120,6 +120,47 @@ TEST(Tokenizer, LeavesSpecialTokensInTheTextIfAsked) {
   EXPECT_EQ(parses.CountSpecialTokens("<s><|endoftext|>  <|endoftext"), 2);
 }
 
+// As in Hugging Face's library: an added token that is no word of its own here is none.
+TEST(Tokenizer, WholeWordsAreLookedForInTheVocabularyAlone) {
+  const auto json = [](bool ignore_merges) {
+    return TinyJson([&](Json* tokenizer) {
+      (*tokenizer)["added_tokens"].push_back(MakeAddedToken(330, "qqq", {{"single_word", true}}));
+      (*tokenizer)["model"]["ignore_merges"] = ignore_merges;
+    });
+  };
+  const Tokenizer tokenizer = Tokenizer::Parse(json(true), "tiny");
+  EXPECT_EQ(tokenizer.Encode("1qqq "), Tokenizer::Parse(json(false), "tiny").Encode("1qqq "));
+  EXPECT_THAT(tokenizer.Encode("qqq"), ElementsAre(330));
+}
+
+// The parts that are marked are text, what stands around them is parsed.
+TEST(Tokenizer, ShieldsTheSpecialTokensOfParts) {
+  const auto json = [](bool normalized) {
+    return TinyJson([&](Json* tokenizer) {
+      (*tokenizer)["added_tokens"].push_back(MakeAddedToken(330, "  "));
+      for (const char* content : {"<s>", "<s><|", "→"}) {
+        (*tokenizer)["added_tokens"].push_back(
+            MakeAddedToken(331 + static_cast<int>((*tokenizer)["added_tokens"].size()), content,
+                           {{"special", true}, {"normalized", normalized}}));
+      }
+    });
+  };
+  for (const bool normalized : {false, true}) {
+    const Tokenizer parses = Tokenizer::Parse(json(normalized), "tiny");
+    const Tokenizer plain = Tokenizer::Parse(json(normalized), "tiny", SpecialTokens::kPlainText);
+    for (const std::string part : {"<|endoftext|>", "a  <s><|padding|>é→", "→→", "it was", ""}) {
+      EXPECT_EQ(parses.EncodeShielded("the" + parses.Shield(part) + " the"),
+                plain.Encode("the" + part + " the"))
+          << part;
+      std::vector<int32_t> expected = parses.Encode("<|endoftext|>");
+      std::ranges::copy(plain.Encode(part), std::back_inserter(expected));
+      std::ranges::copy(parses.Encode("<s>  the"), std::back_inserter(expected));
+      EXPECT_EQ(parses.EncodeShielded("<|endoftext|>" + parses.Shield(part) + "<s>  the"), expected)
+          << part;
+    }
+  }
+}
+
 TEST(Tokenizer, SharesTheWordCacheWithOthers) {
   const Tokenizer with_merges = TinyTokenizer();
   const Tokenizer without = TinyTokenizer([](Json* json) { (*json)["model"]["merges"].clear(); });

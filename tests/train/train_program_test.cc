@@ -384,6 +384,16 @@ TEST(TrainProgram, AFullDiskKeepsTheCheckpointBefore) {
   ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
 }
 
+// `blockformer train` hands its arguments on, and its users know no other name.
+TEST(TrainProgram, HelpSaysHowItIsCalled) {
+  const std::string command = std::string(BLOCKFORMER_TRAIN_PROGRAM) + " train --help";
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string help(1 << 16, '\0');
+  help.resize(fread(help.data(), 1, help.size(), pipe));
+  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_THAT(help, HasSubstr("Usage: blockformer train [OPTIONS] recipe"));
+}
+
 TEST(TrainProgram, WrongArgumentsHaveExitCode2) {
   const TrainingFolder folder;
   EXPECT_EQ(StartAndWait(folder, {"training.step=5"}), 2);
