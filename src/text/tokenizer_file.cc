@@ -1,6 +1,7 @@
 #include "text/tokenizer_file.h"
 
 #include <algorithm>
+#include <fstream>
 #include <unordered_set>
 #include <utility>
 
@@ -318,6 +319,17 @@ void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description)
   }
 }
 
+// A GGUF file may be larger than what is read at once.
+void RequireNoGguf(const std::string& path) {
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
+  Require(
+      std::string_view(magic, sizeof(magic)) != "GGUF", ErrorCode::kUnsupported,
+      "{0}: is a GGUF file, of which tokenizers are not read; `blockformer convert {0} DIR` makes "
+      "a directory with its tokenizer",
+      path);
+}
+
 }  // namespace
 
 Merge ParseMerge(const TokenVocabulary& vocabulary, const std::string& text,
@@ -375,6 +387,7 @@ TokenizerDescription ReadTokenizer(const std::string& path) {
   const std::vector<std::string> files = TokenizerPaths(path);
   Require(!files.empty(), ErrorCode::kNotFound,
           "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json", path);
+  RequireNoGguf(files[0]);
   if (files.size() == 1) return ParseTokenizerJson(ReadFile(files[0]), files[0]);
   return ParseGpt2Files(ReadFile(files[0]), files[0], ReadFile(files[1]), files[1]);
 }

@@ -102,6 +102,8 @@ TEST_F(ProgramTest, AFileInPlaceOfAModelDirectoryIsTold) {
       EXPECT_THAT(outcome.output, HasSubstr(message)) << command;
     }
   }
+  EXPECT_THAT(Run("tokenizer encode --text x --tokenizer " + Path("x.gguf")).output,
+              HasSubstr("`blockformer convert " + Path("x.gguf") + " DIR`"));
 }
 
 TEST_F(ProgramTest, TheSameSeedGivesTheSameText) {
