@@ -102,7 +102,7 @@ TEST_F(ProgramTest, AFileInPlaceOfAModelDirectoryIsTold) {
       EXPECT_THAT(outcome.output, HasSubstr(message)) << command;
     }
   }
-  EXPECT_THAT(Run("tokenizer encode --text x --tokenizer " + Path("x.gguf")).output,
+  EXPECT_THAT(Run("tokenizer encode --tokenizer " + Path("x.gguf") + " </dev/null").output,
               HasSubstr("`blockformer convert " + Path("x.gguf") + " DIR`"));
 }
 
