@@ -124,8 +124,8 @@ int64_t RoomForAnswer(const TextGenerator& generator, const std::string& prompt)
   return std::max<int64_t>(generator.max_length() - generator.CountTokens(prompt), 1);
 }
 
-void ChatOnTerminal(TextGenerator* generator, Conversation* conversation, TextOptions options,
-                    int64_t max_tokens) {
+void ChatOnTerminal(TextGenerator* generator, Conversation* conversation,
+                    const TextOptions& options, int64_t max_tokens) {
   LineReader lines;
   ShowMarker();
   while (const std::optional<std::string> line = lines.Next()) {

@@ -37,8 +37,8 @@ int64_t RoomForAnswer(const TextGenerator& generator, const std::string& prompt)
 // appear on standard output as they are made. With `max_tokens` 0 an answer may fill the context.
 // Where the context is full, the oldest turns are forgotten, and what cannot be answered is left
 // out; standard error says so. Throws Error(kInterrupted) after a stop signal.
-void ChatOnTerminal(TextGenerator* generator, Conversation* conversation, TextOptions options,
-                    int64_t max_tokens);
+void ChatOnTerminal(TextGenerator* generator, Conversation* conversation,
+                    const TextOptions& options, int64_t max_tokens);
 
 }  // namespace blockformer
 
