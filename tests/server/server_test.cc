@@ -328,12 +328,12 @@ TEST_F(CompletionTest, TokensAndTexts) {
 TEST_F(CompletionTest, TokensOfATextBeyondTheContextAreCounted) {
   Start();
   for (const bool with_texts : {false, true}) {
-    const Json tokens = Post("/tokenize", {{"prompt", std::string(1'000'000, 'a')},
+    const Json tokens = Post("/tokenize", {{"prompt", std::string(100'000, 'a')},
                                            {"return_token_strs", with_texts}})
                             .json();
-    EXPECT_EQ(tokens["count"], 1'000'000);
-    EXPECT_EQ(tokens["tokens"].size(), 1'000'000U);
-    EXPECT_EQ(tokens["token_strs"].size(), with_texts ? 1'000'000U : 0U);
+    EXPECT_EQ(tokens["count"], 100'000);
+    EXPECT_EQ(tokens["tokens"].size(), 100'000U);
+    EXPECT_EQ(tokens["token_strs"].size(), with_texts ? 100'000U : 0U);
   }
 }
 
