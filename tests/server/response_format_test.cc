@@ -84,7 +84,7 @@ TEST_F(ResponseFormatTest, ChoicesLogProbabilitiesAndStreams) {
     reasons[index] = choice["finish_reason"];
   }
   for (size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(pieces[i], choices[i]["text"]);
+    EXPECT_EQ(Json(pieces[i]), choices[i]["text"]);
     EXPECT_EQ(reasons[i], "stop");
   }
 }
