@@ -184,7 +184,10 @@ CompletionRequest ParseCompletionRequest(const std::string& body, const ServedMo
   settings.max_tokens = fields.Int("max_tokens", 0, kMaxTokens).value_or(16);
   settings.log_probabilities = fields.Int("logprobs", 0, 20);
   request.echo = fields.Bool("echo", false);
-  fields.AcceptOnly("suffix", "null", [](const Json& value) { return value == ""; });
+  fields.AcceptOnly("suffix", "null", [](const Json& value) {
+    const auto* text = value.get_ptr<const std::string*>();
+    return text != nullptr && text->empty();
+  });
   ReadPrompts(&fields, model, &request);
   fields.RejectUnknown();
   if (settings.max_tokens == 0 && !request.echo) {

@@ -20,7 +20,7 @@ std::shared_ptr<Generation> Generation::Start(
     const boost::asio::any_io_executor& executor, EngineLoop* loop, const ServedModel& model,
     const GenerationSettings& settings, std::vector<Sequence> sequences,
     std::optional<std::chrono::steady_clock::time_point> deadline) {
-  const std::shared_ptr<Generation> generation(new Generation(executor, loop));
+  std::shared_ptr<Generation> generation(new Generation(executor, loop));
   const auto now = Clock::now();
   std::vector<LoopRequest> requests;
   for (size_t i = 0; i < sequences.size(); ++i) {

@@ -61,7 +61,7 @@ void ServedModel::RequireMayFit(std::string_view text, const std::string& field)
 
 std::string ServedModel::TokenText(int32_t id) const {
   if (tokenizer.TokenBytes(id).empty()) return fmt::format("token_id:{}", id);
-  const std::string bytes = tokenizer.DecodeContinuation(std::span(&id, 1));
+  std::string bytes = tokenizer.DecodeContinuation(std::span(&id, 1));
   if (FindInvalidUtf8(bytes) == bytes.size()) return bytes;
   std::string text = "bytes:";
   for (const char byte : bytes) {

@@ -41,7 +41,7 @@ std::shared_ptr<const TokenMask> JsonTokenMasks::MaskAt(Place* place) {
     masks[state] = MakeMask(&table_->automaton, state);
     table_->mask_bytes += static_cast<int64_t>(masks[state]->size() * sizeof(uint64_t));
   }
-  const std::shared_ptr<const TokenMask> mask = masks[state];
+  std::shared_ptr<const TokenMask> mask = masks[state];
   if (table_->num_bytes() > kMaxTableBytes) {
     table_ = std::make_shared<Table>(grammar_);
     Follow(place);  // so that nobody who waits keeps the old one

@@ -211,9 +211,9 @@ Operand TemplateEvaluator::LoopMember(const Operation& operation) const {
 Operand TemplateEvaluator::Apply(const Operation& operation, Operand value, bool may_lack) {
   switch (operation.kind) {
     case Operation::Kind::kMember:
-      return Member(std::move(value), operation.name, operation.offset, may_lack);
+      return Member(value, operation.name, operation.offset, may_lack);
     case Operation::Kind::kItem:
-      return Item(std::move(value), Evaluate(operation.arguments[0]), operation.offset, may_lack);
+      return Item(value, Evaluate(operation.arguments[0]), operation.offset, may_lack);
     case Operation::Kind::kSlice:
       return Operand(Charged(Slice(value.get(), operation), operation.offset));
     case Operation::Kind::kBinary:
@@ -379,7 +379,7 @@ Json TemplateEvaluator::TimeText(const std::string& format) {
   return std::string(text, std::strftime(text, sizeof(text), format.c_str(), &parts));
 }
 
-Operand TemplateEvaluator::Member(Operand value, const std::string& name, size_t offset,
+Operand TemplateEvaluator::Member(const Operand& value, const std::string& name, size_t offset,
                                   bool may_lack) {
   const Json& object = value.get();
   if (!object.is_object()) {
@@ -398,12 +398,13 @@ Operand TemplateEvaluator::Part(const Operand& value, const Json& part, size_t o
   return value.is_own() ? Operand(Charged(part, offset)) : Operand(&part);
 }
 
-Operand TemplateEvaluator::Item(Operand value, const Json& index, size_t offset, bool may_lack) {
+Operand TemplateEvaluator::Item(const Operand& value, const Json& index, size_t offset,
+                                bool may_lack) {
   const Json& whole = value.get();
   if (whole.is_object()) {
     const auto key = [&] { return StringIn(index, "the name of a field"); };
     const std::string name = At(offset, key);
-    return Member(std::move(value), name, offset, may_lack);
+    return Member(value, name, offset, may_lack);
   }
   if (index.is_string() && may_lack && !whole.is_discarded()) return Operand(kUndefined);
   const int64_t size = At(offset, [&] { return LengthOf(whole); });

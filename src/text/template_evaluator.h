@@ -22,7 +22,10 @@ class TemplateOperand {
   explicit TemplateOperand(Json own) : own_(std::move(own)) {}
 
   const Json& get() const { return other_ != nullptr ? *other_ : own_; }
-  Json Take() { return other_ != nullptr ? *other_ : std::move(own_); }
+  Json Take() {
+    if (other_ != nullptr) return *other_;
+    return std::move(own_);
+  }
   bool is_own() const { return other_ == nullptr; }
 
  private:
@@ -121,11 +124,11 @@ class TemplateEvaluator {
   Json Default(const Operation& operation, const Json& value);
   Json CallGlobal(const Operation& operation);
   static Json TimeText(const std::string& format);
-  Operand Member(Operand value, const std::string& name, size_t offset, bool may_lack);
+  Operand Member(const Operand& value, const std::string& name, size_t offset, bool may_lack);
 
   // A part of a value: a reference if the value is one.
   Operand Part(const Operand& value, const Json& part, size_t offset);
-  Operand Item(Operand value, const Json& index, size_t offset, bool may_lack);
+  Operand Item(const Operand& value, const Json& index, size_t offset, bool may_lack);
 
   std::optional<int64_t> SliceEnd(const Operation& operation, size_t part);
   Json Slice(const Json& value, const Operation& operation);
