@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "checkpoint/convert.h"
+#include "checkpoint/model_directory.h"
 
 namespace blockformer {
 namespace {
