@@ -337,7 +337,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, InvalidUtf8 policy
 }
 
 std::string Tokenizer::Shield(std::string_view part) const {
-  return impl_->special_tokens.Shield(part);
+  // A mark of the part's own would make text of the token behind it.
+  return impl_->special_tokens.Shield(WithoutShields(part));
 }
 
 std::vector<int32_t> Tokenizer::EncodeShielded(std::string_view text) const {

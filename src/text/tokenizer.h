@@ -52,7 +52,7 @@ class Tokenizer {
   // For texts made of parts that are not trusted: Shield() marks the texts of special tokens in
   // such a part, by a character before each, and EncodeShielded() encodes the whole. It reads what
   // is marked as text, other special tokens' texts as the tokenizer always does, and drops the
-  // marks (U+FDD0, which no text should hold).
+  // marks (U+FDD0, which no text should hold; Shield() drops those of the part itself).
   std::string Shield(std::string_view part) const;
   std::vector<int32_t> EncodeShielded(std::string_view text) const;
 

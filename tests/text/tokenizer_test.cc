@@ -158,6 +158,11 @@ TEST(Tokenizer, ShieldsTheSpecialTokensOfParts) {
       EXPECT_EQ(parses.EncodeShielded("<|endoftext|>" + parses.Shield(part) + "<s>  the"), expected)
           << part;
     }
+    // Marks of a part change nothing: not what is behind it, and not what they stand in.
+    EXPECT_EQ(parses.EncodeShielded(parses.Shield("the\uFDD0") + "<|endoftext|>"),
+              parses.Encode("the<|endoftext|>"));
+    EXPECT_EQ(parses.EncodeShielded(parses.Shield("<|endof\uFDD0text|>")),
+              plain.Encode("<|endoftext|>"));
   }
 }
 
