@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <utility>
 
@@ -86,6 +87,14 @@ std::string ParentOf(const std::string& path) {
 bool FileExists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
+}
+
+bool FileBeginsWith(const std::string& path, std::string_view bytes) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
+  std::string beginning(bytes.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  return file.read(beginning.data(), std::ssize(beginning)) && beginning == bytes;
 }
 
 bool IsDirectory(const std::string& path) {

@@ -14,6 +14,10 @@ namespace blockformer {
 // All functions here throw Error (kNotFound, kIo) that names the path.
 
 bool FileExists(const std::string& path);
+
+// Whether it is a regular file that can be read and begins with these bytes: nothing is taken out
+// of a pipe.
+bool FileBeginsWith(const std::string& path, std::string_view bytes);
 bool IsDirectory(const std::string& path);
 
 // The whole file; fails with kExhausted if it is larger than `max_bytes`.

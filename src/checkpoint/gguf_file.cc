@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <fstream>
 #include <string_view>
 #include <utility>
 
@@ -250,12 +249,7 @@ int64_t GgufTensor::NumElements() const {
   return static_cast<int64_t>(bytes.size()) / type->block_bytes * type->block_elements;
 }
 
-bool GgufFile::IsGguf(const std::string& path) {
-  if (!FileExists(path) || IsDirectory(path)) return false;
-  std::string magic(kMagic.size(), '\0');
-  std::ifstream file(path, std::ios::binary);
-  return file.read(magic.data(), static_cast<std::streamsize>(magic.size())) && magic == kMagic;
-}
+bool GgufFile::IsGguf(const std::string& path) { return FileBeginsWith(path, kMagic); }
 
 GgufFile::GgufFile(const std::string& path) : file_(path), metadata_(Json::object()) {
   const std::span<const std::byte> bytes = file_.bytes();

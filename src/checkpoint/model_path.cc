@@ -1,26 +1,17 @@
 #include "checkpoint/model_path.h"
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/gguf_file.h"
 #include "checkpoint/model_directory.h"
 
 namespace blockformer {
-namespace {
-
-bool IsGguf(const std::string& path) {
-  char magic[4] = {};
-  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
-  return std::string_view(magic, sizeof(magic)) == "GGUF";
-}
-
-}  // namespace
 
 std::string ModelFileRemedy(const std::string& path) {
   if (!FileExists(path) || IsDirectory(path)) return "";
-  if (IsGguf(path)) {
+  if (GgufFile::IsGguf(path)) {
     return fmt::format("; `blockformer convert {} DIR` makes a model directory of it", path);
   }
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();

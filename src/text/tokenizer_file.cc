@@ -1,7 +1,6 @@
 #include "text/tokenizer_file.h"
 
 #include <algorithm>
-#include <fstream>
 #include <unordered_set>
 #include <utility>
 
@@ -321,10 +320,8 @@ void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description)
 
 // A GGUF file may be larger than what is read at once.
 void RequireNoGguf(const std::string& path) {
-  char magic[4] = {};
-  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
   Require(
-      std::string_view(magic, sizeof(magic)) != "GGUF", ErrorCode::kUnsupported,
+      !FileBeginsWith(path, "GGUF"), ErrorCode::kUnsupported,
       "{0}: is a GGUF file, of which tokenizers are not read; `blockformer convert {0} DIR` makes "
       "a directory with its tokenizer",
       path);

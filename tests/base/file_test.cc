@@ -43,6 +43,24 @@ class FileTest : public testing::Test {
   std::string directory_;
 };
 
+TEST_F(FileTest, ABeginningIsThatOfARegularFile) {
+  WriteFileAtomically(Path("file"), "GGUF and more");
+  WriteFileAtomically(Path("short"), "GG");
+  EXPECT_TRUE(FileBeginsWith(Path("file"), "GGUF"));
+  EXPECT_FALSE(FileBeginsWith(Path("file"), "{"));
+  EXPECT_FALSE(FileBeginsWith(Path("short"), "GGUF"));
+  EXPECT_FALSE(FileBeginsWith(Path("nothing"), "GGUF"));
+  EXPECT_FALSE(FileBeginsWith(directory_, "GGUF"));
+  // A pipe keeps what it holds.
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(write(ends[1], "GGUF", 4), 4);
+  EXPECT_FALSE(FileBeginsWith("/proc/self/fd/" + std::to_string(ends[0]), "GGUF"));
+  char bytes[4];
+  EXPECT_EQ(read(ends[0], bytes, 4), 4);
+  for (const int end : ends) close(end);
+}
+
 TEST_F(FileTest, AtomicFileAppearsOnlyWhenCommitted) {
   WriteFileAtomically(Path("a"), "old");
   {
