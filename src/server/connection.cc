@@ -72,16 +72,14 @@ asio::awaitable<void> Exchange::Send(HttpResponse response) {
     co_return;
   }
   data += response.body;
-  for (std::string_view piece : response.more_body) {
-    while (!piece.empty()) {
-      if (data.size() >= kSendBytes) {
-        co_await connection_->WriteAll(data);
-        data.clear();
-      }
-      const std::string_view part = piece.substr(0, kSendBytes);
-      data += part;
-      piece.remove_prefix(part.size());
+  for (const std::string_view piece : response.more_body) {  // small ones together
+    if (data.size() + piece.size() <= kSendBytes) {
+      data += piece;
+      continue;
     }
+    co_await connection_->WriteAll(data);
+    co_await connection_->WriteAll(piece);
+    data.clear();
   }
   co_await connection_->WriteAll(data);
 }
