@@ -60,6 +60,7 @@ function(blockformer_test folder)
   endif()
   if(NOT arg_BY_SUITE)
     gtest_discover_tests(${target} TEST_PREFIX "${arg_PREFIX}." DISCOVERY_MODE PRE_TEST
+                         NO_PRETTY_VALUES
                          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES ${properties})
     return()
   endif()

@@ -218,7 +218,7 @@ ObjectReader ObjectReader::Object(const std::string& key) const {
 
 void ObjectReader::RejectUnknown() const {
   for (const auto& [key, value] : object_.items()) {
-    if (known_.count(key) > 0) continue;
+    if (IsKnown(key)) continue;
     FailField(key, fmt::format("is not known here; known are {}", fmt::join(known_, ", ")));
   }
 }

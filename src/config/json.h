@@ -80,6 +80,7 @@ class ObjectReader {
 
   // Marks a field as known without reading it.
   void Ignore(const std::string& key) const { known_.insert(key); }
+  bool IsKnown(const std::string& key) const { return known_.count(key) > 0; }
   // Throws for the first field that no accessor asked for.
   void RejectUnknown() const;
 

@@ -1,6 +1,7 @@
 #include "config/model_config.h"
 
 #include "base/error.h"
+#include "config/hf_fields.h"
 #include "config/stack_json.h"
 
 namespace blockformer {
@@ -301,8 +302,7 @@ ModelConfig ReadHfModel(const Json& json, StackFamily family, const std::string&
   config.max_length = reader.Int("max_position_embeddings", 1, kMaxLength, config.max_length);
   config.decoder = ReadHfStack(reader, family, config.max_length);
   ReadTiedHead(reader, &config.decoder);
-  if (family == StackFamily::kGptNeox) return config;
-  ReadBosTokenId(reader, &config);
+  if (family != StackFamily::kGptNeox) ReadBosTokenId(reader, &config);
   RejectUnknownHfFields(reader, json);
   return config;
 }

@@ -353,21 +353,6 @@ StackConfig ReadHfStack(const ObjectReader& reader, StackFamily family, int64_t 
   return config;
 }
 
-void RejectUnknownHfFields(const ObjectReader& reader, const Json& json) {
-  // Names, what belongs to programs, and what training alone uses.
-  for (const char* key :
-       {"architectures", "model_type", "bos_token_id", "torch_dtype", "dtype",
-        "transformers_version", "use_cache", "initializer_range", "attention_dropout",
-        "pretraining_tp", "is_llama_config", "transformers.js_config", "blockformer",
-        "max_window_layers", "unsloth_version", "unsloth_fixed"}) {
-    reader.Ignore(key);
-  }
-  for (const auto& [key, value] : json.items()) {
-    if (key.starts_with("_") || value.is_null()) reader.Ignore(key);
-  }
-  reader.RejectUnknown();
-}
-
 OrderedJson WriteHfStack(const StackConfig& config, int64_t vocab_size, int64_t context) {
   const FamilyNames& names = NamesOf(config.family);
   const bool neox = config.family == StackFamily::kGptNeox;

@@ -37,8 +37,6 @@ Json WithClassDefaults(const Json& json, StackFamily family, const std::string& 
 // The stack of such a configuration; `context` is its number of positions. Throws
 // Error(kUnsupported) that names the field for what cannot be obeyed.
 StackConfig ReadHfStack(const ObjectReader& reader, StackFamily family, int64_t context);
-// Throws Error(kUnsupported) for a field that was neither read nor is known not to matter.
-void RejectUnknownHfFields(const ObjectReader& reader, const Json& json);
 OrderedJson WriteHfStack(const StackConfig& config, int64_t vocab_size, int64_t context);
 
 // Throws Error(kInvalidArgument), opening with `where`, for sizes that contradict each other.

@@ -1,5 +1,6 @@
 #include "checkpoint/gguf_model.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -233,7 +234,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(kGgufLlama, GgufArchitecture{"llama", StackFamily::kLlama, 4, 6, false, true},
                     GgufArchitecture{"qwen2", StackFamily::kQwen2, 2, 8, true, true},
                     GgufArchitecture{"qwen3", StackFamily::kQwen3, 1, 6, false, false},
-                    GgufArchitecture{"gptneox", StackFamily::kGptNeox, 4, 8, false, true}));
+                    GgufArchitecture{"gptneox", StackFamily::kGptNeox, 4, 8, false, true}),
+    [](const auto& one) {
+      return fmt::format("{}_{}kv{}", one.param.name, one.param.kv_heads,
+                         one.param.tied_head ? "_tied" : "");
+    });
 
 TEST_P(GgufModelTest, HasHuggingFacesConfigurationNamesAndRows) {
   GgufWriter writer;

@@ -184,9 +184,37 @@ TEST(StackTest, RefusesWhatItDoesNotObeyByName) {
       {{{"num_key_value_heads", 3}}, "num_key_value_heads"},
       {{{"quantization_config", {{"bits", 4}}}}, "quantization_config"},
       {{{"rope_interleaved", true}}, "rope_interleaved"},
+      {{{"auto_map", {{"AutoModelForCausalLM", "modeling_x.Model"}}}}, "code of its own"},
+      {{{"use_mrope", true}}, "use_mrope: is not known here"},
       {{{"some_new_field", 1}}, "some_new_field"}};
   for (const auto& [fields, named] : cases) {
     EXPECT_THAT(MessageOf(Changed(LlamaJson(), fields)), HasSubstr(named));
+  }
+  EXPECT_THAT(MessageOf({{"model_type", "gpt_neox"}, {"some_new_field", 1}}),
+              HasSubstr("some_new_field"));
+}
+
+// Qwen2.5's files have `use_mrope`; transformers 4 wrote its base class's fields where a
+// configuration was dumped whole.
+TEST(StackTest, PassesOverWhatChangesNothing) {
+  const Json fields = {{"use_mrope", false},
+                       {"pruned_heads", Json::object()},
+                       {"bad_words_ids", nullptr},
+                       {"return_dict", true},
+                       {"chunk_size_feed_forward", 0},
+                       {"id2label", {{"0", "LABEL_0"}}},
+                       {"temperature", 0.6},
+                       {"max_length", 20},
+                       {"tokenizer_class", "LlamaTokenizer"},
+                       {"auto_map", {{"AutoTokenizer", "tokenization_x.Tokenizer"}}},
+                       {"_name_or_path", "somewhere"}};
+  const ModelConfig plain = ModelConfigFromJson(LlamaJson(), "test");
+  for (const auto& [key, value] : fields.items()) {
+    const Json with_field = Changed(LlamaJson(), {{key, value}});
+    EXPECT_EQ(MessageOf(with_field), "no error");
+    if (MessageOf(with_field) == "no error") {
+      EXPECT_EQ(ModelConfigFromJson(with_field, "test"), plain) << key;
+    }
   }
 }
 

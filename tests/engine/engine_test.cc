@@ -376,7 +376,8 @@ TEST_P(BlockLengthTest, CachedDecodingEqualsRecomputationAndEndsInsideABlock) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lengths, BlockLengthTest,
-                         testing::Values(1, 2, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64));
+                         testing::Values(1, 2, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64),
+                         testing::PrintToStringParamName());
 
 TEST(ModelTest, RefusesHeadsThatAttentionDoesNotTake) {
   const auto expect_refused = [](const ModelConfig& config, const std::string& part) {

@@ -437,7 +437,8 @@ TEST_P(PrefixTest, AConversationGoesOnFromWhatWasGenerated) {
   EXPECT_EQ(simulation.stats().cached_prompt_units, 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, PrefixTest, testing::Values(1, 3, 4));
+INSTANTIATE_TEST_SUITE_P(Lengths, PrefixTest, testing::Values(1, 3, 4),
+                         testing::PrintToStringParamName());
 
 TEST(PrefixTest, TheLastUnitIsAlwaysComputed) {
   Simulation simulation(Limits(4, 100, 1000, 4), 1);
