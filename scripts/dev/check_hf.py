@@ -7,8 +7,9 @@ and with golden files.
 A tiny model that the program makes is always checked: greedy texts and log-likelihoods against
 `blockformer generate` and `score`, in batches with padding on the left, with and without a cache,
 beams, sampling, gradients, bf16. Golden models are checked where their folders are: logits within
-1e-4, loss, greedy ids, and what save_pretrained writes. Needs no network. Prints a line a check;
-exit code 1 if one fails.
+1e-4, loss, greedy ids, and what save_pretrained writes. In the other direction, models of every family
+that transformers makes, with every field away from its default, are read by the program:
+log-likelihoods and greedy texts. Needs no network. Prints a line a check; exit code 1 if one fails.
 """
 
 import argparse
@@ -282,7 +283,8 @@ def check_scores(checks, program, model, tokenizer, exported, folder, name):
         alone = [model(row[None]).logits[0] for row in rows]
         batch = model(padded).logits
     checks.close(f"{name}: log-likelihoods one by one", torch.tensor(
-        [log_likelihood(logits, row, skipped) for logits, row in zip(alone, rows)], dtype=torch.float64), wanted, SCORE_TOLERANCE)
+        [log_likelihood(logits, row, skipped) for logits, row in zip(alone, rows)],
+        dtype=torch.float64), wanted, SCORE_TOLERANCE)
     checks.close(f"{name}: log-likelihoods padded on the right", torch.tensor(
         [log_likelihood(logits[:len(row)], row, skipped) for logits, row in zip(batch, rows)],
         dtype=torch.float64), wanted, SCORE_TOLERANCE)
@@ -390,6 +392,111 @@ def check_tiny(checks, program, folder):
     check_texts(checks, program, model, tokenizer, exported, folder, "tiny vanilla")
 
 
+# ---- Models that transformers makes, read by the program -----------------------------------------
+
+
+def rope(kind, **fields):
+    return {"rope_type": kind, "rope_theta": 10000.0, **fields}
+
+
+def foreign_configs():
+    """Configurations by name: every field that a family has, away from its default at least once."""
+    common = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "max_position_embeddings": 256,
+              "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+    heads = {"hidden_size": 48, "num_attention_heads": 6, "intermediate_size": 100}
+    make = transformers
+    yarn = {"factor": 4.0, "original_max_position_embeddings": 64}
+    return {
+        "llama": make.LlamaConfig(**common, **heads, num_key_value_heads=2),
+        "llama biased, tied": make.LlamaConfig(**common, **heads, attention_bias=True, mlp_bias=True,
+                                               tie_word_embeddings=True, rms_norm_eps=1e-3),
+        "llama wide heads": make.LlamaConfig(**common, **heads, head_dim=22, num_key_value_heads=1),
+        "llama linear": make.LlamaConfig(**common, **heads, rope_parameters=rope("linear", factor=3.0)),
+        "llama llama3": make.LlamaConfig(**common, **heads, rope_parameters=rope(
+            "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+            original_max_position_embeddings=32)),
+        "llama yarn": make.LlamaConfig(**common, **heads, rope_parameters=rope("yarn", **yarn)),
+        "llama yarn betas": make.LlamaConfig(**common, **heads, head_dim=32, rope_parameters=rope(
+            "yarn", **yarn, beta_fast=16.0, beta_slow=2.0, attention_factor=1.3)),
+        "llama yarn mscale": make.LlamaConfig(**common, **heads, rope_parameters=rope(
+            "yarn", **yarn, mscale=0.7, mscale_all_dim=0.4, truncate=False)),
+        "mistral": make.MistralConfig(**common, **heads, num_key_value_heads=3, head_dim=16,
+                                      sliding_window=None),
+        "mistral whole window": make.MistralConfig(**common, **heads, num_key_value_heads=2,
+                                                   sliding_window=256),
+        "qwen2": make.Qwen2Config(**common, **heads, num_key_value_heads=2),
+        "qwen2 tied": make.Qwen2Config(**common, **heads, num_key_value_heads=6,
+                                       tie_word_embeddings=True),
+        "qwen3": make.Qwen3Config(**common, **heads, num_key_value_heads=2, head_dim=20),
+        "qwen3 biased": make.Qwen3Config(**common, **heads, num_key_value_heads=3, head_dim=8,
+                                         attention_bias=True, tie_word_embeddings=True),
+        "gpt_neox": make.GPTNeoXConfig(**common, **heads),
+        "gpt_neox in sequence": make.GPTNeoXConfig(
+            **common, **heads, use_parallel_residual=False, layer_norm_eps=1e-3,
+            rope_parameters=rope("default", partial_rotary_factor=1.0)),
+        "gpt_neox half rotary": make.GPTNeoXConfig(
+            **common, **heads, rope_parameters={"rope_type": "default", "rope_theta": 777.0,
+                                                "partial_rotary_factor": 0.5}),
+    }
+
+
+def randomize(model, seed):
+    """Initial weights are too small, and norms and biases too plain, to show mistakes."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        is_table = parameter.dim() == 2
+        parameter.data = noise * 0.15 if is_table else 1 + noise * 0.3
+    return model
+
+
+def program_continuations(program, model, folder, dtype):
+    lines = [{"context": prompt, "continuation": " and so on, as it was in the beginning"}
+             for prompt in PROMPTS]
+    write_lines(folder / "continuations.jsonl", lines)
+    run(program, "score", model, "--input", folder / "continuations.jsonl", "--output",
+        folder / "scored.jsonl", "--dtype", dtype, "--force")
+    return lines, [record["log_likelihood"] for record in read_lines(folder / "scored.jsonl")]
+
+
+def check_import(checks, program, tokenizer_folder, folder, name, config, dtype):
+    torch.manual_seed(1)
+    model = randomize(AutoModelForCausalLM.from_config(config), len(name)).to(dtype)
+    place = folder / name.replace(" ", "-").replace(",", "")
+    model.save_pretrained(place, max_shard_size="40KB" if "yarn" in name else "1GB")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        if (tokenizer_folder / file).exists():
+            (place / file).write_bytes((tokenizer_folder / file).read_bytes())
+    model = load(place, dtype=torch.float32)  # its rotary frequencies were rounded, too
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(place / "tokenizer.json"))
+    lines, got = program_continuations(program, place, folder, "f32")
+    wanted = []
+    for line in lines:
+        ids = torch.tensor(tokenizer(line["context"] + line["continuation"])["input_ids"])
+        with torch.no_grad():
+            logits = model(ids[None]).logits[0]
+        wanted.append(log_likelihood(logits, ids, len(tokenizer(line["context"])["input_ids"])))
+    checks.close(f"import {name}: log-likelihoods", torch.tensor(got), torch.tensor(wanted),
+                 SCORE_TOLERANCE)
+    texts = program_texts(program, place, folder)
+    for prompt, text in zip(PROMPTS, texts):
+        ids = torch.tensor([tokenizer(prompt)["input_ids"]])
+        output = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False,
+                                max_new_tokens=13, eos_token_id=None, pad_token_id=0,
+                                suppress_tokens=list(range(len(tokenizer), VOCABULARY)))
+        checks.equal(f"import {name}: greedy text", text, tokenizer.decode(output[0, ids.shape[1]:]))
+
+
+def check_imports(checks, program, folder):
+    tokenizer_folder = folder / "tokenizer"
+    run(program, "tokenizer", "train", "--vocab-size", VOCABULARY - 8, "--output", tokenizer_folder,
+        PROJECT / "README.md")
+    for number, (name, config) in enumerate(foreign_configs().items()):
+        if checks.wants(name):
+            dtype = (torch.float32, torch.bfloat16, torch.float16)[number % 3]
+            check_import(checks, program, tokenizer_folder, folder, name, config, dtype)
+
+
 def main():
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
@@ -401,6 +508,7 @@ def main():
         folder = pathlib.Path(folder)
         if checks.wants("tiny"):
             check_tiny(checks, arguments.program, folder)
+        check_imports(checks, arguments.program, folder)
         check_goldens(checks, arguments, folder)
     print(f"\n{checks.count} checks, {checks.failed} failed")
     sys.exit(1 if checks.failed else 0)

@@ -5,7 +5,8 @@
 
 namespace blockformer {
 
-ConfigFiles MakeConfigFiles(const ModelConfig& config, DataType type) {
+ConfigFiles MakeConfigFiles(const ModelConfig& config, DataType type,
+                            const OrderedJson& sampling_defaults) {
   ConfigFiles files;
   files.config = ModelConfigToJson(config);
   files.config["torch_dtype"] = TorchDataTypeName(type);
@@ -15,6 +16,7 @@ ConfigFiles MakeConfigFiles(const ModelConfig& config, DataType type) {
   files.generation = {{"bos_token_id", config.BosTokenId()},
                       {"eos_token_id", EosTokenIdsToJson(config)},
                       {"pad_token_id", config.pad_token_id}};
+  files.generation.update(sampling_defaults);
   return files;
 }
 

@@ -19,8 +19,10 @@ struct ConfigFiles {
   OrderedJson generation;
 };
 
-// Those of our own model directories. `type` is that of the weights, kI8 for int8 weights.
-ConfigFiles MakeConfigFiles(const ModelConfig& config, DataType type);
+// Those of our own model directories. `type` is that of the weights, kI8 for int8 weights;
+// `sampling_defaults` are fields of generation_config.json (ReadSamplingDefaults()).
+ConfigFiles MakeConfigFiles(const ModelConfig& config, DataType type,
+                            const OrderedJson& sampling_defaults);
 
 // Writes both into an existing directory.
 void WriteConfigFiles(const std::string& directory, const ConfigFiles& files);

@@ -104,6 +104,7 @@ class Converter {
     RequireExpressible();
     tokenizer_ =
         options_.tokenizer.empty() ? source->ReadTokenizer() : TokenizerAt(options_.tokenizer);
+    sampling_defaults_ = source->SamplingDefaults();
     CheckTokenizer();
     RefuseToReplaceSources();
     StagedDirectory directory(options_.destination, options_.replace, IsConvertedFileName);
@@ -227,7 +228,7 @@ class Converter {
       report_.tokenizer_files.push_back(file.name);
     }
     const Tokenizer* tokenizer = tokenizer_.tokenizer ? &*tokenizer_.tokenizer : nullptr;
-    to_.write(directory, {Name(), report_.config, type_, tokenizer});
+    to_.write(directory, {Name(), report_.config, type_, tokenizer, sampling_defaults_});
     WriteFileAtomically(directory + "/" + kModelCardFile, ModelCard());
   }
 
@@ -258,6 +259,7 @@ class Converter {
   ConvertReport report_;
   const FormatEntry& to_ = EntryOf(options_.to);
   TokenizerSource tokenizer_;
+  OrderedJson sampling_defaults_;
   DataType type_ = DataType::kF32;  // of most of the weights written
 };
 

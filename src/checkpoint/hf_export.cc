@@ -48,8 +48,8 @@ void WriteTokenizerConfig(const std::string& directory, const ModelConfig& confi
 }  // namespace
 
 void WriteHfExport(const std::string& directory, const ModelConfig& config, DataType type,
-                   const Tokenizer* tokenizer) {
-  ConfigFiles files = MakeConfigFiles(config, type);
+                   const OrderedJson& sampling_defaults, const Tokenizer* tokenizer) {
+  ConfigFiles files = MakeConfigFiles(config, type, sampling_defaults);
   if (config.kind == ModelKind::kBlock) {
     WriteCode(directory, &files.config);
   } else {

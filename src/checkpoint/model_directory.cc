@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/short_list.h"
 #include "checkpoint/config_files.h"
 #include "checkpoint/model_path.h"
@@ -70,6 +71,12 @@ std::string ShellQuoted(const std::string& text) {
   if (!pickled.empty()) FailPickledFile(directory + "/" + pickled[0]);
   Fail(ErrorCode::kNotFound, "{}: there is neither {} nor {}", directory, kWeightsFile,
        kWeightsIndexFile);
+}
+
+// An object without fields if the directory has no such file.
+Json ReadGenerationJson(const std::string& directory) {
+  const std::string path = directory + "/" + kGenerationConfigFile;
+  return FileExists(path) ? ReadJsonFile(path) : Json::object();
 }
 
 }  // namespace
@@ -260,14 +267,40 @@ std::map<DataType, uint64_t> SafetensorsWeights::BytesByType() const {
 ModelConfig ReadModelConfig(const std::string& directory) {
   RequireModelDirectory(directory);
   const std::string path = directory + "/" + kConfigFile;
-  ModelConfig config = ModelConfigFromJson(ReadJsonFile(path), path);
+  ModelConfig config = ModelConfigFromJson(ReadConfigJson(path), path);
   ReadGenerationConfig(directory, &config);
   return config;
 }
 
+Json ReadConfigJson(const std::string& path) {
+  constexpr char kKey[] = "eos_token_id";
+  Json config = ReadJsonFile(path);
+  const auto eos = config.find(kKey);
+  if (eos == config.end() || !eos->is_null()) return config;
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const Json generation = ReadGenerationJson(folder.string());
+  if (const Json ids = generation.value(kKey, Json()); !ids.is_null()) {
+    *eos = ids;
+  } else {
+    *eos = 0;
+    LogWarning("{}: {} is null: token 0 is taken for the end of text", path, kKey);
+  }
+  return config;
+}
+
 void ReadGenerationConfig(const std::string& directory, ModelConfig* config) {
-  const std::string path = directory + "/" + kGenerationConfigFile;
-  if (FileExists(path)) AddEosTokenIds(ReadJsonFile(path), path, config);
+  AddEosTokenIds(ReadGenerationJson(directory), directory + "/" + kGenerationConfigFile, config);
+}
+
+OrderedJson ReadSamplingDefaults(const std::string& directory) {
+  const Json generation = ReadGenerationJson(directory);
+  OrderedJson defaults = OrderedJson::object();
+  for (const auto& [key, value] : generation.items()) {
+    const bool names_tokens = key.ends_with("_token_id") || key == "suppress_tokens";
+    const bool is_of_file = key.starts_with("_") || key == "transformers_version";
+    if (!names_tokens && !is_of_file) defaults[key] = value;
+  }
+  return defaults;
 }
 
 const char* TorchDataTypeName(DataType type) {
@@ -283,8 +316,9 @@ const char* TorchDataTypeName(DataType type) {
   }
 }
 
-void WriteModelConfig(const std::string& directory, const ModelConfig& config, DataType type) {
-  WriteConfigFiles(directory, MakeConfigFiles(config, type));
+void WriteModelConfig(const std::string& directory, const ModelConfig& config, DataType type,
+                      const OrderedJson& sampling_defaults) {
+  WriteConfigFiles(directory, MakeConfigFiles(config, type, sampling_defaults));
 }
 
 }  // namespace blockformer

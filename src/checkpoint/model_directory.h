@@ -65,13 +65,20 @@ const char* TorchDataTypeName(DataType type);
 
 // Reads and checks config.json of a model directory.
 ModelConfig ReadModelConfig(const std::string& directory);
+// The configuration at `path`, a config.json. A null `eos_token_id` stands for the ids of
+// generation_config.json beside it; where that names none, a warning says which is assumed.
+Json ReadConfigJson(const std::string& path);
 // What else a directory's generation_config.json says, if it is there: more ids that end a text.
 void ReadGenerationConfig(const std::string& directory, ModelConfig* config);
+// And how its texts are sampled: all fields but ids of tokens, which ModelConfig has. Empty without
+// that file.
+OrderedJson ReadSamplingDefaults(const std::string& directory);
 
 // Writes config.json and generation_config.json into an existing directory. `type` is that of the
 // weights, kI8 for a directory of int8 weights.
 void WriteModelConfig(const std::string& directory, const ModelConfig& config,
-                      DataType type = DataType::kF32);
+                      DataType type = DataType::kF32,
+                      const OrderedJson& sampling_defaults = OrderedJson::object());
 
 }  // namespace blockformer
 

@@ -46,7 +46,9 @@ void RemoveTree(const std::string& path) {
 
 StagedDirectory::StagedDirectory(const std::string& destination, bool replace,
                                  std::function<bool(const std::string& name)> is_own_name)
-    : destination_(BehindLinks(destination)), is_own_name_(std::move(is_own_name)) {
+    : destination_(BehindLinks(destination)),
+      replace_(replace),
+      is_own_name_(std::move(is_own_name)) {
   Require(!destination_.empty(), ErrorCode::kInvalidArgument,
           "the destination is empty; the name of a directory is wanted");
   const bool replaces = FileExists(destination_);
@@ -106,10 +108,15 @@ void StagedDirectory::RequireReplaceable() const {
 void StagedDirectory::Commit() {
   SyncDirectory(path_);
   if (!FileExists(destination_)) {
-    RenameDurably(path_, destination_);
+    RenameDurably(path_, destination_);  // fails if another directory appears at this moment
     path_.clear();
     return;
   }
+  Require(
+      replace_, ErrorCode::kInvalidArgument,
+      "{}: has appeared meanwhile, written by another program, and is left alone; choose another "
+      "name, or replace it with `force`",
+      destination_);
   RequireReplaceable();
   const int swapped =
       renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE);

@@ -32,6 +32,7 @@ class StagedDirectory {
   void RequireReplaceable() const;
 
   std::string destination_;
+  bool replace_;
   std::function<bool(const std::string& name)> is_own_name_;
   std::string path_;
 };

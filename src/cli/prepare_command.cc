@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "cli/corpus_flags.h"
 #include "cli/flags.h"
 #include "config/json.h"
+#include "config/token_file_prefix.h"
 #include "data/prepare.h"
 
 namespace blockformer {
@@ -122,6 +125,18 @@ PrepareSummary PrepareWithProgress(const PrepareOptions& options, SpecialTokens 
   });
 }
 
+// A prefix, also of somebody who names one of the files.
+std::string OutputPrefix(const std::string& output) {
+  std::string prefix = TokenFilePrefix(output);
+  const std::string name = std::filesystem::path(prefix).filename().string();
+  const std::initializer_list<const char*> kNoNames = {"", "-", ".", ".."};
+  Require(std::ranges::find(kNoNames, name) == kNoNames.end(), ErrorCode::kInvalidArgument,
+          "--output: {}: names no file; a folder and the name to which .bin, .idx and .json are "
+          "added are wanted, such as data/books",
+          output);
+  return prefix;
+}
+
 void RunPrepare(const PrepareFlags& flags) {
   const PrepareOptions& options = flags.options;
   CatchStopSignals();
@@ -153,7 +168,9 @@ void AddPrepareCommand(CLI::App& app) {
                    "tokenizer.json, or a directory that holds one")
       ->type_name("FILE|DIR")
       ->required();
-  command->add_option("--output", options.output_prefix, "Path and name to which .bin is added")
+  command
+      ->add_option("--output", options.output_prefix,
+                   "Path and name to which .bin, .idx and .json are added")
       ->type_name("PREFIX")
       ->required();
   command
@@ -170,7 +187,10 @@ void AddPrepareCommand(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--force", options.force, "Replace files of this name that are there");
   command->add_flag("--json", flags->json, "Print the summary as JSON");
-  command->callback([flags] { RunPrepare(*flags); });
+  command->callback([flags] {
+    flags->options.output_prefix = OutputPrefix(flags->options.output_prefix);
+    RunPrepare(*flags);
+  });
 }
 
 }  // namespace blockformer

@@ -155,9 +155,9 @@ const char* KindName(const ModelConfig& config);
 void ValidateModelConfig(const ModelConfig& config, const std::string& source);
 
 // config.json: for a vanilla model the Hugging Face configuration of its family, for a block model
-// our own form (docs/model-directory.md). Fields that neither reads are ignored, but those of a
-// vanilla model of another family than GPT-NeoX are obeyed, known not to matter, or refused. The
-// result is valid.
+// our own form (docs/model-directory.md). Fields that a block model's form does not have are
+// ignored; those of a vanilla model are obeyed, known not to matter, or refused. The result is
+// valid.
 ModelConfig ModelConfigFromJson(const Json& json, const std::string& source);
 // An id, or a list if several end a text.
 OrderedJson EosTokenIdsToJson(const ModelConfig& config);

@@ -199,6 +199,34 @@ void CheckOutputFiles(const PrepareOptions& options) {
   CheckOutputs(outputs, inputs, options.force);
 }
 
+// Chooses a share of all documents: one at random of each run of 1 / share of them.
+class HeldOutDocuments {
+ public:
+  HeldOutDocuments(double share, uint64_t seed) : share_(share), seed_(seed) { BeginRun(); }
+
+  // Whether the next document, in their order, is one of them.
+  bool TakesNext() {
+    if (document_ == end_) BeginRun();
+    return document_++ == chosen_;
+  }
+
+ private:
+  void BeginRun() {
+    const int64_t begin = end_;
+    // Beyond 2^62 documents a smaller share means the same.
+    end_ = std::llround(std::min(static_cast<double>(run_ + 1) / share_, 0x1p62));
+    const double uniform = KeyedUniform(seed_, /*stream=*/0, run_++);
+    chosen_ = begin + static_cast<int64_t>(uniform * static_cast<double>(end_ - begin));
+  }
+
+  double share_;
+  uint64_t seed_;
+  uint64_t run_ = 0;  // that comes next
+  int64_t document_ = 0;
+  int64_t end_ = 0;  // of the run at hand
+  int64_t chosen_ = 0;
+};
+
 // The calling thread reads and writes, the pool's threads tokenise.
 class Preparation {
  public:
@@ -213,8 +241,7 @@ class Preparation {
     train_.emplace(options.output_prefix, info);
     progress_.total_bytes = corpus_.TotalBytes();
     if (options.validation_fraction == 0) return;
-    // Beyond 2^62 documents a smaller one means the same.
-    stride_ = std::llround(std::min(1 / options.validation_fraction, 0x1p62));
+    held_out_.emplace(options.validation_fraction, options.seed);
     validation_.emplace(ValidationPrefix(options.output_prefix), info);
   }
 
@@ -265,7 +292,8 @@ class Preparation {
         continue;
       }
       summary_.special_tokens += document.special_tokens;
-      (IsHeldOut(progress_.documents) ? *validation_ : *train_).Add(document);
+      const bool is_held_out = held_out_ && held_out_->TakesNext();
+      (is_held_out ? *validation_ : *train_).Add(document);
       ++progress_.documents;
       progress_.tokens += static_cast<int64_t>(document.ids.size());
     }
@@ -273,21 +301,14 @@ class Preparation {
     bytes_in_flight_ -= batch.record_bytes;
   }
 
-  bool IsHeldOut(int64_t document) const {
-    if (!validation_) return false;
-    const auto stratum = static_cast<uint64_t>(document / stride_);
-    const double uniform = KeyedUniform(options_.seed, /*stream=*/0, stratum);
-    return document % stride_ == static_cast<int64_t>(uniform * static_cast<double>(stride_));
-  }
-
   PrepareSummary Commit() {
     Require(progress_.documents > 0, ErrorCode::kInvalidArgument,
             "there is no document with text in the {} files", options_.inputs.size());
     Require(!validation_ || (train_->info().documents > 0 && validation_->info().documents > 0),
             ErrorCode::kInvalidArgument,
-            "`validation_fraction`: {} holds out one document in {}, and with {} in all one of the "
-            "two files would be empty; take another fraction, or more and shorter documents",
-            options_.validation_fraction, stride_, progress_.documents);
+            "`validation_fraction`: {} holds out one document in {:.4g}, and with {} in all one of "
+            "the two files would be empty; take another fraction, or more and shorter documents",
+            options_.validation_fraction, 1 / options_.validation_fraction, progress_.documents);
     on_progress_(progress_);
     if (validation_) validation_->Finish();
     train_->Finish();
@@ -304,7 +325,7 @@ class Preparation {
   CorpusReader corpus_;
   std::optional<Split> train_;
   std::optional<Split> validation_;
-  int64_t stride_ = 1;  // one document of this many is held out
+  std::optional<HeldOutDocuments> held_out_;
   PrepareProgress progress_;
   PrepareSummary summary_;
   size_t bytes_in_flight_ = 0;

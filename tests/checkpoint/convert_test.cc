@@ -154,6 +154,24 @@ TEST_F(ConvertTest, RoundTripsKeepEveryBitOfEveryFamily) {
   }
 }
 
+TEST_F(ConvertTest, KeepsHowTextsAreSampled) {
+  WriteModel("vanilla", ConfigOfFamily(StackFamily::kQwen2));
+  WriteFileAtomically(Path("vanilla/generation_config.json"),
+                      R"({"do_sample": true, "temperature": 0.6, "top_p": 0.9, "eos_token_id": 3,
+                          "suppress_tokens": [1], "_from_model_config": true})");
+  ConvertOptions options = Options("vanilla", "hf");
+  options.to = CheckpointFormat::kHuggingFace;
+  Convert(options);
+  Convert(Options("hf", "ours"));
+  for (const char* name : {"hf", "ours"}) {
+    const std::string path = Path(name) + "/generation_config.json";
+    Json json = ReadJsonFile(path);
+    EXPECT_EQ(json["eos_token_id"].back(), 3);
+    for (const char* id : {"bos_token_id", "eos_token_id", "pad_token_id"}) json.erase(id);
+    EXPECT_EQ(json, Json({{"do_sample", true}, {"temperature", 0.6}, {"top_p", 0.9}})) << name;
+  }
+}
+
 TEST_F(ConvertTest, UptrainsEveryFamily) {
   for (const StackFamily family : kOtherFamilies) {
     const ModelConfig config = ConfigOfFamily(family);

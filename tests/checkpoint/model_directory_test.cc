@@ -72,6 +72,21 @@ TEST_F(ModelDirectoryTest, TextsEndAtTheIdsOfTheGenerationConfigToo) {
   EXPECT_EQ(ReadModelConfig(directory_), config_);
 }
 
+// Null is "none" in transformers; the ids may stand in generation_config.json alone.
+TEST_F(ModelDirectoryTest, AnEndOfTextThatIsNullIsThatOfTheGenerationConfig) {
+  Json json = ReadJsonFile(Path("config.json"));
+  json["eos_token_id"] = nullptr;
+  WriteFileAtomically(Path("config.json"), json.dump());
+  std::filesystem::remove(Path("generation_config.json"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(ReadModelConfig(directory_).eos_token_id, 0);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("eos_token_id is null: token 0"));
+  WriteFileAtomically(Path("generation_config.json"), R"({"eos_token_id": [3, 5]})");
+  const ModelConfig config = ReadModelConfig(directory_);
+  EXPECT_EQ(config.eos_token_id, 3);
+  EXPECT_EQ(config.other_eos_token_ids, (std::vector<int64_t>{5}));
+}
+
 TEST_F(ModelDirectoryTest, LoadsShardsAndIgnoresOldBuffers) {
   const std::vector<float> buffer(1, 1.0f);
   const std::vector<NamedTensor> first(tensors_.begin(), tensors_.begin() + 3);

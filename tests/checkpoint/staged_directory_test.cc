@@ -80,6 +80,22 @@ TEST_F(StagedDirectoryTest, WhatALinkLeadsToIsNotReplaced) {
   EXPECT_TRUE(IsDirectory(Path("nothing")));
 }
 
+TEST_F(StagedDirectoryTest, AModelThatComesMeanwhileIsReplacedOnlyIfThatIsWanted) {
+  const auto is_own = [](const std::string& name) { return name == "model.safetensors"; };
+  for (const bool replace : {false, true}) {
+    fs::remove_all(Path("new"));
+    StagedDirectory staged(Path("new"), replace, is_own);
+    Make("new");
+    if (replace) {
+      staged.Commit();
+      EXPECT_TRUE(fs::is_empty(Path("new")));
+    } else {
+      EXPECT_THROW(staged.Commit(), Error);
+      EXPECT_TRUE(FileExists(Path("new/model.safetensors")));
+    }
+  }
+}
+
 TEST_F(StagedDirectoryTest, WhatComesMeanwhileStays) {
   {
     StagedDirectory staged = Stage("model");

@@ -72,6 +72,20 @@ TEST_F(PrepareCommandTest, SummaryAsJson) {
   EXPECT_EQ(TokenFile(prefix + "-valid").NumDocuments(), 1);
 }
 
+TEST_F(PrepareCommandTest, TheOutputMayBeNamedByOneOfItsFiles) {
+  const std::string input = Write("a.txt", "the one");
+  Run({"--output", directory_ + "tokens.bin", input});
+  EXPECT_EQ(TokenFile(directory_ + "tokens").NumDocuments(), 1);
+  for (const std::string& output : {directory_, std::string("-"), directory_ + ".idx"}) {
+    try {
+      Run({"--output", output, input});
+      ADD_FAILURE() << output;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("--output: " + output + ": names no file"));
+    }
+  }
+}
+
 TEST_F(PrepareCommandTest, SummaryAsText) {
   const std::string prefix = directory_ + "tokens";
   const std::string output = Run({"--output", prefix, Write("a.txt", "abc"), Write("b.txt", "de")});

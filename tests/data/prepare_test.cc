@@ -164,6 +164,16 @@ TEST_F(PrepareTest, ValidationTakesOneDocumentOfEveryStride) {
   }
 }
 
+TEST_F(PrepareTest, TheShareIsExactWhateverItIs) {
+  AddNumberedInput(1000);
+  options_.force = true;
+  for (const double fraction : {0.3, 0.4, 0.45, 0.03, 1.0 / 3}) {
+    options_.validation_fraction = fraction;
+    EXPECT_NEAR(static_cast<double>(Prepare().validation->documents), 1000 * fraction, 1)
+        << fraction;
+  }
+}
+
 TEST_F(PrepareTest, SeedChoosesTheValidationDocuments) {
   AddNumberedInput(200);
   options_.validation_fraction = 0.05;

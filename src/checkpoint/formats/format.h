@@ -29,6 +29,8 @@ class CheckpointSource {
   // Checked against the configuration; throws as SafetensorsWeights and GgufModel do.
   virtual std::shared_ptr<const ModelWeights> Weights() const = 0;
   virtual TokenizerSource ReadTokenizer() const = 0;
+  // As ReadSamplingDefaults() has them.
+  virtual OrderedJson SamplingDefaults() const { return OrderedJson::object(); }
 
  private:
   ModelConfig config_;
@@ -45,6 +47,7 @@ struct ModelDescription {
   const ModelConfig& config;
   DataType type;               // of most of the weights
   const Tokenizer* tokenizer;  // may be null
+  OrderedJson sampling_defaults;
 };
 
 // What there is to know of a format.
@@ -84,6 +87,9 @@ class FileSource : public CheckpointSource {
   }
   TokenizerSource ReadTokenizer() const override {
     return TokenizerOfCheckpoint(CheckpointDirectory(path_));
+  }
+  OrderedJson SamplingDefaults() const override {
+    return ReadSamplingDefaults(CheckpointDirectory(path_));
   }
 
  private:

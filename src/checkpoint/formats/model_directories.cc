@@ -40,7 +40,7 @@ std::unique_ptr<CheckpointSource> OpenHuggingFace(const OpenOptions& options) {
   RequireNoTrainerYaml(options, kHuggingFaceFormat.name, kConfigFile);
   RequireDirectory(options, kHuggingFaceFormat.name);
   const std::string path = ConfigPath(options.source);
-  ModelConfig config = ModelConfigFromJson(ReadJsonFile(path), path);
+  ModelConfig config = ModelConfigFromJson(ReadConfigJson(path), path);
   Require(config.kind == ModelKind::kVanilla, ErrorCode::kInvalidArgument,
           "{}: model_type: this is a block model; `from` {} is for vanilla models, {} is for these",
           path, kHuggingFaceFormat.name, kBlockformerFormat.name);
@@ -51,11 +51,11 @@ std::unique_ptr<CheckpointSource> OpenHuggingFace(const OpenOptions& options) {
 void RequireNothing(const ModelConfig& /*config*/) {}
 
 void WriteBlockformer(const std::string& directory, const ModelDescription& model) {
-  WriteModelConfig(directory, model.config, model.type);
+  WriteModelConfig(directory, model.config, model.type, model.sampling_defaults);
 }
 
 void WriteHuggingFace(const std::string& directory, const ModelDescription& model) {
-  WriteHfExport(directory, model.config, model.type, model.tokenizer);
+  WriteHfExport(directory, model.config, model.type, model.sampling_defaults, model.tokenizer);
 }
 
 std::vector<std::string> BlockformerFiles() { return {kConfigFile, kGenerationConfigFile}; }
