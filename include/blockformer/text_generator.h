@@ -5,8 +5,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "blockformer/sampling.h"
@@ -86,8 +88,10 @@ class TextGenerator {
  public:
   // Called with each new piece of text, valid UTF-8. Returning false ends the generation.
   using OnText = std::function<bool(std::string_view piece)>;
+  // A text, or ids that are continued as they are.
+  using Prompt = std::variant<std::string, std::vector<int32_t>>;
   // Gives the next prompt of a batch, or nothing at its end.
-  using NextPrompt = std::function<std::optional<std::string>()>;
+  using NextPrompt = std::function<std::optional<Prompt>()>;
   // Called once a prompt, in the order in which they end; `index` counts prompts from 0. Returning
   // false ends the batch: what still runs is given up.
   using OnResult = std::function<bool(int64_t index, const GeneratedText& result)>;
@@ -101,6 +105,8 @@ class TextGenerator {
   // Continues one prompt. An empty prompt begins a new text. Throws Error(kCorrupt) if the model
   // computes numbers that are not finite; what on_text got before is right.
   GeneratedText Generate(std::string_view prompt, const TextOptions& options,
+                         const OnText& on_text = {});
+  GeneratedText Generate(std::span<const int32_t> prompt, const TextOptions& options,
                          const OnText& on_text = {});
 
   // Continues many prompts, max_sequences of them together; `next` is asked as places become free.

@@ -27,19 +27,21 @@ int64_t CountJsonValues(const Json& json) {
   return count;
 }
 
-// With its properties in the order of the text.
-OrderedJson ParseSchema(std::string_view text) {
+Json ParseSchemaText(std::string_view text) {
   if (text.size() > kMaxSchemaTextBytes) {
     throw JsonSchemaError("", fmt::format("a text of {} bytes is larger than the {} that are taken",
                                           text.size(), kMaxSchemaTextBytes));
   }
   try {
-    RequireSmallSchema(ParseJson(text, "the schema"));
-  } catch (const JsonSchemaError&) {
-    throw;
+    return ParseJson(text, "the schema");
   } catch (const Error& error) {
     throw JsonSchemaError("", error.what());
   }
+}
+
+// With its properties in the order of the text.
+OrderedJson ParseSchema(std::string_view text) {
+  RequireSmallSchema(ParseSchemaText(text));
   return OrderedJson::parse(text);
 }
 
@@ -48,6 +50,8 @@ JsonGrammar MakeGrammar(std::string_view schema) {
 }
 
 }  // namespace
+
+void CheckJsonSchema(std::string_view schema) { CompileJsonSchema(ParseSchema(schema)); }
 
 void RequireSmallSchema(const Json& schema) {
   if (!schema.is_object()) throw JsonSchemaError("", "a schema, which is an object, is wanted");

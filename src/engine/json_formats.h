@@ -26,6 +26,9 @@ inline constexpr size_t kMaxSchemaTextBytes = size_t{1} << 20;
 // become OrderedJson, whose objects take quadratic time.
 void RequireSmallSchema(const Json& schema);
 
+// Throws JsonSchemaError for a schema, given as a text, that is not taken.
+void CheckJsonSchema(std::string_view schema);
+
 // The masks of the JSON formats that were asked for last, since most requests ask for the same
 // ones: a few of them, in about 64 MiB of memory. Thread-safe. Calls of one object are about one
 // model.

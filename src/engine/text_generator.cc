@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <utility>
+#include <variant>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -33,7 +34,7 @@ void ValidateTextOptions(const TextOptions& options) {
           "`json_schema`: is set beside json_object; at most one of them is wanted");
   const bool is_json = options.json_object || !options.json_schema.empty();
   Require(!is_json || !options.ignore_end_of_text, ErrorCode::kInvalidArgument,
-          "`ignore_end_of_text`: is set beside {}, whose texts end",
+          "`{}`: its texts end, so that the end of a text cannot be ignored",
           options.json_object ? "json_object" : "json_schema");
 }
 
@@ -118,10 +119,15 @@ struct TextGenerator::Impl {
     return formats.Constraint(options, tokenizer, model->config());
   }
 
-  void Submit(std::string_view prompt, const TextOptions& options,
+  std::vector<int32_t> EncodePrompt(Prompt prompt, const TextOptions& options) const {
+    if (auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return std::move(*ids);
+    return EncodePrompt(std::string_view(std::get<std::string>(prompt)), options);
+  }
+
+  void Submit(std::vector<int32_t> prompt, const TextOptions& options,
               const TokenConstraintFactory& constraint, uint64_t stream, Job* job) {
     GenerationRequest request;
-    request.prompt = EncodePrompt(prompt, options);
+    request.prompt = std::move(prompt);
     if (!FitPrompt(options, &request.prompt, &job->result)) {
       job->ended = true;
       return;
@@ -166,11 +172,16 @@ TextGenerator TextGenerator::Load(const std::string& model_directory,
 
 GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions& options,
                                       const OnText& on_text) {
+  return Generate(impl_->EncodePrompt(prompt, options), options, on_text);
+}
+
+GeneratedText TextGenerator::Generate(std::span<const int32_t> prompt, const TextOptions& options,
+                                      const OnText& on_text) {
   ValidateTextOptions(options);
   const ThreadLimit limit(impl_->threads);
   Impl::Job job(impl_.get(), options);
   job.on_text = on_text;
-  impl_->Submit(prompt, options, impl_->Constraint(options), 0, &job);
+  impl_->Submit({prompt.begin(), prompt.end()}, options, impl_->Constraint(options), 0, &job);
   while (!job.ended) {
     if (impl_->Step()) continue;
     job.result.reason = FinishReason::kCancelled;
@@ -200,15 +211,15 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
       entry = running.erase(entry);
     }
     while (more && running.size() < most) {
-      const std::optional<std::string> prompt = next();
+      std::optional<Prompt> prompt = next();
       if (!prompt) {
         more = false;
         break;
       }
       auto job = std::make_unique<Impl::Job>(impl_.get(), options);
       try {
-        impl_->Submit(*prompt, options, constraint, first_stream + static_cast<uint64_t>(submitted),
-                      job.get());
+        impl_->Submit(impl_->EncodePrompt(std::move(*prompt), options), options, constraint,
+                      first_stream + static_cast<uint64_t>(submitted), job.get());
       } catch (const Error& error) {
         job->Fail(error);
       }

@@ -220,7 +220,7 @@ TEST_F(ApiArgumentsTest, FormatsAreChecked) {
   EXPECT_THAT(Refusal(), HasSubstr("json_schema: goes with"));
   options_.format = BF_FORMAT_JSON_OBJECT;
   options_.ignore_end_of_text = 1;
-  EXPECT_THAT(Refusal(), HasSubstr("`ignore_end_of_text`: is set beside json_object"));
+  EXPECT_THAT(Refusal(), HasSubstr("`json_object`: its texts end"));
   const std::string large = "{\"title\":\"" + std::string(1 << 20, 'a') + "\"}";
   const std::pair<std::string, std::string> cases[] = {
       {"", "json_schema: is empty"},

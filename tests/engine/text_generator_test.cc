@@ -90,7 +90,7 @@ TEST_F(TextGeneratorTest, FormatsThatCannotBeAreErrors) {
     return std::string();
   };
   options_.json_schema = R"({"properties": {"x": {"type": "date"}}})";
-  EXPECT_THAT(message(), HasSubstr("`ignore_end_of_text`"));
+  EXPECT_THAT(message(), HasSubstr("`json_schema`: its texts end"));
   options_.ignore_end_of_text = false;
   EXPECT_THAT(message(), HasSubstr("json_schema.properties.x.type: "));
   options_.json_object = true;
