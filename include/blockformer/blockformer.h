@@ -215,7 +215,8 @@ enum {
 
 // Values of bf_request_options.format: what form the text has. JSON texts end when they are whole,
 // so that they do not go with ignore_end_of_text; max_tokens and stops may cut them. The model is
-// not told: the prompt should say what is wanted. Since version 3.
+// not told: the prompt should say what is wanted. On the processor only, else BF_UNSUPPORTED. Since
+// version 3.
 enum {
   BF_FORMAT_TEXT = 0,         // any text
   BF_FORMAT_JSON_OBJECT = 1,  // any JSON object

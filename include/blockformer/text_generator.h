@@ -52,8 +52,8 @@ struct TextOptions : SamplingOptions {
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
   // Texts that are JSON and nothing else, and end when that is whole: any JSON object, or what
-  // obeys a JSON schema (docs/serving.md says which are taken). At most one of the two, and not
-  // with ignore_end_of_text.
+  // obeys a JSON schema (docs/serving.md says which are taken). At most one of the two, not with
+  // ignore_end_of_text, and on the processor only.
   bool json_object = false;
   std::string json_schema = {};  // JSON; empty: none
   // Put nothing before the prompt, such as "<s>", because a chat template has written it already.

@@ -97,6 +97,29 @@ TEST_F(TextGeneratorTest, FormatsThatCannotBeAreErrors) {
   EXPECT_THAT(message(), HasSubstr("`json_schema`: is set beside json_object"));
 }
 
+TEST_F(TextGeneratorTest, ContinuesIdsAsTheyAre) {
+  TextGenerator generator = Load();
+  const std::vector<int32_t> ids = Tokenizer::Load(directory_).Encode("the end");
+  const GeneratedText expected = generator.Generate("the end", options_);
+  const GeneratedText result = generator.Generate(ids, options_);
+  EXPECT_EQ(result.tokens, expected.tokens);
+  EXPECT_EQ(result.prompt_tokens, std::ssize(ids));
+  int asked = 0;
+  std::vector<std::vector<int32_t>> texts(2);
+  generator.GenerateBatch(
+      [&]() -> std::optional<TextGenerator::Prompt> {
+        if (asked++ == 2) return std::nullopt;
+        return ids;
+      },
+      options_,
+      [&](int64_t index, const GeneratedText& text) {
+        texts[index] = text.tokens;
+        return true;
+      });
+  EXPECT_EQ(texts[0], expected.tokens);
+  EXPECT_NE(texts[1], texts[0]) << "it draws from another stream";
+}
+
 TEST_F(TextGeneratorTest, EndsAtTheLength) {
   TextGenerator generator = Load();
   std::string pieces;
