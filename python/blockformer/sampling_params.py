@@ -72,7 +72,8 @@ class StructuredOutputsParams:
             return self.json
         if not isinstance(self.json, Mapping):
             raise errors.InvalidArgumentError(
-                f"structured_outputs.json: {self.json!r:.200} is neither a dict nor a text")
+                f"structured_outputs.json: {self.json!r:.200} is neither a dict nor a text; of a "
+                "pydantic model it is model_json_schema()")
         try:
             return json_module.dumps(self.json, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
