@@ -262,6 +262,9 @@ class AsyncEngine {
     raw.too_long =
         options.too_long == TooLong::kError ? BF_TOO_LONG_ERROR : BF_TOO_LONG_TRUNCATE_LEFT;
     raw.at_end = options.at_end ? 1 : 0;
+    if (!options.json_schema.empty()) raw.format = BF_FORMAT_JSON_SCHEMA;
+    if (options.json_object) raw.format = BF_FORMAT_JSON_OBJECT;
+    raw.json_schema = internal::ToText(options.json_schema);
     int64_t request = 0;
     const bf_status status = submit(&raw, &request);
     if (status == BF_FULL) return std::nullopt;

@@ -20,7 +20,7 @@ extern "C" {
 // NOLINTBEGIN(readability-identifier-naming, modernize-use-using): this is C.
 
 // Raised whenever something is added to this header.
-#define BF_INTERFACE_VERSION 2
+#define BF_INTERFACE_VERSION 3
 
 // What a function returns. After one of the errors (1 to 99) bf_last_error() has a message.
 typedef int32_t bf_status;
@@ -213,6 +213,16 @@ enum {
   BF_TOO_LONG_TRUNCATE_LEFT = 1  // its last tokens are continued, as many as there is room for
 };
 
+// Values of bf_request_options.format: what form the text has. JSON texts end when they are whole,
+// so that they do not go with ignore_end_of_text; max_tokens and stops may cut them. The model is
+// not told: the prompt should say what is wanted. On the processor only, else BF_UNSUPPORTED. Since
+// version 3.
+enum {
+  BF_FORMAT_TEXT = 0,         // any text
+  BF_FORMAT_JSON_OBJECT = 1,  // any JSON object
+  BF_FORMAT_JSON_SCHEMA = 2   // JSON that obeys json_schema
+};
+
 typedef struct bf_request_options {
   size_t struct_size;
   int64_t max_tokens;  // 128; -1: as many as fit
@@ -245,6 +255,11 @@ typedef struct bf_request_options {
   int32_t at_end;              // 1: one event, when the request ends, with all of it
   bf_callback callback;        // gets the events; then there must be no queue
   void* user;                  // for the callback
+  // Since version 3.
+  int64_t format;       // BF_FORMAT_TEXT
+  bf_text json_schema;  // JSON; with BF_FORMAT_JSON_SCHEMA, else empty. docs/serving.md says which
+                        // schemas are taken; others are BF_INVALID_ARGUMENT, and the message names
+                        // the part, such as json_schema.properties.x.type
 } bf_request_options;
 
 bf_status bf_request_options_init(bf_request_options* options, size_t struct_size);

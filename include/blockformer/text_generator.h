@@ -5,8 +5,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "blockformer/sampling.h"
@@ -49,6 +51,11 @@ struct TextOptions : SamplingOptions {
   int64_t max_tokens = 128;
   std::vector<std::string> stop;    // UTF-8 that ends generation, itself not part of the result
   bool ignore_end_of_text = false;  // go on after the model ends its text
+  // Texts that are JSON and nothing else, and end when that is whole: any JSON object, or what
+  // obeys a JSON schema (docs/serving.md says which are taken). At most one of the two, not with
+  // ignore_end_of_text, and on the processor only.
+  bool json_object = false;
+  std::string json_schema = {};  // JSON; empty: none
   // Put nothing before the prompt, such as "<s>", because a chat template has written it already.
   bool raw_prompt = false;
   TooLong too_long = TooLong::kError;
@@ -81,8 +88,10 @@ class TextGenerator {
  public:
   // Called with each new piece of text, valid UTF-8. Returning false ends the generation.
   using OnText = std::function<bool(std::string_view piece)>;
+  // A text, or ids that are continued as they are.
+  using Prompt = std::variant<std::string, std::vector<int32_t>>;
   // Gives the next prompt of a batch, or nothing at its end.
-  using NextPrompt = std::function<std::optional<std::string>()>;
+  using NextPrompt = std::function<std::optional<Prompt>()>;
   // Called once a prompt, in the order in which they end; `index` counts prompts from 0. Returning
   // false ends the batch: what still runs is given up.
   using OnResult = std::function<bool(int64_t index, const GeneratedText& result)>;
@@ -96,6 +105,8 @@ class TextGenerator {
   // Continues one prompt. An empty prompt begins a new text. Throws Error(kCorrupt) if the model
   // computes numbers that are not finite; what on_text got before is right.
   GeneratedText Generate(std::string_view prompt, const TextOptions& options,
+                         const OnText& on_text = {});
+  GeneratedText Generate(std::span<const int32_t> prompt, const TextOptions& options,
                          const OnText& on_text = {});
 
   // Continues many prompts, max_sequences of them together; `next` is asked as places become free.

@@ -16,13 +16,14 @@ from blockformer.errors import (BlockformerError, CorruptError, ExhaustedError, 
                                 InvalidArgumentError, NotFoundError, UnsupportedError)
 from blockformer.llm import LLM
 from blockformer.outputs import CompletionOutput, RequestOutput, ScoreOutput, TextChunk
-from blockformer.sampling_params import RequestOutputKind, SamplingParams
+from blockformer.sampling_params import (RequestOutputKind, SamplingParams,
+                                         StructuredOutputsParams)
 
 __version__ = _version()
 
 __all__ = [
-    "LLM", "AsyncLLM", "SamplingParams", "RequestOutputKind", "RequestOutput", "CompletionOutput",
-    "TextChunk", "ScoreOutput", "BlockformerError", "InvalidArgumentError", "NotFoundError",
-    "CorruptError", "UnsupportedError", "InputOutputError", "ExhaustedError", "InterruptedError",
-    "InternalError", "FullError"
+    "LLM", "AsyncLLM", "SamplingParams", "StructuredOutputsParams", "RequestOutputKind",
+    "RequestOutput", "CompletionOutput", "TextChunk", "ScoreOutput", "BlockformerError",
+    "InvalidArgumentError", "NotFoundError", "CorruptError", "UnsupportedError",
+    "InputOutputError", "ExhaustedError", "InterruptedError", "InternalError", "FullError"
 ]

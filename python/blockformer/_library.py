@@ -19,6 +19,7 @@ FULL = 9
 NO_PREFIX = 1
 FINISH_NAMES = {1: "length", 2: "stop", 3: "stop", 4: "abort", 5: "error"}
 FINISH_ERROR = 5
+FORMAT_JSON_OBJECT, FORMAT_JSON_SCHEMA = 1, 2
 
 Ids = POINTER(c_int32)
 Doubles = POINTER(c_double)
@@ -84,7 +85,8 @@ class RequestOptions(ctypes.Structure):
                 ("num_excluded_ids", c_size_t), ("log_probabilities", c_int64),
                 ("left_padding", c_int64), ("deadline_seconds", c_double), ("priority", c_int32),
                 ("ignore_end_of_text", c_int32), ("too_long", c_int32), ("at_end", c_int32),
-                ("callback", c_void_p), ("user", c_void_p)]
+                ("callback", c_void_p), ("user", c_void_p), ("format", c_int64),
+                ("json_schema", Text)]
 
 
 class ScoreInput(ctypes.Structure):

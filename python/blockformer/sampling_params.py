@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import enum
+import json as json_module
 import secrets
-from typing import Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from blockformer import _library, _values, errors
 
@@ -17,6 +18,66 @@ class RequestOutputKind(enum.Enum):
     CUMULATIVE = 0  # all of the text so far
     DELTA = 1  # what is new
     FINAL_ONLY = 2  # there is one output, at the end
+
+
+@dataclasses.dataclass
+class StructuredOutputsParams:
+    """What form a text has: one of `json` and `json_object`. Names are vLLM's.
+
+    The text is JSON and nothing else, and ends when that is whole; max_tokens and stops may cut it.
+    The model is not told: the prompt should say what is wanted. vLLM's other forms and options are
+    here so that an UnsupportedError can name them.
+    """
+
+    json: Union[None, str, Dict[str, Any]] = None
+    """A JSON schema that the text obeys, as a dict or as JSON; of a pydantic model, its
+    `model_json_schema()`."""
+    regex: Optional[str] = None
+    """Not supported."""
+    choice: Optional[Sequence[str]] = None
+    """Not supported."""
+    grammar: Optional[str] = None
+    """Not supported."""
+    json_object: Optional[bool] = None
+    """True: any JSON object."""
+    disable_fallback: bool = False
+    """Changes nothing: there is one way to do it."""
+    disable_any_whitespace: bool = False
+    """Not supported."""
+    disable_additional_properties: bool = False
+    """Not supported: a schema without additionalProperties allows none beside its properties."""
+    whitespace_pattern: Optional[str] = None
+    """Not supported."""
+    structural_tag: Optional[str] = None
+    """Not supported."""
+
+    def schema(self) -> Optional[str]:
+        """The JSON schema as a text; None for any JSON object."""
+        for name in ("regex", "choice", "grammar", "structural_tag", "whitespace_pattern",
+                     "disable_any_whitespace", "disable_additional_properties"):
+            if getattr(self, name):
+                raise errors.UnsupportedError(
+                    f"structured_outputs.{name}: is not supported; json and json_object are")
+        if self.json_object not in (None, False, True):
+            raise errors.InvalidArgumentError(
+                f"structured_outputs.json_object: {self.json_object!r:.200} is not True or False")
+        if (self.json is not None) == bool(self.json_object):
+            raise errors.InvalidArgumentError(
+                "structured_outputs: one of json and json_object is wanted, not "
+                + ("both" if self.json_object else "neither"))
+        return None if self.json is None else self._written()
+
+    def _written(self) -> str:
+        if isinstance(self.json, str):
+            return self.json
+        if not isinstance(self.json, Mapping):
+            raise errors.InvalidArgumentError(
+                f"structured_outputs.json: {self.json!r:.200} is neither a dict nor a text; of a "
+                "pydantic model it is model_json_schema()")
+        try:
+            return json_module.dumps(self.json, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise errors.InvalidArgumentError(f"structured_outputs.json: {error}") from None
 
 
 @dataclasses.dataclass
@@ -67,6 +128,8 @@ class SamplingParams:
     """Seconds after which a request fails, waiting included; 0 for never."""
     output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE
     """What each output of `AsyncLLM.generate` holds."""
+    structured_outputs: Optional[StructuredOutputsParams] = None
+    """What form the text has, such as JSON of a schema; None for any text."""
 
     def stops(self) -> List[str]:
         """The stop texts as a list."""
@@ -116,6 +179,8 @@ class RawOptions:
             raise errors.InvalidArgumentError(
                 f"output_kind: {params.output_kind!r:.200} is no RequestOutputKind")
         self._fill_lists(raw, params)
+        if params.structured_outputs is not None:
+            raw.format, raw.json_schema = _format_of(params)
 
     def _fill_lists(self, raw: _library.RequestOptions, params: SamplingParams) -> None:
         biases = {} if params.logit_bias is None else params.logit_bias
@@ -136,6 +201,20 @@ class RawOptions:
         excluded = _optional_ids(params.excluded_token_ids, "excluded_token_ids")
         raw.excluded_ids = _library.ids_of(excluded, "excluded_token_ids")
         raw.num_excluded_ids = len(excluded)
+
+
+def _format_of(params: SamplingParams) -> Tuple[int, _library.Text]:
+    wanted = params.structured_outputs
+    if not isinstance(wanted, StructuredOutputsParams):
+        raise errors.InvalidArgumentError(
+            f"structured_outputs: {wanted!r:.200} is no StructuredOutputsParams")
+    if params.ignore_eos:
+        raise errors.InvalidArgumentError(
+            "ignore_eos: is set beside structured_outputs, whose texts end")
+    schema = wanted.schema()
+    if schema is None:
+        return _library.FORMAT_JSON_OBJECT, _library.Text()
+    return _library.FORMAT_JSON_SCHEMA, _library.Text.of(schema)
 
 
 def _optional_ids(ids: Optional[Sequence[int]], name: str) -> List[int]:

@@ -2,9 +2,9 @@
 """Checks the Python package in the environment that runs this, against the program.
 
 Texts of `LLM.generate` and scores of `LLM.score` equal those of `blockformer generate` and `blockformer
-score`; the examples of python/README.md run; threads, asyncio, cancellation, exceptions; memory stays
-flat over 10,000 requests; and how fast generation is beside the program's. Models are tiny ones with
-random weights, which the program makes. Exits with 1 if something differs.
+score`; the examples of python/README.md run; texts obey JSON schemas; threads, asyncio, cancellation,
+exceptions; memory stays flat over 10,000 requests; and how fast generation is beside the program's. Models are
+tiny ones with random weights, which the program makes. Exits with 1 if something differs.
 
     scripts/dev/check_python.sh        builds the package, installs it into an environment, and runs this
 """
@@ -29,7 +29,8 @@ import _thread
 import numpy as np
 
 import blockformer
-from blockformer import LLM, AsyncLLM, RequestOutputKind, SamplingParams
+from blockformer import (LLM, AsyncLLM, RequestOutputKind, SamplingParams,
+                         StructuredOutputsParams)
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 VOCABULARY = 600
@@ -196,6 +197,50 @@ def check_stream(model):
         wait_until_idle(llm)
 
 
+SCHEMA = {"type": "object", "properties": {"zip": {"type": "string", "maxLength": 4},
+                                           "age": {"type": "integer"}},
+          "required": ["zip", "age"]}
+
+
+def check_structured_outputs(model):
+    """JSON of a schema and any JSON object, through all that generates."""
+    def obeys(text):
+        value = json.loads(text)
+        assert list(value) == ["zip", "age"] and len(value["zip"]) <= 4, text
+        assert isinstance(value["age"], int), text
+        return True
+
+    messages = [{"role": "user", "content": "hi"}]
+    with LLM(model, max_model_len=2048) as llm:
+        for schema in (SCHEMA, json.dumps(SCHEMA)):
+            params = SamplingParams(n=2, seed=1, max_tokens=1000,
+                                    structured_outputs=StructuredOutputsParams(json=schema))
+            for result in (llm.generate(["it is", "was"], params, use_tqdm=False)
+                           + llm.chat(messages, params, use_tqdm=False)):
+                for output in result.outputs:
+                    assert obeys(output.text) and output.finish_reason == "stop", output
+        one = dataclasses.replace(params, n=1)
+        for prompt in ("it is", messages):
+            assert obeys("".join(chunk.text for chunk in llm.stream(prompt, one)))
+        quote, brace = (llm.tokenize(text)[0] for text in '"}')
+        anything = SamplingParams(
+            seed=1, max_tokens=1000, logit_bias={quote: 30, brace: 15},
+            structured_outputs=StructuredOutputsParams(json_object=True))
+        text = llm.generate("it is", anything, use_tqdm=False)[0].outputs[0].text
+        assert isinstance(json.loads(text), dict), text
+        mixed = llm.generate(["it"] * 2, [one, SamplingParams(max_tokens=3)], use_tqdm=False)
+        assert obeys(mixed[0].outputs[0].text) and len(mixed[1].outputs[0].token_ids) <= 3
+
+    async def use_async():
+        async with AsyncLLM(model, max_model_len=2048) as llm:
+            for stream in (llm.generate("it is", one), llm.chat(messages, one)):
+                async for output in stream:
+                    pass
+                assert obeys(output.outputs[0].text)
+
+    asyncio.run(use_async())
+
+
 def wait_until_idle(llm):
     deadline = time.monotonic() + 20
     while llm.stats()["open"] > 0:
@@ -279,6 +324,28 @@ def check_exceptions(model):
                         ("excluded_token_ids", [1.5]), ("timeout", "x"), ("priority", None),
                         ("output_kind", 1)):
         raises(blockformer.InvalidArgumentError, generate(**{name: wrong}), name)
+    for error, words, fields in (
+            (blockformer.UnsupportedError, "structured_outputs.regex: ", {"regex": "a+"}),
+            (blockformer.UnsupportedError, "structured_outputs.choice: ", {"choice": ["a", "b"]}),
+            (blockformer.UnsupportedError, "structured_outputs.grammar: ", {"grammar": "g"}),
+            (blockformer.UnsupportedError, "structured_outputs.disable_any_whitespace: ",
+             {"json": {}, "disable_any_whitespace": True}),
+            (blockformer.InvalidArgumentError, "not neither", {}),
+            (blockformer.InvalidArgumentError, "not neither", {"json_object": False}),
+            (blockformer.InvalidArgumentError, "not both", {"json": {}, "json_object": True}),
+            (blockformer.InvalidArgumentError, "structured_outputs.json_object: 'x'",
+             {"json_object": "x"}),
+            (blockformer.InvalidArgumentError, "structured_outputs.json: 5", {"json": 5}),
+            (blockformer.InvalidArgumentError, "structured_outputs.json: ", {"json": {"a": {1}}}),
+            (blockformer.InvalidArgumentError, "json_schema: ", {"json": "{"}),
+            (blockformer.InvalidArgumentError, "json_schema: ", {"json": ""}),
+            (blockformer.InvalidArgumentError, "sampling_params: json_schema.properties.x.type: ",
+             {"json": {"properties": {"x": {"type": "date"}}}})):
+        raises(error, generate(structured_outputs=StructuredOutputsParams(**fields)), words)
+    raises(blockformer.InvalidArgumentError, generate(structured_outputs={"json": {}}),
+           "structured_outputs")
+    raises(blockformer.InvalidArgumentError, generate(
+        ignore_eos=True, structured_outputs=StructuredOutputsParams(json_object=True)), "ignore_eos")
     for prompt in (None, 5, b"it", {"prompt_token_ids": 5}, {"prompt_token_ids": "ab"}, [None],
                    {"prompt_token_ids": [1], "prompt": 3}):
         raises(blockformer.InvalidArgumentError, generate(prompt), "")
@@ -470,6 +537,8 @@ def main():
                   ("readme", check_readme, block, folder),
                   ("log-probabilities", check_log_probabilities, block),
                   ("ends", check_ends, block), ("stream and chat", check_stream, block),
+                  ("structured outputs block", check_structured_outputs, block),
+                  ("structured outputs vanilla", check_structured_outputs, vanilla),
                   ("threads", check_threads, block),
                   ("interruption", check_interruption, block),
                   ("exceptions", check_exceptions, block), ("async", check_async, block),

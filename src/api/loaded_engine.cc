@@ -173,6 +173,7 @@ LoadedEngine::Prepared LoadedEngine::Prepare(std::vector<int32_t> prompt,
   generation.stop_ids = settings.stop_ids;
   generation.excluded_ids = settings.excluded_ids;
   generation.log_probabilities = settings.log_probabilities;
+  generation.make_constraint = formats_->Constraint(settings.text, tokenizer_, model_->config());
   prepared.request.deadline = settings.deadline;
   ValidateRequest(generation, *model_, options);
   return prepared;

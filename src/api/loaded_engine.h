@@ -14,6 +14,7 @@
 #include "api/event_queue.h"
 #include "api/options.h"
 #include "engine/engine_loop.h"
+#include "engine/json_formats.h"
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
 #include "eval/scored_text.h"
@@ -93,6 +94,8 @@ class LoadedEngine {
   std::shared_ptr<const Model> model_;
   int32_t prefix_id_;  // before scored texts, as PrefixTokenId() has it
   ChatFormat chat_;
+  // Thread-safe, and of no consequence for what is seen from outside.
+  std::unique_ptr<JsonFormats> formats_ = std::make_unique<JsonFormats>();
   std::string device_;
   std::unique_ptr<Scorer> scorer_;  // of the loop's thread
   std::unique_ptr<EngineLoop> loop_;

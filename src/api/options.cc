@@ -48,6 +48,21 @@ TooLong ReadTooLong(int32_t value) {
   return value == BF_TOO_LONG_ERROR ? TooLong::kError : TooLong::kTruncateLeft;
 }
 
+void ReadFormat(const bf_request_options& options, TextOptions* text) {
+  const std::string_view schema = ReadText(options.json_schema, "json_schema");
+  Require(options.format >= BF_FORMAT_TEXT && options.format <= BF_FORMAT_JSON_SCHEMA,
+          ErrorCode::kInvalidArgument, "format: {} is not known; 0 to {} is wanted", options.format,
+          static_cast<int>(BF_FORMAT_JSON_SCHEMA));
+  const bool wants_schema = options.format == BF_FORMAT_JSON_SCHEMA;
+  Require(wants_schema || schema.empty(), ErrorCode::kInvalidArgument,
+          "json_schema: goes with the format BF_FORMAT_JSON_SCHEMA alone; format is {}",
+          options.format);
+  Require(!wants_schema || !schema.empty(), ErrorCode::kInvalidArgument,
+          "json_schema: is empty; a schema is wanted");
+  text->json_object = options.format == BF_FORMAT_JSON_OBJECT;
+  text->json_schema = schema;
+}
+
 }  // namespace
 
 std::string_view ReadText(const bf_text& text, const char* name) {
@@ -118,6 +133,7 @@ RequestSettings ReadRequestOptions(const bf_request_options* given) {
   ReadStops(options, &settings.text);
   settings.text.ignore_end_of_text = ReadFlag(options.ignore_end_of_text, "ignore_end_of_text");
   settings.text.too_long = ReadTooLong(options.too_long);
+  ReadFormat(options, &settings.text);
   settings.max_tokens = ReadOptional(options.max_tokens);
   if (settings.max_tokens) settings.text.max_tokens = *settings.max_tokens;
   ValidateTextOptions(settings.text);

@@ -45,35 +45,46 @@ std::string_view ReadText(const bf_text& text, const char* name);
 // 0 or 1.
 bool ReadFlag(int32_t value, const char* name);
 
-// The size of a structure of the caller's, which may be of a newer version; of today's, the first
-// one, all sizes are wanted to be at least this.
+// The size that a structure had in the first version of the interface.
+template <typename Struct>
+inline constexpr size_t kFirstSize = sizeof(Struct);
+template <>
+inline constexpr size_t kFirstSize<bf_request_options> = offsetof(bf_request_options, format);
+
+// The size of a structure of the caller's, which may be of an older version or of a newer one.
 template <typename Struct>
 void RequireStructSize(size_t size, const char* name) {
-  Require(size >= sizeof(Struct) && size <= kMaxStructBytes, ErrorCode::kInvalidArgument,
-          "{}: struct_size is {}; {} (sizeof) is wanted", name, size, sizeof(Struct));
+  const bool is_known =
+      size == kFirstSize<Struct> || (size >= sizeof(Struct) && size <= kMaxStructBytes);
+  Require(is_known, ErrorCode::kInvalidArgument, "{}: struct_size is {}; {} (sizeof) is wanted",
+          name, size, sizeof(Struct));
 }
 
-// A caller's structure, or `defaults` for NULL. What a newer version has more has to be 0, which
-// is every new field's default.
+// A caller's structure, or `defaults` for NULL. What an older version lacks is as in `defaults`.
+// What a newer version has more has to be 0, which is every new field's default.
 template <typename Struct>
 Struct ReadStruct(const Struct* given, const Struct& defaults, const char* name) {
   if (given == nullptr) return defaults;
   RequireStructSize<Struct>(given->struct_size, name);
   const std::span bytes(reinterpret_cast<const std::byte*>(given), given->struct_size);
-  const auto newer = bytes.subspan(sizeof(Struct));
+  const size_t known = std::min(bytes.size(), sizeof(Struct));
+  const auto newer = bytes.subspan(known);
   Require(std::ranges::all_of(newer, [](std::byte byte) { return byte == std::byte{0}; }),
           ErrorCode::kInvalidArgument,
           "{}: sets a field that this version of the library does not have", name);
-  return *given;
+  Struct read = defaults;
+  std::memcpy(&read, given, known);
+  return read;
 }
 
-// Fills a caller's structure with `value`, and what a newer version has more with 0.
+// Fills a caller's structure with `value`, as far as it goes, and what a newer version has more
+// with 0.
 template <typename Struct>
 void WriteStruct(const Struct& value, size_t size, const char* name, Struct* target) {
   RequireNotNull(target, name);
   RequireStructSize<Struct>(size, name);
   std::memset(static_cast<void*>(target), 0, size);
-  *target = value;
+  std::memcpy(static_cast<void*>(target), &value, std::min(size, sizeof(Struct)));
   target->struct_size = size;
 }
 

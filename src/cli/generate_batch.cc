@@ -102,6 +102,8 @@ RunSettings SettingsOf(const BatchFiles& files, const InputSummary& input,
                              {"--min-p", options.min_p},
                              {"--seed", options.seed},
                              {"--stop", options.stop},
+                             {"--json-object", options.json_object},
+                             {"--json-schema", options.json_schema},
                              {"--ignore-eos", options.ignore_end_of_text},
                              {"--too-long", TooLongName(options.too_long)},
                              {"--plain-text", files.plain_text},
@@ -177,7 +179,7 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
   JsonRecord record;
   std::string prompt;
   int64_t line = 0;  // of output, asked for so far
-  const auto next = [&]() -> std::optional<std::string> {
+  const auto next = [&]() -> std::optional<TextGenerator::Prompt> {
     do {
       if (line % samples == 0 && !reader.Next(&prompt, &record)) return std::nullopt;
     } while (line++ < begin);

@@ -24,6 +24,7 @@
 #include "cli/generate_published.h"
 #include "cli/thread_flag.h"
 #include "config/json.h"
+#include "engine/json_formats.h"
 
 namespace blockformer {
 namespace {
@@ -35,6 +36,7 @@ struct GenerateFlags {
   std::string memory;
   std::string too_long = "error";
   std::string system;
+  std::string json_schema;
   int64_t samples = 1;
   bool chat = false;
   bool json = false;
@@ -53,6 +55,7 @@ std::string ReadStandardInput() {
 struct Given {
   bool prompt = false;
   bool max_tokens = false;
+  bool json_schema = false;
 };
 
 void PrintJson(const std::string& prompt, int64_t sample, const GeneratedText& result,
@@ -75,16 +78,16 @@ void PrintPiece(std::string_view piece) {
 }
 
 // One sample on a terminal: the text appears as it is made, of a chat the answer alone.
-void StreamOne(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
+void StreamOne(TextGenerator* generator, const ShownPrompt& prompt, const GenerateFlags& flags) {
   bool began = flags.chat;
   // Behind the prompt, which is not shown before it is known to be possible.
   const auto print = [&](std::string_view piece) {
-    if (!std::exchange(began, true)) PrintPiece(prompt);
+    if (!std::exchange(began, true)) PrintPiece(prompt.text);
     PrintPiece(piece);
     return true;
   };
   const Stopwatch watch;
-  const GeneratedText result = generator->Generate(prompt, flags.text, print);
+  const GeneratedText result = Continue(generator, prompt.prompt, flags.text, print);
   const double seconds = watch.Seconds();
   print("\n");
   fmt::print(stderr, "{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
@@ -93,13 +96,13 @@ void StreamOne(TextGenerator* generator, const std::string& prompt, const Genera
 }
 
 // Several samples of one prompt, together.
-void PrintSamples(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
+void PrintSamples(TextGenerator* generator, const ShownPrompt& prompt, const GenerateFlags& flags) {
   int64_t asked = 0;
   const Stopwatch watch;
   std::vector<std::optional<GeneratedText>> results(flags.samples);
   generator->GenerateBatch(
-      [&]() -> std::optional<std::string> {
-        if (asked++ < flags.samples) return prompt;
+      [&]() -> std::optional<TextGenerator::Prompt> {
+        if (asked++ < flags.samples) return prompt.prompt;
         return std::nullopt;
       },
       flags.text,
@@ -112,9 +115,9 @@ void PrintSamples(TextGenerator* generator, const std::string& prompt, const Gen
     const std::optional<GeneratedText>& result = results[i];
     if (!result) continue;  // an interruption came first
     if (flags.json) {
-      PrintJson(prompt, i, *result, seconds);
+      PrintJson(prompt.text, i, *result, seconds);
     } else {
-      fmt::print("--- sample {}\n{}{}\n", i + 1, flags.chat ? "" : prompt, result->text);
+      fmt::print("--- sample {}\n{}{}\n", i + 1, flags.chat ? "" : prompt.text, result->text);
     }
   }
   Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
@@ -135,19 +138,21 @@ TextGenerator LoadGenerator(const GenerateFlags& flags) {
   return TextGenerator::Load(flags.model, options);
 }
 
-void GenerateFrom(TextGenerator* generator, const std::string& prompt, const GenerateFlags& flags) {
+void GenerateFrom(TextGenerator* generator, const ShownPrompt& prompt, const GenerateFlags& flags) {
   if (flags.samples == 1 && !flags.json) return StreamOne(generator, prompt, flags);
   PrintSamples(generator, prompt, flags);
 }
 
 // The published generate() continues one prompt, and takes the most likely token.
-void RefuseFlagsOfSampling(const GenerateFlags& flags) {
+void RefuseFlagsOfSampling(const GenerateFlags& flags, const Given& given) {
   const TextOptions& text = flags.text;
   const std::pair<const char*, bool> refused[] = {
       {"--chat", flags.chat},
       {"--input", !flags.files.input.empty()},
       {"--n", flags.samples != 1},
       {"--stop", !text.stop.empty()},
+      {"--json-object", text.json_object},
+      {"--json-schema", given.json_schema},
       {"--temperature", text.temperature != 0},
       {"--top-k", text.top_k != 0},
       {"--top-p", text.top_p != 1},
@@ -179,11 +184,8 @@ TooLong ParseTooLong(const std::string& name) {
 void CheckChatFlags(const GenerateFlags& flags) {
   Require(flags.chat || flags.system.empty(), ErrorCode::kInvalidArgument,
           "--system: has no meaning without --chat");
-  if (!flags.chat) return;
-  Require(flags.files.input.empty(), ErrorCode::kInvalidArgument,
+  Require(!flags.chat || flags.files.input.empty(), ErrorCode::kInvalidArgument,
           "--chat and --input exclude each other");
-  Require(!flags.files.plain_text, ErrorCode::kInvalidArgument,
-          "--plain-text: the special tokens of a chat's template are tokens");
 }
 
 void CheckFlags(const GenerateFlags& flags, const Given& given) {
@@ -205,10 +207,30 @@ void CheckFlags(const GenerateFlags& flags, const Given& given) {
   CheckChatFlags(flags);
 }
 
+// A schema itself, which begins with a brace, or the name of a file with one.
+std::string ReadSchema(const std::string& given) {
+  const size_t begin = given.find_first_not_of(" \t\r\n");
+  const bool is_schema = begin != std::string::npos && given[begin] == '{';
+  return is_schema ? given : ReadFile(given, kMaxSchemaTextBytes);
+}
+
+// Before a file of results is begun.
+void ReadFormatFlags(const Given& given, GenerateFlags* flags) {
+  if (!given.json_schema) return;
+  Require(!flags->json_schema.empty(), ErrorCode::kInvalidArgument,
+          "--json-schema: is empty; a schema, or the name of a file with one, is wanted");
+  flags->text.json_schema = ReadSchema(flags->json_schema);
+  try {
+    CheckJsonSchema(flags->text.json_schema);
+  } catch (const Error& error) {
+    Fail(error.code(), "--json-schema: {}", error.what());
+  }
+}
+
 void GenerateAsPublished(const GenerateFlags& flags, const Given& given) {
   Require(flags.compat == "published", ErrorCode::kInvalidArgument,
           "--compat: \"{}\" is not known; published is", flags.compat);
-  RefuseFlagsOfSampling(flags);
+  RefuseFlagsOfSampling(flags, given);
   UseThreads(flags.generator.threads);
   GeneratePublishedText(flags.model, ReadPrompt(flags, given.prompt), flags.text.max_tokens,
                         flags.text.ignore_end_of_text, flags.json);
@@ -216,7 +238,7 @@ void GenerateAsPublished(const GenerateFlags& flags, const Given& given) {
 
 // On the terminal where there is no prompt.
 void GenerateChat(GenerateFlags flags, const Given& given) {
-  Conversation conversation(flags.model, flags.system);
+  Conversation conversation(flags.model, flags.system, flags.files.plain_text);
   const bool talks = !given.prompt && isatty(STDIN_FILENO) != 0;
   Require(!talks || (flags.samples == 1 && !flags.json), ErrorCode::kInvalidArgument,
           "--n and --json: have no meaning where you talk with the model; give --prompt TEXT");
@@ -227,7 +249,7 @@ void GenerateChat(GenerateFlags flags, const Given& given) {
     const int64_t max_tokens = given.max_tokens ? flags.text.max_tokens : 0;
     return ChatOnTerminal(&generator, &conversation, flags.text, max_tokens);
   }
-  const std::string prompt = conversation.Ask(question);
+  const ShownPrompt prompt = conversation.Ask(question);
   if (!given.max_tokens) flags.text.max_tokens = RoomForAnswer(generator, prompt);
   GenerateFrom(&generator, prompt, flags);
 }
@@ -237,6 +259,7 @@ void Generate(GenerateFlags flags, const Given& given) {
   CheckFlags(flags, given);
   flags.generator.plain_text = flags.files.plain_text;
   if (!flags.compat.empty()) return GenerateAsPublished(flags, given);
+  ReadFormatFlags(given, &flags);
   ValidateTextOptions(flags.text);
   if (!flags.memory.empty()) flags.generator.memory_bytes = ParseMemory("--memory", flags.memory);
   if (!flags.files.input.empty()) {
@@ -247,7 +270,7 @@ void Generate(GenerateFlags flags, const Given& given) {
   if (flags.chat) return GenerateChat(std::move(flags), given);
   const std::string prompt = ReadPrompt(flags, given.prompt);
   TextGenerator generator = LoadGenerator(flags);
-  GenerateFrom(&generator, prompt, flags);
+  GenerateFrom(&generator, {prompt, prompt}, flags);
 }
 
 }  // namespace
@@ -318,6 +341,14 @@ void AddGenerateCommand(CLI::App& app) {
   AddSeedFlag(command, "The same seed gives the same text", &text.seed);
   command->add_option("--stop", text.stop, "Text that ends generation (may be repeated)")
       ->allow_extra_args(false);
+  command->add_flag("--json-object", text.json_object,
+                    "Texts that are a JSON object and nothing else");
+  CLI::Option* json_schema =
+      command
+          ->add_option("--json-schema", flags->json_schema,
+                       "Texts that are JSON of this JSON schema and nothing else: a file, or the "
+                       "schema itself")
+          ->type_name("FILE|TEXT");
   command->add_flag("--ignore-eos", text.ignore_end_of_text, "Go on after the end of a text");
   command->add_option("--n", flags->samples, "Samples of each prompt")->capture_default_str();
   GeneratorOptions& generator = flags->generator;
@@ -327,8 +358,8 @@ void AddGenerateCommand(CLI::App& app) {
   command->add_option("--compat", flags->compat,
                       "published: exactly as the published implementation, quirks included");
   command->add_flag("--json", flags->json, "Write a JSON line a sample");
-  command->callback([flags, prompt, max_tokens] {
-    Generate(*flags, {prompt->count() > 0, max_tokens->count() > 0});
+  command->callback([flags, prompt, max_tokens, json_schema] {
+    Generate(*flags, {prompt->count() > 0, max_tokens->count() > 0, json_schema->count() > 0});
   });
 }
 

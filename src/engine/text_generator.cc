@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <utility>
+#include <variant>
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "engine/json_formats.h"
 #include "engine/text_engine.h"
 #include "engine/text_stream.h"
 #include "text/tokenizer.h"
@@ -28,6 +30,12 @@ void ValidateTextOptions(const TextOptions& options) {
     Require(FindInvalidUtf8(stop) == stop.size(), ErrorCode::kInvalidArgument,
             "`stop`: a text is not valid UTF-8, as all that is generated is");
   }
+  Require(!options.json_object || options.json_schema.empty(), ErrorCode::kInvalidArgument,
+          "`json_schema`: is set beside json_object; at most one of them is wanted");
+  const bool is_json = options.json_object || !options.json_schema.empty();
+  Require(!is_json || !options.ignore_end_of_text, ErrorCode::kInvalidArgument,
+          "`{}`: its texts end, so that the end of a text cannot be ignored",
+          options.json_object ? "json_object" : "json_schema");
 }
 
 struct TextGenerator::Impl {
@@ -106,15 +114,27 @@ struct TextGenerator::Impl {
     return options.raw_prompt ? tokenizer.Encode(prompt) : tokenizer.EncodeWithPrefix(prompt);
   }
 
-  void Submit(std::string_view prompt, const TextOptions& options, uint64_t stream, Job* job) {
+  // What all texts of a call have to obey.
+  TokenConstraintFactory Constraint(const TextOptions& options) {
+    return formats.Constraint(options, tokenizer, model->config());
+  }
+
+  std::vector<int32_t> EncodePrompt(Prompt prompt, const TextOptions& options) const {
+    if (auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return std::move(*ids);
+    return EncodePrompt(std::string_view(std::get<std::string>(prompt)), options);
+  }
+
+  void Submit(std::vector<int32_t> prompt, const TextOptions& options,
+              const TokenConstraintFactory& constraint, uint64_t stream, Job* job) {
     GenerationRequest request;
-    request.prompt = EncodePrompt(prompt, options);
+    request.prompt = std::move(prompt);
     if (!FitPrompt(options, &request.prompt, &job->result)) {
       job->ended = true;
       return;
     }
     request.max_tokens = options.max_tokens;
     request.stop_at_eos = !options.ignore_end_of_text;
+    request.make_constraint = constraint;
     request.sampling = options;
     request.stream = stream;
     job->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
@@ -134,6 +154,7 @@ struct TextGenerator::Impl {
   Tokenizer tokenizer;
   std::shared_ptr<const Model> model;
   Engine engine;
+  JsonFormats formats;
   int threads;
   std::function<bool()> keep_going;
 };
@@ -151,11 +172,16 @@ TextGenerator TextGenerator::Load(const std::string& model_directory,
 
 GeneratedText TextGenerator::Generate(std::string_view prompt, const TextOptions& options,
                                       const OnText& on_text) {
+  return Generate(impl_->EncodePrompt(prompt, options), options, on_text);
+}
+
+GeneratedText TextGenerator::Generate(std::span<const int32_t> prompt, const TextOptions& options,
+                                      const OnText& on_text) {
   ValidateTextOptions(options);
   const ThreadLimit limit(impl_->threads);
   Impl::Job job(impl_.get(), options);
   job.on_text = on_text;
-  impl_->Submit(prompt, options, 0, &job);
+  impl_->Submit({prompt.begin(), prompt.end()}, options, impl_->Constraint(options), 0, &job);
   while (!job.ended) {
     if (impl_->Step()) continue;
     job.result.reason = FinishReason::kCancelled;
@@ -169,6 +195,7 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
                                   const OnResult& on_result, uint64_t first_stream) {
   ValidateTextOptions(options);
   const ThreadLimit limit(impl_->threads);
+  const TokenConstraintFactory constraint = impl_->Constraint(options);
   std::map<int64_t, std::unique_ptr<Impl::Job>> running;  // by index of the prompt
   const size_t most = impl_->engine.options().max_sequences + kQueuedPrompts;
   int64_t submitted = 0;
@@ -184,14 +211,15 @@ void TextGenerator::GenerateBatch(const NextPrompt& next, const TextOptions& opt
       entry = running.erase(entry);
     }
     while (more && running.size() < most) {
-      const std::optional<std::string> prompt = next();
+      std::optional<Prompt> prompt = next();
       if (!prompt) {
         more = false;
         break;
       }
       auto job = std::make_unique<Impl::Job>(impl_.get(), options);
       try {
-        impl_->Submit(*prompt, options, first_stream + static_cast<uint64_t>(submitted), job.get());
+        impl_->Submit(impl_->EncodePrompt(std::move(*prompt), options), options, constraint,
+                      first_stream + static_cast<uint64_t>(submitted), job.get());
       } catch (const Error& error) {
         job->Fail(error);
       }

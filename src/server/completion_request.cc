@@ -6,6 +6,7 @@
 #include <random>
 
 #include "server/api_error.h"
+#include "server/response_format.h"
 #include "text/utf8.h"
 
 namespace blockformer {

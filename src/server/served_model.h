@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "config/model_config.h"
-#include "server/response_format.h"
+#include "engine/json_formats.h"
 #include "text/chat_prompt.h"
 #include "text/tokenizer.h"
 
@@ -45,7 +45,7 @@ struct ServedModel {
   int64_t created;        // when the server started, in seconds since 1970
   size_t longest_token;   // bytes
   ChatFormat chat;        // its problem is for the server's log: it may name files
-  std::unique_ptr<ResponseFormats> formats = std::make_unique<ResponseFormats>();
+  std::unique_ptr<JsonFormats> formats = std::make_unique<JsonFormats>();
 
  private:
   void RequireMayFit(std::string_view text, const std::string& field) const;

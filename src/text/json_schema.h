@@ -28,7 +28,8 @@ class JsonSchemaError : public Error {
 //   #/$defs/NAME and #/definitions/NAME;
 // - of objects properties, required, additionalProperties. Members come in the order of
 //   `properties`, then required ones that it lacks, then others. Where `properties` has some,
-//   others come only if additionalProperties is there and allows them; their names have no escapes;
+//   others come only if additionalProperties is there and allows them; their names have no escapes,
+//   and one of them may come twice;
 // - of arrays items, minItems, maxItems; of strings minLength, maxLength, in characters;
 // - without a type, the one that the other keywords are about, else any;
 // - title, description and the like are ignored.

@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <thread>
@@ -181,6 +182,65 @@ TEST_F(ApiArgumentsTest, StructuresMayGrow) {
   newer.added = 1;
   EXPECT_EQ(bf_submit_text(engine_, queue_, AsText("a"), options, &request), BF_INVALID_ARGUMENT);
   EXPECT_THAT(bf_last_error(), HasSubstr("does not have"));
+}
+
+// A program that was compiled with the structure of versions 1 and 2.
+TEST_F(ApiArgumentsTest, StructuresOfOlderVersionsAreTaken) {
+  constexpr size_t kOldSize = offsetof(bf_request_options, format);
+  bf_request_options options;
+  std::memset(&options, 0x55, sizeof(options));
+  const bf_request_options before = options;
+  ASSERT_EQ(bf_request_options_init(&options, kOldSize), BF_OK);
+  EXPECT_EQ(options.struct_size, kOldSize);
+  EXPECT_EQ(options.max_tokens, 128);
+  EXPECT_EQ(options.format, before.format) << "what lies behind the structure is the caller's";
+  EXPECT_EQ(options.json_schema.size, before.json_schema.size);
+  options.max_tokens = 9;
+  options.ignore_end_of_text = 1;
+  Load();
+  int64_t request = 0;
+  ASSERT_EQ(bf_submit_text(engine_, queue_, AsText("the"), &options, &request), BF_OK)
+      << bf_last_error();
+  EXPECT_EQ(Collect()[request].ids.size(), 9U);
+  for (const size_t size : {kOldSize - 8, kOldSize + 8}) {
+    EXPECT_EQ(bf_request_options_init(&options, size), BF_INVALID_ARGUMENT) << size;
+  }
+}
+
+TEST_F(ApiArgumentsTest, FormatsAreChecked) {
+  Load();
+  options_.format = 3;
+  EXPECT_THAT(Refusal(), HasSubstr("format: 3"));
+  options_.format = -1;
+  EXPECT_THAT(Refusal(), HasSubstr("format: -1"));
+  options_.json_schema = AsText("{}");
+  EXPECT_THAT(Refusal(), HasSubstr("json_schema: goes with"));
+  options_.format = BF_FORMAT_JSON_OBJECT;
+  options_.json_schema = AsText("{}");
+  EXPECT_THAT(Refusal(), HasSubstr("json_schema: goes with"));
+  options_.format = BF_FORMAT_JSON_OBJECT;
+  options_.ignore_end_of_text = 1;
+  EXPECT_THAT(Refusal(), HasSubstr("`json_object`: its texts end"));
+  const std::string large = "{\"title\":\"" + std::string(1 << 20, 'a') + "\"}";
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "json_schema: is empty"},
+      {"{", "json_schema: the schema: not valid JSON"},
+      {"[]", "json_schema: a schema, which is an object"},
+      {R"({"properties":{"x":{"type":"date"}}})", "json_schema.properties.x.type: "},
+      {R"({"type":"string","pattern":"a"})", "json_schema.pattern: "},
+      {large, "bytes is larger"},
+      {"{\"title\":\"\xFF\"}", "json_schema: the schema: not valid JSON"},
+  };
+  for (const auto& [schema, message] : cases) {
+    options_.format = BF_FORMAT_JSON_SCHEMA;
+    options_.json_schema = AsText(schema);
+    EXPECT_EQ(bf_check_ids(engine_, nullptr, 0, &options_), BF_INVALID_ARGUMENT) << message;
+    EXPECT_THAT(bf_last_error(), HasSubstr(message));
+    EXPECT_THAT(Refusal(), HasSubstr(message));
+  }
+  options_.format = BF_FORMAT_JSON_SCHEMA;
+  options_.json_schema = {nullptr, 2};
+  EXPECT_THAT(Refusal(), HasSubstr("json_schema: is NULL"));
 }
 
 TEST_F(ApiArgumentsTest, MessagesAreOfAThread) {

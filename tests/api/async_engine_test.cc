@@ -88,6 +88,26 @@ TEST_F(AsyncEngineTest, FailuresAreErrors) {
   EXPECT_THROW(AsyncEngine::Load(directory_, asked), Error);
 }
 
+TEST_F(AsyncEngineTest, TextsObeyTheirFormat) {
+  AsyncEngine engine = LoadAsync();
+  RequestQueue queue;
+  RequestOptions options;
+  options.temperature = 1;
+  options.max_tokens = 40;
+  options.at_end = true;
+  options.json_schema = R"({"enum": [true, false]})";
+  ASSERT_TRUE(engine.Submit("a", options, &queue));
+  const std::string text(queue.Next()->text());
+  EXPECT_TRUE(text.ends_with("true") || text.ends_with("false")) << text;
+  options.json_schema = "";
+  options.json_object = true;
+  ASSERT_TRUE(engine.Submit("a", options, &queue));
+  const std::string object(queue.Next()->text());
+  EXPECT_EQ(object[object.find_first_not_of(" \n\r\t")], '{') << object;
+  options.json_schema = "{}";
+  EXPECT_THROW(engine.Submit("a", options, &queue), Error);
+}
+
 TEST_F(AsyncEngineTest, AnEmptyPromptGoesOnAsLongAsThereIsRoom) {
   AsyncEngine engine = LoadAsync();
   RequestQueue queue;

@@ -75,6 +75,27 @@ static const char* CheckQueue(bf_engine* engine) {
   return NULL;
 }
 
+static const char* CheckFormats(bf_engine* engine) {
+  bf_queue* queue = NULL;
+  bf_request_options options;
+  bf_event* event = NULL;
+  int64_t request;
+  CHECK(bf_queue_create(&queue) == BF_OK);
+  CHECK(bf_request_options_init(&options, sizeof(options)) == BF_OK);
+  CHECK(options.format == BF_FORMAT_TEXT && options.json_schema.size == 0);
+  options.max_tokens = 40;
+  options.at_end = 1;
+  options.format = BF_FORMAT_JSON_SCHEMA;
+  options.json_schema = Text("{\"const\": 17}");
+  CHECK(bf_submit_text(engine, queue, Text("the end"), &options, &request) == BF_OK);
+  CHECK(bf_queue_next(queue, 60, &event) == BF_OK);
+  CHECK(event->finish == BF_FINISH_END_OF_TEXT);
+  CHECK(event->text_size >= 2 && strcmp(event->text + event->text_size - 2, "17") == 0);
+  bf_event_free(event);
+  bf_queue_free(queue);
+  return NULL;
+}
+
 static const char* CheckScores(bf_engine* engine) {
   bf_score_input inputs[2];
   bf_score_result* results = NULL;
@@ -117,6 +138,8 @@ const char* RunCInterface(const char* model_directory) {
     CHECK(bf_engine_get_stats(engine, &stats) == BF_OK);
   } while (stats.generated_tokens < 33);
   CHECK(stats.generated_tokens == 33 && stats.accepting == 1);
+  found = CheckFormats(engine);
+  if (found != NULL) return found;
   bf_engine_free(engine);
   CHECK(bf_engine_load("no-such-model", NULL, &engine) != BF_OK);
   CHECK(engine == NULL && strstr(bf_last_error(), "no-such-model") != NULL);

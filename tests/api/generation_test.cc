@@ -7,6 +7,7 @@
 #include "blockformer/text_generator.h"
 #include "tests/api/api_fixture.h"
 #include "tests/api/c_interface.h"
+#include "tests/text/json_validator.h"
 #include "tests/wait_until.h"
 
 namespace blockformer {
@@ -67,6 +68,52 @@ TEST_F(ApiGenerationTest, GeneratesWhatTextGeneratorDoes) {
       }
     }
   }
+}
+
+// However it is submitted, and what TextGenerator makes of it.
+TEST_F(ApiGenerationTest, TextsObeyTheirFormat) {
+  constexpr char kSchema[] =
+      R"({"type":"object","properties":{"zip":{"type":"string","maxLength":4},
+          "age":{"type":"integer"}},"required":["age","zip"]})";
+  ModelConfig config = TinyTextConfig();
+  config.max_length = 1500;
+  WriteTinyModel(directory_, config);
+  Load();
+  options_.max_tokens = -1;
+  options_.ignore_end_of_text = 0;
+  options_.format = BF_FORMAT_JSON_SCHEMA;
+  options_.json_schema = AsText(kSchema);
+  std::vector<int64_t> requests = {Submit("the end")};
+  const int32_t ids[] = {1, 2, 3};
+  ASSERT_EQ(bf_submit_ids(engine_, queue_, ids, 3, &options_, &requests.emplace_back()), BF_OK);
+  const bf_text messages = AsText(R"([{"role": "user", "content": "a"}])");
+  ASSERT_EQ(bf_submit_chat(engine_, queue_, messages, &options_, &requests.emplace_back()), BF_OK);
+  std::map<int64_t, Result> results = Collect();
+  for (const int64_t request : requests) {
+    const std::string& text = results[request].text;
+    EXPECT_EQ(results[request].finish, BF_FINISH_END_OF_TEXT) << results[request].message;
+    EXPECT_TRUE(JsonValidator(Json::parse(kSchema)).AcceptsText(text)) << text;
+    EXPECT_LT(text.find("\"zip\""), text.find("\"age\"")) << text;
+  }
+  GeneratorOptions generator_options;
+  generator_options.dtype = "int8";
+  TextOptions text_options;
+  text_options.temperature = 1;
+  text_options.max_tokens = 1400;
+  text_options.json_schema = kSchema;
+  const GeneratedText expected =
+      TextGenerator::Load(directory_, generator_options).Generate("the end", text_options);
+  EXPECT_EQ(results[requests[0]].text, expected.text);
+
+  options_.format = BF_FORMAT_JSON_OBJECT;
+  options_.json_schema = {};
+  const int32_t bias_ids[] = {'"' + 1, '}' + 1};
+  const double bias_values[] = {30, 15};
+  options_.bias_ids = bias_ids;
+  options_.bias_values = bias_values;
+  options_.num_biases = 2;
+  const Result object = RunOne("the end");
+  EXPECT_TRUE(Json::parse(object.text, nullptr, false).is_object()) << object.text;
 }
 
 TEST_F(ApiGenerationTest, ManyThreadsShareAnEngine) {

@@ -36,12 +36,33 @@ class ChatProgram : public ProgramTest {
 };
 
 TEST_F(ChatProgram, ConversationsAreWrittenByTheTemplate) {
-  Conversation plain(Path("block"), "");
-  EXPECT_EQ(plain.Ask("one"), "user:one|bot:");
+  Conversation plain(Path("block"), "", /*plain_text=*/false);
+  EXPECT_EQ(plain.Ask("one").text, "user:one|bot:");
   plain.AddAnswer("yes");
-  EXPECT_EQ(plain.Ask("two"), "user:one|assistant:yes|user:two|bot:");
-  Conversation told(Path("block"), "be brief");
-  EXPECT_EQ(told.Ask("one"), "system:be brief|user:one|bot:");
+  EXPECT_EQ(plain.Ask("two").text, "user:one|assistant:yes|user:two|bot:");
+  Conversation told(Path("block"), "be brief", /*plain_text=*/true);
+  EXPECT_EQ(told.Ask("one").text, "system:be brief|user:one|bot:");
+}
+
+// Of messages; the template's own are tokens all the same.
+TEST_F(ChatProgram, SpecialTokensAreTextIfAsked) {
+  std::ofstream(Path("block/tokenizer_config.json"))
+      << Json{{"chat_template", "<|endoftext|>{{ messages[0]['content'] }}"}}.dump();
+  const std::string flags = "--max-tokens 5 --ignore-eos --prompt 'a<|endoftext|>'";
+  EXPECT_EQ(ChatJson(flags)["prompt_tokens"], 3);
+  const Json answer = ChatJson("--plain-text " + flags);
+  EXPECT_EQ(answer["prompt_tokens"], 1 + 1 + 13);
+  EXPECT_EQ(answer["prompt"], "<|endoftext|>a<|endoftext|>");
+  const Outcome streamed = Run(Chat("--plain-text " + flags), /*with_errors=*/false);
+  EXPECT_EQ(streamed.output, answer["text"].get<std::string>() + "\n");
+}
+
+TEST_F(ChatProgram, AnswersInJson) {
+  const Json answer = ChatJson("--temperature 1 --max-tokens 40 --prompt one --json-schema " +
+                               std::string(R"('{"enum": [true, false]}')"));
+  EXPECT_THAT(answer["text"].get<std::string>(),
+              testing::AnyOf(testing::EndsWith("true"), testing::EndsWith("false")));
+  EXPECT_EQ(answer["finish_reason"], "end_of_text");
 }
 
 TEST_F(ChatProgram, AnswersOnePrompt) {
@@ -66,7 +87,6 @@ TEST_F(ChatProgram, WithoutALimitAnAnswerMayFillTheContext) {
 TEST_F(ChatProgram, RefusesWhatDoesNotGoTogether) {
   EXPECT_THAT(Run("generate --model " + Path("block") + " --system s --prompt one").output,
               HasSubstr("--system: has no meaning without --chat"));
-  EXPECT_THAT(Run(Chat("--plain-text --prompt one")).output, HasSubstr("--plain-text"));
   EXPECT_THAT(Run(Chat("--input a --output b")).output, HasSubstr("--chat and --input exclude"));
   EXPECT_THAT(Run(Chat("--compat published --prompt one")).output, HasSubstr("--chat: --compat"));
   std::filesystem::remove(Path("block/tokenizer_config.json"));

@@ -316,6 +316,52 @@ TEST_F(ProgramTest, SpecialTokensOfAPromptCanBeText) {
   EXPECT_EQ(prompt_tokens(" --plain-text"), 13);
 }
 
+TEST_F(ProgramTest, TextsAreJsonOfASchema) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n");
+  WriteFileAtomically(Path("schema.json"), R"({"enum": [true, false]})");
+  const std::string command = "generate --force --temperature 1 --max-tokens 40 --model " +
+                              Path("block") + " --input " + Path("in.jsonl") + " --output " +
+                              Path("out.jsonl");
+  for (const std::string& schema : {Path("schema.json"), std::string(R"('{"enum": [true]}')")}) {
+    const Outcome outcome = Run(command + " --json-schema " + schema);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+    for (const Json& line : ReadLines(Path("out.jsonl"))) {
+      EXPECT_EQ(line["finish_reason"], "end_of_text");
+      EXPECT_TRUE(Json::parse(line["text"].get<std::string>()).is_boolean()) << line;
+    }
+  }
+  const Outcome object =
+      Run("generate --json-object --json --model " + Path("block") + " --max-tokens 40 --prompt a",
+          false);
+  const std::string text = Json::parse(object.output)["text"];
+  EXPECT_EQ(text[text.find_first_not_of(" \n\r\t")], '{') << text;
+}
+
+TEST_F(ProgramTest, SchemasThatCannotBeAreRefusedBeforeAnythingBegins) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"prompt\":\"a\"}\n");
+  WriteFileAtomically(Path("empty.json"), "");
+  const std::string command = "generate --model " + Path("block") + " --input " + Path("in.jsonl") +
+                              " --output " + Path("out.jsonl");
+  const std::pair<std::string, std::string> cases[] = {
+      {R"(--json-schema '{"pattern": "a"}')", "--json-schema: pattern: "},
+      {R"(--json-schema '{')", "--json-schema: the schema: not valid JSON"},
+      {"--json-schema " + Path("empty.json"), "--json-schema: the schema: not valid JSON"},
+      {"--json-schema ''", "--json-schema: is empty"},
+      {"--json-object --json-schema '{}'", "--json-schema: is set beside json_object"},
+      {"--json-object --ignore-eos", "--json-object: its texts end"},
+  };
+  for (const auto& [flags, message] : cases) {
+    const Outcome outcome = Run(command + " " + flags);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(message));
+    EXPECT_FALSE(FileExists(Path("out.jsonl.partial")));
+  }
+  EXPECT_THAT(
+      Run("generate --compat published --model " + Path("block") + " --prompt a --json-object")
+          .output,
+      HasSubstr("--json-object: --compat published does not take it"));
+}
+
 TEST_F(ProgramTest, PipesAreRead) {
   WriteFileAtomically(Path("in.jsonl"), "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
   const auto documents = [&](const std::string& before, const std::string& input) {

@@ -40,7 +40,7 @@ std::vector<int64_t> Ids(const std::vector<Item>& step) {
 }
 
 // Carries out a step.
-std::vector<Item> Step(Scheduler* scheduler) {
+std::vector<Item> TakeStep(Scheduler* scheduler) {
   std::vector<Item> items = Items(scheduler->Plan());
   scheduler->StepStarted();
   scheduler->StepDone();
@@ -51,20 +51,20 @@ TEST(SchedulerTest, ReadsPromptsInChunksBesideSequencesThatGenerate) {
   Scheduler scheduler(Limits(4, 3, 100, 4));
   scheduler.Submit({2, 10});
   scheduler.Submit({5, 10});
-  const auto first = Step(&scheduler);
+  const auto first = TakeStep(&scheduler);
   ASSERT_EQ(first.size(), 2U);
   EXPECT_EQ(first[0].units, 2);
   EXPECT_TRUE(first[0].generates);
   EXPECT_EQ(first[1].units, 1) << "what the first prompt left of the budget";
   EXPECT_FALSE(first[1].generates);
-  const auto second = Step(&scheduler);
+  const auto second = TakeStep(&scheduler);
   EXPECT_EQ(second[0].begin, 2);
   EXPECT_EQ(second[0].units, 1);
   EXPECT_TRUE(second[0].generates);
   EXPECT_EQ(second[1].begin, 1);
   EXPECT_EQ(second[1].units, 3);
   EXPECT_FALSE(second[1].generates);
-  EXPECT_TRUE(Step(&scheduler)[1].generates) << "its last prompt unit";
+  EXPECT_TRUE(TakeStep(&scheduler)[1].generates) << "its last prompt unit";
 }
 
 TEST(SchedulerTest, AdmitsByPagesInTheOrderOfArrival) {
@@ -72,23 +72,23 @@ TEST(SchedulerTest, AdmitsByPagesInTheOrderOfArrival) {
   scheduler.Submit({4, 6});  // two pages, and one to go on
   scheduler.Submit({3, 5});  // two: must wait
   scheduler.Submit({1, 2});  // one would fit, but does not overtake
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(0));
   scheduler.Finish(0);
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(1, 2));
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(1, 2));
 }
 
 TEST(SchedulerTest, ServesHigherPrioritiesFirst) {
   Scheduler scheduler(Limits(2, 100, 100, 2));
   scheduler.Submit({1, 9});
   scheduler.Submit({1, 9}, /*priority=*/-1);
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0, 1));
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(0, 1));
   scheduler.Submit({1, 9});
   scheduler.Submit({1, 9}, /*priority=*/7);
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(3, 0)) << "1 gave its place";
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(3, 0)) << "1 gave its place";
   scheduler.Finish(3);
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0, 2));
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(0, 2));
   scheduler.Finish(0);
-  const auto step = Step(&scheduler);
+  const auto step = TakeStep(&scheduler);
   EXPECT_THAT(Ids(step), testing::ElementsAre(2, 1));
   EXPECT_EQ(step[1].units, 2) << "its prompt and what it had generated";
   EXPECT_TRUE(step[1].generates);
@@ -99,16 +99,16 @@ TEST(SchedulerTest, TheLastOneGivesItsPagesAndComputesAgain) {
   scheduler.Submit({1, 8});
   scheduler.Submit({1, 8});
   EXPECT_EQ(scheduler.stats().waiting, 2);
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(Step(&scheduler).size(), 2U);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(TakeStep(&scheduler).size(), 2U);
   EXPECT_EQ(scheduler.stats().running, 2);
   EXPECT_EQ(scheduler.stats().waiting, 0);
   EXPECT_EQ(scheduler.stats().pages_in_use, 4);
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(0));
   EXPECT_EQ(scheduler.stats().preemptions, 1);
   EXPECT_EQ(scheduler.stats().pages_in_use, 3);
-  EXPECT_THAT(Ids(Step(&scheduler)), testing::ElementsAre(0));
+  EXPECT_THAT(Ids(TakeStep(&scheduler)), testing::ElementsAre(0));
   scheduler.Finish(0);
-  const auto step = Step(&scheduler);
+  const auto step = TakeStep(&scheduler);
   ASSERT_THAT(Ids(step), testing::ElementsAre(1));
   EXPECT_EQ(step[0].begin, 0);
   EXPECT_EQ(step[0].units, 5) << "one of the prompt, four generated";
@@ -128,7 +128,7 @@ TEST(SchedulerTest, RefusesWhatNeverFits) {
 TEST(SchedulerTest, GivenUnitsAreNotComputed) {
   Scheduler scheduler(Limits(10, 100, 8, 2));
   scheduler.Submit({9, 12, /*given_units=*/8});
-  const auto step = Step(&scheduler);
+  const auto step = TakeStep(&scheduler);
   EXPECT_EQ(step[0].begin, 8);
   EXPECT_EQ(step[0].units, 1);
   EXPECT_TRUE(step[0].generates);
@@ -139,10 +139,10 @@ TEST(SchedulerTest, AStepThatWasNotCarriedOutIsPlannedAnew) {
   Scheduler scheduler(Limits(10, 3, 8, 2));
   scheduler.Submit({4, 6});
   scheduler.Plan();
-  const auto again = Step(&scheduler);
+  const auto again = TakeStep(&scheduler);
   EXPECT_EQ(again[0].begin, 0);
   EXPECT_EQ(again[0].units, 3);
-  EXPECT_EQ(Step(&scheduler)[0].begin, 3);
+  EXPECT_EQ(TakeStep(&scheduler)[0].begin, 3);
   EXPECT_EQ(scheduler.stats().pages_in_use, 2);
 }
 
@@ -497,7 +497,7 @@ TEST(PrefixTest, NothingIsSharedWithoutContents) {
   Scheduler scheduler(Limits(4, 100, 100, 4));
   for (int i = 0; i < 2; ++i) {
     const int64_t id = scheduler.Submit({9, 10});
-    Step(&scheduler);
+    TakeStep(&scheduler);
     scheduler.Finish(id);
   }
   EXPECT_EQ(scheduler.stats().cached_prompt_units, 0);

@@ -51,6 +51,75 @@ TEST_F(TextGeneratorTest, CountsTokens) {
   EXPECT_EQ(generator.max_length(), TinyTextConfig().max_length);
 }
 
+TEST_F(TextGeneratorTest, TextsObeyTheirFormat) {
+  TextGenerator generator = Load();
+  options_.ignore_end_of_text = false;
+  options_.max_tokens = 40;
+  options_.json_schema = R"({"enum": ["yes", "no", 17]})";
+  int asked = 0;
+  std::vector<std::string> texts;
+  generator.GenerateBatch(
+      [&] { return asked++ < 6 ? std::optional<std::string>("the end") : std::nullopt; }, options_,
+      [&](int64_t, const GeneratedText& result) {
+        EXPECT_EQ(result.reason, FinishReason::kEndOfText);
+        texts.push_back(result.text.substr(result.text.find_first_not_of(" \n\r\t")));
+        return true;
+      });
+  EXPECT_EQ(texts.size(), 6U);
+  EXPECT_THAT(texts, testing::Each(testing::AnyOf("\"yes\"", "\"no\"", "17")));
+  options_.json_schema.clear();
+  options_.json_object = true;
+  const std::string object = generator.Generate("the end", options_).text;
+  EXPECT_EQ(object[object.find_first_not_of(" \n\r\t")], '{') << object;
+}
+
+// Of a batch too, before any of it is generated.
+TEST_F(TextGeneratorTest, FormatsThatCannotBeAreErrors) {
+  TextGenerator generator = Load();
+  const auto message = [&] {
+    int asked = 0;
+    try {
+      generator.GenerateBatch(
+          [&] { return asked++ < 1 ? std::optional<std::string>("a") : std::nullopt; }, options_,
+          [](int64_t, const GeneratedText&) { return true; });
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      EXPECT_EQ(asked, 0);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  options_.json_schema = R"({"properties": {"x": {"type": "date"}}})";
+  EXPECT_THAT(message(), HasSubstr("`json_schema`: its texts end"));
+  options_.ignore_end_of_text = false;
+  EXPECT_THAT(message(), HasSubstr("json_schema.properties.x.type: "));
+  options_.json_object = true;
+  EXPECT_THAT(message(), HasSubstr("`json_schema`: is set beside json_object"));
+}
+
+TEST_F(TextGeneratorTest, ContinuesIdsAsTheyAre) {
+  TextGenerator generator = Load();
+  const std::vector<int32_t> ids = Tokenizer::Load(directory_).Encode("the end");
+  const GeneratedText expected = generator.Generate("the end", options_);
+  const GeneratedText result = generator.Generate(ids, options_);
+  EXPECT_EQ(result.tokens, expected.tokens);
+  EXPECT_EQ(result.prompt_tokens, std::ssize(ids));
+  int asked = 0;
+  std::vector<std::vector<int32_t>> texts(2);
+  generator.GenerateBatch(
+      [&]() -> std::optional<TextGenerator::Prompt> {
+        if (asked++ == 2) return std::nullopt;
+        return ids;
+      },
+      options_,
+      [&](int64_t index, const GeneratedText& text) {
+        texts[index] = text.tokens;
+        return true;
+      });
+  EXPECT_EQ(texts[0], expected.tokens);
+  EXPECT_NE(texts[1], texts[0]) << "it draws from another stream";
+}
+
 TEST_F(TextGeneratorTest, EndsAtTheLength) {
   TextGenerator generator = Load();
   std::string pieces;

@@ -127,34 +127,6 @@ TEST_F(ResponseFormatTest, Chats) {
   EXPECT_EQ(choice["finish_reason"], "stop");
 }
 
-// What is kept of the schemas that were asked for last is bounded in bytes too.
-TEST(ResponseFormatsTest, KeepsAFewMegabytes) {
-  const Tokenizer tokenizer = TinyTokenizer();
-  ResponseFormats formats;
-  std::vector<std::weak_ptr<JsonTokenMasks>> all;
-  for (unsigned i = 0; i < 14; ++i) {
-    const OrderedJson schema = {{"type", "string"}, {"maxLength", 9000U + i}};
-    const auto masks = formats.Masks(schema, tokenizer, TinyTextConfig());
-    all.push_back(masks);
-    JsonTokenMasks::Place place = masks->Begin();
-    ASSERT_TRUE(masks->Take(*tokenizer.FindToken("\""), &place));
-    for (int j = 0; j < 6000; ++j) {
-      ASSERT_TRUE(masks->Take(*tokenizer.FindToken("t"), &place));
-    }
-    masks->MaskAt(&place);
-    EXPECT_GT(masks->num_bytes(), 5'000'000);
-    EXPECT_EQ(formats.Masks(schema, tokenizer, TinyTextConfig()), masks);
-  }
-  int64_t bytes = 0;
-  for (const auto& kept : all) {
-    if (const auto masks = kept.lock()) bytes += masks->num_bytes();
-  }
-  EXPECT_LT(bytes, 64 << 20);
-  EXPECT_GT(bytes, 50'000'000);
-  EXPECT_TRUE(all.front().expired());
-  EXPECT_FALSE(all.back().expired());
-}
-
 TEST_F(ResponseFormatTest, ErrorsNameTheField) {
   Start();
   const std::string in_schema = "response_format.json_schema.schema";
