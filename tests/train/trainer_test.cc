@@ -317,7 +317,8 @@ TEST(TrainerDeathTest, AStopSavesBeforeItValidates) {
     writer.Commit();
     CatchStopSignals();
     raise(SIGINT);
-    const std::string error = ErrorOf(folder.Read({"validation.interval=1"}), ErrorCode::kCorrupt);
+    const std::string error = ErrorOf(
+        folder.Read({"validation.interval=1", "training.micro_batch_size=8"}), ErrorCode::kCorrupt);
     const bool is_saved = FileExists(folder.Path("run/latest/state.json"));
     std::filesystem::remove_all(folder.Path(""));
     std::fputs(error.c_str(), stderr);
@@ -332,7 +333,8 @@ TEST(TrainerDeathTest, AStopLeavesTheValidationLossInItsCheckpoint) {
     const TrainingFolder folder;
     CatchStopSignals();
     raise(SIGINT);
-    ErrorOf(folder.Read({"validation.interval=1"}), ErrorCode::kInterrupted);
+    ErrorOf(folder.Read({"validation.interval=1", "training.micro_batch_size=8"}),
+            ErrorCode::kInterrupted);
     const Json state = ReadJsonFile(folder.Path("run/best/state.json"));
     std::filesystem::remove_all(folder.Path(""));
     _exit(state["best_step"] == 1 && state["validation_loss"].is_number() ? 0 : 1);

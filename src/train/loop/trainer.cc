@@ -1,5 +1,7 @@
 #include "train/loop/trainer.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -31,6 +33,14 @@
 namespace blockformer::train {
 namespace {
 
+// A step that takes longer than this shows how far it is.
+constexpr double kLongStepSeconds = 2;
+
+// The text of a stop signal's handler. On a terminal the progress bar's line is left before it.
+constexpr char kStopNotice[] =
+    "\ninfo: asked to stop: as soon as the work at hand is done, what is not saved yet is saved; a "
+    "second Ctrl-C or SIGTERM ends the run at once\n";
+
 class Trainer {
  public:
   Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
@@ -43,6 +53,9 @@ class Trainer {
   void LogSetup() const;
 
   bool TrainStep();
+  void ShowMicroBatch(double seconds, int64_t done, int64_t total);
+  [[noreturn]] void StopWithinStep();
+  [[noreturn]] void FailAsStopped() const;
   void ReportStep(const StepLossSums& totals, double learning_rate, double norm, double seconds);
 
   void RequireFinite(bool finite, std::string_view what, int64_t step) const;
@@ -190,8 +203,7 @@ void Trainer::Run() {
     if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
       SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
     }
-    Require(!stop || state_.step == last_step, ErrorCode::kInterrupted, "stopped after step {}{}",
-            state_.step, group_.IsMain() ? ", which is saved; the same command continues" : "");
+    if (stop && state_.step < last_step) FailAsStopped();
   }
   if (!group_.IsMain()) return;
   progress_->Finish();
@@ -205,7 +217,10 @@ void Trainer::Run() {
 bool Trainer::TrainStep() {
   const Stopwatch watch;
   optimizer_.ZeroGradients();
-  const StepLossSums totals = gradients_.Compute(state_.step);
+  const StepLossSums totals = gradients_.Compute(state_.step, [&](int64_t done, int64_t total) {
+    ShowMicroBatch(watch.Seconds(), done, total);
+  });
+  if (!totals.is_whole) StopWithinStep();
 
   const double average = totals.weight > 0 ? 1 / totals.weight : 0;
   const double norm = optimizer_.GradientNorm() * average;
@@ -217,6 +232,25 @@ bool Trainer::TrainStep() {
   state_.training_loss = totals.Mean();
   if (group_.IsMain()) ReportStep(totals, learning_rate, norm, watch.Seconds());
   return totals.stop;
+}
+
+void Trainer::ShowMicroBatch(double seconds, int64_t done, int64_t total) {
+  if (!group_.IsMain() || seconds < kLongStepSeconds) return;
+  progress_->Update(state_.step,
+                    fmt::format("step {}: micro-batch {} of {}", state_.step + 1, done, total));
+}
+
+// A step that was left has changed nothing; what was done before it is saved.
+void Trainer::StopWithinStep() {
+  Require(state_.step > 0, ErrorCode::kInterrupted,
+          "stopped within the first step; there is nothing to save");
+  if (saved_.step < state_.step) SaveCheckpoint(/*is_required=*/true);
+  FailAsStopped();
+}
+
+void Trainer::FailAsStopped() const {
+  Fail(ErrorCode::kInterrupted, "stopped after step {}{}", state_.step,
+       group_.IsMain() ? ", which is saved; the same command continues" : "");
 }
 
 void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, double norm,
@@ -370,7 +404,8 @@ void Trainer::WriteToStore(int64_t best_step) {
 }  // namespace
 
 void Train(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank) {
-  CatchStopSignals();
+  const char* notice = isatty(STDERR_FILENO) == 1 ? kStopNotice : kStopNotice + 1;
+  CatchStopSignals(rank.rank == 0 ? notice : nullptr);
   Trainer(recipe, options, rank).Run();
 }
 
