@@ -307,14 +307,47 @@ TEST(Trainer, ARandomStateOfAnEarlierVersionIsIgnored) {
   EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/unreadable-step-00000015.1")));
 }
 
+// `documents` of ids that the vocabulary, of 64, does not hold.
+void WriteForeignTokens(const std::string& prefix, int documents) {
+  TokenFileWriter writer(prefix, 100);
+  for (int i = 0; i < documents; ++i) writer.Add(std::vector<int32_t>(200, 99));
+  writer.Commit();
+}
+
+TEST(Trainer, AValidationThatFailsLosesNoStep) {
+  const TrainingFolder folder;
+  WriteForeignTokens(folder.Path("validation"), 1);
+  const std::vector<std::string> settings = {"validation.interval=0", "checkpoint.interval=0"};
+  EXPECT_THAT(ErrorOf(folder.Read(settings), ErrorCode::kCorrupt), HasSubstr("token 99"));
+  EXPECT_EQ(ReadJsonFile(folder.Path("run/latest/state.json"))["step"], 20);
+  // The same command makes up for it, once.
+  folder.WriteTokens("validation", 10, 2);
+  for (int i = 0; i < 2; ++i) TrainModel(folder.Read(settings));
+  const std::vector<Json> metrics = ReadMetrics(folder.Path("run"));
+  EXPECT_EQ(metrics.size(), 21u);
+  EXPECT_TRUE(metrics.back().contains("validation_loss"));
+  EXPECT_EQ(ReadJsonFile(folder.Path("run/best/state.json"))["best_step"], 20);
+}
+
+TEST(Trainer, AnErrorWithinAStepSavesTheStepsBefore) {
+  const TrainingFolder folder;
+  const TrainRecipe recipe =
+      folder.Read({"validation.interval=0", "checkpoint.interval=0", "training.steps=200"});
+  TokenFileWriter writer(folder.Path("train"), 100);
+  for (int i = 0; i < 400; ++i) writer.Add(std::vector<int32_t>(100, i == 77 ? 99 : 1));
+  writer.Commit();
+  EXPECT_THAT(ErrorOf(recipe, ErrorCode::kCorrupt), HasSubstr("token 99"));
+  const int64_t steps = ReadJsonFile(folder.Path("run/latest/state.json"))["step"];
+  EXPECT_GT(steps, 0);
+  EXPECT_EQ(ReadMetrics(folder.Path("run")).back()["step"], steps);
+}
+
 // A validation may take longer than whoever stops a run waits; here it fails.
 TEST(TrainerDeathTest, AStopSavesBeforeItValidates) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto stop_at_once = [] {
     const TrainingFolder folder;
-    TokenFileWriter writer(folder.Path("validation"), 100);
-    writer.Add(std::vector<int32_t>(200, 99));  // the vocabulary has 64
-    writer.Commit();
+    WriteForeignTokens(folder.Path("validation"), 1);
     CatchStopSignals();
     raise(SIGINT);
     const std::string error = ErrorOf(

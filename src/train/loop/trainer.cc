@@ -52,7 +52,10 @@ class Trainer {
   void ShareState();
   void LogSetup() const;
 
+  void ValidateIfMissed();
   bool TrainStep();
+  StepLossSums ComputeGradients(const Stopwatch& watch);
+  void SaveStepsBeforeError();
   void ShowMicroBatch(double seconds, int64_t done, int64_t total);
   [[noreturn]] void StopWithinStep();
   [[noreturn]] void FailAsStopped() const;
@@ -122,6 +125,7 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       gradients_(recipe_.training, data_.train, share_, device_, &group_, model_.get()),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
   state_.data = data_.Fingerprint();
+  state_.validation_step = 0;
   model_->set_auxiliary_losses(recipe.training.auxiliary);
   if (group_.IsMain()) PrepareOutput();
   ShareState();
@@ -151,7 +155,9 @@ void Trainer::ShareState() {
   std::vector<torch::Tensor> tensors = model_->parameters();
   for (const auto& [name, tensor] : optimizer_.State()) tensors.push_back(tensor);
   const torch::Tensor steps =
-      torch::tensor({state_.step, state_.best_step}, torch::kInt64).to(device_);
+      torch::tensor({state_.step, state_.best_step, state_.validation_step.value_or(-1)},
+                    torch::kInt64)
+          .to(device_);
   const torch::Tensor losses =
       torch::tensor(
           {OrNan(state_.training_loss), OrNan(state_.validation_loss), OrNan(state_.best_loss)},
@@ -161,6 +167,8 @@ void Trainer::ShareState() {
   group_.Broadcast(tensors);
   state_.step = steps[0].item<int64_t>();
   state_.best_step = steps[1].item<int64_t>();
+  const auto validation_step = steps[2].item<int64_t>();
+  state_.validation_step = validation_step < 0 ? std::nullopt : std::optional(validation_step);
   state_.training_loss = UnlessNan(losses[0].item<double>());
   state_.validation_loss = UnlessNan(losses[1].item<double>());
   state_.best_loss = UnlessNan(losses[2].item<double>());
@@ -194,15 +202,15 @@ void Trainer::Run() {
     progress_.emplace("training", last_step, "steps");
     progress_->StartAt(state_.step);
   }
+  ValidateIfMissed();
   while (state_.step < last_step) {
     const bool stop = TrainStep();
     const bool validates = data_.validation && IsDue(recipe_.validation.interval);
-    // Whoever stops a run may not wait as long as a validation takes.
-    if (stop && validates) SaveCheckpoint(/*is_required=*/true);
-    const bool is_best = validates && Validate();
-    if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
-      SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
-    }
+    const bool saves = stop || IsDue(recipe_.checkpoint.interval);
+    const bool is_required = stop || state_.step == last_step;
+    // Before a validation too, which takes long and may fail.
+    if (saves) SaveCheckpoint(is_required);
+    if (validates && (Validate() || saves)) SaveCheckpoint(is_required);
     if (stop && state_.step < last_step) FailAsStopped();
   }
   if (!group_.IsMain()) return;
@@ -213,13 +221,19 @@ void Trainer::Run() {
           recipe_.output);
 }
 
+// Validates the step that the run continues from, where an earlier process did not come to that.
+void Trainer::ValidateIfMissed() {
+  const bool is_missed = state_.validation_step && *state_.validation_step < state_.step;
+  if (!data_.validation || !is_missed || !IsDue(recipe_.validation.interval)) return;
+  Validate();
+  SaveCheckpoint(/*is_required=*/true);
+}
+
 // One optimiser step on the global batch. Returns whether a process was asked to stop.
 bool Trainer::TrainStep() {
   const Stopwatch watch;
   optimizer_.ZeroGradients();
-  const StepLossSums totals = gradients_.Compute(state_.step, [&](int64_t done, int64_t total) {
-    ShowMicroBatch(watch.Seconds(), done, total);
-  });
+  const StepLossSums totals = ComputeGradients(watch);
   if (!totals.is_whole) StopWithinStep();
 
   const double average = totals.weight > 0 ? 1 / totals.weight : 0;
@@ -232,6 +246,30 @@ bool Trainer::TrainStep() {
   state_.training_loss = totals.Mean();
   if (group_.IsMain()) ReportStep(totals, learning_rate, norm, watch.Seconds());
   return totals.stop;
+}
+
+StepLossSums Trainer::ComputeGradients(const Stopwatch& watch) {
+  try {
+    return gradients_.Compute(state_.step, [&](int64_t done, int64_t total) {
+      ShowMicroBatch(watch.Seconds(), done, total);
+    });
+  } catch (const std::exception&) {
+    SaveStepsBeforeError();
+    throw;
+  }
+}
+
+// An error within a step leaves what the steps before have made.
+void Trainer::SaveStepsBeforeError() {
+  if (!group_.IsMain() || state_.step <= saved_.step) return;
+  progress_->Clear();
+  try {
+    SaveCheckpoint(/*is_required=*/true);
+    LogInfo("step {}, the last one before an error, is saved", state_.step);
+  } catch (const std::exception& error) {
+    LogWarning("no checkpoint of step {}, the last one before an error: {}", state_.step,
+               error.what());
+  }
 }
 
 void Trainer::ShowMicroBatch(double seconds, int64_t done, int64_t total) {
@@ -307,6 +345,7 @@ bool Trainer::IsDue(int64_t interval) const {
 bool Trainer::Validate() {
   const std::optional<ValidationLoss> loss = MeasureValidationLoss(
       *model_, *data_.validation, recipe_.validation.samples, share_.micro_batch, device_, &group_);
+  state_.validation_step = state_.step;
   if (!loss) return false;  // nothing but padding
   RequireFinite(std::isfinite(loss->mean), "validation loss", state_.step);
   state_.validation_loss = loss->mean;

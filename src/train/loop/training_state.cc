@@ -12,7 +12,8 @@ constexpr char kStateFile[] = "/state.json";
 constexpr int64_t kFormat = 1;
 constexpr const char* kDerivedFields[] = {"samples", "tokens"};  // for readers of the file
 
-Json OptionalNumber(const std::optional<double>& value) {
+template <typename Number>
+Json OptionalNumber(const std::optional<Number>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
@@ -79,6 +80,9 @@ SavedState ParseState(const Json& json, const std::string& path) {
   state.step = reader.Int("step", 0, int64_t{1} << 40);
   state.training_loss = ReadOptional(reader, "training_loss");
   state.validation_loss = ReadOptional(reader, "validation_loss");
+  if (reader.Has("validation_step")) {
+    state.validation_step = reader.Int("validation_step", 0, state.step);
+  }
   state.best_loss = ReadOptional(reader, "best_loss");
   state.best_step = reader.Int("best_step", -1, state.step);
   const ObjectReader data = reader.Object("data");
@@ -111,6 +115,7 @@ void WriteTrainingState(const std::string& directory, const TrainingState& state
       {"tokens", samples * recipe.model.max_length},
       {"training_loss", OptionalNumber(state.training_loss)},
       {"validation_loss", OptionalNumber(state.validation_loss)},
+      {"validation_step", OptionalNumber(state.validation_step)},
       {"best_loss", OptionalNumber(state.best_loss)},
       {"best_step", state.best_step},
       {"data", {{"documents", state.data.documents}, {"tokens", state.data.tokens}}},

@@ -23,7 +23,10 @@ struct TrainingState {
   DataFingerprint data;
   std::optional<double> training_loss;    // of the last step
   std::optional<double> validation_loss;  // the last one measured
-  std::optional<double> best_loss;        // the lowest validation loss
+  // Step of the last validation, 0 before the first; nothing where an earlier version wrote the
+  // state.
+  std::optional<int64_t> validation_step;
+  std::optional<double> best_loss;  // the lowest validation loss
   int64_t best_step = -1;
 };
 
