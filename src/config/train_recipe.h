@@ -37,7 +37,8 @@ struct AuxiliaryLosses {
 struct DataRecipe {
   std::string train;       // prefix of a token file pair
   std::string validation;  // the same; empty: no validation
-  std::string tokenizer;   // copied into checkpoints and used for samples; empty: neither
+  // Copied into checkpoints and used for samples; empty: that of TrainRecipe::init_from, if any.
+  std::string tokenizer;
   bool published_packing = false;
 };
 
