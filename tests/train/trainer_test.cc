@@ -455,9 +455,36 @@ TEST(Trainer, RefusesToContinueAnotherRun) {
     EXPECT_THAT(ErrorOf(folder.Read({override_text}), ErrorCode::kInvalidArgument),
                 AllOf(HasSubstr(message), HasSubstr("--restart")));
   }
+  // As many documents and tokens, in another order.
+  const TokenFile tokens(folder.Path("train"));
+  TokenFileWriter writer(folder.Path("turned"), 64);
+  for (int64_t i = tokens.NumDocuments() - 1; i >= 0; --i) {
+    std::vector<int32_t> document(tokens.DocumentLength(i));
+    tokens.ReadTokens(i, 0, document);
+    writer.Add(document);
+  }
+  writer.Commit();
+  EXPECT_THAT(
+      ErrorOf(folder.Read({"data.train=" + folder.Path("turned")}), ErrorCode::kInvalidArgument),
+      AllOf(HasSubstr("data.train"), HasSubstr("other tokens")));
   folder.WriteTokens("train", 59, 1);
   EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument),
               AllOf(HasSubstr("data.train"), HasSubstr("59 documents")));
+}
+
+TEST(Trainer, ContinuesFromTheStateOfAnEarlierVersion) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  const std::string path = folder.Path("run/checkpoints/step-00000010/state.json");
+  Json state = ReadJsonFile(path);
+  state["data"].erase("sample");
+  state.erase("validation_step");
+  WriteFileAtomically(path, state.dump());
+  TrainModel(folder.Read());
+  ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
+  EXPECT_TRUE(ReadJsonFile(folder.Path("run/latest/state.json"))["data"].contains("sample"));
 }
 
 TEST(Trainer, TheScheduleMayBeExtended) {

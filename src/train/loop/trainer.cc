@@ -124,7 +124,7 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
       gradients_(recipe_.training, data_.train, share_, device_, &group_, model_.get()),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
-  state_.data = data_.Fingerprint();
+  state_.data = data_.fingerprint;
   state_.validation_step = 0;
   model_->set_auxiliary_losses(recipe.training.auxiliary);
   if (group_.IsMain()) PrepareOutput();
@@ -141,8 +141,9 @@ void Trainer::PrepareOutput() {
   store_.emplace(recipe_.output);
   const TrainingTensors tensors = {*model_, optimizer_};
   if (std::optional<TrainingState> state =
-          ResumeRun(recipe_, data_.Fingerprint(), tensors, &*store_)) {
+          ResumeRun(recipe_, data_.fingerprint, tensors, &*store_)) {
     saved_ = state_ = *std::move(state);
+    state_.data = data_.fingerprint;  // an earlier version's has no sample
   } else if (!recipe_.init_from.empty()) {
     LoadInitialWeights(recipe_.init_from, *model_);
     LogInfo("the weights are those of {}", recipe_.init_from);

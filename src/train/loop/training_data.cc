@@ -60,7 +60,7 @@ std::optional<Tokenizer> LoadTokenizer(const TrainRecipe& recipe) {
   return tokenizer;
 }
 
-Json DescribeTokens(const TokenFile& tokens) {
+DataFingerprint FingerprintOf(const TokenFile& tokens) {
   const int64_t documents = tokens.NumDocuments();
   const int64_t count = std::min(documents, kSampledDocuments);
   Fnv1a hash;
@@ -71,7 +71,7 @@ Json DescribeTokens(const TokenFile& tokens) {
     tokens.ReadTokens(document, 0, sample);
     hash.Add(fmt::format("{}:{},", length, fmt::join(sample, " ")));
   }
-  return {{"documents", documents}, {"tokens", tokens.NumTokens()}, {"sample", hash.value()}};
+  return {documents, tokens.NumTokens(), fmt::format("{:016x}", hash.value())};
 }
 
 // End-of-text marks count as tokens: without them the bytes could not be told apart into documents.
@@ -86,6 +86,7 @@ std::optional<double> TokensPerByte(const TokenFile& tokens) {
 
 TrainingData::TrainingData(const TrainRecipe& recipe)
     : train(recipe.data.train, recipe.model, recipe.data.published_packing),
+      fingerprint(FingerprintOf(train.tokens())),
       tokenizer(LoadTokenizer(recipe)),
       tokenizer_files(ReadTokenizerFiles(TokenizerPath(recipe))) {
   CheckVocabulary(train.tokens(), VocabularyOf(recipe, tokenizer));
@@ -100,15 +101,11 @@ Json TrainingData::Describe(const TrainRecipe& recipe) const {
   Json description = recipe.document;
   for (const char* key : {"output", "init_from"}) description.erase(key);
   for (const char* key : {"threads", "device"}) description["training"].erase(key);
-  description["data"]["train"] = DescribeTokens(train.tokens());
-  if (validation) description["data"]["validation"] = DescribeTokens(validation->tokens());
+  description["data"]["train"] = ToJson(fingerprint);
+  if (validation) description["data"]["validation"] = ToJson(FingerprintOf(validation->tokens()));
   if (tokenizer) description["data"]["tokenizer"] = TokenizerFingerprint(*tokenizer);
   description["version"] = kVersion;
   return description;
-}
-
-DataFingerprint TrainingData::Fingerprint() const {
-  return {train.tokens().NumDocuments(), train.tokens().NumTokens()};
 }
 
 }  // namespace blockformer::train

@@ -65,6 +65,11 @@ auto WithErrorCode(ErrorCode code, const char* explanation, const Read& read) {
 
 constexpr char kOtherVersion[] = "; another version of blockformer has written it, and can read it";
 
+DataFingerprint ReadFingerprint(const ObjectReader& reader) {
+  return {reader.Int("documents", 0, INT64_MAX), reader.Int("tokens", 0, INT64_MAX),
+          reader.String("sample", "")};
+}
+
 struct SavedState {
   TrainingState state;
   TrainRecipe recipe;
@@ -86,8 +91,7 @@ SavedState ParseState(const Json& json, const std::string& path) {
   state.best_loss = ReadOptional(reader, "best_loss");
   state.best_step = reader.Int("best_step", -1, state.step);
   const ObjectReader data = reader.Object("data");
-  state.data.documents = data.Int("documents", 0, INT64_MAX);
-  state.data.tokens = data.Int("tokens", 0, INT64_MAX);
+  state.data = ReadFingerprint(data);
   for (const char* key : kDerivedFields) reader.Ignore(key);
   // A recipe that this version has no words for is not damaged, and neither is a field too many.
   return WithErrorCode(ErrorCode::kUnsupported, kOtherVersion, [&] {
@@ -105,21 +109,24 @@ SavedState ReadSavedState(const std::string& path) {
 
 }  // namespace
 
+Json ToJson(const DataFingerprint& data) {
+  return {{"documents", data.documents}, {"tokens", data.tokens}, {"sample", data.sample}};
+}
+
 void WriteTrainingState(const std::string& directory, const TrainingState& state,
                         const TrainRecipe& recipe) {
   const int64_t samples = state.step * recipe.training.batch_size;
-  const OrderedJson json = {
-      {"format", kFormat},
-      {"step", state.step},
-      {"samples", samples},
-      {"tokens", samples * recipe.model.max_length},
-      {"training_loss", OptionalNumber(state.training_loss)},
-      {"validation_loss", OptionalNumber(state.validation_loss)},
-      {"validation_step", OptionalNumber(state.validation_step)},
-      {"best_loss", OptionalNumber(state.best_loss)},
-      {"best_step", state.best_step},
-      {"data", {{"documents", state.data.documents}, {"tokens", state.data.tokens}}},
-      {"recipe", recipe.document}};
+  const OrderedJson json = {{"format", kFormat},
+                            {"step", state.step},
+                            {"samples", samples},
+                            {"tokens", samples * recipe.model.max_length},
+                            {"training_loss", OptionalNumber(state.training_loss)},
+                            {"validation_loss", OptionalNumber(state.validation_loss)},
+                            {"validation_step", OptionalNumber(state.validation_step)},
+                            {"best_loss", OptionalNumber(state.best_loss)},
+                            {"best_step", state.best_step},
+                            {"data", ToJson(state.data)},
+                            {"recipe", recipe.document}};
   WriteFileAtomically(directory + kStateFile, json.dump(2) + "\n");
 }
 

@@ -9,12 +9,22 @@
 
 namespace blockformer::train {
 
-// What tells one training file from another without reading all of it.
+// What tells one token file from another without reading all of it.
 struct DataFingerprint {
   int64_t documents = 0;
   int64_t tokens = 0;
-  bool operator==(const DataFingerprint&) const = default;
+  // A hash of documents spread over the file, in hexadecimal; empty where an earlier version wrote
+  // the state.
+  std::string sample;
+
+  // A sample that is not known equals any.
+  bool IsOf(const DataFingerprint& other) const {
+    return documents == other.documents && tokens == other.tokens &&
+           (sample.empty() || other.sample.empty() || sample == other.sample);
+  }
 };
+
+Json ToJson(const DataFingerprint& data);
 
 // Where a run stands, beside the tensors: state.json of a checkpoint. The place in the data follows
 // from the step.
