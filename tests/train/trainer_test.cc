@@ -487,6 +487,29 @@ TEST(Trainer, ContinuesFromTheStateOfAnEarlierVersion) {
   EXPECT_TRUE(ReadJsonFile(folder.Path("run/latest/state.json"))["data"].contains("sample"));
 }
 
+TEST(Trainer, LossesOfOtherValidationDataAreNotCompared) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  const auto best_step = [&] {
+    return ReadJsonFile(folder.Path("run/latest/state.json"))["best_step"].get<int64_t>();
+  };
+  ASSERT_EQ(best_step(), 10);
+  // A loss that no other can be below.
+  const std::string state_path = folder.Path("run/checkpoints/step-00000010/state.json");
+  Json state = ReadJsonFile(state_path);
+  state["best_loss"] = 0.001;
+  WriteFileAtomically(state_path, state.dump());
+  TrainModel(folder.Read({"training.stop_steps=11"}));
+  EXPECT_EQ(best_step(), 10);
+  folder.WriteTokens("other", 11, 3);
+  TrainModel(folder.Read({"training.stop_steps=12", "data.validation=" + folder.Path("other")}));
+  EXPECT_EQ(best_step(), 12);
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run/best")), "checkpoints/step-00000012");
+  TrainModel(folder.Read({"training.stop_steps=13", "data.validation=" + folder.Path("other"),
+                          "validation.samples=8", "training.learning_rate=0"}));
+  EXPECT_EQ(best_step(), 13);
+}
+
 TEST(Trainer, TheScheduleMayBeExtended) {
   const TrainingFolder folder;
   TrainModel(folder.Read({"training.steps=6", "training.micro_batch_size=8"}));

@@ -126,6 +126,7 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
   state_.data = data_.fingerprint;
   state_.validation_step = 0;
+  state_.validation_set = data_.validation_set;
   model_->set_auxiliary_losses(recipe.training.auxiliary);
   if (group_.IsMain()) PrepareOutput();
   ShareState();
@@ -142,8 +143,10 @@ void Trainer::PrepareOutput() {
   const TrainingTensors tensors = {*model_, optimizer_};
   if (std::optional<TrainingState> state =
           ResumeRun(recipe_, data_.fingerprint, tensors, &*store_)) {
-    saved_ = state_ = *std::move(state);
+    state_ = *std::move(state);
     state_.data = data_.fingerprint;  // an earlier version's has no sample
+    SetValidationSet(data_.validation_set, &state_);
+    saved_ = state_;
   } else if (!recipe_.init_from.empty()) {
     LoadInitialWeights(recipe_.init_from, *model_);
     LogInfo("the weights are those of {}", recipe_.init_from);

@@ -94,6 +94,7 @@ TrainingData::TrainingData(const TrainRecipe& recipe)
   if (recipe.data.validation.empty()) return;
   validation.emplace(recipe.data.validation, recipe.model, recipe.data.published_packing);
   CheckVocabulary(validation->tokens(), VocabularyOf(recipe, tokenizer));
+  validation_set = {FingerprintOf(validation->tokens()), recipe.validation.samples};
   validation_tokens_per_byte = TokensPerByte(validation->tokens());
 }
 
@@ -102,7 +103,7 @@ Json TrainingData::Describe(const TrainRecipe& recipe) const {
   for (const char* key : {"output", "init_from"}) description.erase(key);
   for (const char* key : {"threads", "device"}) description["training"].erase(key);
   description["data"]["train"] = ToJson(fingerprint);
-  if (validation) description["data"]["validation"] = ToJson(FingerprintOf(validation->tokens()));
+  if (validation_set) description["data"]["validation"] = ToJson(validation_set->data);
   if (tokenizer) description["data"]["tokenizer"] = TokenizerFingerprint(*tokenizer);
   description["version"] = kVersion;
   return description;

@@ -26,6 +26,7 @@ struct TrainingData {
   BatchLoader train;
   DataFingerprint fingerprint;  // of train
   std::optional<BatchLoader> validation;
+  std::optional<ValidationSet> validation_set;
   // Tokens to predict for each byte of the validation text, where PREFIX.json tells.
   std::optional<double> validation_tokens_per_byte;
   std::optional<Tokenizer> tokenizer;

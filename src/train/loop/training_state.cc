@@ -70,6 +70,13 @@ DataFingerprint ReadFingerprint(const ObjectReader& reader) {
           reader.String("sample", "")};
 }
 
+Json ValidationSetToJson(const std::optional<ValidationSet>& set) {
+  if (!set) return nullptr;
+  Json json = ToJson(set->data);
+  json["samples"] = set->samples;
+  return json;
+}
+
 struct SavedState {
   TrainingState state;
   TrainRecipe recipe;
@@ -87,6 +94,10 @@ SavedState ParseState(const Json& json, const std::string& path) {
   state.validation_loss = ReadOptional(reader, "validation_loss");
   if (reader.Has("validation_step")) {
     state.validation_step = reader.Int("validation_step", 0, state.step);
+  }
+  if (reader.Has("validation_set")) {
+    const ObjectReader set = reader.Object("validation_set");
+    state.validation_set = {ReadFingerprint(set), set.Int("samples", 1, INT64_MAX)};
   }
   state.best_loss = ReadOptional(reader, "best_loss");
   state.best_step = reader.Int("best_step", -1, state.step);
@@ -109,6 +120,23 @@ SavedState ReadSavedState(const std::string& path) {
 
 }  // namespace
 
+void SetValidationSet(const std::optional<ValidationSet>& now, TrainingState* state) {
+  if (!now) return;
+  if (state->validation_set && !now->IsOf(*state->validation_set)) {
+    if (state->best_loss) {
+      LogInfo(
+          "the validation samples are others than before: the best loss so far, {:.4f} at step "
+          "{}, no longer counts",
+          *state->best_loss, state->best_step);
+    }
+    state->validation_loss.reset();
+    state->validation_step = 0;
+    state->best_loss.reset();
+    state->best_step = -1;
+  }
+  state->validation_set = now;
+}
+
 Json ToJson(const DataFingerprint& data) {
   return {{"documents", data.documents}, {"tokens", data.tokens}, {"sample", data.sample}};
 }
@@ -123,6 +151,7 @@ void WriteTrainingState(const std::string& directory, const TrainingState& state
                             {"training_loss", OptionalNumber(state.training_loss)},
                             {"validation_loss", OptionalNumber(state.validation_loss)},
                             {"validation_step", OptionalNumber(state.validation_step)},
+                            {"validation_set", ValidationSetToJson(state.validation_set)},
                             {"best_loss", OptionalNumber(state.best_loss)},
                             {"best_step", state.best_step},
                             {"data", ToJson(state.data)},

@@ -26,6 +26,16 @@ struct DataFingerprint {
 
 Json ToJson(const DataFingerprint& data);
 
+// What a validation loss is measured on; losses of different sets cannot be compared.
+struct ValidationSet {
+  DataFingerprint data;
+  int64_t samples = 0;
+
+  bool IsOf(const ValidationSet& other) const {
+    return samples == other.samples && data.IsOf(other.data);
+  }
+};
+
 // Where a run stands, beside the tensors: state.json of a checkpoint. The place in the data follows
 // from the step.
 struct TrainingState {
@@ -36,9 +46,15 @@ struct TrainingState {
   // Step of the last validation, 0 before the first; nothing where an earlier version wrote the
   // state.
   std::optional<int64_t> validation_step;
+  // Of the losses; nothing without validation, and where an earlier version wrote the state.
+  std::optional<ValidationSet> validation_set;
   std::optional<double> best_loss;  // the lowest validation loss
   int64_t best_step = -1;
 };
+
+// Sets what the validation losses of a state that was read are compared with from now on. Losses of
+// another set are forgotten, and the log says so. Nothing: there is no validation now.
+void SetValidationSet(const std::optional<ValidationSet>& now, TrainingState* state);
 
 void WriteTrainingState(const std::string& directory, const TrainingState& state,
                         const TrainRecipe& recipe);
