@@ -517,6 +517,16 @@ TEST(Trainer, TheScheduleMayBeExtended) {
   EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/step-00000008")));
 }
 
+TEST(Trainer, ARunThatIsPastItsLastStepSaysSo) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  testing::internal::CaptureStderr();
+  TrainModel(folder.Read({"training.stop_steps=3"}));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, AllOf(HasSubstr("warning: training.stop_steps: "),
+                         HasSubstr("has 5 steps already, more than 3"), Not(HasSubstr("100 %"))));
+}
+
 TEST(Trainer, OnlyOneProcessTrainsInADirectory) {
   const TrainingFolder folder;
   MakeDirectories(folder.Path("run/checkpoints"));

@@ -52,6 +52,7 @@ class Trainer {
   void ShareState();
   void LogSetup() const;
 
+  void WarnOfNothingToDo() const;
   void ValidateIfMissed();
   bool TrainStep();
   StepLossSums ComputeGradients(const Stopwatch& watch);
@@ -201,6 +202,10 @@ void Trainer::LogSetup() const {
 
 void Trainer::Run() {
   const int64_t last_step = recipe_.training.stop_steps;
+  if (state_.step > last_step) {
+    if (group_.IsMain()) WarnOfNothingToDo();
+    return;
+  }
   if (group_.IsMain()) {
     LogSetup();
     progress_.emplace("training", last_step, "steps");
@@ -223,6 +228,17 @@ void Trainer::Run() {
           state_.validation_loss ? fmt::format(", validation loss {:.4f}", *state_.validation_loss)
                                  : "",
           recipe_.output);
+}
+
+// A shorter schedule is not the one that the model was trained with.
+void Trainer::WarnOfNothingToDo() const {
+  const TrainingRecipe& training = recipe_.training;
+  const char* field = training.stop_steps < training.steps ? "training.stop_steps"
+                      : training.flops > 0                 ? "training.flops"
+                                                           : "training.steps";
+  LogWarning(
+      "{}: {} has {} steps already, more than {}; nothing is trained, and the model stays as it is",
+      field, recipe_.output, state_.step, training.stop_steps);
 }
 
 // Validates the step that the run continues from, where an earlier process did not come to that.
