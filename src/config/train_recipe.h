@@ -51,7 +51,7 @@ struct TrainingRecipe {
       0;  // sequences at once in one process; 0: the whole share of a process
   double learning_rate = 0;
   int64_t warmup_steps = 0;
-  double min_lr_ratio = 0.1;  // the last step's learning rate as a share of the highest
+  double min_lr_ratio = 0.1;  // learning rate one step after the last as a share of the highest
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
