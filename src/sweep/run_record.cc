@@ -80,6 +80,9 @@ void ReadState(const std::string& path, const TrainRecipe& recipe, RunRecord* re
   record->steps_done = state.Int("step", 0, kMaxStep);
   state.Object("recipe");  // must be a mapping
   record->changed_field = FirstDifference(state.Raw("recipe"), recipe.document);
+  // More steps may be asked for later, but a model cannot go back.
+  const bool is_past = record->steps_done > recipe.training.stop_steps;
+  if (is_past && record->changed_field.empty()) record->changed_field = "training.stop_steps";
   record->finished =
       record->steps_done == recipe.training.stop_steps && record->changed_field.empty();
 }

@@ -159,9 +159,10 @@ void SweepRunner::Train(size_t index) {
     return;
   }
   if (!before.changed_field.empty()) {
-    return ReportFailure(run, fmt::format("{} holds a run with another {}; remove it, or choose "
-                                          "another output",
-                                          sweep_.RunDirectory(run), before.changed_field));
+    return ReportFailure(
+        run, fmt::format("{} holds a run of {} steps with another {}; remove it, "
+                         "or choose another output",
+                         sweep_.RunDirectory(run), before.steps_done, before.changed_field));
   }
   const Stopwatch watch;
   const double flops_before = EarlierFlops(sweep_, run);

@@ -122,6 +122,14 @@ TEST_F(SweepRunnerTest, ARunOfAnotherRecipeIsNotTakenForThisOne) {
   EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
 }
 
+TEST_F(SweepRunnerTest, ARunOfMoreStepsIsNotTakenForOneOfFewer) {
+  RunSweep(folder_.Read(kRuns), programs_);
+  const Sweep sweep = folder_.Read(kRuns, {"training.stop_steps=5"});
+  EXPECT_EQ(ReadRunRecord(sweep, sweep.runs[0]).changed_field, "training.stop_steps");
+  EXPECT_THAT(RunSweep(sweep, programs_), ElementsAre("one", "bad", "two"));
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
+}
+
 TEST_F(SweepRunnerTest, WhatDoesNotChangeTheResultMayChange) {
   RunSweep(folder_.Read(kRuns), programs_);
   RunSweep(folder_.Read(kRuns, {"training.threads=1", "checkpoint.interval=7"}), programs_);
