@@ -114,11 +114,17 @@ std::string ThroughputPath(const Sweep& sweep, const SweepRun& run, size_t round
   return fmt::format("{}/throughput-{}.json", sweep.RunDirectory(run), round + 1);
 }
 
+std::string FailurePath(const Sweep& sweep, const SweepRun& run) {
+  return fmt::format("{}/logs/{}.failure", sweep.output, run.name);
+}
+
 RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run) {
   RunRecord record;
   const std::string directory = sweep.RunDirectory(run);
   ReadState(directory + "/latest/state.json", run.recipe, &record);
   ReadMetrics(directory + "/metrics.jsonl", &record);
+  const std::string failure = FailurePath(sweep, run);
+  if (FileExists(failure)) record.failure = ReadFile(failure);
   for (size_t round = 0; round < sweep.throughput.Rounds(); ++round) {
     record.speeds.push_back(ReadSpeed(ThroughputPath(sweep, run, round), sweep.throughput));
   }

@@ -16,6 +16,7 @@
 namespace blockformer {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -77,6 +78,25 @@ TEST_F(SweepRunnerTest, AFailedRunIsReportedAndTheOthersGoOn) {
   ASSERT_EQ(record.speeds.size(), 2u);
   EXPECT_EQ(record.speeds[1]->tokens_per_second, 123);
   EXPECT_EQ(record.speeds[1]->machine, "x86, 2 threads");
+}
+
+TEST_F(SweepRunnerTest, TheReportSaysWhatFailedAndHow) {
+  const Sweep sweep = folder_.Read(kRuns);
+  RunSweep(sweep, programs_);
+  const SweepReport report = MakeReport(sweep);
+  EXPECT_EQ(report.rows[0].status, RunStatus::kFinished);
+  EXPECT_EQ(report.rows[1].status, RunStatus::kFailed);
+  const char* message = "training ended with exit code 3: cannot do this";
+  EXPECT_THAT(ReportAsMarkdown(sweep, report),
+              AllOf(HasSubstr("| bad (failed) |"), HasSubstr(message)));
+  EXPECT_THAT(ReportAsCsv(report), HasSubstr("bad,bad,failed"));
+  EXPECT_EQ(ReportAsJson(sweep, report)["runs"][1]["failure"], message);
+  // Until it is trained after all.
+  programs_.trainer = folder_.WriteProgram(
+      "trainer", std::string(kTrainer).replace(std::string(kTrainer).find("*bad*"), 5, "*good*"));
+  EXPECT_TRUE(RunSweep(sweep, programs_).empty());
+  EXPECT_EQ(MakeReport(sweep).rows[1].status, RunStatus::kFinished);
+  EXPECT_TRUE(ReadRunRecord(sweep, sweep.runs[1]).failure.empty());
 }
 
 TEST_F(SweepRunnerTest, WhatIsFinishedIsNotRepeated) {
