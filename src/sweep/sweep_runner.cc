@@ -178,7 +178,8 @@ void SweepRunner::Train(size_t index) {
   if (programs_.processes > 1) {
     arguments.insert(arguments.end(), {"--nproc", std::to_string(programs_.processes)});
   }
-  std::filesystem::remove(FailurePath(sweep_, run));  // of an earlier attempt
+  std::error_code ignored;
+  std::filesystem::remove(FailurePath(sweep_, run), ignored);  // of an earlier attempt
   ChildProcess trainer(arguments, LogPath(run));
   const int exit_code = Follow(run, flops_before, &trainer);
   EndIfAsked(exit_code);

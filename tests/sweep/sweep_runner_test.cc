@@ -153,7 +153,9 @@ TEST_F(SweepRunnerTest, ARunOfMoreStepsIsNotTakenForOneOfFewer) {
 TEST_F(SweepRunnerTest, WhatDoesNotChangeTheResultMayChange) {
   RunSweep(folder_.Read(kRuns), programs_);
   RunSweep(folder_.Read(kRuns, {"training.threads=1", "checkpoint.interval=7"}), programs_);
-  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
+  const Sweep written_out = folder_.Read(kRuns, {"training.dtype=f32", "data.packing=corrected"});
+  EXPECT_THAT(RunSweep(written_out, programs_), ElementsAre("bad"));
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad", "bad"));
 }
 
 TEST_F(SweepRunnerTest, OtherSettingsOfThroughputAreMeasuredAnew) {
