@@ -426,6 +426,15 @@ TEST(TrainProgram, AFullDiskKeepsTheCheckpointBefore) {
   ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
 }
 
+TEST(TrainProgram, TheModelCardHasACommandThatRunsAgain) {
+  const TrainingFolder folder;
+  ASSERT_EQ(StartAndWait(folder, {"output=" + folder.Path("a 'run' ```")}), 0);
+  const std::string command = fmt::format("blockformer train {} 'output={}'", folder.recipe_path(),
+                                          folder.Path("a '\\''run'\\'' ```"));
+  EXPECT_THAT(ReadFile(folder.Path("a 'run' ```/README.md")),
+              HasSubstr(fmt::format("\n````\n{}\n````\n", command)));
+}
+
 // `blockformer train` hands its arguments on, and its users know no other name.
 TEST(TrainProgram, HelpSaysHowItIsCalled) {
   const std::string command = std::string(BLOCKFORMER_TRAIN_PROGRAM) + " train --help";
