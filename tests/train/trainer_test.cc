@@ -440,6 +440,17 @@ TEST(Trainer, RestartKeepsTheEarlierRun) {
   EXPECT_EQ(ReadMetrics(folder.Path("run")).front()["step"], 1);
 }
 
+TEST(Trainer, RestartOfALinkKeepsTheLink) {
+  const TrainingFolder folder;
+  MakeDirectories(folder.Path("disk/real"));
+  std::filesystem::create_directory_symlink("disk/real", folder.Path("run"));
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  TrainModel(folder.Read({"training.stop_steps=2"}), true);
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run")), "disk/real");
+  EXPECT_TRUE(FileExists(folder.Path("disk/real.old-1/checkpoints/step-00000005")));
+  EXPECT_TRUE(FileExists(folder.Path("disk/real/checkpoints/step-00000002")));
+}
+
 TEST(Trainer, RefusesToContinueAnotherRun) {
   const TrainingFolder folder;
   TrainModel(folder.Read({"training.stop_steps=1", "validation.interval=0"}));
