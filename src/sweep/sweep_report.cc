@@ -106,8 +106,9 @@ bool IsComparable(const ReportRow& row) {
 }
 
 bool Beats(const ReportRow& row, const ReportRow& other) {
-  return IsComparable(row) &&
-         *row.loss<*other.loss&& * row.tokens_per_second> * other.tokens_per_second;
+  if (!IsComparable(row)) return false;
+  const bool has_lower_loss = *row.loss < *other.loss;
+  return has_lower_loss && *row.tokens_per_second > *other.tokens_per_second;
 }
 
 void MarkFrontier(std::vector<ReportRow>* rows) {
