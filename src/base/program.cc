@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <iostream>
 
@@ -25,9 +26,19 @@ std::atomic<bool> stop_requested{false};
 std::atomic<bool> stop_passed_on{false};
 std::atomic<bool> stopped_directly{false};
 std::atomic<pid_t> first_parent{0};
+std::atomic<const char*> stop_notice{nullptr};
+
+// Of those that a signal handler may call.
+void WriteStopNotice() {
+  const char* notice = stop_notice;
+  if (notice == nullptr) return;
+  const int error_number = errno;
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, notice, std::strlen(notice));
+  errno = error_number;
+}
 
 extern "C" void OnStopSignal(int signal_number, siginfo_t* info, void* /*context*/) {
-  stop_requested = true;
+  if (!stop_requested.exchange(true)) WriteStopNotice();
   if (signal_number == SIGHUP) return;  // comes twice when a terminal closes
   if (info->si_code == SI_QUEUE && info->si_value.sival_int == kPassedOn) {
     stop_passed_on = true;
@@ -137,7 +148,8 @@ void RequireCommand(std::string_view program, const std::string& argument,
 // The handler gets a stack of its own: while the processor is in generated code of oneDNN, the
 // stack pointer may not point to a stack, and a signal frame there would overwrite the heap. The
 // kernel hands a process's signals to its main thread, which is the one that calls this.
-void CatchStopSignals() {
+void CatchStopSignals(const char* notice) {
+  stop_notice = notice;
   static char stack[1 << 16];
   stack_t alternative = {};
   alternative.ss_sp = stack;

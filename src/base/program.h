@@ -25,8 +25,9 @@ void RequireCommand(std::string_view program, const std::string& argument,
 // From now on SIGINT, SIGTERM and SIGHUP only set a flag, and a second SIGINT or SIGTERM ends the
 // process. One that PassOnStop() sent does not count: whoever signals a whole process tree at once
 // (systemd, Slurm) reaches a child directly and through its parent. A SIGHUP that is ignored, as
-// nohup has it, stays ignored.
-void CatchStopSignals();
+// nohup has it, stays ignored. The first one writes `notice`, which lasts as long as the process,
+// to standard error at once; null: nothing.
+void CatchStopSignals(const char* notice = nullptr);
 bool StopRequested();
 
 // Waits until something can be read from a descriptor, or it has ended. Returns false after a stop

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/shell_word.h"
 #include "base/short_list.h"
 #include "checkpoint/config_files.h"
 #include "checkpoint/model_path.h"
@@ -35,13 +36,6 @@ constexpr char kUnpickle[] =
     "python3 -c \"import sys, torch, safetensors.torch as s; s.save_file({k: v.clone() for f in "
     "sys.argv[2:] for k, v in torch.load(f, map_location='cpu', weights_only=True).items()}, "
     "sys.argv[1])\"";
-
-// One word of a shell command, whatever is in it.
-std::string ShellQuoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
 
 [[noreturn]] void FailPickledFile(const std::string& path) {
   Fail(ErrorCode::kUnsupported,

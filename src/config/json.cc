@@ -193,7 +193,10 @@ bool ObjectReader::Bool(const std::string& key, bool fallback) const {
 std::string ObjectReader::String(const std::string& key) const {
   const Json& value = Required(key);
   if (!value.is_string()) {
-    FailField(key, fmt::format("{} is not possible; a string is wanted", Shown(value)));
+    const std::string shown = Shown(value);
+    const bool is_scalar = value.is_number() || value.is_boolean();
+    FailField(key, fmt::format("{} is not possible; a string is wanted{}", shown,
+                               is_scalar ? fmt::format(", \"{}\" with its quotes", shown) : ""));
   }
   return value.get<std::string>();
 }

@@ -248,6 +248,9 @@ TrainRecipe TrainRecipeFromJson(const Json& given, const std::string& source) {
     return ReadTraining(training, recipe.model);
   });
   recipe.validation = ReadSection(reader, "validation", ReadValidation);
+  // The one text with a default that is not empty; who writes it without a value wants none.
+  const Json::json_pointer prompt("/validation/prompt");
+  if (document.contains(prompt) && document.at(prompt).is_null()) recipe.validation.prompt.clear();
   recipe.checkpoint = ReadSection(reader, "checkpoint", ReadCheckpoint);
   recipe.output = reader.String("output");
   reader.RejectUnknown();

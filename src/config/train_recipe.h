@@ -37,7 +37,8 @@ struct AuxiliaryLosses {
 struct DataRecipe {
   std::string train;       // prefix of a token file pair
   std::string validation;  // the same; empty: no validation
-  std::string tokenizer;   // copied into checkpoints and used for samples; empty: neither
+  // Copied into checkpoints and used for samples; empty: that of TrainRecipe::init_from, if any.
+  std::string tokenizer;
   bool published_packing = false;
 };
 
@@ -50,7 +51,7 @@ struct TrainingRecipe {
       0;  // sequences at once in one process; 0: the whole share of a process
   double learning_rate = 0;
   int64_t warmup_steps = 0;
-  double min_lr_ratio = 0.1;  // the last step's learning rate as a share of the highest
+  double min_lr_ratio = 0.1;  // learning rate one step after the last as a share of the highest
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;

@@ -7,8 +7,10 @@
 #include <limits>
 #include <string_view>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "config/field_difference.h"
+#include "sweep/trained_settings.h"
 
 namespace blockformer {
 namespace {
@@ -57,18 +59,17 @@ void ReadMetrics(const std::string& path, RunRecord* record) {
   });
 }
 
-// What is left of a recipe without that which changes nothing in what is learnt.
-Json WhatIsLearnt(Json recipe) {
-  for (const char* section : {"output", "validation", "checkpoint"}) recipe.erase(section);
-  for (const char* key : {"stop_steps", "micro_batch_size", "threads", "device"}) {
-    if (recipe.contains("training")) recipe["training"].erase(key);
+// A recipe that this version has no words for is compared as it is written.
+Json WhatWasLearnt(const Json& document, const std::string& path) {
+  try {
+    return WhatIsLearnt(TrainRecipeFromJson(document, path + ": recipe"));
+  } catch (const Error&) {
+    return document;
   }
-  return recipe;
 }
 
 std::string FirstDifference(const Json& before, const Json& now) {
-  const std::vector<FieldDifference> changes =
-      FindDifferences(WhatIsLearnt(before), WhatIsLearnt(now));
+  const std::vector<FieldDifference> changes = FindDifferences(before, now);
   return changes.empty() ? "" : changes.front().path;
 }
 
@@ -79,7 +80,11 @@ void ReadState(const std::string& path, const TrainRecipe& recipe, RunRecord* re
   const ObjectReader state(json, path);
   record->steps_done = state.Int("step", 0, kMaxStep);
   state.Object("recipe");  // must be a mapping
-  record->changed_field = FirstDifference(state.Raw("recipe"), recipe.document);
+  record->changed_field =
+      FirstDifference(WhatWasLearnt(state.Raw("recipe"), path), WhatIsLearnt(recipe));
+  // More steps may be asked for later, but a model cannot go back.
+  const bool is_past = record->steps_done > recipe.training.stop_steps;
+  if (is_past && record->changed_field.empty()) record->changed_field = "training.stop_steps";
   record->finished =
       record->steps_done == recipe.training.stop_steps && record->changed_field.empty();
 }
@@ -111,11 +116,17 @@ std::string ThroughputPath(const Sweep& sweep, const SweepRun& run, size_t round
   return fmt::format("{}/throughput-{}.json", sweep.RunDirectory(run), round + 1);
 }
 
+std::string FailurePath(const Sweep& sweep, const SweepRun& run) {
+  return fmt::format("{}/logs/{}.failure", sweep.output, run.name);
+}
+
 RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run) {
   RunRecord record;
   const std::string directory = sweep.RunDirectory(run);
   ReadState(directory + "/latest/state.json", run.recipe, &record);
   ReadMetrics(directory + "/metrics.jsonl", &record);
+  const std::string failure = FailurePath(sweep, run);
+  if (FileExists(failure)) record.failure = ReadFile(failure);
   for (size_t round = 0; round < sweep.throughput.Rounds(); ++round) {
     record.speeds.push_back(ReadSpeed(ThroughputPath(sweep, run, round), sweep.throughput));
   }

@@ -29,6 +29,7 @@ struct RunRecord {
   // from what the sweep asks for; empty if none does.
   std::string changed_field;
   bool finished = false;         // all its steps, and nothing has changed
+  std::string failure;           // how its last training failed; empty if it did not
   std::vector<LossPoint> curve;  // validations, by rising step
   std::optional<double> bits_per_byte;
   std::vector<double> loss_by_position;  // of the last validation; NaN where nothing was predicted
@@ -39,6 +40,9 @@ struct RunRecord {
 // Reads a run's directory; what is not there is left out. Throws Error(kCorrupt) for files that are
 // none of a trainer's or of `blockformer bench`.
 RunRecord ReadRunRecord(const Sweep& sweep, const SweepRun& run);
+
+// Where it is kept how a run's last training failed.
+std::string FailurePath(const Sweep& sweep, const SweepRun& run);
 
 // The step that a run under way has reached, from the end of its metrics; 0 if there is none.
 int64_t ReadLastStep(const std::string& run_directory);

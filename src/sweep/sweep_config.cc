@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "sweep/axes.h"
+#include "sweep/trained_settings.h"
 
 namespace blockformer {
 namespace {
@@ -60,7 +61,7 @@ class SweepBuilder {
     run.name = name;
     document["output"] = sweep_.RunDirectory(run);
     run.recipe = TrainRecipeFromJson(document, fmt::format("{} (run {})", source, name));
-    const auto [same, is_new] = indices_.emplace(WhatIsTrained(run.recipe), sweep_.runs.size());
+    const auto [same, is_new] = indices_.emplace(WrittenOut(run.recipe).dump(), sweep_.runs.size());
     if (!is_new) return same->second;
     Require(std::none_of(sweep_.runs.begin(), sweep_.runs.end(),
                          [&](const SweepRun& other) { return other.name == name; }),
@@ -78,14 +79,6 @@ class SweepBuilder {
   }
 
  private:
-  // The recipe without its output, and with every field of the model written out.
-  static std::string WhatIsTrained(const TrainRecipe& recipe) {
-    Json document = recipe.document;
-    document.erase("output");
-    document.erase("model");
-    return ModelConfigToJson(recipe.model).dump() + document.dump();
-  }
-
   Sweep& sweep_;
   const std::string& source_;
   std::map<std::string, size_t> indices_;

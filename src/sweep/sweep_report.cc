@@ -31,6 +31,7 @@ std::string Changes(const Sweep& sweep, size_t run) {
 RunStatus StatusOf(const RunRecord& record) {
   if (record.finished) return RunStatus::kFinished;
   if (!record.changed_field.empty()) return RunStatus::kOfAnotherRecipe;
+  if (!record.failure.empty()) return RunStatus::kFailed;
   return record.steps_done > 0 ? RunStatus::kNotFinished : RunStatus::kNotStarted;
 }
 
@@ -105,8 +106,9 @@ bool IsComparable(const ReportRow& row) {
 }
 
 bool Beats(const ReportRow& row, const ReportRow& other) {
-  return IsComparable(row) &&
-         *row.loss<*other.loss&& * row.tokens_per_second> * other.tokens_per_second;
+  if (!IsComparable(row)) return false;
+  const bool has_lower_loss = *row.loss < *other.loss;
+  return has_lower_loss && *row.tokens_per_second > *other.tokens_per_second;
 }
 
 void MarkFrontier(std::vector<ReportRow>* rows) {
@@ -131,6 +133,8 @@ std::string Millions(int64_t count) {
   return fmt::format("{:.2f}M", static_cast<double>(count) * 1e-6);
 }
 
+bool IsFailed(const ReportRow& row) { return row.status == RunStatus::kFailed; }
+
 OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const SweepRun& run) {
   OrderedJson curve = OrderedJson::array();
   for (const LossPoint& point : record.curve) {
@@ -150,6 +154,7 @@ OrderedJson RowAsJson(const ReportRow& row, const RunRecord& record, const Sweep
   return {{"run", row.name},
           {"changes", row.changes},
           {"status", RunStatusName(row.status)},
+          {"failure", IsFailed(row) ? OrderedJson(record.failure) : OrderedJson()},
           {"parameters", row.parameters},
           {"non_embedding", row.non_embedding},
           {"training_flops", row.flops},
@@ -187,6 +192,16 @@ std::string Explanation(const Sweep& sweep, const SweepReport& report) {
   return text + "\n\n";
 }
 
+// Says how runs failed; empty if none did.
+std::string FailureNotes(const SweepReport& report) {
+  std::string text;
+  for (size_t i = 0; i < report.rows.size(); ++i) {
+    if (!IsFailed(report.rows[i])) continue;
+    text += fmt::format("- {}: {}\n", report.rows[i].name, report.records[i].failure);
+  }
+  return text.empty() ? "" : "\nFailed:\n\n" + text;
+}
+
 // Says which speeds a busy machine has spoilt; empty if none.
 std::string SpreadNote(const SweepReport& report) {
   std::vector<std::string> names;
@@ -218,6 +233,8 @@ const char* RunStatusName(RunStatus status) {
       return "not started";
     case RunStatus::kNotFinished:
       return "not finished";
+    case RunStatus::kFailed:
+      return "failed";
     case RunStatus::kOfAnotherRecipe:
       return "of another recipe";
     case RunStatus::kFinished:
@@ -256,7 +273,7 @@ std::string ReportAsMarkdown(const Sweep& sweep, const SweepReport& report) {
         Optional(row.loss_at_equal_flops, 3, "-"), Positions(row.loss_by_position),
         Optional(row.tokens_per_second, 0, "-"), SpreadText(row), row.on_frontier ? "*" : "");
   }
-  return text + SpreadNote(report);
+  return text + FailureNotes(report) + SpreadNote(report);
 }
 
 std::string ReportAsCsv(const SweepReport& report) {

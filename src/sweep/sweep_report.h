@@ -13,9 +13,9 @@
 
 namespace blockformer {
 
-enum class RunStatus { kNotStarted, kNotFinished, kOfAnotherRecipe, kFinished };
+enum class RunStatus { kNotStarted, kNotFinished, kFailed, kOfAnotherRecipe, kFinished };
 
-// "finished", "of another recipe", "not finished" or "not started".
+// "finished", "of another recipe", "failed", "not finished" or "not started".
 const char* RunStatusName(RunStatus status);
 
 // A run's line in the report. Losses are of the validation file, in nats a token.

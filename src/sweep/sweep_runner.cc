@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string_view>
 
@@ -72,6 +73,7 @@ class SweepRunner {
   std::string TimeLeft() const;
   void ReportFailure(const SweepRun& run, const std::string& what);
   void ReportExit(const SweepRun& run, const char* program, int exit_code);
+  std::string ExitText(const SweepRun& run, const char* program, int exit_code) const;
   void EndIfAsked(int exit_code) const;
 
   const Sweep& sweep_;
@@ -126,10 +128,14 @@ void SweepRunner::ReportFailure(const SweepRun& run, const std::string& what) {
   failed_.push_back(run.name);
 }
 
+std::string SweepRunner::ExitText(const SweepRun& run, const char* program, int exit_code) const {
+  return fmt::format("{} ended with exit code {}: {}", program, exit_code, LastLine(LogPath(run)));
+}
+
 // `program` has failed, whose last words say why.
 void SweepRunner::ReportExit(const SweepRun& run, const char* program, int exit_code) {
-  ReportFailure(run, fmt::format("{} ended with exit code {}: {} (all of it is in {})", program,
-                                 exit_code, LastLine(LogPath(run)), LogPath(run)));
+  ReportFailure(
+      run, fmt::format("{} (all of it is in {})", ExitText(run, program, exit_code), LogPath(run)));
 }
 
 // A program that was told to stop without this one stands for the sweep.
@@ -159,9 +165,10 @@ void SweepRunner::Train(size_t index) {
     return;
   }
   if (!before.changed_field.empty()) {
-    return ReportFailure(run, fmt::format("{} holds a run with another {}; remove it, or choose "
-                                          "another output",
-                                          sweep_.RunDirectory(run), before.changed_field));
+    return ReportFailure(
+        run, fmt::format("{} holds a run of {} steps with another {}; remove it, "
+                         "or choose another output",
+                         sweep_.RunDirectory(run), before.steps_done, before.changed_field));
   }
   const Stopwatch watch;
   const double flops_before = EarlierFlops(sweep_, run);
@@ -171,6 +178,8 @@ void SweepRunner::Train(size_t index) {
   if (programs_.processes > 1) {
     arguments.insert(arguments.end(), {"--nproc", std::to_string(programs_.processes)});
   }
+  std::error_code ignored;
+  std::filesystem::remove(FailurePath(sweep_, run), ignored);  // of an earlier attempt
   ChildProcess trainer(arguments, LogPath(run));
   const int exit_code = Follow(run, flops_before, &trainer);
   EndIfAsked(exit_code);
@@ -181,6 +190,7 @@ void SweepRunner::Train(size_t index) {
   done_flops_ += TrainingFlops(run.recipe, steps) - flops_before;
   ShowProgress(done_flops_, "");
   if (exit_code != 0) {
+    WriteFileAtomically(FailurePath(sweep_, run), ExitText(run, "training", exit_code));
     return ReportExit(run, "training", exit_code);
   }
   const RunRecord record = ReadRunRecord(sweep_, run);

@@ -1,6 +1,3 @@
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <csignal>
 #include <memory>
 #include <string>
@@ -10,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/program.h"
+#include "base/shell_word.h"
 #include "config/train_recipe.h"
 #include "train/commands.h"
 #include "train/loop/trainer.h"
@@ -49,6 +47,17 @@ std::vector<std::string> CommandLine() {
   return arguments;
 }
 
+// The command that starts the same run from a shell, by the name of the program that starts this
+// one.
+std::string ShellCommand(const std::vector<std::string>& arguments) {
+  std::string command = "blockformer";
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    command += ' ';
+    command += ShellWord(arguments[i]);
+  }
+  return command;
+}
+
 void RunTrain(const Flags& flags) {
   CatchStopSignals();
   // A log that nobody reads any more, such as a pipe to tee in a closed terminal, ends no training.
@@ -65,7 +74,7 @@ void RunTrain(const Flags& flags) {
     return;
   }
   TrainOptions options;
-  options.command = fmt::format("{}", fmt::join(arguments, " "));
+  options.command = ShellCommand(arguments);
   options.restart = flags.restart;
   Train(recipe, options, ReadRankFromEnvironment());
 }

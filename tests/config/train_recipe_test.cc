@@ -140,6 +140,7 @@ TEST(TrainRecipe, ImpossibleValuesNameTheField) {
       {"model.vocab_size=0", "model.vocab_size: 0"},
       {"output=", "output: is missing"},
       {"output=''", "output: is empty"},
+      {"output=2024", "output: 2024 is not possible; a string is wanted, \"2024\" with its quotes"},
       {"data=7", "data: an object is wanted"},
       {"training=", "training.batch_size: is missing"},
   };
@@ -208,6 +209,16 @@ TEST_F(RecipeBaseTest, ABaseThatCannotBeReadIsAnError) {
   EXPECT_THAT(ErrorOf(Write("a.yaml", "base: [b]\n")), HasSubstr("base"));
   Write("list.yaml", "[1]\n");
   EXPECT_THAT(ErrorOf(Write("a.yaml", "base: list.yaml\n")), HasSubstr("base: list.yaml"));
+}
+
+TEST(TrainRecipe, AnEmptyPromptIsNotTheDefault) {
+  const auto prompt = [](const std::string& text) {
+    return ReadTrainRecipe(kRecipe, {text}).validation.prompt;
+  };
+  EXPECT_EQ(prompt("validation.prompt="), "");
+  EXPECT_EQ(prompt("validation.prompt=null"), "");
+  EXPECT_EQ(prompt("validation.prompt=\"1984\""), "1984");
+  EXPECT_EQ(prompt("validation={}"), "The");
 }
 
 TEST(TrainRecipe, MalformedOverridesAreErrors) {

@@ -58,6 +58,14 @@ TEST(SweepConfig, AnAxisVariesAloneAndSharesTheBase) {
   EXPECT_EQ(sweep.runs[1].recipe.output, folder.Path("out/runs/block_length-1"));
 }
 
+TEST(SweepConfig, ADefaultThatIsWrittenOutIsTheSame) {
+  const SweepFolder folder;
+  const Sweep sweep = folder.Read(
+      "axes: {training.dtype: [f32, bf16], data.packing: [corrected], training.beta1: [0.90],\n"
+      "       validation.samples: [64], training.stop_steps: [20]}\n");
+  EXPECT_THAT(NamesOf(sweep), ElementsAre("base", "dtype-bf16"));
+}
+
 TEST(SweepConfig, TheTableFollowsTheBlockLength) {
   const SweepFolder folder;
   const Sweep sweep = folder.Read("axes: {block_length: [1, 8]}");

@@ -16,6 +16,7 @@
 namespace blockformer {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -79,6 +80,25 @@ TEST_F(SweepRunnerTest, AFailedRunIsReportedAndTheOthersGoOn) {
   EXPECT_EQ(record.speeds[1]->machine, "x86, 2 threads");
 }
 
+TEST_F(SweepRunnerTest, TheReportSaysWhatFailedAndHow) {
+  const Sweep sweep = folder_.Read(kRuns);
+  RunSweep(sweep, programs_);
+  const SweepReport report = MakeReport(sweep);
+  EXPECT_EQ(report.rows[0].status, RunStatus::kFinished);
+  EXPECT_EQ(report.rows[1].status, RunStatus::kFailed);
+  const char* message = "training ended with exit code 3: cannot do this";
+  EXPECT_THAT(ReportAsMarkdown(sweep, report),
+              AllOf(HasSubstr("| bad (failed) |"), HasSubstr(message)));
+  EXPECT_THAT(ReportAsCsv(report), HasSubstr("bad,bad,failed"));
+  EXPECT_EQ(ReportAsJson(sweep, report)["runs"][1]["failure"], message);
+  // Until it is trained after all.
+  programs_.trainer = folder_.WriteProgram(
+      "trainer", std::string(kTrainer).replace(std::string(kTrainer).find("*bad*"), 5, "*good*"));
+  EXPECT_TRUE(RunSweep(sweep, programs_).empty());
+  EXPECT_EQ(MakeReport(sweep).rows[1].status, RunStatus::kFinished);
+  EXPECT_TRUE(ReadRunRecord(sweep, sweep.runs[1]).failure.empty());
+}
+
 TEST_F(SweepRunnerTest, WhatIsFinishedIsNotRepeated) {
   RunSweep(folder_.Read(kRuns), programs_);
   RunSweep(folder_.Read(kRuns), programs_);
@@ -122,10 +142,20 @@ TEST_F(SweepRunnerTest, ARunOfAnotherRecipeIsNotTakenForThisOne) {
   EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
 }
 
+TEST_F(SweepRunnerTest, ARunOfMoreStepsIsNotTakenForOneOfFewer) {
+  RunSweep(folder_.Read(kRuns), programs_);
+  const Sweep sweep = folder_.Read(kRuns, {"training.stop_steps=5"});
+  EXPECT_EQ(ReadRunRecord(sweep, sweep.runs[0]).changed_field, "training.stop_steps");
+  EXPECT_THAT(RunSweep(sweep, programs_), ElementsAre("one", "bad", "two"));
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
+}
+
 TEST_F(SweepRunnerTest, WhatDoesNotChangeTheResultMayChange) {
   RunSweep(folder_.Read(kRuns), programs_);
   RunSweep(folder_.Read(kRuns, {"training.threads=1", "checkpoint.interval=7"}), programs_);
-  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad"));
+  const Sweep written_out = folder_.Read(kRuns, {"training.dtype=f32", "data.packing=corrected"});
+  EXPECT_THAT(RunSweep(written_out, programs_), ElementsAre("bad"));
+  EXPECT_THAT(Calls("trainer"), ElementsAre("one", "bad", "two", "bad", "bad"));
 }
 
 TEST_F(SweepRunnerTest, OtherSettingsOfThroughputAreMeasuredAnew) {

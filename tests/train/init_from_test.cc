@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 #include "checkpoint/convert.h"
 #include "checkpoint/model_directory.h"
+#include "data/token_file_info.h"
 #include "tests/train/training_run.h"
+#include "text/bpe_trainer.h"
 #include "train/loop/trainer.h"
 
 namespace blockformer::train {
@@ -83,6 +86,53 @@ TEST(InitFrom, TrainsOnAConvertedVanillaModel) {
   ConvertCheckpoint(options, ConvertCallbacks());
   TrainModel(folder.Read({"model=null", "init_from=" + folder.Path("block")}));
   EXPECT_LT(LastValidationLoss(folder.Path("run")), 4.0);
+}
+
+TEST(InitFrom, TakesTheTokenizerOfTheDirectory) {
+  const TrainingFolder folder;
+  const auto write_tokenizer = [&](const std::string& directory, const char* text) {
+    MakeDirectories(folder.Path(directory));
+    bool done = false;
+    const TokenizerDescription tokenizer = TrainBpe(
+        [&](std::string* out) {
+          *out = text;
+          return !std::exchange(done, true);
+        },
+        {.vocab_size = 260});
+    WriteFileAtomically(folder.Path(directory) + "/tokenizer.json", WriteTokenizerJson(tokenizer));
+  };
+  write_tokenizer("first", "words words words words");
+  write_tokenizer("other", "phrase phrase phrase phrase");
+  const std::vector<std::string> settings = {"model.vocab_size=300", "training.steps=5"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), settings.begin(), settings.end());
+    return more;
+  };
+  TrainModel(folder.Read(with({"data.tokenizer=" + folder.Path("first")})));
+  const std::vector<std::string> second =
+      with({"init_from=" + folder.Path("run"), "output=" + folder.Path("second")});
+  TrainModel(folder.Read(second));
+  EXPECT_EQ(ReadFile(folder.Path("second/tokenizer.json")),
+            ReadFile(folder.Path("first/tokenizer.json")));
+  EXPECT_TRUE(ReadMetrics(folder.Path("second")).back().contains("sample"));
+  // Tokens that another one made are refused.
+  const Tokenizer other = Tokenizer::Load(folder.Path("other"));
+  const TokenFile tokens(folder.Path("train"));
+  WriteFileAtomically(
+      TokenFileInfoPath(folder.Path("train")),
+      TokenFileInfoText({tokens.NumDocuments(), tokens.NumTokens(), 1, other.VocabSize(),
+                         folder.Path("other"), TokenizerFingerprint(other)}));
+  EXPECT_THAT(ErrorOf(folder.Read(
+                  with({"init_from=" + folder.Path("run"), "output=" + folder.Path("third")}))),
+              AllOf(HasSubstr("init_from: the tokenizer in " + folder.Path("run")),
+                    HasSubstr("is not the tokenizer that made"), HasSubstr("data.tokenizer")));
+  std::filesystem::remove(TokenFileInfoPath(folder.Path("train")));
+  // A run that continues has its own.
+  std::filesystem::remove_all(folder.Path("run"));
+  std::vector<std::string> longer = second;
+  longer.push_back("training.steps=6");
+  TrainModel(folder.Read(longer));
+  EXPECT_TRUE(FileExists(folder.Path("second/checkpoints/step-00000006/tokenizer.json")));
 }
 
 TEST(InitFrom, RefusesWeightsThatAreNotFinite) {

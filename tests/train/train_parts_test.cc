@@ -31,7 +31,8 @@ TEST(LearningRate, WarmsUpAndFallsAsACosine) {
   EXPECT_DOUBLE_EQ(LearningRate(training, 0), 0.5);
   EXPECT_DOUBLE_EQ(LearningRate(training, 3), 2);
   EXPECT_DOUBLE_EQ(LearningRate(training, 4), 2);
-  EXPECT_DOUBLE_EQ(LearningRate(training, 9), 1.1);  // half way: 0.1 + 0.9 / 2 of it
+  EXPECT_DOUBLE_EQ(LearningRate(training, 9), 1.1);      // half way: 0.1 + 0.9 / 2 of it
+  EXPECT_NEAR(LearningRate(training, 13), 0.244, 1e-3);  // the last step
   EXPECT_NEAR(LearningRate(training, 14), 0.2, 1e-12);
   EXPECT_NEAR(LearningRate(training, 1000), 0.2, 1e-12);
   training.warmup_steps = 0;

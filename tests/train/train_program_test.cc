@@ -16,6 +16,7 @@
 namespace blockformer::train {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -162,6 +163,47 @@ TEST(TrainProgram, ASignalToAllProcessesAtOnceSaves) {
   EXPECT_EQ(process.Wait(), kInterrupted) << process.Errors();
   EXPECT_THAT(process.Errors(), HasSubstr("is saved; the same command continues"));
   EXPECT_TRUE(FileExists(folder.Path("run/latest/state.json")));
+}
+
+// A step may take hours, and whoever stops a run does not wait for long.
+TEST(TrainProgram, AStopLeavesALongStepAndTheRunContinues) {
+  for (const char* processes : {"1", "2"}) {
+    const TrainingFolder folder;
+    const std::vector<std::string> arguments = {folder.recipe_path(),
+                                                "--nproc",
+                                                processes,
+                                                "training.batch_size=256",
+                                                "training.micro_batch_size=1",
+                                                "training.steps=2",
+                                                "training.warmup_steps=0",
+                                                "validation.interval=0",
+                                                "training.threads=" + std::string(processes)};
+    TrainerProcess process(arguments, folder.Path("errors"));
+    ASSERT_TRUE(WaitUntil([&] { return HasBegun(folder); }));
+    process.Signal(SIGTERM);
+    EXPECT_EQ(process.Wait(), kInterrupted);
+    EXPECT_THAT(process.Errors(),
+                AllOf(HasSubstr("info: asked to stop"), HasSubstr("stopped after step 1, which")));
+    EXPECT_EQ(ReadJsonFile(folder.Path("run/latest/state.json"))["step"], 1);
+    std::vector<std::string> whole = arguments;
+    whole.push_back("output=" + folder.Path("whole"));
+    for (const auto& command : {arguments, whole}) {
+      EXPECT_EQ(TrainerProcess(command, folder.Path("errors")).Wait(), 0);
+    }
+    ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  }
+}
+
+TEST(TrainProgram, AStopWithinTheFirstStepSaysThatNothingIsSaved) {
+  const TrainingFolder folder;
+  TrainerProcess process(
+      {folder.recipe_path(), "training.batch_size=1048576", "training.micro_batch_size=1"},
+      folder.Path("errors"));
+  ASSERT_TRUE(WaitUntil([&] { return FileExists(folder.Path("run/metrics.jsonl")); }));
+  process.Signal(SIGTERM);
+  EXPECT_TRUE(WaitUntil([&] { return !process.IsRunning(); }));
+  EXPECT_EQ(process.Wait(), kInterrupted);
+  EXPECT_THAT(process.Errors(), HasSubstr("stopped within the first step"));
 }
 
 TEST(TrainProgram, AHangUpSavesUnlessItIsIgnored) {
@@ -382,6 +424,15 @@ TEST(TrainProgram, AFullDiskKeepsTheCheckpointBefore) {
   ASSERT_EQ(StartAndWait(folder, {"output=" + folder.Path("whole")}), 0);
   ASSERT_EQ(StartAndWait(folder, {}), 0);
   ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+}
+
+TEST(TrainProgram, TheModelCardHasACommandThatRunsAgain) {
+  const TrainingFolder folder;
+  ASSERT_EQ(StartAndWait(folder, {"output=" + folder.Path("a 'run' ```")}), 0);
+  const std::string command = fmt::format("blockformer train {} 'output={}'", folder.recipe_path(),
+                                          folder.Path("a '\\''run'\\'' ```"));
+  EXPECT_THAT(ReadFile(folder.Path("a 'run' ```/README.md")),
+              HasSubstr(fmt::format("\n````\n{}\n````\n", command)));
 }
 
 // `blockformer train` hands its arguments on, and its users know no other name.

@@ -307,17 +307,51 @@ TEST(Trainer, ARandomStateOfAnEarlierVersionIsIgnored) {
   EXPECT_FALSE(FileExists(folder.Path("run/checkpoints/unreadable-step-00000015.1")));
 }
 
+// `documents` of ids that the vocabulary, of 64, does not hold.
+void WriteForeignTokens(const std::string& prefix, int documents) {
+  TokenFileWriter writer(prefix, 100);
+  for (int i = 0; i < documents; ++i) writer.Add(std::vector<int32_t>(200, 99));
+  writer.Commit();
+}
+
+TEST(Trainer, AValidationThatFailsLosesNoStep) {
+  const TrainingFolder folder;
+  WriteForeignTokens(folder.Path("validation"), 1);
+  const std::vector<std::string> settings = {"validation.interval=0", "checkpoint.interval=0"};
+  EXPECT_THAT(ErrorOf(folder.Read(settings), ErrorCode::kCorrupt), HasSubstr("token 99"));
+  EXPECT_EQ(ReadJsonFile(folder.Path("run/latest/state.json"))["step"], 20);
+  // The same command makes up for it, once.
+  folder.WriteTokens("validation", 10, 2);
+  for (int i = 0; i < 2; ++i) TrainModel(folder.Read(settings));
+  const std::vector<Json> metrics = ReadMetrics(folder.Path("run"));
+  EXPECT_EQ(metrics.size(), 21u);
+  EXPECT_TRUE(metrics.back().contains("validation_loss"));
+  EXPECT_EQ(ReadJsonFile(folder.Path("run/best/state.json"))["best_step"], 20);
+}
+
+TEST(Trainer, AnErrorWithinAStepSavesTheStepsBefore) {
+  const TrainingFolder folder;
+  const TrainRecipe recipe =
+      folder.Read({"validation.interval=0", "checkpoint.interval=0", "training.steps=200"});
+  TokenFileWriter writer(folder.Path("train"), 100);
+  for (int i = 0; i < 400; ++i) writer.Add(std::vector<int32_t>(100, i == 77 ? 99 : 1));
+  writer.Commit();
+  EXPECT_THAT(ErrorOf(recipe, ErrorCode::kCorrupt), HasSubstr("token 99"));
+  const int64_t steps = ReadJsonFile(folder.Path("run/latest/state.json"))["step"];
+  EXPECT_GT(steps, 0);
+  EXPECT_EQ(ReadMetrics(folder.Path("run")).back()["step"], steps);
+}
+
 // A validation may take longer than whoever stops a run waits; here it fails.
 TEST(TrainerDeathTest, AStopSavesBeforeItValidates) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto stop_at_once = [] {
     const TrainingFolder folder;
-    TokenFileWriter writer(folder.Path("validation"), 100);
-    writer.Add(std::vector<int32_t>(200, 99));  // the vocabulary has 64
-    writer.Commit();
+    WriteForeignTokens(folder.Path("validation"), 1);
     CatchStopSignals();
     raise(SIGINT);
-    const std::string error = ErrorOf(folder.Read({"validation.interval=1"}), ErrorCode::kCorrupt);
+    const std::string error = ErrorOf(
+        folder.Read({"validation.interval=1", "training.micro_batch_size=8"}), ErrorCode::kCorrupt);
     const bool is_saved = FileExists(folder.Path("run/latest/state.json"));
     std::filesystem::remove_all(folder.Path(""));
     std::fputs(error.c_str(), stderr);
@@ -332,7 +366,8 @@ TEST(TrainerDeathTest, AStopLeavesTheValidationLossInItsCheckpoint) {
     const TrainingFolder folder;
     CatchStopSignals();
     raise(SIGINT);
-    ErrorOf(folder.Read({"validation.interval=1"}), ErrorCode::kInterrupted);
+    ErrorOf(folder.Read({"validation.interval=1", "training.micro_batch_size=8"}),
+            ErrorCode::kInterrupted);
     const Json state = ReadJsonFile(folder.Path("run/best/state.json"));
     std::filesystem::remove_all(folder.Path(""));
     _exit(state["best_step"] == 1 && state["validation_loss"].is_number() ? 0 : 1);
@@ -405,6 +440,17 @@ TEST(Trainer, RestartKeepsTheEarlierRun) {
   EXPECT_EQ(ReadMetrics(folder.Path("run")).front()["step"], 1);
 }
 
+TEST(Trainer, RestartOfALinkKeepsTheLink) {
+  const TrainingFolder folder;
+  MakeDirectories(folder.Path("disk/real"));
+  std::filesystem::create_directory_symlink("disk/real", folder.Path("run"));
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  TrainModel(folder.Read({"training.stop_steps=2"}), true);
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run")), "disk/real");
+  EXPECT_TRUE(FileExists(folder.Path("disk/real.old-1/checkpoints/step-00000005")));
+  EXPECT_TRUE(FileExists(folder.Path("disk/real/checkpoints/step-00000002")));
+}
+
 TEST(Trainer, RefusesToContinueAnotherRun) {
   const TrainingFolder folder;
   TrainModel(folder.Read({"training.stop_steps=1", "validation.interval=0"}));
@@ -420,9 +466,59 @@ TEST(Trainer, RefusesToContinueAnotherRun) {
     EXPECT_THAT(ErrorOf(folder.Read({override_text}), ErrorCode::kInvalidArgument),
                 AllOf(HasSubstr(message), HasSubstr("--restart")));
   }
+  // As many documents and tokens, in another order.
+  const TokenFile tokens(folder.Path("train"));
+  TokenFileWriter writer(folder.Path("turned"), 64);
+  for (int64_t i = tokens.NumDocuments() - 1; i >= 0; --i) {
+    std::vector<int32_t> document(tokens.DocumentLength(i));
+    tokens.ReadTokens(i, 0, document);
+    writer.Add(document);
+  }
+  writer.Commit();
+  EXPECT_THAT(
+      ErrorOf(folder.Read({"data.train=" + folder.Path("turned")}), ErrorCode::kInvalidArgument),
+      AllOf(HasSubstr("data.train"), HasSubstr("other tokens")));
   folder.WriteTokens("train", 59, 1);
   EXPECT_THAT(ErrorOf(folder.Read(), ErrorCode::kInvalidArgument),
               AllOf(HasSubstr("data.train"), HasSubstr("59 documents")));
+}
+
+TEST(Trainer, ContinuesFromTheStateOfAnEarlierVersion) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"output=" + folder.Path("whole")}));
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  const std::string path = folder.Path("run/checkpoints/step-00000010/state.json");
+  Json state = ReadJsonFile(path);
+  state["data"].erase("sample");
+  state.erase("validation_step");
+  WriteFileAtomically(path, state.dump());
+  TrainModel(folder.Read());
+  ExpectSameTensors(folder.Path("whole"), folder.Path("run"));
+  EXPECT_EQ(ReadMetrics(folder.Path("whole")), ReadMetrics(folder.Path("run")));
+  EXPECT_TRUE(ReadJsonFile(folder.Path("run/latest/state.json"))["data"].contains("sample"));
+}
+
+TEST(Trainer, LossesOfOtherValidationDataAreNotCompared) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=10"}));
+  const auto best_step = [&] {
+    return ReadJsonFile(folder.Path("run/latest/state.json"))["best_step"].get<int64_t>();
+  };
+  ASSERT_EQ(best_step(), 10);
+  // A loss that no other can be below.
+  const std::string state_path = folder.Path("run/checkpoints/step-00000010/state.json");
+  Json state = ReadJsonFile(state_path);
+  state["best_loss"] = 0.001;
+  WriteFileAtomically(state_path, state.dump());
+  TrainModel(folder.Read({"training.stop_steps=11"}));
+  EXPECT_EQ(best_step(), 10);
+  folder.WriteTokens("other", 11, 3);
+  TrainModel(folder.Read({"training.stop_steps=12", "data.validation=" + folder.Path("other")}));
+  EXPECT_EQ(best_step(), 12);
+  EXPECT_EQ(std::filesystem::read_symlink(folder.Path("run/best")), "checkpoints/step-00000012");
+  TrainModel(folder.Read({"training.stop_steps=13", "data.validation=" + folder.Path("other"),
+                          "validation.samples=8", "training.learning_rate=0"}));
+  EXPECT_EQ(best_step(), 13);
 }
 
 TEST(Trainer, TheScheduleMayBeExtended) {
@@ -430,6 +526,16 @@ TEST(Trainer, TheScheduleMayBeExtended) {
   TrainModel(folder.Read({"training.steps=6", "training.micro_batch_size=8"}));
   TrainModel(folder.Read({"training.steps=8", "training.micro_batch_size=8"}));
   EXPECT_TRUE(FileExists(folder.Path("run/checkpoints/step-00000008")));
+}
+
+TEST(Trainer, ARunThatIsPastItsLastStepSaysSo) {
+  const TrainingFolder folder;
+  TrainModel(folder.Read({"training.stop_steps=5"}));
+  testing::internal::CaptureStderr();
+  TrainModel(folder.Read({"training.stop_steps=3"}));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, AllOf(HasSubstr("warning: training.stop_steps: "),
+                         HasSubstr("has 5 steps already, more than 3"), Not(HasSubstr("100 %"))));
 }
 
 TEST(Trainer, OnlyOneProcessTrainsInADirectory) {

@@ -212,10 +212,13 @@ void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer
 }
 
 std::string MoveAside(const std::string& path) {
-  const std::string from = WithoutTrailingSlash(path);
+  std::string from = WithoutTrailingSlash(path);
   if (!FileExists(from)) return "";
+  const bool is_link = fs::is_symlink(from);
+  if (is_link) Guarded([&from] { from = fs::canonical(from).string(); });
   const std::string to = FirstFree(from + ".old-");
   RenameDurably(from, to);
+  if (is_link) MakeDirectories(from);  // the link stays, and needs a directory to point to
   return to;
 }
 

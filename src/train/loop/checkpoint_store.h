@@ -59,8 +59,9 @@ class CheckpointStore {
 // checkpoints will hold, has under the same name and with the same contents is allowed.
 void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer);
 
-// Renames an existing training directory to the first free of PATH.old-1, PATH.old-2, ... Returns
-// the new name, or "" if there was none.
+// Renames an existing training directory to the first free of PATH.old-1, PATH.old-2, ... A
+// symbolic link stays, and the directory that it leads to is renamed and made anew. Returns the new
+// name, or "" if there was none.
 std::string MoveAside(const std::string& path);
 
 }  // namespace blockformer::train

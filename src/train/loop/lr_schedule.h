@@ -11,7 +11,8 @@
 namespace blockformer::train {
 
 // The learning rate of a step, counted from 0: linear warm-up whose first step already learns, then
-// a cosine from the base rate to min_lr_ratio of it, where it stays after the last step.
+// a cosine from the base rate to min_lr_ratio of it, which it has one step after the last and from
+// then on (as transformers' get_cosine_with_min_lr_schedule_with_warmup).
 inline double LearningRate(const TrainingRecipe& training, int64_t step) {
   const auto ratio = [](int64_t part, int64_t whole) {
     return static_cast<double>(part) / static_cast<double>(whole);

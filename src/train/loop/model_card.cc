@@ -19,6 +19,13 @@ std::string Architecture(const ModelConfig& model) {
                      model.block_length);
 }
 
+// A block of code, whose fence is longer than any within it.
+std::string CodeBlock(const std::string& language, const std::string& text) {
+  std::string fence = "```";
+  while (text.find(fence) != std::string::npos) fence += '`';
+  return fmt::format("{}{}\n{}\n{}\n", fence, language, text, fence);
+}
+
 }  // namespace
 
 std::string ModelCard(const TrainRecipe& recipe, const TrainingState& state,
@@ -45,10 +52,9 @@ std::string ModelCard(const TrainRecipe& recipe, const TrainingState& state,
     row("best validation loss",
         fmt::format("{}, at step {}", Loss(state.best_loss), state.best_step));
   }
-  card += fmt::format("\nCommand:\n\n```\n{}\n```\n", command);
-  card +=
-      fmt::format("\nRecipe, overrides included (JSON, which is YAML too):\n\n```yaml\n{}\n```\n",
-                  recipe.document.dump(2));
+  card += fmt::format("\nCommand:\n\n{}", CodeBlock("", command));
+  card += fmt::format("\nRecipe, overrides included (JSON, which is YAML too):\n\n{}",
+                      CodeBlock("yaml", recipe.document.dump(2)));
   return card;
 }
 

@@ -29,11 +29,17 @@ void SetAsideAfter(int64_t step, CheckpointStore* store) {
 
 void RequireSameData(const TrainingState& state, const DataFingerprint& data,
                      const TrainRecipe& recipe, const std::string& path) {
-  Require(state.data == data, ErrorCode::kInvalidArgument,
-          "data.train: {} holds {} documents and {} tokens, but {} was trained on {} and {}; "
-          "restore the data, choose another output, or begin anew with --restart",
+  constexpr char kRemedy[] =
+      "restore the data, choose another output, or begin anew with --restart";
+  const bool has_counts =
+      state.data.documents == data.documents && state.data.tokens == data.tokens;
+  Require(has_counts, ErrorCode::kInvalidArgument,
+          "data.train: {} holds {} documents and {} tokens, but {} was trained on {} and {}; {}",
           recipe.data.train, data.documents, data.tokens, path, state.data.documents,
-          state.data.tokens);
+          state.data.tokens, kRemedy);
+  Require(state.data.IsOf(data), ErrorCode::kInvalidArgument,
+          "data.train: {} holds other tokens than those that {} was trained on, though as many; {}",
+          recipe.data.train, path, kRemedy);
 }
 
 }  // namespace

@@ -32,10 +32,10 @@ StepGradients::StepGradients(const TrainingRecipe& training, const BatchLoader& 
       model_(model),
       order_(samples.NumSamples(), training.seed) {}
 
-StepLossSums StepGradients::Compute(int64_t step) {
-  StepLossSums totals = Accumulate(step);
-  SumGradients();
+StepLossSums StepGradients::Compute(int64_t step, const MicroBatchCallback& on_micro_batch) {
+  StepLossSums totals = Accumulate(step, on_micro_batch);
   SumTotals(&totals);
+  if (totals.is_whole) SumGradients();
   return totals;
 }
 
@@ -51,26 +51,32 @@ TokenBatch StepGradients::ReadBatch(int64_t first_sequence) {
   return samples_.Read(samples, device_);
 }
 
-StepLossSums StepGradients::Accumulate(int64_t step) {
+StepLossSums StepGradients::Accumulate(int64_t step, const MicroBatchCallback& on_micro_batch) {
   model_->train();
   StepLossSums totals;
-  for (int64_t i = 0; i < share_.sequences / share_.micro_batch; ++i) {
-    const int64_t first_sequence = FirstSequence(step, i);
-    // What dropout removes follows from the place in the run, in whatever process and after any
-    // number of interruptions.
-    torch::manual_seed(MixBits(training_.seed + MixBits(static_cast<uint64_t>(first_sequence))));
-    const TokenLoss loss = model_->Loss(ReadBatch(first_sequence));
-    const double count = static_cast<double>(loss.count.item<int64_t>());
-    if (count == 0) continue;  // nothing but padding
-    const bool by_tokens = training_.loss_average == LossAverage::kTokens;
-    const double weight = by_tokens ? count : 1;
-    const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
-    totals.loss += value.item<double>();
-    totals.weight += weight;
-    AddAuxiliaryLosses(loss, value, weight, &totals).backward();
+  const int64_t micro_batches = share_.sequences / share_.micro_batch;
+  for (int64_t i = 0; i < micro_batches && totals.is_whole; ++i) {
+    AddMicroBatch(FirstSequence(step, i), &totals);
+    on_micro_batch(i + 1, micro_batches);
+    totals.is_whole = i + 1 == micro_batches || !StopRequested();
   }
   model_->eval();
   return totals;
+}
+
+void StepGradients::AddMicroBatch(int64_t first_sequence, StepLossSums* totals) {
+  // What dropout removes follows from the place in the run, in whatever process and after any
+  // number of interruptions.
+  torch::manual_seed(MixBits(training_.seed + MixBits(static_cast<uint64_t>(first_sequence))));
+  const TokenLoss loss = model_->Loss(ReadBatch(first_sequence));
+  const double count = static_cast<double>(loss.count.item<int64_t>());
+  if (count == 0) return;  // nothing but padding
+  const bool by_tokens = training_.loss_average == LossAverage::kTokens;
+  const double weight = by_tokens ? count : 1;
+  const torch::Tensor value = by_tokens ? loss.sum : loss.sum / count;
+  totals->loss += value.item<double>();
+  totals->weight += weight;
+  AddAuxiliaryLosses(loss, value, weight, totals).backward();
 }
 
 // The token loss `value` and the auxiliary losses of a micro-batch with this weight.
@@ -99,14 +105,15 @@ void StepGradients::SumGradients() {
 
 void StepGradients::SumTotals(StepLossSums* totals) {
   const double stop = StopRequested() ? 1 : 0;
+  const double left = totals->is_whole ? 0 : 1;
   const torch::Tensor sums = torch::tensor({totals->loss, totals->weight, totals->block_decoding,
-                                            totals->auto_encoding, stop},
+                                            totals->auto_encoding, stop, left},
                                            torch::kFloat64)
                                  .to(device_);
   group_->Sum({sums});
   const torch::Tensor result = sums.cpu();
   const auto values = result.accessor<double, 1>();
-  *totals = {values[0], values[1], values[2], values[3], values[4] > 0};
+  *totals = {values[0], values[1], values[2], values[3], values[4] > 0, values[5] == 0};
 }
 
 }  // namespace blockformer::train

@@ -2,6 +2,7 @@
 #define BLOCKFORMER_TRAIN_LOOP_STEP_GRADIENTS_H_
 
 #include <cstdint>
+#include <functional>
 
 #include "config/train_recipe.h"
 #include "train/loop/batch_loader.h"
@@ -29,10 +30,16 @@ struct StepLossSums {
   double block_decoding = 0;
   double auto_encoding = 0;
   bool stop = false;  // whether any process was asked to stop
+  // Whether every process has computed its whole share. One that is asked to stop leaves the step
+  // between two micro-batches; the gradients are worth nothing then.
+  bool is_whole = true;
 
   double Mean() const { return MeanOf(loss); }
   double MeanOf(double sum) const { return weight > 0 ? sum / weight : 0; }
 };
+
+// Is told after each micro-batch how many of this process's share are done.
+using MicroBatchCallback = std::function<void(int64_t done, int64_t total)>;
 
 // Computes a step's gradients: those of this process's share, summed over the processes. Refers to
 // all that it is made of, which outlives it. Not thread-safe.
@@ -45,12 +52,13 @@ class StepGradients {
   // parameters, which are zero or undefined before. The optimiser divides them by the weight of the
   // whole step, which is known only when every process has counted. All processes call this
   // together. Throws as BatchLoader::Read and ProcessGroup do.
-  StepLossSums Compute(int64_t step);
+  StepLossSums Compute(int64_t step, const MicroBatchCallback& on_micro_batch);
 
  private:
   int64_t FirstSequence(int64_t step, int64_t micro_batch) const;
   TokenBatch ReadBatch(int64_t first_sequence);
-  StepLossSums Accumulate(int64_t step);
+  StepLossSums Accumulate(int64_t step, const MicroBatchCallback& on_micro_batch);
+  void AddMicroBatch(int64_t first_sequence, StepLossSums* totals);
   torch::Tensor AddAuxiliaryLosses(const TokenLoss& loss, torch::Tensor value, double weight,
                                    StepLossSums* totals) const;
   void SumGradients();

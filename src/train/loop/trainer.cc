@@ -1,5 +1,7 @@
 #include "train/loop/trainer.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -31,6 +33,14 @@
 namespace blockformer::train {
 namespace {
 
+// A step that takes longer than this shows how far it is.
+constexpr double kLongStepSeconds = 2;
+
+// The text of a stop signal's handler. On a terminal the progress bar's line is left before it.
+constexpr char kStopNotice[] =
+    "\ninfo: asked to stop: as soon as the work at hand is done, what is not saved yet is saved; a "
+    "second Ctrl-C or SIGTERM ends the run at once\n";
+
 class Trainer {
  public:
   Trainer(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank);
@@ -42,7 +52,14 @@ class Trainer {
   void ShareState();
   void LogSetup() const;
 
+  void WarnOfNothingToDo() const;
+  void ValidateIfMissed();
   bool TrainStep();
+  StepLossSums ComputeGradients(const Stopwatch& watch);
+  void SaveStepsBeforeError();
+  void ShowMicroBatch(double seconds, int64_t done, int64_t total);
+  [[noreturn]] void StopWithinStep();
+  [[noreturn]] void FailAsStopped() const;
   void ReportStep(const StepLossSums& totals, double learning_rate, double norm, double seconds);
 
   void RequireFinite(bool finite, std::string_view what, int64_t step) const;
@@ -108,7 +125,9 @@ Trainer::Trainer(const TrainRecipe& recipe, const TrainOptions& options, const P
       model_(MakeLanguageModel(recipe.model, ComputeTypeOf(recipe), recipe.training.seed)),
       gradients_(recipe_.training, data_.train, share_, device_, &group_, model_.get()),
       optimizer_((model_->to(device_), *model_), OptimizerOptions(recipe.training)) {
-  state_.data = data_.Fingerprint();
+  state_.data = data_.fingerprint;
+  state_.validation_step = 0;
+  state_.validation_set = data_.validation_set;
   model_->set_auxiliary_losses(recipe.training.auxiliary);
   if (group_.IsMain()) PrepareOutput();
   ShareState();
@@ -124,8 +143,11 @@ void Trainer::PrepareOutput() {
   store_.emplace(recipe_.output);
   const TrainingTensors tensors = {*model_, optimizer_};
   if (std::optional<TrainingState> state =
-          ResumeRun(recipe_, data_.Fingerprint(), tensors, &*store_)) {
-    saved_ = state_ = *std::move(state);
+          ResumeRun(recipe_, data_.fingerprint, tensors, &*store_)) {
+    state_ = *std::move(state);
+    state_.data = data_.fingerprint;  // an earlier version's has no sample
+    SetValidationSet(data_.validation_set, &state_);
+    saved_ = state_;
   } else if (!recipe_.init_from.empty()) {
     LoadInitialWeights(recipe_.init_from, *model_);
     LogInfo("the weights are those of {}", recipe_.init_from);
@@ -138,7 +160,9 @@ void Trainer::ShareState() {
   std::vector<torch::Tensor> tensors = model_->parameters();
   for (const auto& [name, tensor] : optimizer_.State()) tensors.push_back(tensor);
   const torch::Tensor steps =
-      torch::tensor({state_.step, state_.best_step}, torch::kInt64).to(device_);
+      torch::tensor({state_.step, state_.best_step, state_.validation_step.value_or(-1)},
+                    torch::kInt64)
+          .to(device_);
   const torch::Tensor losses =
       torch::tensor(
           {OrNan(state_.training_loss), OrNan(state_.validation_loss), OrNan(state_.best_loss)},
@@ -148,6 +172,8 @@ void Trainer::ShareState() {
   group_.Broadcast(tensors);
   state_.step = steps[0].item<int64_t>();
   state_.best_step = steps[1].item<int64_t>();
+  const auto validation_step = steps[2].item<int64_t>();
+  state_.validation_step = validation_step < 0 ? std::nullopt : std::optional(validation_step);
   state_.training_loss = UnlessNan(losses[0].item<double>());
   state_.validation_loss = UnlessNan(losses[1].item<double>());
   state_.best_loss = UnlessNan(losses[2].item<double>());
@@ -176,22 +202,25 @@ void Trainer::LogSetup() const {
 
 void Trainer::Run() {
   const int64_t last_step = recipe_.training.stop_steps;
+  if (state_.step > last_step) {
+    if (group_.IsMain()) WarnOfNothingToDo();
+    return;
+  }
   if (group_.IsMain()) {
     LogSetup();
     progress_.emplace("training", last_step, "steps");
     progress_->StartAt(state_.step);
   }
+  ValidateIfMissed();
   while (state_.step < last_step) {
     const bool stop = TrainStep();
     const bool validates = data_.validation && IsDue(recipe_.validation.interval);
-    // Whoever stops a run may not wait as long as a validation takes.
-    if (stop && validates) SaveCheckpoint(/*is_required=*/true);
-    const bool is_best = validates && Validate();
-    if (stop || is_best || IsDue(recipe_.checkpoint.interval)) {
-      SaveCheckpoint(/*is_required=*/stop || state_.step == last_step);
-    }
-    Require(!stop || state_.step == last_step, ErrorCode::kInterrupted, "stopped after step {}{}",
-            state_.step, group_.IsMain() ? ", which is saved; the same command continues" : "");
+    const bool saves = stop || IsDue(recipe_.checkpoint.interval);
+    const bool is_required = stop || state_.step == last_step;
+    // Before a validation too, which takes long and may fail.
+    if (saves) SaveCheckpoint(is_required);
+    if (validates && (Validate() || saves)) SaveCheckpoint(is_required);
+    if (stop && state_.step < last_step) FailAsStopped();
   }
   if (!group_.IsMain()) return;
   progress_->Finish();
@@ -201,11 +230,31 @@ void Trainer::Run() {
           recipe_.output);
 }
 
+// A shorter schedule is not the one that the model was trained with.
+void Trainer::WarnOfNothingToDo() const {
+  const TrainingRecipe& training = recipe_.training;
+  const char* field = training.stop_steps < training.steps ? "training.stop_steps"
+                      : training.flops > 0                 ? "training.flops"
+                                                           : "training.steps";
+  LogWarning(
+      "{}: {} has {} steps already, more than {}; nothing is trained, and the model stays as it is",
+      field, recipe_.output, state_.step, training.stop_steps);
+}
+
+// Validates the step that the run continues from, where an earlier process did not come to that.
+void Trainer::ValidateIfMissed() {
+  const bool is_missed = state_.validation_step && *state_.validation_step < state_.step;
+  if (!data_.validation || !is_missed || !IsDue(recipe_.validation.interval)) return;
+  Validate();
+  SaveCheckpoint(/*is_required=*/true);
+}
+
 // One optimiser step on the global batch. Returns whether a process was asked to stop.
 bool Trainer::TrainStep() {
   const Stopwatch watch;
   optimizer_.ZeroGradients();
-  const StepLossSums totals = gradients_.Compute(state_.step);
+  const StepLossSums totals = ComputeGradients(watch);
+  if (!totals.is_whole) StopWithinStep();
 
   const double average = totals.weight > 0 ? 1 / totals.weight : 0;
   const double norm = optimizer_.GradientNorm() * average;
@@ -217,6 +266,49 @@ bool Trainer::TrainStep() {
   state_.training_loss = totals.Mean();
   if (group_.IsMain()) ReportStep(totals, learning_rate, norm, watch.Seconds());
   return totals.stop;
+}
+
+StepLossSums Trainer::ComputeGradients(const Stopwatch& watch) {
+  try {
+    return gradients_.Compute(state_.step, [&](int64_t done, int64_t total) {
+      ShowMicroBatch(watch.Seconds(), done, total);
+    });
+  } catch (const std::exception&) {
+    SaveStepsBeforeError();
+    throw;
+  }
+}
+
+// An error within a step leaves what the steps before have made.
+void Trainer::SaveStepsBeforeError() {
+  if (!group_.IsMain() || state_.step <= saved_.step) return;
+  progress_->Clear();
+  try {
+    SaveCheckpoint(/*is_required=*/true);
+    LogInfo("step {}, the last one before an error, is saved", state_.step);
+  } catch (const std::exception& error) {
+    LogWarning("no checkpoint of step {}, the last one before an error: {}", state_.step,
+               error.what());
+  }
+}
+
+void Trainer::ShowMicroBatch(double seconds, int64_t done, int64_t total) {
+  if (!group_.IsMain() || seconds < kLongStepSeconds) return;
+  progress_->Update(state_.step,
+                    fmt::format("step {}: micro-batch {} of {}", state_.step + 1, done, total));
+}
+
+// A step that was left has changed nothing; what was done before it is saved.
+void Trainer::StopWithinStep() {
+  Require(state_.step > 0, ErrorCode::kInterrupted,
+          "stopped within the first step; there is nothing to save");
+  if (saved_.step < state_.step) SaveCheckpoint(/*is_required=*/true);
+  FailAsStopped();
+}
+
+void Trainer::FailAsStopped() const {
+  Fail(ErrorCode::kInterrupted, "stopped after step {}{}", state_.step,
+       group_.IsMain() ? ", which is saved; the same command continues" : "");
 }
 
 void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, double norm,
@@ -273,6 +365,7 @@ bool Trainer::IsDue(int64_t interval) const {
 bool Trainer::Validate() {
   const std::optional<ValidationLoss> loss = MeasureValidationLoss(
       *model_, *data_.validation, recipe_.validation.samples, share_.micro_batch, device_, &group_);
+  state_.validation_step = state_.step;
   if (!loss) return false;  // nothing but padding
   RequireFinite(std::isfinite(loss->mean), "validation loss", state_.step);
   state_.validation_loss = loss->mean;
@@ -370,7 +463,8 @@ void Trainer::WriteToStore(int64_t best_step) {
 }  // namespace
 
 void Train(const TrainRecipe& recipe, const TrainOptions& options, const ProcessRank& rank) {
-  CatchStopSignals();
+  const char* notice = isatty(STDERR_FILENO) == 1 ? kStopNotice : kStopNotice + 1;
+  CatchStopSignals(rank.rank == 0 ? notice : nullptr);
   Trainer(recipe, options, rank).Run();
 }
 

@@ -18,15 +18,15 @@ struct TrainingData {
   // Throws Error that names the file or the field of the recipe that does not fit.
   explicit TrainingData(const TrainRecipe& recipe);
 
-  DataFingerprint Fingerprint() const;
-
   // What must be the same in all processes of a training: the recipe without what concerns one
   // process or machine alone, with the sizes of the files and samples of them in place of their
   // paths.
   Json Describe(const TrainRecipe& recipe) const;
 
   BatchLoader train;
+  DataFingerprint fingerprint;  // of train
   std::optional<BatchLoader> validation;
+  std::optional<ValidationSet> validation_set;
   // Tokens to predict for each byte of the validation text, where PREFIX.json tells.
   std::optional<double> validation_tokens_per_byte;
   std::optional<Tokenizer> tokenizer;

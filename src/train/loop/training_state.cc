@@ -12,7 +12,8 @@ constexpr char kStateFile[] = "/state.json";
 constexpr int64_t kFormat = 1;
 constexpr const char* kDerivedFields[] = {"samples", "tokens"};  // for readers of the file
 
-Json OptionalNumber(const std::optional<double>& value) {
+template <typename Number>
+Json OptionalNumber(const std::optional<Number>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
@@ -64,6 +65,18 @@ auto WithErrorCode(ErrorCode code, const char* explanation, const Read& read) {
 
 constexpr char kOtherVersion[] = "; another version of blockformer has written it, and can read it";
 
+DataFingerprint ReadFingerprint(const ObjectReader& reader) {
+  return {reader.Int("documents", 0, INT64_MAX), reader.Int("tokens", 0, INT64_MAX),
+          reader.String("sample", "")};
+}
+
+Json ValidationSetToJson(const std::optional<ValidationSet>& set) {
+  if (!set) return nullptr;
+  Json json = ToJson(set->data);
+  json["samples"] = set->samples;
+  return json;
+}
+
 struct SavedState {
   TrainingState state;
   TrainRecipe recipe;
@@ -79,11 +92,17 @@ SavedState ParseState(const Json& json, const std::string& path) {
   state.step = reader.Int("step", 0, int64_t{1} << 40);
   state.training_loss = ReadOptional(reader, "training_loss");
   state.validation_loss = ReadOptional(reader, "validation_loss");
+  if (reader.Has("validation_step")) {
+    state.validation_step = reader.Int("validation_step", 0, state.step);
+  }
+  if (reader.Has("validation_set")) {
+    const ObjectReader set = reader.Object("validation_set");
+    state.validation_set = {ReadFingerprint(set), set.Int("samples", 1, INT64_MAX)};
+  }
   state.best_loss = ReadOptional(reader, "best_loss");
   state.best_step = reader.Int("best_step", -1, state.step);
   const ObjectReader data = reader.Object("data");
-  state.data.documents = data.Int("documents", 0, INT64_MAX);
-  state.data.tokens = data.Int("tokens", 0, INT64_MAX);
+  state.data = ReadFingerprint(data);
   for (const char* key : kDerivedFields) reader.Ignore(key);
   // A recipe that this version has no words for is not damaged, and neither is a field too many.
   return WithErrorCode(ErrorCode::kUnsupported, kOtherVersion, [&] {
@@ -101,20 +120,42 @@ SavedState ReadSavedState(const std::string& path) {
 
 }  // namespace
 
+void SetValidationSet(const std::optional<ValidationSet>& now, TrainingState* state) {
+  if (!now) return;
+  if (state->validation_set && !now->IsOf(*state->validation_set)) {
+    if (state->best_loss) {
+      LogInfo(
+          "the validation samples are others than before: the best loss so far, {:.4f} at step "
+          "{}, no longer counts",
+          *state->best_loss, state->best_step);
+    }
+    state->validation_loss.reset();
+    state->validation_step = 0;
+    state->best_loss.reset();
+    state->best_step = -1;
+  }
+  state->validation_set = now;
+}
+
+Json ToJson(const DataFingerprint& data) {
+  return {{"documents", data.documents}, {"tokens", data.tokens}, {"sample", data.sample}};
+}
+
 void WriteTrainingState(const std::string& directory, const TrainingState& state,
                         const TrainRecipe& recipe) {
   const int64_t samples = state.step * recipe.training.batch_size;
-  const OrderedJson json = {
-      {"format", kFormat},
-      {"step", state.step},
-      {"samples", samples},
-      {"tokens", samples * recipe.model.max_length},
-      {"training_loss", OptionalNumber(state.training_loss)},
-      {"validation_loss", OptionalNumber(state.validation_loss)},
-      {"best_loss", OptionalNumber(state.best_loss)},
-      {"best_step", state.best_step},
-      {"data", {{"documents", state.data.documents}, {"tokens", state.data.tokens}}},
-      {"recipe", recipe.document}};
+  const OrderedJson json = {{"format", kFormat},
+                            {"step", state.step},
+                            {"samples", samples},
+                            {"tokens", samples * recipe.model.max_length},
+                            {"training_loss", OptionalNumber(state.training_loss)},
+                            {"validation_loss", OptionalNumber(state.validation_loss)},
+                            {"validation_step", OptionalNumber(state.validation_step)},
+                            {"validation_set", ValidationSetToJson(state.validation_set)},
+                            {"best_loss", OptionalNumber(state.best_loss)},
+                            {"best_step", state.best_step},
+                            {"data", ToJson(state.data)},
+                            {"recipe", recipe.document}};
   WriteFileAtomically(directory + kStateFile, json.dump(2) + "\n");
 }
 
