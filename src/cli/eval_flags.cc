@@ -74,6 +74,15 @@ void AddModels(CLI::App* command, std::vector<std::string>* models) {
       ->type_name("DIR...");
 }
 
+std::vector<OpenedEvalModel> OpenModels(const std::vector<std::string>& models,
+                                        const EvalFlags& flags) {
+  std::vector<OpenedEvalModel> opened;
+  for (const std::string& directory : models) {
+    opened.push_back(OpenedEvalModel::Open(directory, flags.Device(), flags.Special()));
+  }
+  return opened;
+}
+
 SpecialTokens EvalFlags::Special() const {
   return plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse;
 }

@@ -235,6 +235,58 @@ TEST_F(EvalCommandTest, LossOfATokenFile) {
   EXPECT_THAT(absent.output, HasSubstr("absent.idx"));
 }
 
+// `second` cannot be opened, which is said before `block` is measured.
+TEST_F(EvalCommandTest, OpensAllModelsBeforeItMeasuresOne) {
+  WriteFileAtomically(Path("text.txt"), std::string(1000, 'a'));
+  ASSERT_EQ(Run("prepare --tokenizer " + Path("block") + " --output " + Path("tokens") + " " +
+                Path("text.txt"))
+                .exit_code,
+            0);
+  const auto expect_one_line = [&](const std::string& flags, const std::string& part) {
+    const Outcome outcome =
+        Run("eval " + flags + " --threads 1 " + Path("block") + " " + Path("second"));
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(part));
+    EXPECT_EQ(std::ranges::count(outcome.output, '\n'), 1) << outcome.output;
+  };
+  const std::string text = " --data " + Path("text.txt");
+  WriteTinyModel(Path("second"), TinyTextConfig());
+  std::filesystem::remove(Path("second/tokenizer.json"));
+  expect_one_line("positions" + text, "second: holds no tokenizer.json");
+  expect_one_line("needle --lengths 160" + text, "second: holds no tokenizer.json");
+  WriteTinyModel(Path("second"), TinyTextConfig());
+  std::filesystem::remove(Path("second/model.safetensors"));
+  const std::string no_weights = "second: there is neither model.safetensors";
+  expect_one_line("loss --data " + Path("tokens"), no_weights);
+  expect_one_line("positions" + text, no_weights);
+  expect_one_line("needle --lengths 160" + text, no_weights);
+}
+
+// What only reading all of a model's numbers can tell.
+TEST_F(EvalCommandTest, ShowsWhatWasMeasuredBeforeAModelFailed) {
+  WriteFileAtomically(Path("text.txt"), std::string(1000, 'a'));
+  ASSERT_EQ(Run("prepare --tokenizer " + Path("block") + " --output " + Path("tokens") + " " +
+                Path("text.txt"))
+                .exit_code,
+            0);
+  WriteTinyModel(Path("second"), TinyTextConfig());
+  std::string weights = ReadFile(Path("second/model.safetensors"));
+  weights.replace(weights.size() - 4, 4, "\xff\xff\xff\x7f");  // NaN
+  WriteFileAtomically(Path("second/model.safetensors"), weights);
+  const auto expect_row = [&](const std::string& flags, const std::string& row) {
+    const Outcome outcome = Run("eval " + flags + " --threads 1 " + Path("block") + " " +
+                                Path("second") + " --json " + Path("out.json"));
+    EXPECT_NE(outcome.exit_code, 0);
+    EXPECT_THAT(outcome.output, HasSubstr(row));
+    EXPECT_THAT(outcome.output, HasSubstr("second: tensor"));
+    EXPECT_FALSE(FileExists(Path("out.json")));
+  };
+  const std::string text = " --data " + Path("text.txt");
+  expect_row("loss --data " + Path("tokens"), "|block|");
+  expect_row("positions" + text, "block");
+  expect_row("needle --lengths 160" + text, "block: 0.0 % of");
+}
+
 TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {
   const std::string data = "--data " + Path("data") + " ";
   ExpectError(data + "--tasks nothing", 1, "nothing");
