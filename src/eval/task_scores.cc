@@ -95,7 +95,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score,
   const auto finish_requests = [&] {
     while (request < requests_.size() && scored == requests_[request].size()) {
       tokens_done += TotalTokens(requests_[request]);
-      on_score(std::exchange(score, {}), tokens_done);
+      on_score(std::exchange(score, {}));
       observer->Update(tokens_done, "");
       ++request;
       scored = 0;

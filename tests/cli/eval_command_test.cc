@@ -144,6 +144,7 @@ TEST_F(EvalCommandTest, AnInterruptedRunGoesOn) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("of 13 requests are done, going on"));
   EXPECT_EQ(ReadJsonFile(Path("out.json"))["samples"], whole["samples"]);
+  EXPECT_EQ(ReadJsonFile(Path("out.json"))["config"]["tokens"], whole["config"]["tokens"]);
   EXPECT_FALSE(FileExists(Path("out.json.partial")));
 }
 
@@ -180,12 +181,23 @@ TEST_F(EvalCommandTest, RefusesScoresThatCannotBe) {
     WriteFileAtomically(Path("out.json.partial.settings"), settings);
     return Run(command).output;
   };
-  EXPECT_THAT(message("[-1,true,1]\nnonsense\n"), HasSubstr("out.json.partial:2"));
-  EXPECT_THAT(message("[-1,true]\n"), HasSubstr("out.json.partial:1: [-1,true] is no score"));
+  EXPECT_THAT(message("[-1,true,1,0]\nnonsense\n"), HasSubstr("out.json.partial:2"));
+  EXPECT_THAT(message("[-1,true,1]\n"), HasSubstr("out.json.partial:1: [-1,true,1] is no score"));
   std::string surplus;
-  for (int i = 0; i < 7; ++i) surplus += "[-1,true,1]\n";
+  for (int i = 0; i < 7; ++i) surplus += "[-1,true,1,0]\n";
   EXPECT_THAT(message(surplus), HasSubstr("has 7 lines, more than the 6"));
-  EXPECT_THAT(message("[-1,true,1]\n[-2,fal"), HasSubstr("1 of 6 requests are done"));
+  EXPECT_THAT(message("[-1,true,1,0]\n[-2,fal"), HasSubstr("1 of 6 requests are done"));
+}
+
+TEST_F(EvalCommandTest, ARunThatGoesOnTookAllOfItsTime) {
+  const std::string command = "eval tasks --threads 1 --tasks piqa " + Path("block") + " --data " +
+                              Path("data") + " --json " + Path("out.json");
+  EXPECT_NE(Run(command, true, "trap '' XFSZ; ulimit -f 1; ").exit_code, 0);
+  WriteFileAtomically(Path("out.json.partial"), "[-1,true,1,500]\n[-1,true,1,1000]\n");
+  EXPECT_EQ(Run(command).exit_code, 0);
+  const double seconds = ReadJsonFile(Path("out.json"))["config"]["seconds"].get<double>();
+  EXPECT_GT(seconds, 1000);
+  EXPECT_LT(seconds, 1500);
 }
 
 TEST_F(EvalCommandTest, TellsOfTokensThatAreNotScored) {
