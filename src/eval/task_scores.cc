@@ -29,7 +29,7 @@ std::string HashOf(const TaskData& data) {
     for (const ScoredText& request : item.requests) {
       hash.Add(request.context.value_or("") + '\0' + request.text + '\0');
     }
-    hash.Add(fmt::format("{} {} {}\n", item.target, item.words, item.bytes));
+    hash.Add(fmt::format("{} {} {}\n", item.target.value_or(-1), item.words, item.bytes));
   }
   return fmt::format("{:016x}", hash.value());
 }
