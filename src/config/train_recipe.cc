@@ -43,9 +43,7 @@ void ReadOptimizer(const ObjectReader& reader, TrainingRecipe* training) {
 }
 
 double FlopsPerStep(const ModelConfig& model, const TrainingRecipe& training) {
-  // A multiply-add is two operations, and a backward pass costs two forward passes.
-  return 6 * MultiplyAddsPerToken(model, model.max_length) *
-         static_cast<double>(training.batch_size * model.max_length);
+  return TrainingFlopsPerToken(model) * static_cast<double>(training.batch_size * model.max_length);
 }
 
 // The steps that are nearest to the budget.

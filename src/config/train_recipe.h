@@ -109,8 +109,7 @@ void SetRecipeField(const std::string& path, Json value, const std::string& sour
 // Reads a recipe's document, of which the fields may still be changed, and applies the overrides.
 Json ReadRecipeDocument(const std::string& path, const std::vector<std::string>& overrides);
 
-// FLOPs of training for `steps` steps: 6 for each multiply-add that a token takes in the forward
-// pass.
+// FLOPs of training for `steps` steps, as TrainingFlopsPerToken() counts them.
 double TrainingFlops(const TrainRecipe& recipe, int64_t steps);
 
 // Reads and checks the `model` section alone, for commands that need no more of a recipe.
