@@ -59,7 +59,7 @@ bool IsIgnored(int signal_number) {
 
 int ExitCodeOf(ErrorCode code) {
   if (code == ErrorCode::kInvalidArgument) return 2;
-  if (code == ErrorCode::kInterrupted) return 130;
+  if (code == ErrorCode::kInterrupted) return kInterruptedExitCode;
   return 1;
 }
 

@@ -10,10 +10,12 @@
 
 namespace blockformer {
 
+inline constexpr int kInterruptedExitCode = 130;  // as shells have it of SIGINT
+
 // Runs a program's body and turns every exception into one line on standard error, in which options
 // are spelled as flags (see Error), and an exit code:
-// 2 for a wrong argument, 130 for an interruption, 1 for any other failure. Output that cannot be
-// written is a failure too. A SIGCHLD that is ignored no longer is.
+// 2 for a wrong argument, kInterruptedExitCode for an interruption, 1 for any other failure. Output
+// that cannot be written is a failure too. A SIGCHLD that is ignored no longer is.
 int RunProgram(std::string_view name, const std::function<int()>& body);
 
 // Throws Error(kInvalidArgument) that names the program, the argument and the commands if

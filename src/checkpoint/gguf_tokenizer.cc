@@ -1,6 +1,7 @@
 #include "checkpoint/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <span>
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "text/metaspace.h"
+#include "text/pre_tokenizer_rules.h"
 #include "text/tokenizer_file.h"
 
 namespace blockformer {
@@ -35,44 +37,6 @@ enum GgufTokenType : int64_t {
   kUnused = 5,
   kByte = 6,
 };
-
-// Patterns by which texts are cut before BPE. Those of Llama 3 and Qwen2 stand in their
-// tokenizer.json, that of "default" in llama.cpp's documentation of its tokenizers.
-constexpr char kLlama3Pattern[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+"
-    "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-constexpr char kQwen2Pattern[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"
-    "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-constexpr char kGpt2Pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
-
-// How a named pre-tokenizer cuts texts.
-struct PreTokenizer {
-  const char* name;
-  bool nfc;
-  bool gpt2_pattern;  // after the others
-  bool ignore_merges;
-  bool adds_bos;  // unless the file says it
-  std::vector<const char*> patterns;
-};
-
-const std::vector<PreTokenizer>& PreTokenizers() {
-  static const std::vector<PreTokenizer> rows = {
-      {"default",
-       false,
-       false,
-       false,
-       false,
-       {"[\\p{P}\\$\\+<=>\\^~\\|]+", kGpt2Pattern, "\\p{N}+", "[0-9][0-9][0-9]"}},
-      {"gpt-2", false, true, false, false, {}},
-      {"mpt", true, true, false, false, {}},  // GPT-NeoX's tokenizer, also by the next name
-      {"olmo", true, true, false, false, {}},
-      {"llama-bpe", false, false, true, true, {kLlama3Pattern}},
-      {"qwen2", true, false, false, false, {kQwen2Pattern}},
-      {"smollm", false, true, false, false, {"\\p{N}"}}};
-  return rows;
-}
 
 class GgufTokenizerReader {
  public:
@@ -120,23 +84,20 @@ class GgufTokenizerReader {
 
   void ReadByteLevel() {
     const std::string name = keys_.String(kPreKey, "default");
-    const auto& rows = PreTokenizers();
-    const auto row =
-        std::ranges::find_if(rows, [&](const PreTokenizer& one) { return name == one.name; });
-    if (row == rows.end()) {
+    const std::span<const PreTokenizerRule> rules = PreTokenizerRules();
+    const auto rule = std::ranges::find_if(
+        rules, [&](const PreTokenizerRule& one) { return name == one.gguf_name; });
+    if (rule == rules.end()) {
       std::vector<std::string> known;
-      for (const PreTokenizer& one : rows) known.emplace_back(one.name);
+      for (const PreTokenizerRule& one : rules) known.emplace_back(one.gguf_name);
       keys_.FailField(
           kPreKey,
           fmt::format("\"{}\" is not supported; one of {} is wanted", name, fmt::join(known, ", ")),
           ErrorCode::kUnsupported);
     }
-    description_.nfc = row->nfc;
-    description_.gpt2_pattern = row->gpt2_pattern;
-    description_.ignore_merges = row->ignore_merges;
-    for (const char* pattern : row->patterns) description_.split_patterns.emplace_back(pattern);
+    ApplyPreTokenizerRule(*rule, &description_);
     description_.add_prefix_space = keys_.Bool("tokenizer.ggml.add_space_prefix", false);
-    adds_bos_ = keys_.Bool("tokenizer.ggml.add_bos_token", row->adds_bos);
+    adds_bos_ = keys_.Bool("tokenizer.ggml.add_bos_token", rule->adds_bos);
     for (size_t id = 0; id < tokens_.size(); ++id) AddToken(id, tokens_[id]);
     ReadMerges();
   }

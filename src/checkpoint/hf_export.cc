@@ -31,7 +31,8 @@ void SuppressMissingIds(const ModelConfig& config, const Tokenizer& tokenizer,
 // left, so that what is generated follows them.
 void WriteTokenizerConfig(const std::string& directory, const ModelConfig& config,
                           const Tokenizer& tokenizer) {
-  OrderedJson json = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+  const bool is_pair = !FileExists(directory + "/" + kTokenizerFile);  // GPT-2's
+  OrderedJson json = {{"tokenizer_class", is_pair ? "GPT2Tokenizer" : "PreTrainedTokenizerFast"},
                       {"model_max_length", config.max_length},
                       {"padding_side", "left"},
                       {"clean_up_tokenization_spaces", false}};

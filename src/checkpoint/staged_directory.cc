@@ -11,19 +11,15 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "base/system_error.h"
 #include "checkpoint/model_directory.h"
 
 namespace blockformer {
 namespace {
 
-// Without the slashes at the end, which would make the temporary directory a part of it.
-std::string WithoutTrailingSlashes(std::string path) {
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
-
-// Where a path leads to, so that symbolic links stay.
+// Where a path leads to, so that symbolic links stay; without slashes at the end, which would make
+// the temporary directory a part of it.
 std::string BehindLinks(const std::string& path) {
   constexpr int kMaxLinks = 40;  // as the kernel follows
   std::filesystem::path result = WithoutTrailingSlashes(path);

@@ -133,7 +133,7 @@ void CheckFiles(const ThroughputFlags& flags) {
 RaceOptions CheckedOptions(const ThroughputFlags& flags) {
   RaceOptions options = flags.race;
   options.batches = ParseBatches(flags.batches);
-  if (!flags.memory.empty()) options.memory_bytes = ParseMemory("--memory", flags.memory);
+  if (!flags.memory.empty()) options.memory_bytes = ParseSize("--memory", flags.memory);
   RequireInRange("--prompt", options.prompt, 1, kMaxPositions);
   RequireInRange("--generate", options.generate, 1, kMaxPositions);
   RequireInRange("--repetitions", options.repetitions, 1, kMaxRepetitions);
@@ -221,7 +221,7 @@ void AddThroughput(CLI::App* bench) {
       ->add_option(kModelsArgument, flags->models,
                    "Model directories, or recipes (then with random weights)")
       ->required()
-      ->type_name("DIR|RECIPE...");
+      ->type_name("DIR|RECIPE");
   AddDeviceFlag(command, &flags->device);
   command->add_option("--dtype", flags->dtype,
                       "Of weights: f32, bf16 or int8; default: a directory's own, f32 of recipes");

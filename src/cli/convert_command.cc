@@ -198,15 +198,6 @@ CLI::Option* AddChoice(CLI::App* command, const std::string& name, Value& value,
       ->type_name(type_name);
 }
 
-// Accepts bytes with a unit, such as 5GB, and leaves their number. CLI11 takes -1 as a huge one.
-std::string ParseSize(std::string& text) {
-  const bool has_digit = text.find_first_of("123456789") != std::string::npos;
-  if (text.starts_with('-') || !has_digit) {
-    return fmt::format("\"{}\" is not possible; a size above 0 is wanted, such as 5GB", text);
-  }
-  return CLI::AsSizeValue(true)(text);
-}
-
 std::string RequireText(const std::string& text) { return text.empty() ? "is empty" : ""; }
 
 void AddUptrainFlags(CLI::App* command, ConvertFlags* flags) {
@@ -285,10 +276,13 @@ void AddConvertCommand(CLI::App& app) {
                     "The model was trained without padding of documents, as the released block "
                     "models of 300M parameters and more were, though their YAMLs do not say so");
   AddUptrainFlags(command, flags.get());
+  const auto set_shard_size = [&options](const std::string& text) {
+    options.max_shard_bytes = static_cast<uint64_t>(ParseSize("--max-shard-size", text));
+  };
   command
-      ->add_option("--max-shard-size", options.max_shard_bytes,
-                   "Weights that are larger are divided into files of this size")
-      ->transform(CLI::Validator(ParseSize, "", ""))
+      ->add_option_function<std::string>(
+          "--max-shard-size", set_shard_size,
+          "Weights that are larger are divided into files of this size")
       ->default_str("5GB")
       ->type_name("SIZE");
   AddChoice(command, "--check", flags->check,

@@ -69,9 +69,18 @@ void AddTextData(CLI::App* command, std::vector<std::string>* data) {
 }
 
 void AddModels(CLI::App* command, std::vector<std::string>* models) {
-  command->add_option(kModelArgument, *models, "Model directories, compared in the table")
+  command->add_option(kModelsArgument, *models, "Model directories, compared in the table")
       ->required()
-      ->type_name("DIR...");
+      ->type_name("DIR");
+}
+
+std::vector<OpenedEvalModel> OpenModels(const std::vector<std::string>& models,
+                                        const EvalFlags& flags) {
+  std::vector<OpenedEvalModel> opened;
+  for (const std::string& directory : models) {
+    opened.push_back(OpenedEvalModel::Open(directory, flags.Device(), flags.Special()));
+  }
+  return opened;
 }
 
 SpecialTokens EvalFlags::Special() const {

@@ -2,12 +2,16 @@
 #define BLOCKFORMER_CLI_EVAL_FLAGS_H_
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "config/json.h"
 #include "data/corpus.h"
 #include "devices/devices.h"
 #include "engine/scorer.h"
+#include "eval/eval_model.h"
 #include "text/tokenizer.h"
 
 namespace blockformer {
@@ -51,6 +55,10 @@ void AddTextData(CLI::App* command, std::vector<std::string>* data);
 
 // Model directories, at least one.
 void AddModels(CLI::App* command, std::vector<std::string>* models);
+
+// Opens all of them before any is measured. Throws Error as OpenedEvalModel::Open does.
+std::vector<OpenedEvalModel> OpenModels(const std::vector<std::string>& models,
+                                        const EvalFlags& flags);
 
 // The same with what was left open filled in: what a scorer does, whatever asked for it.
 OrderedJson ScoringSettings(const Scorer& scorer);

@@ -6,17 +6,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/program.h"
 #include "base/table.h"
-#include "checkpoint/model_directory.h"
 #include "cli/eval_flags.h"
 #include "cli/eval_modes.h"
 #include "cli/eval_output.h"
 #include "cli/model_argument.h"
-#include "cli/terminal_observer.h"
 #include "config/json.h"
+#include "devices/devices.h"
 #include "eval/validation_loss.h"
 
 namespace blockformer {
@@ -37,12 +37,31 @@ struct LossResult {
   int64_t sample_length = 0;
 };
 
-LossResult Measure(const std::string& directory, const std::string& name,
-                   const ValidationSamples& samples, const EvalFlags& eval,
-                   WorkObserver* observer) {
-  const std::shared_ptr<const Model> model = LoadModel(directory, eval.Device());
-  return {name, samples.SumLoss(*model, name, observer), samples.count(),
-          model->config().max_length};
+// A model and what it is measured on.
+struct MeasuredModel {
+  std::string name;
+  OpenedModel model;
+  ValidationSamples samples;
+};
+
+// Of all models before any is measured.
+std::vector<MeasuredModel> OpenMeasuredModels(const EvalLossFlags& flags, const TokenFile& tokens) {
+  const int64_t limit = flags.limit.value_or(std::numeric_limits<int64_t>::max());
+  const std::vector<std::string> names = ModelNames(flags.models);
+  std::vector<MeasuredModel> models;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string& directory = flags.models[i];
+    OpenedModel model = OpenedModel::Open(directory, flags.eval.Device());
+    ValidationSamples samples(tokens, model.config, directory, limit);
+    models.push_back({names[i], std::move(model), std::move(samples)});
+  }
+  return models;
+}
+
+LossResult MeasureLoss(const MeasuredModel& measured, WorkObserver* observer) {
+  const std::shared_ptr<const Model> model = measured.model.Load();
+  return {measured.name, measured.samples.SumLoss(*model, measured.name, observer),
+          measured.samples.count(), measured.model.config.max_length};
 }
 
 OrderedJson LossJson(const LossResult& result) {
@@ -75,21 +94,15 @@ void EvaluateLoss(EvalLossFlags flags) {
   flags.eval.Apply();
   flags.output.Check(EvalInputs(flags.models, {flags.data}));
   CatchStopSignals();
-  const std::vector<std::string>& models = flags.models;
   const TokenFile tokens(flags.data);
-  std::vector<ValidationSamples> samples;  // of all models before any is computed
-  for (const std::string& directory : models) {
-    samples.emplace_back(tokens, ReadModelConfig(directory), directory,
-                         flags.limit.value_or(std::numeric_limits<int64_t>::max()));
-  }
-  TerminalObserver observer;
-  const std::vector<std::string> names = ModelNames(models);
-  std::vector<LossResult> results;
+  const std::vector<MeasuredModel> models = OpenMeasuredModels(flags, tokens);
+  const auto measure = [&](size_t i, WorkObserver* observer) {
+    return MeasureLoss(models[i], observer);
+  };
+  const std::vector<LossResult> results =
+      flags.output.MeasureEach(models.size(), measure, LossTable);
   OrderedJson json = OrderedJson::array();
-  for (size_t i = 0; i < models.size(); ++i) {
-    results.push_back(Measure(models[i], names[i], samples[i], flags.eval, &observer));
-    json.push_back(LossJson(results.back()));
-  }
+  for (const LossResult& result : results) json.push_back(LossJson(result));
   flags.output.Write({{"task", "loss"}, {"data", tokens.prefix()}, {"results", json}},
                      LossTable(results));
 }

@@ -1,17 +1,16 @@
 // `blockformer eval needle`: a needle in a haystack.
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/program.h"
-#include "checkpoint/model_path.h"
 #include "cli/corpus_flags.h"
 #include "cli/eval_flags.h"
 #include "cli/eval_modes.h"
 #include "cli/eval_output.h"
 #include "cli/flags.h"
 #include "cli/model_argument.h"
-#include "cli/terminal_observer.h"
 #include "eval/needle.h"
 
 namespace blockformer {
@@ -35,16 +34,13 @@ std::vector<int64_t> DefaultLengths(const std::vector<std::string>& models) {
   return lengths;
 }
 
-std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<std::string>& models,
-                                                   const std::vector<std::string>& data,
-                                                   const NeedleOptions& options,
-                                                   const EvalFlags& eval) {
-  const std::string text = ReadHaystack(data, eval.corpus);
+std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<OpenedEvalModel>& models,
+                                                   const std::string& haystack,
+                                                   const NeedleOptions& options) {
   std::vector<std::vector<NeedlePrompt>> prompts;
-  for (const std::string& model : models) {
-    RequireModelDirectory(model);  // a tokenizer may be a file
-    const Tokenizer tokenizer = Tokenizer::Load(model, eval.Special());
-    prompts.push_back(MakeNeedlePrompts(tokenizer, EncodeHaystack(tokenizer, text), options));
+  for (const OpenedEvalModel& model : models) {
+    const Tokenizer& tokenizer = model.tokenizer;
+    prompts.push_back(MakeNeedlePrompts(tokenizer, EncodeHaystack(tokenizer, haystack), options));
   }
   return prompts;
 }
@@ -52,21 +48,20 @@ std::vector<std::vector<NeedlePrompt>> MakePrompts(const std::vector<std::string
 void EvaluateNeedle(EvalNeedleFlags flags) {
   flags.eval.Apply();
   flags.output.Check(EvalInputs(flags.models, flags.data));
-  const std::vector<std::string>& models = flags.models;
   const EvalFlags& eval = flags.eval;
   NeedleOptions options = flags.options;
   options.form = ParseNeedleForm("--form", flags.form);
-  if (options.lengths.empty()) options.lengths = DefaultLengths(models);
+  if (options.lengths.empty()) options.lengths = DefaultLengths(flags.models);
+  std::vector<OpenedEvalModel> models = OpenModels(flags.models, eval);
   const std::vector<std::vector<NeedlePrompt>> prompts =
-      MakePrompts(models, flags.data, options, eval);
+      MakePrompts(models, ReadHaystack(flags.data, eval.corpus), options);
   CatchStopSignals();
-  TerminalObserver observer;
-  const std::vector<std::string> names = ModelNames(models);
-  std::vector<NeedleResult> results;
-  for (size_t i = 0; i < models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(models[i], eval.Device(), eval.Special());
-    results.push_back(RunNeedle(model, names[i], options, prompts[i], &observer));
-  }
+  const std::vector<std::string> names = ModelNames(flags.models);
+  const auto measure = [&](size_t i, WorkObserver* observer) {
+    return RunNeedle(std::move(models[i]).Load(), names[i], options, prompts[i], observer);
+  };
+  const std::vector<NeedleResult> results =
+      flags.output.MeasureEach(models.size(), measure, NeedleTable);
   flags.output.Write({{"task", "needle"},
                       {"form", NeedleFormName(options.form)},
                       {"data", flags.data},

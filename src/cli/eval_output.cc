@@ -42,12 +42,15 @@ void EvalOutput::Check(const std::vector<std::string>& inputs) const {
   if (!plot.empty()) RequireGnuplot("--plot");
 }
 
+void EvalOutput::PrintTable(const std::string& table) const {
+  fmt::print(IsStandardOutput(json) ? stderr : stdout, "{}", table);
+  std::fflush(stdout);
+}
+
 void EvalOutput::Write(const OrderedJson& report, const std::string& table,
                        const PlotScript& plot_script) const {
   // The table first: it is what is left if a file cannot be written.
-  const bool is_json_printed = IsStandardOutput(json);
-  fmt::print(is_json_printed ? stderr : stdout, "{}", table);
-  std::fflush(stdout);
+  PrintTable(table);
   const std::string text = ToText(report, 1) + "\n";
   if (!json.empty()) WriteFileAtomically(json, text);
   if (!plot.empty()) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -16,7 +17,6 @@
 #include "cli/eval_modes.h"
 #include "cli/eval_output.h"
 #include "cli/model_argument.h"
-#include "cli/terminal_observer.h"
 #include "eval/eval_model.h"
 #include "eval/position_loss.h"
 #include "eval/position_report.h"
@@ -57,15 +57,18 @@ void EvaluatePositions(EvalPositionsFlags flags) {
   EvalFlags& scoring = flags.eval;
   scoring.scorer.max_length = options.context;
   CatchStopSignals();
-  TerminalObserver observer;
   const std::vector<std::string> names = ModelNames(flags.models);
-  std::vector<PositionLoss> losses;
-  for (size_t i = 0; i < flags.models.size(); ++i) {
-    const EvalModel model = EvalModel::Load(flags.models[i], scoring.Device(), scoring.Special());
+  std::vector<OpenedEvalModel> models = OpenModels(flags.models, scoring);
+  const auto measure = [&](size_t i, WorkObserver* observer) {
+    const EvalModel model = std::move(models[i]).Load();
     Scorer scorer(model.model, scoring.scorer);
-    losses.push_back(MeasurePositionLoss(names[i], model, &scorer, flags.data, options,
-                                         scoring.corpus, &observer));
-  }
+    return MeasurePositionLoss(names[i], model, &scorer, flags.data, options, scoring.corpus,
+                               observer);
+  };
+  const auto table = [](const std::vector<PositionLoss>& losses) {
+    return PositionLossTable(PositionLossResults(losses));
+  };
+  const std::vector<PositionLoss> losses = flags.output.MeasureEach(models.size(), measure, table);
   WarnOfOtherWindows(losses);
   const std::vector<PositionLossResult> results = PositionLossResults(losses);
   flags.output.Write({{"task", "loss_by_position"},

@@ -69,24 +69,32 @@ std::vector<TaskData> ReadTasks(const EvalTasksFlags& flags) {
   return tasks;
 }
 
-// A line of the scores of an interrupted run.
-std::string ToLine(const RequestScore& score) {
-  return ToText(OrderedJson{score.log_likelihood, score.is_greedy, score.tokens});
+// The scores of a run and the time that they took, without the time between its interruptions.
+struct ScoresSoFar {
+  std::vector<RequestScore> scores;
+  double seconds = 0;
+};
+
+// A line of the scores of an interrupted run; `seconds` is what all up to this one took.
+std::string ToLine(const RequestScore& score, double seconds) {
+  return ToText(OrderedJson{score.log_likelihood, score.is_greedy, score.tokens, seconds});
 }
 
-std::vector<RequestScore> ReadScores(const std::string& path) {
-  std::vector<RequestScore> scores;
+ScoresSoFar ReadScores(const std::string& path) {
+  ScoresSoFar done;
   std::ifstream stream(path);
   for (std::string line; std::getline(stream, line);) {
-    const std::string place = fmt::format("{}:{}", path, scores.size() + 1);
+    const std::string place = fmt::format("{}:{}", path, done.scores.size() + 1);
     const Json json = ParseJson(line, place);
-    const bool is_score = json.is_array() && json.size() == 3 && json[0].is_number() &&
-                          json[1].is_boolean() && json[2].is_number_integer();
+    const bool is_score = json.is_array() && json.size() == 4 && json[0].is_number() &&
+                          json[1].is_boolean() && json[2].is_number_integer() &&
+                          json[3].is_number();
     Require(is_score, ErrorCode::kCorrupt, "{}: {} is no score; remove the file to begin anew",
             place, line);
-    scores.push_back({json[0].get<double>(), json[1].get<bool>(), json[2].get<int64_t>()});
+    done.scores.push_back({json[0].get<double>(), json[1].get<bool>(), json[2].get<int64_t>()});
+    done.seconds = json[3].get<double>();
   }
-  return scores;
+  return done;
 }
 
 // What is known of the run before any score is.
@@ -128,24 +136,23 @@ void RefuseToOverwriteData(const EvalOutput& output, const std::vector<TaskData>
   CheckOutputs({{"--json", output.json}}, inputs, output.force);
 }
 
-// Appends the scores that are still wanted. Returns what it took.
-OrderedJson ScoreRest(const TaskRequests& requests, Scorer* scorer,
-                      std::vector<RequestScore>* scores, ResumableLines* done) {
+// Appends the scores that are still wanted, to `lines` too unless it is null.
+void ScoreRest(const TaskRequests& requests, Scorer* scorer, ScoresSoFar* done,
+               ResumableLines* lines) {
   TerminalObserver observer;
-  const int64_t begin = requests.CountTokens(static_cast<int64_t>(scores->size()));
-  int64_t tokens = begin;
+  const int64_t begin = requests.CountTokens(std::ssize(done->scores));
+  const double seconds_before = done->seconds;
   const Stopwatch watch;
-  const auto keep = [&](const RequestScore& score, int64_t tokens_done) {
-    scores->push_back(score);
-    if (done != nullptr) done->Append(ToLine(score));
-    tokens = tokens_done;
+  const auto keep = [&](const RequestScore& score) {
+    done->scores.push_back(score);
+    done->seconds = seconds_before + watch.Seconds();
+    if (lines != nullptr) lines->Append(ToLine(score, done->seconds));
   };
-  requests.Run(scorer, std::ssize(*scores), keep, &observer);
+  requests.Run(scorer, std::ssize(done->scores), keep, &observer);
   observer.Finish();
-  const double seconds = watch.Seconds();
-  tokens -= begin;
-  fmt::print(stderr, "{} tokens, {:.1f} tokens/s\n", tokens, static_cast<double>(tokens) / seconds);
-  return {{"tokens", tokens}, {"seconds", seconds}};
+  const int64_t tokens = requests.CountTokens(std::ssize(done->scores)) - begin;
+  fmt::print(stderr, "{} tokens, {:.1f} tokens/s\n", tokens,
+             static_cast<double>(tokens) / watch.Seconds());
 }
 
 // Tokens that lie in the first block of a text, where a model without padding predicts nothing.
@@ -174,29 +181,32 @@ void EvaluateTasks(EvalTasksFlags flags) {
   const int64_t cut = requests.CountCut();
   WarnOfCutContexts(cut, requests.size(), scorer.options().max_length);
   CatchStopSignals();
-  std::optional<ResumableLines> done;
-  std::vector<RequestScore> scores;
+  std::optional<ResumableLines> lines;
+  ScoresSoFar done;
+  const std::vector<RequestScore>& scores = done.scores;
   if (output.IsResumable()) {
-    done.emplace(output.json, SettingsOf(flags.model, tasks, flags.limit, eval, scorer),
-                 requests.size());
-    scores = ReadScores(done->partial_path());
+    lines.emplace(output.json, SettingsOf(flags.model, tasks, flags.limit, eval, scorer),
+                  requests.size());
+    done = ReadScores(lines->partial_path());
     if (!scores.empty()) {
       LogInfo("{}: {} of {} requests are done, going on", output.json, scores.size(),
               requests.size());
     }
   }
-  OrderedJson config = RunConfig(flags.model, flags.limit, eval, scorer);
-  config.update(ScoreRest(requests, &scorer, &scores, done ? &*done : nullptr));
+  ScoreRest(requests, &scorer, &done, lines ? &*lines : nullptr);
   if (static_cast<int64_t>(scores.size()) < requests.size()) {
     Fail(ErrorCode::kInterrupted, "eval: stopped after {} of {} requests{}", scores.size(),
          requests.size(),
-         done ? "; the same command goes on" : "; with --json FILE it could go on");
+         lines ? "; the same command goes on" : "; with --json FILE it could go on");
   }
+  OrderedJson config = RunConfig(flags.model, flags.limit, eval, scorer);
+  config["tokens"] = requests.CountTokens(requests.size());
+  config["seconds"] = done.seconds;
   config["cut_contexts"] = cut;
   config["unscored_tokens"] = CountUnscored(requests, scores);
   const std::vector<TaskResult> results = TaskResults(tasks, scores);
   output.Write(TaskResultsJson(results, config), TaskResultsTable(results));
-  if (done) done->Discard();
+  if (lines) lines->Discard();
 }
 
 void ShowTask(const std::string& name) {

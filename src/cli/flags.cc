@@ -3,7 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cmath>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -27,20 +30,27 @@ void RequireInRange(const std::string& flag, int64_t value, int64_t min, int64_t
           "{}: {} is out of range; {} to {} is wanted", flag, value, min, max);
 }
 
-int64_t ParseMemory(const std::string& flag, const std::string& text) {
-  constexpr std::string_view kSuffixes = "KMGT";
+int64_t ParseSize(const std::string& flag, const std::string& text) {
+  constexpr std::string_view kPowers = "kmgt";
   constexpr double kMaxBytes = 1e15;
-  std::string_view digits = text;
-  double bytes = 1;
-  const size_t power = text.empty() ? std::string_view::npos : kSuffixes.find(text.back());
-  if (power != std::string_view::npos) {
-    digits.remove_suffix(1);
-    for (size_t i = 0; i <= power; ++i) bytes *= 1024;
-  }
-  const std::optional<double> number = ParseWhole<double>(digits);
-  bytes *= number.value_or(0);
-  Require(number && bytes >= 1 && bytes <= kMaxBytes, ErrorCode::kInvalidArgument,
-          "{}: \"{}\" is not a size; a number of bytes such as 8G or 512M is wanted", flag, text);
+  std::string rest = text;
+  std::ranges::transform(rest, rest.begin(), [](unsigned char c) { return std::tolower(c); });
+  const auto take = [&rest](char letter) {
+    if (!rest.ends_with(letter)) return false;
+    rest.pop_back();
+    return true;
+  };
+  const bool has_b = take('b');
+  const bool has_i = has_b && take('i');
+  const size_t power = rest.empty() ? std::string_view::npos : kPowers.find(rest.back());
+  const bool has_power = power != std::string_view::npos;
+  if (has_power) rest.pop_back();
+  const std::optional<double> number = ParseWhole<double>(rest);
+  const double unit = has_power ? std::pow(has_b && !has_i ? 1000 : 1024, power + 1) : 1;
+  const double bytes = number.value_or(0) * unit;
+  Require((has_power || !has_i) && bytes >= 1 && bytes <= kMaxBytes, ErrorCode::kInvalidArgument,
+          "{}: \"{}\" is not a size; a number of bytes such as 8G, 512MiB or 5GB is wanted", flag,
+          text);
   return static_cast<int64_t>(bytes);
 }
 

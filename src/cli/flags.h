@@ -27,8 +27,9 @@ std::optional<Number> ParseWhole(std::string_view text) {
   return value;
 }
 
-// "8G", "512M", "1.5T" or "65536": bytes, in powers of 1024.
-int64_t ParseMemory(const std::string& flag, const std::string& text);
+// "8G", "512MiB", "1.5T" or "65536": bytes, in powers of 1024; "5GB": in powers of 1000. The case
+// of the letters does not matter.
+int64_t ParseSize(const std::string& flag, const std::string& text);
 
 // The flags of commands that generate, and where their values go.
 struct EngineFlags {

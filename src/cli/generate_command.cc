@@ -261,7 +261,7 @@ void Generate(GenerateFlags flags, const Given& given) {
   if (!flags.compat.empty()) return GenerateAsPublished(flags, given);
   ReadFormatFlags(given, &flags);
   ValidateTextOptions(flags.text);
-  if (!flags.memory.empty()) flags.generator.memory_bytes = ParseMemory("--memory", flags.memory);
+  if (!flags.memory.empty()) flags.generator.memory_bytes = ParseSize("--memory", flags.memory);
   if (!flags.files.input.empty()) {
     TextGenerator generator = LoadGenerator(flags);
     return GenerateFile(&generator, flags.files, flags.text, flags.samples, flags.model);

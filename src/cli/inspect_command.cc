@@ -27,9 +27,9 @@ struct Costs {
 };
 
 Costs CostsOf(const ModelConfig& config) {
-  // A multiply-add is two operations, and a backward pass costs two forward passes.
-  return {6 * MultiplyAddsPerToken(config, config.max_length),
-          2 * DecodeMultiplyAddsPerToken(config, config.max_length / 2),
+  constexpr double kFlopsPerMultiplyAdd = 2;
+  return {TrainingFlopsPerToken(config),
+          kFlopsPerMultiplyAdd * DecodeMultiplyAddsPerToken(config, config.max_length / 2),
           KvBytesPerToken(config, NumberType::kF16)};
 }
 

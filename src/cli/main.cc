@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "blockformer/version.h"
 #include "cli/commands.h"
 #include "cli/eval_old_form.h"
+#include "cli/help_formatter.h"
 #include "kernels/kernel_isa.h"
 
 namespace blockformer {
@@ -35,6 +37,7 @@ void CheckCommands(const CLI::App& app, const std::vector<std::string>& argument
 int Main(int argc, char** argv) {
   CLI::App app("Trains, evaluates and serves Block Transformers (arXiv 2406.02657).",
                "blockformer");
+  app.formatter(std::make_shared<HelpFormatter>());  // commands take it over
   app.set_version_flag("--version", fmt::format("blockformer {}", kVersion));
   app.require_subcommand(1);
   AddPrepareCommand(app);

@@ -57,9 +57,12 @@ RunSettings ModelSettings(const std::string& directory) {
     for (const std::string& path : paths) hash = HashOfWords(MappedFile(path).bytes(), hash);
     return fmt::format("{:016x}", hash);
   };
+  std::vector<std::string> tokenizer = TokenizerPaths(directory);
+  const std::string tokenizer_config = directory + "/" + kTokenizerConfigFile;
+  if (FileExists(tokenizer_config)) tokenizer.push_back(tokenizer_config);
   return {{"model configuration", hash_of({directory + "/" + kConfigFile})},
           {"model weights", hash_of(WeightFiles(directory))},
-          {"tokenizer", hash_of(TokenizerPaths(directory))},
+          {"tokenizer", hash_of(tokenizer)},
           {"version", kVersion},
           {"instruction set", IsaName(ActiveIsa())}};
 }

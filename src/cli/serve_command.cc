@@ -64,8 +64,8 @@ void Serve(ServeFlags flags) {
   RequireInRange("--max-queue", server.max_queue, 0, 1 << 20);
   RequireInRange("--max-connections", server.max_connections, 1, 1 << 20);
   server.port = static_cast<uint16_t>(flags.port);
-  if (!flags.memory.empty()) server.engine.memory_bytes = ParseMemory("--memory", flags.memory);
-  server.http.max_body_bytes = ParseMemory("--max-body", flags.max_body);
+  if (!flags.memory.empty()) server.engine.memory_bytes = ParseSize("--memory", flags.memory);
+  server.http.max_body_bytes = ParseSize("--max-body", flags.max_body);
   server.http.idle_timeout = Milliseconds("--idle-timeout", flags.idle_timeout, 0.1);
   server.http.receive_timeout = Milliseconds("--receive-timeout", flags.receive_timeout, 0.1);
   server.http.send_timeout = Milliseconds("--send-timeout", flags.send_timeout, 0.1);

@@ -332,6 +332,10 @@ double MultiplyAddsPerToken(const ModelConfig& config, int64_t context) {
          length;
 }
 
+double TrainingFlopsPerToken(const ModelConfig& config) {
+  return 3 * 2 * MultiplyAddsPerToken(config, config.max_length);
+}
+
 double PrefillMultiplyAdds(const ModelConfig& config, int64_t length) {
   const double tokens = static_cast<double>(length);
   if (config.kind == ModelKind::kVanilla) return StackMultiplyAdds(config.decoder, tokens);

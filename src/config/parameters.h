@@ -69,8 +69,12 @@ bool HasTokenDecoderStack(const ModelConfig& config);
 
 // Multiply-adds of one forward pass for one token, averaged over a context of `context` tokens
 // (teacher forced, as in training; the last block's output, which predicts nothing, is not counted
-// separately). A training step does three times as many; a multiply-add is 2 FLOPs.
+// separately). A multiply-add is 2 FLOPs.
 double MultiplyAddsPerToken(const ModelConfig& config, int64_t context);
+
+// FLOPs of training on one token of the model's whole context: a backward pass costs two forward
+// passes.
+double TrainingFlopsPerToken(const ModelConfig& config);
 
 // Multiply-adds to read a prompt of `length` tokens: all of a vanilla model but its output head, or
 // the embedder and the block decoder alone.

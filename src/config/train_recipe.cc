@@ -43,9 +43,7 @@ void ReadOptimizer(const ObjectReader& reader, TrainingRecipe* training) {
 }
 
 double FlopsPerStep(const ModelConfig& model, const TrainingRecipe& training) {
-  // A multiply-add is two operations, and a backward pass costs two forward passes.
-  return 6 * MultiplyAddsPerToken(model, model.max_length) *
-         static_cast<double>(training.batch_size * model.max_length);
+  return TrainingFlopsPerToken(model) * static_cast<double>(training.batch_size * model.max_length);
 }
 
 // The steps that are nearest to the budget.
@@ -175,11 +173,17 @@ void ApplyOverride(const std::string& text, Json* document) {
                  ParseYaml(std::string_view(text).substr(equals + 1), quoted), quoted, document);
 }
 
-// Fields of `over` replace those of `*document`; sections are merged.
+// Whether two sections are of different types, which have different fields.
+bool ChangesType(const Json& over, const Json& section) {
+  constexpr char kType[] = "type";
+  return over.contains(kType) && section.contains(kType) && over[kType] != section[kType];
+}
+
+// Fields of `over` replace those of `*document`; sections of one type are merged.
 void Merge(Json over, Json* document) {
   for (auto& [key, value] : over.items()) {
     Json& field = (*document)[key];
-    if (field.is_object() && value.is_object()) {
+    if (field.is_object() && value.is_object() && !ChangesType(value, field)) {
       Merge(std::move(value), &field);
     } else {
       field = std::move(value);
@@ -207,6 +211,18 @@ Json ReadRecipeFile(const std::string& path, int above = 0) {
   return base;
 }
 
+// A null stands for no field: it removes what a base or the file itself says.
+void RemoveNulls(Json* section) {
+  for (auto field = section->begin(); section->is_object() && field != section->end();) {
+    if (field->is_null()) {
+      field = section->erase(field);
+      continue;
+    }
+    if (field->is_object()) RemoveNulls(&*field);
+    ++field;
+  }
+}
+
 // An absent section is read as an empty one, so that its defaults and required fields apply.
 template <typename Read>
 auto ReadSection(const ObjectReader& reader, const char* name, const Read& read) {
@@ -225,9 +241,10 @@ std::string InitialModelDirectory(const ObjectReader& reader) {
   return is_gone && FileExists(own + "/config.json") ? own : directory;
 }
 
-// The document with the model of `init_from`, if it names one and has no model of its own: a
-// checkpoint's recipe must not need that directory any more.
-Json WithModel(Json document, const std::string& source) {
+// The document without nulls, and with the model of `init_from`, if it names one and has no model
+// of its own: a checkpoint's recipe must not need that directory any more.
+Json Completed(Json document, const std::string& source) {
+  RemoveNulls(&document);
   const ObjectReader reader(document, source);
   if (reader.Has("model") || !reader.Has("init_from")) return document;
   const std::string path = InitialModelDirectory(reader) + "/config.json";
@@ -238,7 +255,7 @@ Json WithModel(Json document, const std::string& source) {
 }  // namespace
 
 TrainRecipe TrainRecipeFromJson(const Json& given, const std::string& source) {
-  const Json document = WithModel(given, source);
+  const Json document = Completed(given, source);
   const ObjectReader reader(document, source);
   TrainRecipe recipe;
   recipe.init_from = reader.String("init_from", "");
@@ -287,7 +304,7 @@ double TrainingFlops(const TrainRecipe& recipe, int64_t steps) {
 }
 
 ModelConfig ReadRecipeModel(const std::string& path) {
-  const Json document = WithModel(ReadRecipeFile(path), path);
+  const Json document = Completed(ReadRecipeFile(path), path);
   return ModelConfigFromRecipe(ObjectReader(document, path).Object("model"));
 }
 

@@ -89,11 +89,12 @@ struct TrainRecipe {
   // A model directory whose weights a run begins with, unless it continues; empty: drawn anew.
   std::string init_from;
 
-  Json document;  // the file with the overrides applied: itself a recipe
+  Json document;  // the file with the overrides applied, without nulls: itself a recipe
 };
 
 // Reads a recipe. Its field `base` names a file, relative to its own, that holds what it does not
-// say; sections are merged, and a base may have one too. Each override is "section.key=value" with
+// say; sections are merged, unless they differ in `type`, and a base may have one too. A null
+// removes a field. Each override is "section.key=value" with
 // the value as YAML has it, and replaces or adds what the file says. Unknown keys, impossible
 // values and contradictions throw Error(kInvalidArgument) that names the field.
 TrainRecipe ReadTrainRecipe(const std::string& path, const std::vector<std::string>& overrides);
@@ -109,8 +110,7 @@ void SetRecipeField(const std::string& path, Json value, const std::string& sour
 // Reads a recipe's document, of which the fields may still be changed, and applies the overrides.
 Json ReadRecipeDocument(const std::string& path, const std::vector<std::string>& overrides);
 
-// FLOPs of training for `steps` steps: 6 for each multiply-add that a token takes in the forward
-// pass.
+// FLOPs of training for `steps` steps, as TrainingFlopsPerToken() counts them.
 double TrainingFlops(const TrainRecipe& recipe, int64_t steps);
 
 // Reads and checks the `model` section alone, for commands that need no more of a recipe.

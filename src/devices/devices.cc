@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -69,10 +70,19 @@ std::string ResolveDevice(const std::string& name) {
        fmt::join(AvailableDevices(), ", "));
 }
 
-std::shared_ptr<const Model> LoadModel(const std::string& directory, const DeviceOptions& options) {
+OpenedModel OpenedModel::Open(const std::string& directory, const DeviceOptions& options) {
   ResolveDevice(options.device);  // before anything is read
-  const ModelConfig config = ReadModelConfig(directory);
-  return MakeModel(config, WeightsFromDirectory(directory, config, options.type), options.device);
+  ModelConfig config = ReadModelConfig(directory);
+  ReadWeights weights = WeightsFromDirectory(directory, config, options.type);
+  return {options.device, std::move(config), std::move(weights)};
+}
+
+std::shared_ptr<const Model> OpenedModel::Load() const {
+  return MakeModel(config, weights, device);
+}
+
+std::shared_ptr<const Model> LoadModel(const std::string& directory, const DeviceOptions& options) {
+  return OpenedModel::Open(directory, options).Load();
 }
 
 std::shared_ptr<const Model> RandomModel(const ModelConfig& config, uint64_t seed,

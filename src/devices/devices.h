@@ -28,7 +28,21 @@ std::vector<std::string> AvailableDevices();
 // name.
 std::string ResolveDevice(const std::string& name);
 
-// Loads a model directory. Throws Error that names the file and the field or tensor that is wrong.
+// A model directory of which all but the weights' numbers is read and checked. Its files stay
+// mapped as long as it lives. Immutable.
+struct OpenedModel {
+  // Throws Error that names the file and the field or tensor that is wrong.
+  static OpenedModel Open(const std::string& directory, const DeviceOptions& options = {});
+
+  // Reads the numbers. Throws Error that names the tensor of one that cannot be.
+  std::shared_ptr<const Model> Load() const;
+
+  std::string device;  // as DeviceOptions has it
+  ModelConfig config;
+  ReadWeights weights;
+};
+
+// Opens a model directory and loads it.
 std::shared_ptr<const Model> LoadModel(const std::string& directory,
                                        const DeviceOptions& options = {});
 

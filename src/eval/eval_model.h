@@ -13,14 +13,28 @@ namespace blockformer {
 
 // A model directory to evaluate. Immutable.
 struct EvalModel {
-  // Throws Error that names the file and what is wrong with it, as LoadModel and Tokenizer::Load
-  // do.
+  // Opens it and loads it.
   static EvalModel Load(const std::string& directory, const DeviceOptions& device,
                         SpecialTokens special = SpecialTokens::kParse);
 
   std::shared_ptr<const Model> model;
   Tokenizer tokenizer;
   int32_t prefix_id;  // stands for no text before a text, see PrefixTokenId()
+};
+
+// The same before its weights' numbers are read.
+struct OpenedEvalModel {
+  // Throws Error that names the file and what is wrong with it, as OpenedModel::Open and
+  // Tokenizer::Load do.
+  static OpenedEvalModel Open(const std::string& directory, const DeviceOptions& device,
+                              SpecialTokens special = SpecialTokens::kParse);
+
+  // Takes the tokenizer. Throws Error as OpenedModel::Load does.
+  EvalModel Load() &&;
+
+  OpenedModel model;
+  Tokenizer tokenizer;
+  int32_t prefix_id;  // as EvalModel has it
 };
 
 }  // namespace blockformer

@@ -44,7 +44,7 @@ OrderedJson ConfigJson(const Task& task) {
 
 OrderedJson ItemJson(const Task& task, const ItemResult& item, size_t index) {
   OrderedJson json = {{"doc_id", index}};
-  if (item.target >= 0) json["target"] = item.target;
+  if (item.target) json["target"] = *item.target;
   OrderedJson& responses = json["filtered_resps"] = OrderedJson::array();
   for (const RequestScore& score : item.scores) {
     if (task.output_type == OutputType::kLogLikelihoodRolling) {

@@ -2,6 +2,7 @@
 #define BLOCKFORMER_EVAL_EVAL_REPORT_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,7 +14,7 @@
 namespace blockformer {
 
 struct ItemResult {
-  int64_t target = -1;                // TaskItem::target
+  std::optional<int64_t> target;      // TaskItem::target
   std::vector<RequestScore> scores;   // of the item's requests
   std::vector<MetricSample> samples;  // what it adds to each of the task's metrics
 };

@@ -25,8 +25,9 @@ int64_t LikeliestChoice(const TaskItem& item, std::span<const RequestScore> scor
 }
 
 bool IsRight(Metric metric, const TaskItem& item, std::span<const RequestScore> scores) {
-  if (item.target < 0) return scores[0].is_greedy;  // one continuation
-  return LikeliestChoice(item, scores, metric == Metric::kAccNorm) == item.target;
+  const bool has_choices = item.target.has_value();
+  if (!has_choices) return scores[0].is_greedy;  // of the only continuation
+  return LikeliestChoice(item, scores, metric == Metric::kAccNorm) == *item.target;
 }
 
 double Mean(std::span<const MetricSample> samples) {

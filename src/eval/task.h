@@ -79,8 +79,7 @@ Task ParseTask(std::string_view yaml, const std::string& source, const std::stri
 struct TaskItem {
   std::string place;                 // "FILE:LINE"
   std::vector<ScoredText> requests;  // one a choice; rolling: one without context, maybe empty
-  // The index of the right choice; -1 unless the task is multiple choice.
-  int64_t target = -1;
+  std::optional<int64_t> target;  // the index of the right choice, if the task is multiple choice
   // The choices stand in the contexts, before one continuation (WinoGrande).
   bool has_several_contexts = false;
   std::vector<double> choice_lengths;  // in characters; at least 1 if acc_norm is a metric

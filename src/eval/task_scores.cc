@@ -29,7 +29,7 @@ std::string HashOf(const TaskData& data) {
     for (const ScoredText& request : item.requests) {
       hash.Add(request.context.value_or("") + '\0' + request.text + '\0');
     }
-    hash.Add(fmt::format("{} {} {}\n", item.target, item.words, item.bytes));
+    hash.Add(fmt::format("{} {} {}\n", item.target.value_or(-1), item.words, item.bytes));
   }
   return fmt::format("{:016x}", hash.value());
 }
@@ -95,7 +95,7 @@ void TaskRequests::Run(Scorer* scorer, int64_t first, const OnScore& on_score,
   const auto finish_requests = [&] {
     while (request < requests_.size() && scored == requests_[request].size()) {
       tokens_done += TotalTokens(requests_[request]);
-      on_score(std::exchange(score, {}), tokens_done);
+      on_score(std::exchange(score, {}));
       observer->Update(tokens_done, "");
       ++request;
       scored = 0;

@@ -38,10 +38,9 @@ class TaskRequests {
   int64_t CountCut() const;
 
   // Scores the requests from number `first` on. Throws Error(kCorrupt) that opens with the place of
-  // an item whose log-likelihood is not a finite number. `on_score` is called for each, in order,
-  // with the tokens that are done, as CountTokens() has them. Ends early when
-  // `observer` asks to stop.
-  using OnScore = std::function<void(const RequestScore& score, int64_t tokens_done)>;
+  // an item whose log-likelihood is not a finite number. `on_score` is called for each, in order.
+  // Ends early when `observer` asks to stop.
+  using OnScore = std::function<void(const RequestScore& score)>;
   void Run(Scorer* scorer, int64_t first, const OnScore& on_score, WorkObserver* observer) const;
 
  private:

@@ -22,8 +22,7 @@ namespace {
 
 constexpr int kRefreshMilliseconds = 1000;
 constexpr std::streamoff kLogTailBytes = 1 << 14;  // of a log, to find its last line
-constexpr int kInterruptedExitCode = 130;
-constexpr double kProgressUnit = 1e9;  // of FLOPs
+constexpr double kProgressUnit = 1e9;              // of FLOPs
 
 // What a program said last, without a progress bar's carriage returns.
 std::string LastLine(const std::string& path) {

@@ -1,12 +1,18 @@
 #include "text/tokenizer_file.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <charconv>
+#include <filesystem>
 #include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "config/json.h"
+#include "text/pre_tokenizer_rules.h"
+#include "text/tokenizer_config.h"
 #include "text/tokenizer_paths.h"
 #include "text/utf8.h"
 
@@ -221,6 +227,21 @@ std::vector<int32_t> ReadTemplateToken(const ObjectReader& step, const Json& pie
   return ids;
 }
 
+std::optional<int32_t> FindId(const TokenizerDescription& description, const std::string& token) {
+  const auto added = std::ranges::find(description.added_tokens, token, &AddedToken::content);
+  if (added != description.added_tokens.end()) return added->id;
+  const auto found = description.vocabulary.find(token);
+  if (found == description.vocabulary.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<int32_t> ParseId(const std::string& text) {
+  int32_t id = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  const bool is_id = error == std::errc() && end == text.data() + text.size() && id >= 0;
+  return is_id && id <= kMaxTokenId ? std::optional(id) : std::nullopt;
+}
+
 bool HasId(const TokenizerDescription& description, int32_t id) {
   const auto is_id = [id](const auto& entry) { return entry.second == id; };
   return std::ranges::any_of(description.vocabulary, is_id) ||
@@ -277,9 +298,9 @@ void ReadDecoder(const ObjectReader& top, TokenizerDescription* description) {
   if (type != "ByteLevel") FailUnsupported(top, "decoder", type, "ByteLevel is");
 }
 
-AddedToken ReadAddedToken(const ObjectReader& reader) {
+AddedToken ReadAddedToken(const ObjectReader& reader, int64_t id) {
   AddedToken token;
-  token.id = static_cast<int32_t>(reader.Int("id", 0, kMaxTokenId));
+  token.id = static_cast<int32_t>(id);
   token.content = reader.String("content");
   token.special = reader.Bool("special", false);
   token.normalized = reader.Bool("normalized", !token.special);
@@ -290,16 +311,14 @@ AddedToken ReadAddedToken(const ObjectReader& reader) {
   return token;
 }
 
-void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description) {
-  const Json& list = top.Raw("added_tokens");
-  if (list.is_null()) return;
-  if (!list.is_array()) top.FailField("added_tokens", "a list is wanted");
+// A token and where it stands in its file.
+using PlacedToken = std::pair<ObjectReader, AddedToken>;
+
+void AddTokens(const std::vector<PlacedToken>& tokens, TokenizerDescription* description) {
   std::unordered_map<int32_t, std::string> token_of_id;
   for (const auto& [token, id] : description->vocabulary) token_of_id.emplace(id, token);
   std::unordered_set<std::string> contents;
-  for (size_t i = 0; i < list.size(); ++i) {
-    const ObjectReader reader(list[i], top.source(), fmt::format("added_tokens[{}]", i));
-    const AddedToken token = ReadAddedToken(reader);
+  for (const auto& [reader, token] : tokens) {
     if (!contents.insert(token.content).second) reader.FailField("content", "stands twice");
     const auto in_vocabulary = description->vocabulary.find(token.content);
     if (in_vocabulary != description->vocabulary.end() && in_vocabulary->second != token.id) {
@@ -316,6 +335,73 @@ void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description)
     }
     description->added_tokens.push_back(token);
   }
+}
+
+void ReadAddedTokens(const ObjectReader& top, TokenizerDescription* description) {
+  const Json& list = top.Raw("added_tokens");
+  if (list.is_null()) return;
+  if (!list.is_array()) top.FailField("added_tokens", "a list is wanted");
+  std::vector<PlacedToken> tokens;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const ObjectReader reader(list[i], top.source(), fmt::format("added_tokens[{}]", i));
+    tokens.emplace_back(reader, ReadAddedToken(reader, reader.Int("id", 0, kMaxTokenId)));
+  }
+  AddTokens(tokens, description);
+}
+
+// A tokenizer_config.json has added tokens by their ids.
+void ReadAddedTokensDecoder(const ObjectReader& config, TokenizerDescription* description) {
+  constexpr char kField[] = "added_tokens_decoder";
+  if (!config.Has(kField)) return;
+  const ObjectReader decoder = config.Object(kField);
+  std::vector<PlacedToken> tokens;
+  for (const auto& [key, value] : config.Raw(kField).items()) {
+    const std::optional<int32_t> id = ParseId(key);
+    if (!id) {
+      decoder.FailField(key, fmt::format("is no id; one from 0 to {} is wanted", kMaxTokenId));
+    }
+    const ObjectReader reader = decoder.Object(key);
+    tokens.emplace_back(reader, ReadAddedToken(reader, *id));
+    std::erase_if(description->added_tokens,
+                  [&](const AddedToken& token) { return token.id == *id; });
+  }
+  AddTokens(tokens, description);
+}
+
+// The rule of a class, whose name may end in "Fast".
+void ApplyClass(const ObjectReader& config, TokenizerDescription* description) {
+  constexpr char kField[] = "tokenizer_class";
+  constexpr std::string_view kFast = "Fast";
+  const std::string given = config.String(kField, "GPT2Tokenizer");
+  std::string name = given;
+  if (name.ends_with(kFast)) name.resize(name.size() - kFast.size());
+  std::vector<std::string> known;
+  for (const PreTokenizerRule& rule : PreTokenizerRules()) {
+    if (rule.class_name == nullptr) continue;
+    if (name == rule.class_name) return ApplyPreTokenizerRule(rule, description);
+    known.emplace_back(rule.class_name);
+  }
+  config.FailField(
+      kField,
+      fmt::format("\"{}\" without a tokenizer.json is not supported; one of {} is, or a "
+                  "tokenizer.json, {}",
+                  given, fmt::join(known, ", "), kTokenizerJsonRemedy),
+      ErrorCode::kUnsupported);
+}
+
+// What the tokenizer_config.json beside GPT-2's pair of files, if there is one, says of how they
+// are used.
+void ApplyTokenizerConfig(const std::string& directory, TokenizerDescription* description) {
+  const Json json = ReadTokenizerConfig(directory);
+  const ObjectReader config(json, directory + "/" + kTokenizerConfigFile);
+  ApplyClass(config, description);
+  ReadAddedTokensDecoder(config, description);
+  description->add_prefix_space = config.Bool("add_prefix_space", false);
+  if (!config.Bool("add_bos_token", false)) return;
+  const std::optional<int32_t> bos =
+      FindId(*description, NamedToken(json, "bos_token").value_or(""));
+  if (!bos) config.FailField("add_bos_token", "is true, and bos_token names no token");
+  description->text_prefix = {*bos};
 }
 
 // A GGUF file may be larger than what is read at once.
@@ -383,10 +469,15 @@ TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
 TokenizerDescription ReadTokenizer(const std::string& path) {
   const std::vector<std::string> files = TokenizerPaths(path);
   Require(!files.empty(), ErrorCode::kNotFound,
-          "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json", path);
+          "{}: holds no tokenizer.json, and neither vocab.json nor encoder.json{}", path,
+          UnreadTokenizerNote(path));
   RequireNoGguf(files[0]);
   if (files.size() == 1) return ParseTokenizerJson(ReadFile(files[0]), files[0]);
-  return ParseGpt2Files(ReadFile(files[0]), files[0], ReadFile(files[1]), files[1]);
+  TokenizerDescription description =
+      ParseGpt2Files(ReadFile(files[0]), files[0], ReadFile(files[1]), files[1]);
+  const std::filesystem::path directory = std::filesystem::path(files[0]).parent_path();
+  ApplyTokenizerConfig(directory.empty() ? "." : directory.string(), &description);
+  return description;
 }
 
 }  // namespace blockformer

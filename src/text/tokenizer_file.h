@@ -45,12 +45,14 @@ constexpr int32_t kMaxTokenId = (1 << 21) - 1;
 // or kInvalidArgument for contents that contradict themselves.
 TokenizerDescription ParseTokenizerJson(std::string_view json, const std::string& source);
 
-// GPT-2's pair of files, vocab.json (encoder.json) and merges.txt (vocab.bpe).
+// GPT-2's pair of files, vocab.json (encoder.json) and merges.txt (vocab.bpe), by GPT-2's rules.
 TokenizerDescription ParseGpt2Files(std::string_view vocabulary,
                                     const std::string& vocabulary_source, std::string_view merges,
                                     const std::string& merges_source);
 
-// Finds and reads the files that `path` stands for, as Tokenizer::Load has it.
+// Finds and reads the files that `path` stands for, as Tokenizer::Load has it. Beside GPT-2's pair
+// a tokenizer_config.json says whose rules hold: `tokenizer_class`, one of PreTokenizerRules(), and
+// tokens that are added.
 TokenizerDescription ReadTokenizer(const std::string& path);
 
 // A merge as files write it: two tokens of the vocabulary with exactly one space between. `where`

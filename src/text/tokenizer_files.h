@@ -15,6 +15,23 @@ struct Gpt2FileNames {
 inline constexpr Gpt2FileNames kGpt2FileNames[] = {{"vocab.json", "merges.txt"},
                                                    {"encoder.json", "vocab.bpe"}};
 
+// Files of tokenizers that are not read.
+struct UnreadTokenizerFile {
+  const char* name;
+  const char* what;
+};
+inline constexpr UnreadTokenizerFile kUnreadTokenizerFiles[] = {
+    {"tokenizer.model", "SentencePiece's or tiktoken's form"},
+    {"spiece.model", "SentencePiece's form"},
+    {"sentencepiece.bpe.model", "SentencePiece's form"},
+    {"qwen.tiktoken", "tiktoken's form"},
+    {"tekken.json", "Mistral's form"},
+    {"vocab.txt", "WordPiece's form"}};
+
+// How such a tokenizer, and others, become one that is read.
+inline constexpr char kTokenizerJsonRemedy[] =
+    "which AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) of transformers writes";
+
 // What a file tells of a tokenizer.
 enum class TokenizerFileRole {
   kVocabulary,  // its tokens; where there is one, there is a tokenizer

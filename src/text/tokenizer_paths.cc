@@ -1,5 +1,7 @@
 #include "text/tokenizer_paths.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
 #include "base/file.h"
@@ -21,6 +23,16 @@ std::vector<std::string> TokenizerPaths(const std::string& path) {
     return {(file.parent_path() / vocabulary).string(), (file.parent_path() / merges).string()};
   }
   return {path};
+}
+
+std::string UnreadTokenizerNote(const std::string& directory) {
+  if (!TokenizerPaths(directory).empty()) return "";
+  for (const auto& [name, what] : kUnreadTokenizerFiles) {
+    if (!FileExists(directory + "/" + name)) continue;
+    return fmt::format("; its {} is in {}, which is not read; a tokenizer.json is wanted, {}", name,
+                       what, kTokenizerJsonRemedy);
+  }
+  return "";
 }
 
 }  // namespace blockformer

@@ -383,6 +383,19 @@ TEST_F(ConvertTest, CopiesTheTokenizer) {
   EXPECT_EQ(ReadFile(Path("c/tokenizer.json")), TokenizerJson(32));
 }
 
+TEST_F(ConvertTest, TellsOfATokenizerThatIsNotRead) {
+  WriteModel("vanilla", VanillaConfig());
+  WriteFileAtomically(Path("vanilla/tokenizer.model"), "x");
+  const auto log_of = [&](const std::string& destination) {
+    testing::internal::CaptureStderr();
+    Convert(Options("vanilla", destination));
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_THAT(log_of("a"), HasSubstr("the model gets no tokenizer; its tokenizer.model is in"));
+  WriteFileAtomically(Path("vanilla/tokenizer.json"), TokenizerJson(20));
+  EXPECT_EQ(log_of("b"), "");
+}
+
 TEST_F(ConvertTest, NamesATokenizerThatIsNotTheModels) {
   WriteModel("vanilla", VanillaConfig());
   ConvertOptions options = Options("vanilla", "x");

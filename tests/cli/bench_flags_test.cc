@@ -23,15 +23,21 @@ std::string ProblemOf(const Call& call) {
   return "no error";
 }
 
-TEST(BenchFlagsTest, Memory) {
-  EXPECT_EQ(ParseMemory("--memory", "65536"), 65536);
-  EXPECT_EQ(ParseMemory("--memory", "2K"), 2048);
-  EXPECT_EQ(ParseMemory("--memory", "512M"), int64_t{512} << 20);
-  EXPECT_EQ(ParseMemory("--memory", "1.5G"), int64_t{3} << 29);
-  EXPECT_EQ(ParseMemory("--memory", "1T"), int64_t{1} << 40);
-  for (const char* text : {"", "G", "8X", "8GB", "8 G", " 8", "-1G", "0", "0.1", "nan", "inf",
-                           "nanG", "1e300G", "9999999T", "8G\n", "0x8"}) {
-    const std::string problem = ProblemOf([&] { ParseMemory("--memory", text); });
+TEST(BenchFlagsTest, Sizes) {
+  EXPECT_EQ(ParseSize("--memory", "65536"), 65536);
+  EXPECT_EQ(ParseSize("--memory", "2K"), 2048);
+  EXPECT_EQ(ParseSize("--memory", "512M"), int64_t{512} << 20);
+  EXPECT_EQ(ParseSize("--memory", "1.5G"), int64_t{3} << 29);
+  EXPECT_EQ(ParseSize("--memory", "1T"), int64_t{1} << 40);
+  EXPECT_EQ(ParseSize("--memory", "20MB"), 20'000'000);
+  EXPECT_EQ(ParseSize("--memory", "4kB"), 4000);
+  EXPECT_EQ(ParseSize("--memory", "1.5gb"), 1'500'000'000);
+  EXPECT_EQ(ParseSize("--memory", "512MiB"), int64_t{512} << 20);
+  EXPECT_EQ(ParseSize("--memory", "8g"), int64_t{8} << 30);
+  EXPECT_EQ(ParseSize("--memory", "100B"), 100);
+  for (const char* text : {"", "G", "8X", "8Gi", "8iB", "8BG", "B", "8 G", " 8", "-1G", "0", "0.1",
+                           "nan", "inf", "nanG", "1e300G", "9999999T", "8G\n", "0x8"}) {
+    const std::string problem = ProblemOf([&] { ParseSize("--memory", text); });
     EXPECT_THAT(problem, HasSubstr("--memory: \"" + std::string(text) + "\"")) << text;
   }
 }

@@ -130,15 +130,27 @@ TEST_F(ConvertCommand, KeepsATokenizersOwnConfiguration) {
   EXPECT_EQ(ReadFile(Path("hf/tokenizer_config.json")), "{\"chat_template\": \"x\"}");
 }
 
+TEST_F(ConvertCommand, NamesTheClassOfGpt2sPairOfFiles) {
+  const Json tokenizer = ReadJsonFile(Path("vanilla/tokenizer.json"));
+  std::string merges;
+  for (const auto& merge : tokenizer["model"]["merges"]) merges += merge.get<std::string>() + "\n";
+  WriteFileAtomically(Path("vanilla/vocab.json"), tokenizer["model"]["vocab"].dump());
+  WriteFileAtomically(Path("vanilla/merges.txt"), merges);
+  std::filesystem::remove(Path("vanilla/tokenizer.json"));
+  Run({"--to", "hf", Path("vanilla"), Path("hf")});
+  EXPECT_EQ(ReadJsonFile(Path("hf/tokenizer_config.json"))["tokenizer_class"], "GPT2Tokenizer");
+  Run({Path("hf"), Path("back")});
+}
+
 TEST_F(ConvertCommand, RefusesChoicesAndSizesByWhatTheyAre) {
   for (const auto& [flag, value] :
        std::vector<std::pair<std::string, std::string>>{{"--dtype", "1"},  // an enumerator's number
                                                         {"--to", "gguf"},
-                                                        {"--tokenizer", ""},
-                                                        {"--max-shard-size", "-1"},
-                                                        {"--max-shard-size", "0MB"},
-                                                        {"--max-shard-size", "large"}}) {
+                                                        {"--tokenizer", ""}}) {
     EXPECT_THROW(Run({flag, value, Path("vanilla"), Path("x")}), CLI::ParseError) << flag << value;
+  }
+  for (const std::string value : {"-1", "0MB", "large"}) {
+    EXPECT_THROW(Run({"--max-shard-size", value, Path("vanilla"), Path("x")}), Error) << value;
   }
   Run({"--dtype", "bf16", "--max-shard-size", "4kB", Path("vanilla"), Path("x")});
   EXPECT_TRUE(FileExists(Path("x/model.safetensors.index.json")));

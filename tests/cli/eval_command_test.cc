@@ -144,6 +144,7 @@ TEST_F(EvalCommandTest, AnInterruptedRunGoesOn) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("of 13 requests are done, going on"));
   EXPECT_EQ(ReadJsonFile(Path("out.json"))["samples"], whole["samples"]);
+  EXPECT_EQ(ReadJsonFile(Path("out.json"))["config"]["tokens"], whole["config"]["tokens"]);
   EXPECT_FALSE(FileExists(Path("out.json.partial")));
 }
 
@@ -180,12 +181,23 @@ TEST_F(EvalCommandTest, RefusesScoresThatCannotBe) {
     WriteFileAtomically(Path("out.json.partial.settings"), settings);
     return Run(command).output;
   };
-  EXPECT_THAT(message("[-1,true,1]\nnonsense\n"), HasSubstr("out.json.partial:2"));
-  EXPECT_THAT(message("[-1,true]\n"), HasSubstr("out.json.partial:1: [-1,true] is no score"));
+  EXPECT_THAT(message("[-1,true,1,0]\nnonsense\n"), HasSubstr("out.json.partial:2"));
+  EXPECT_THAT(message("[-1,true,1]\n"), HasSubstr("out.json.partial:1: [-1,true,1] is no score"));
   std::string surplus;
-  for (int i = 0; i < 7; ++i) surplus += "[-1,true,1]\n";
+  for (int i = 0; i < 7; ++i) surplus += "[-1,true,1,0]\n";
   EXPECT_THAT(message(surplus), HasSubstr("has 7 lines, more than the 6"));
-  EXPECT_THAT(message("[-1,true,1]\n[-2,fal"), HasSubstr("1 of 6 requests are done"));
+  EXPECT_THAT(message("[-1,true,1,0]\n[-2,fal"), HasSubstr("1 of 6 requests are done"));
+}
+
+TEST_F(EvalCommandTest, ARunThatGoesOnTookAllOfItsTime) {
+  const std::string command = "eval tasks --threads 1 --tasks piqa " + Path("block") + " --data " +
+                              Path("data") + " --json " + Path("out.json");
+  EXPECT_NE(Run(command, true, "trap '' XFSZ; ulimit -f 1; ").exit_code, 0);
+  WriteFileAtomically(Path("out.json.partial"), "[-1,true,1,500]\n[-1,true,1,1000]\n");
+  EXPECT_EQ(Run(command).exit_code, 0);
+  const double seconds = ReadJsonFile(Path("out.json"))["config"]["seconds"].get<double>();
+  EXPECT_GT(seconds, 1000);
+  EXPECT_LT(seconds, 1500);
 }
 
 TEST_F(EvalCommandTest, TellsOfTokensThatAreNotScored) {
@@ -233,6 +245,58 @@ TEST_F(EvalCommandTest, LossOfATokenFile) {
   const Outcome absent = Run("eval loss " + Path("block") + " --data " + Path("absent"));
   EXPECT_EQ(absent.exit_code, 1);
   EXPECT_THAT(absent.output, HasSubstr("absent.idx"));
+}
+
+// `second` cannot be opened, which is said before `block` is measured.
+TEST_F(EvalCommandTest, OpensAllModelsBeforeItMeasuresOne) {
+  WriteFileAtomically(Path("text.txt"), std::string(1000, 'a'));
+  ASSERT_EQ(Run("prepare --tokenizer " + Path("block") + " --output " + Path("tokens") + " " +
+                Path("text.txt"))
+                .exit_code,
+            0);
+  const auto expect_one_line = [&](const std::string& flags, const std::string& part) {
+    const Outcome outcome =
+        Run("eval " + flags + " --threads 1 " + Path("block") + " " + Path("second"));
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(part));
+    EXPECT_EQ(std::ranges::count(outcome.output, '\n'), 1) << outcome.output;
+  };
+  const std::string text = " --data " + Path("text.txt");
+  WriteTinyModel(Path("second"), TinyTextConfig());
+  std::filesystem::remove(Path("second/tokenizer.json"));
+  expect_one_line("positions" + text, "second: holds no tokenizer.json");
+  expect_one_line("needle --lengths 160" + text, "second: holds no tokenizer.json");
+  WriteTinyModel(Path("second"), TinyTextConfig());
+  std::filesystem::remove(Path("second/model.safetensors"));
+  const std::string no_weights = "second: there is neither model.safetensors";
+  expect_one_line("loss --data " + Path("tokens"), no_weights);
+  expect_one_line("positions" + text, no_weights);
+  expect_one_line("needle --lengths 160" + text, no_weights);
+}
+
+// What only reading all of a model's numbers can tell.
+TEST_F(EvalCommandTest, ShowsWhatWasMeasuredBeforeAModelFailed) {
+  WriteFileAtomically(Path("text.txt"), std::string(1000, 'a'));
+  ASSERT_EQ(Run("prepare --tokenizer " + Path("block") + " --output " + Path("tokens") + " " +
+                Path("text.txt"))
+                .exit_code,
+            0);
+  WriteTinyModel(Path("second"), TinyTextConfig());
+  std::string weights = ReadFile(Path("second/model.safetensors"));
+  weights.replace(weights.size() - 4, 4, "\xff\xff\xff\x7f");  // NaN
+  WriteFileAtomically(Path("second/model.safetensors"), weights);
+  const auto expect_row = [&](const std::string& flags, const std::string& row) {
+    const Outcome outcome = Run("eval " + flags + " --threads 1 " + Path("block") + " " +
+                                Path("second") + " --json " + Path("out.json"));
+    EXPECT_NE(outcome.exit_code, 0);
+    EXPECT_THAT(outcome.output, HasSubstr(row));
+    EXPECT_THAT(outcome.output, HasSubstr("second: tensor"));
+    EXPECT_FALSE(FileExists(Path("out.json")));
+  };
+  const std::string text = " --data " + Path("text.txt");
+  expect_row("loss --data " + Path("tokens"), "|block|");
+  expect_row("positions" + text, "block");
+  expect_row("needle --lengths 160" + text, "block: 0.0 % of");
 }
 
 TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {

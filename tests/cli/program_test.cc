@@ -45,6 +45,11 @@ TEST_F(ProgramTest, NamesACommandThatIsNotKnown) {
   expect("bench speed", "\"speed\" is not a command of bench; throughput, ");
   expect("tokenizer --help learn", "\"learn\" is not a command of tokenizer; train, ");
   EXPECT_EQ(Run("bench --help").exit_code, 0);
+  const std::string loss = Run("eval loss --help").output;
+  EXPECT_THAT(loss, HasSubstr("\n  models DIR ... REQUIRED "));
+  EXPECT_THAT(loss, HasSubstr("\n  --model DIR ... "));
+  EXPECT_THAT(loss, HasSubstr("The same as models by its place\n"));
+  EXPECT_THAT(Run("generate --help").output, HasSubstr("The same as model by its place\n"));
   EXPECT_EQ(Run("tokenizer train --help").exit_code, 0);
 }
 

@@ -202,6 +202,32 @@ TEST_F(RecipeBaseTest, WhatARecipeDoesNotSayIsTheBases) {
       R"({"data":{"train":"a","validation":"c"},"output":"o","training":{"seed":5,"steps":4}})");
 }
 
+TEST_F(RecipeBaseTest, ASectionOfAnotherTypeReplacesTheBases) {
+  const std::string base =
+      "base: " + std::filesystem::absolute("recipes/small/block_5m.yaml").string() + "\n";
+  const std::string roberta =
+      "type: roberta, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2";
+  const std::string path = Write("a.yaml", base + "model: {embedder: {" + roberta + "}}\n");
+  const ModelConfig model = ReadRecipeModel(path);
+  EXPECT_EQ(model.embedder.type, EmbedderType::kRoberta);
+  EXPECT_EQ(model.embedder.hidden_size, 32);
+  EXPECT_EQ(ReadRecipeModel(Write("b.yaml", "base: a.yaml\nmodel: {embedder: {dropout: 0.25}}\n"))
+                .embedder.hidden_size,
+            32);
+}
+
+TEST_F(RecipeBaseTest, ANullRemovesAField) {
+  const std::string base =
+      "base: " + std::filesystem::absolute("recipes/small/block_5m.yaml").string() + "\n";
+  const std::string path = Write(
+      "a.yaml",
+      base + "training: {warmup_steps: null, bias: null}\nvalidation: null\ndata: {train: t}\n");
+  const TrainRecipe recipe = ReadTrainRecipe(path, {"data.validation=null", "output=o"});
+  EXPECT_EQ(recipe.training.warmup_steps, 0);
+  EXPECT_FALSE(recipe.document.contains("validation"));
+  EXPECT_FALSE(recipe.document["data"].contains("validation"));
+}
+
 TEST_F(RecipeBaseTest, ABaseThatCannotBeReadIsAnError) {
   EXPECT_THAT(ErrorOf(Write("a.yaml", "base: none.yaml\n")), HasSubstr("none.yaml"));
   EXPECT_THAT(ErrorOf(Write("a.yaml", "base: a.yaml\n")), HasSubstr("a.yaml: base: "));

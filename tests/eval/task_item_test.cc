@@ -82,7 +82,7 @@ TEST(BuiltInTask, WinograndePutsTheChoicesIntoTheContexts) {
 TEST(BuiltInTask, LambadaAsksForTheLastWord) {
   const TaskItem item = BuiltInItem("lambada_openai", R"({"text": "I don't\ncare about  signs"})");
   EXPECT_THAT(item.requests, ElementsAre(ScoredText{"I don't\ncare about ", " signs"}));
-  EXPECT_EQ(item.target, -1);
+  EXPECT_FALSE(item.target.has_value());
   EXPECT_TRUE(item.choice_lengths.empty());
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -276,6 +277,90 @@ TEST(Tokenizer, ReadsGpt2sFiles) {
   }
   EXPECT_THAT(ErrorOf([&] { Tokenizer::Load(directory); }, ErrorCode::kNotFound),
               HasSubstr(directory));
+}
+
+// GPT-2's pair of files, whose vocabulary has the token "12", and a tokenizer_config.json.
+class TokenizerPair : public testing::Test {
+ protected:
+  TokenizerPair() : directory_(testing::TempDir() + "/tokenizer_pair" + std::to_string(getpid())) {
+    Json json = ParseJson(TinyJson(), "tiny");
+    Json& vocabulary = json["model"]["vocab"];
+    vocabulary.emplace("12", 400);
+    MakeDirectories(directory_);
+    WriteFileAtomically(directory_ + "/vocab.json", vocabulary.dump());
+    WriteFileAtomically(directory_ + "/merges.txt", "1 2\n");
+  }
+  ~TokenizerPair() override { std::filesystem::remove_all(directory_); }
+
+  Tokenizer Load(const Json& config) const {
+    WriteFileAtomically(directory_ + "/tokenizer_config.json", config.dump());
+    return Tokenizer::Load(directory_);
+  }
+
+  std::string directory_;
+};
+
+TEST_F(TokenizerPair, IsCutByTheRulesOfItsClass) {
+  constexpr char kDecomposed[] = "e\xCC\x81";
+  for (const Json& config : {Json::object(), Json{{"tokenizer_class", "GPT2Tokenizer"}},
+                             Json{{"tokenizer_class", "GPT2TokenizerFast"}}}) {
+    const Tokenizer gpt2 = Load(config);
+    EXPECT_THAT(Tokens(gpt2, "12"), ElementsAre("12"));
+    EXPECT_EQ(gpt2.Decode(gpt2.Encode(kDecomposed)), kDecomposed);
+  }
+  const Tokenizer neox = Load({{"tokenizer_class", "GPTNeoXTokenizerFast"}});
+  EXPECT_THAT(Tokens(neox, "12"), ElementsAre("12"));
+  EXPECT_EQ(neox.Decode(neox.Encode(kDecomposed)), "\xC3\xA9");
+  for (const char* name : {"Qwen2Tokenizer", "Qwen2TokenizerFast"}) {
+    const Tokenizer qwen2 = Load({{"tokenizer_class", name}});
+    EXPECT_THAT(Tokens(qwen2, "12"), ElementsAre("1", "2"));
+    EXPECT_EQ(qwen2.Decode(qwen2.Encode(kDecomposed)), "\xC3\xA9");
+    EXPECT_THAT(Tokens(Tokenizer::Load(directory_ + "/merges.txt"), "12"), ElementsAre("1", "2"));
+  }
+}
+
+TEST_F(TokenizerPair, OfAClassThatIsNotKnownIsRefused) {
+  const std::string message = ErrorOf(
+      [&] {
+        Load({{"tokenizer_class", "CLIPTokenizer"}});
+      },
+      ErrorCode::kUnsupported);
+  EXPECT_THAT(message, HasSubstr("tokenizer_config.json: tokenizer_class: \"CLIPTokenizer\""));
+  EXPECT_THAT(message, HasSubstr("GPT2Tokenizer, GPTNeoXTokenizer, Qwen2Tokenizer"));
+  EXPECT_THAT(message, HasSubstr("AutoTokenizer.from_pretrained"));
+}
+
+TEST_F(TokenizerPair, HasTheTokensThatItsConfigurationAdds) {
+  const auto config = [](const std::string& id, const std::string& content) {
+    return Json{{"tokenizer_class", "Qwen2Tokenizer"},
+                {"added_tokens_decoder", {{id, {{"content", content}, {"special", true}}}}},
+                {"bos_token", content},
+                {"add_bos_token", true}};
+  };
+  const Tokenizer tokenizer = Load(config("401", "<|im_start|>"));
+  EXPECT_THAT(tokenizer.Encode("<|im_start|>"), ElementsAre(401));
+  EXPECT_TRUE(tokenizer.IsSpecial(401));
+  EXPECT_EQ(tokenizer.EncodeWithPrefix("1").front(), 401);
+  EXPECT_THAT(ErrorOf([&] { Load(config("x", "y")); }, ErrorCode::kInvalidArgument),
+              HasSubstr("added_tokens_decoder.x: is no id"));
+  EXPECT_THAT(ErrorOf([&] { Load(config("400", "<y>")); }, ErrorCode::kInvalidArgument),
+              HasSubstr("added_tokens_decoder.400.id: 400 is that of \"12\" already"));
+  EXPECT_THAT(ErrorOf(
+                  [&] {
+                    Load({{"add_bos_token", true}});
+                  },
+                  ErrorCode::kInvalidArgument),
+              HasSubstr("add_bos_token: is true, and bos_token names no token"));
+}
+
+TEST(Tokenizer, FilesThatAreNotReadAreNamed) {
+  const std::string directory = testing::TempDir() + "/unread" + std::to_string(getpid());
+  MakeDirectories(directory);
+  WriteFileAtomically(directory + "/tokenizer.model", "x");
+  EXPECT_THAT(ErrorOf([&] { Tokenizer::Load(directory); }, ErrorCode::kNotFound),
+              HasSubstr("; its tokenizer.model is in SentencePiece's or tiktoken's form, which is "
+                        "not read; a tokenizer.json is wanted"));
+  std::filesystem::remove_all(directory);
 }
 
 TEST(TokenizerJson, UnsupportedPartsAreNamed) {

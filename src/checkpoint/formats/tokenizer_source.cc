@@ -1,6 +1,7 @@
 #include "checkpoint/formats/tokenizer_source.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "text/tokenizer_files.h"
 #include "text/tokenizer_paths.h"
 
@@ -22,6 +23,9 @@ std::vector<NamedText> FilesOf(const std::string& directory) {
 
 TokenizerSource TokenizerOfCheckpoint(const std::string& directory) {
   if (!TokenizerPaths(directory).empty()) return TokenizerAt(directory);
+  if (const std::string note = UnreadTokenizerNote(directory); !note.empty()) {
+    LogWarning("{}: the model gets no tokenizer{}", directory, note);
+  }
   return {directory, {}, FilesOf(directory)};
 }
 

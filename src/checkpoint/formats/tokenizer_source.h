@@ -21,7 +21,8 @@ struct TokenizerSource {
   std::vector<NamedText> files;
 };
 
-// That of a directory, which may have none. Throws Error if it cannot be read.
+// That of a directory, which may have none; warns of one in a form that is not read. Throws Error
+// if it cannot be read.
 TokenizerSource TokenizerOfCheckpoint(const std::string& directory);
 
 // That of a tokenizer.json or of a directory. Throws Error also if there is none.

@@ -31,7 +31,6 @@ constexpr auto kKillDelay = std::chrono::seconds(10);
 constexpr auto kCauseDelay = std::chrono::seconds(1);
 constexpr auto kNoDelay = std::chrono::seconds(0);
 constexpr int kFailedExitCode = 1;
-constexpr int kInterruptedExitCode = 130;
 
 // The first of two equal names counts, so what is inherited stands last.
 std::vector<std::string> EnvironmentOf(int rank, int count, const std::string& folder) {
