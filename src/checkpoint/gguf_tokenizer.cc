@@ -1,6 +1,7 @@
 #include "checkpoint/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 #include <string_view>
 #include <tuple>
@@ -85,11 +86,13 @@ class GgufTokenizerReader {
   void ReadByteLevel() {
     const std::string name = keys_.String(kPreKey, "default");
     const std::span<const PreTokenizerRule> rules = PreTokenizerRules();
-    const auto rule = std::ranges::find_if(
-        rules, [&](const PreTokenizerRule& one) { return name == one.gguf_name; });
+    const auto rule = std::ranges::find_if(rules, [&](const PreTokenizerRule& one) {
+      return std::ranges::find(one.gguf_names, name) != one.gguf_names.end();
+    });
     if (rule == rules.end()) {
-      std::vector<std::string> known;
-      for (const PreTokenizerRule& one : rules) known.emplace_back(one.gguf_name);
+      std::vector<const char*> known;
+      for (const PreTokenizerRule& one : rules)
+        std::ranges::copy(one.gguf_names, std::back_inserter(known));
       keys_.FailField(
           kPreKey,
           fmt::format("\"{}\" is not supported; one of {} is wanted", name, fmt::join(known, ", ")),

@@ -18,19 +18,25 @@ constexpr char kGpt2Pattern[] =
 
 std::span<const PreTokenizerRule> PreTokenizerRules() {
   static const std::vector<PreTokenizerRule> rules = {
-      {"default",
+      {{"default"},
        nullptr,
        false,
        false,
        false,
        false,
        {"[\\p{P}\\$\\+<=>\\^~\\|]+", kGpt2Pattern, "\\p{N}+", "[0-9][0-9][0-9]"}},
-      {"gpt-2", "GPT2Tokenizer", false, true, false, false, {}},
-      {"mpt", "GPTNeoXTokenizer", true, true, false, false, {}},  // also by the next name
-      {"olmo", nullptr, true, true, false, false, {}},
-      {"llama-bpe", nullptr, false, false, true, true, {kLlama3Pattern}},
-      {"qwen2", "Qwen2Tokenizer", true, false, false, false, {kQwen2Pattern}},
-      {"smollm", nullptr, false, true, false, false, {"\\p{N}"}}};
+      {{"gpt-2"}, "GPT2Tokenizer", false, true, false, false, {}},
+      {{"mpt", "olmo"}, "GPTNeoXTokenizer", true, true, false, false, {}},
+      {{"llama-bpe", "llama3", "llama-v3"}, nullptr, false, false, true, true, {kLlama3Pattern}},
+      {{"qwen2"}, "Qwen2Tokenizer", true, false, false, false, {kQwen2Pattern}},
+      {{"deepseek-r1-qwen"}, nullptr, false, false, false, false, {kQwen2Pattern}},
+      {{"smollm", "starcoder", "refact", "command-r"},
+       nullptr,
+       false,
+       true,
+       false,
+       false,
+       {"\\p{N}"}}};
   return rules;
 }
 

@@ -11,7 +11,7 @@ namespace blockformer {
 // How a family of byte-level BPE tokenizers cuts texts before BPE. Files that do not say it
 // themselves, as a tokenizer.json does, name the family.
 struct PreTokenizerRule {
-  const char* gguf_name;  // as `tokenizer.ggml.pre` of GGUF files names it
+  std::vector<const char*> gguf_names;  // as `tokenizer.ggml.pre` of GGUF files has it
   // Transformers' class of tokenizers in vocab.json and merges.txt, without "Fast"; null if there
   // is none.
   const char* class_name;
@@ -22,7 +22,7 @@ struct PreTokenizerRule {
   std::vector<const char*> patterns;
 };
 
-// All that are known. The first of a name counts.
+// All that are known.
 std::span<const PreTokenizerRule> PreTokenizerRules();
 
 // Sets what a rule says of texts; `adds_bos` is left to the caller, who knows the token.

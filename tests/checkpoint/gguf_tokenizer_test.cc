@@ -117,7 +117,11 @@ TEST_F(GgufTokenizerTest, PreTokenizersCutAsTheyAreNamed) {
   };
   EXPECT_EQ(encode("gpt-2", "1231"), (TokenIds{259, byte('1')}));
   EXPECT_EQ(encode("smollm", "123"), (TokenIds{byte('1'), byte('2'), byte('3')}));
+  EXPECT_EQ(encode("starcoder", "123"), encode("smollm", "123"));
+  EXPECT_EQ(encode("llama3", "1212 ab"), encode("llama-bpe", "1212 ab"));
   EXPECT_EQ(encode("qwen2", "12"), (TokenIds{byte('1'), byte('2')}));
+  EXPECT_EQ(encode("deepseek-r1-qwen", "12"), encode("qwen2", "12"));
+  EXPECT_EQ(encode("deepseek-r1-qwen", "e\xCC\x81").size(), 3);                   // no NFC
   EXPECT_EQ(encode("llama-bpe", "1212"), (TokenIds{257, byte('1'), byte('2')}));  // 121, 2
   EXPECT_EQ(encode("default", "1212"), (TokenIds{257, byte('1'), byte('2')}));
   EXPECT_EQ(encode("default", "a.12"), (TokenIds{byte('a'), byte('.'), 257}));

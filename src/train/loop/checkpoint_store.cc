@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "checkpoint/model_directory.h"
 #include "text/tokenizer_paths.h"
 
@@ -62,11 +63,6 @@ std::string FirstFree(const std::string& prefix) {
   return fmt::format("{}{}", prefix, number);
 }
 
-std::string WithoutTrailingSlash(std::string path) {
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
-
 // False, with errno as for a lock that another holds, if the directory was moved since it was
 // opened.
 bool IsNameOf(const std::string& path, int descriptor) {
@@ -93,7 +89,7 @@ void Guarded(const Action& action) {
 }  // namespace
 
 CheckpointStore::CheckpointStore(std::string output)
-    : output_(WithoutTrailingSlash(std::move(output))), directory_(output_ + "/checkpoints") {
+    : output_(WithoutTrailingSlashes(std::move(output))), directory_(output_ + "/checkpoints") {
   MakeDirectories(directory_);
   lock_ = open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0 || !IsNameOf(directory_, lock_)) {
@@ -212,7 +208,7 @@ void RequireLinksOnly(const std::string& output, const TokenizerFiles& tokenizer
 }
 
 std::string MoveAside(const std::string& path) {
-  std::string from = WithoutTrailingSlash(path);
+  std::string from = WithoutTrailingSlashes(path);
   if (!FileExists(from)) return "";
   const bool is_link = fs::is_symlink(from);
   if (is_link) Guarded([&from] { from = fs::canonical(from).string(); });

@@ -314,8 +314,7 @@ void Trainer::FailAsStopped() const {
 void Trainer::ReportStep(const StepLossSums& totals, double learning_rate, double norm,
                          double seconds) {
   const double tokens_per_second = TokensPerStep() / seconds;
-  // Three passes' worth of multiply-adds, 2 FLOPs each: the backward pass costs twice the forward.
-  const double flops = 6 * MultiplyAddsPerToken(recipe_.model, recipe_.model.max_length);
+  const double flops = TrainingFlopsPerToken(recipe_.model);
   OrderedJson entry = {{"step", state_.step},
                        {"tokens", static_cast<int64_t>(TokensPerStep()) * state_.step},
                        {"loss", totals.Mean()}};
