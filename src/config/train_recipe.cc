@@ -244,6 +244,9 @@ std::string InitialModelDirectory(const ObjectReader& reader) {
 // The document without nulls, and with the model of `init_from`, if it names one and has no model
 // of its own: a checkpoint's recipe must not need that directory any more.
 Json Completed(Json document, const std::string& source) {
+  // The one text with a default that is not empty; who writes it without a value wants none.
+  const Json::json_pointer prompt("/validation/prompt");
+  if (document.contains(prompt) && document[prompt].is_null()) document[prompt] = "";
   RemoveNulls(&document);
   const ObjectReader reader(document, source);
   if (reader.Has("model") || !reader.Has("init_from")) return document;
@@ -265,9 +268,6 @@ TrainRecipe TrainRecipeFromJson(const Json& given, const std::string& source) {
     return ReadTraining(training, recipe.model);
   });
   recipe.validation = ReadSection(reader, "validation", ReadValidation);
-  // The one text with a default that is not empty; who writes it without a value wants none.
-  const Json::json_pointer prompt("/validation/prompt");
-  if (document.contains(prompt) && document.at(prompt).is_null()) recipe.validation.prompt.clear();
   recipe.checkpoint = ReadSection(reader, "checkpoint", ReadCheckpoint);
   recipe.output = reader.String("output");
   reader.RejectUnknown();

@@ -39,7 +39,7 @@ class DataTest(unittest.TestCase):
 
 
 class CompareTest(unittest.TestCase):
-    RUN = Run("hf, vanilla", None, "hf", {}, 1e-3)
+    RUN = Run("hf, vanilla", None, "hf", {}, check_lm_eval.Tolerance(1e-3, 1e-6))
 
     def compare(self, harness, program):
         with contextlib.redirect_stdout(io.StringIO()) as output:

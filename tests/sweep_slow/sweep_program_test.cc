@@ -85,7 +85,7 @@ TEST_F(SweepProgramTest, TrainsMeasuresAndReports) {
   ASSERT_EQ(report["runs"].size(), 5u);
   for (const Json& run : report["runs"]) {
     if (run["run"] == "broken") {
-      EXPECT_EQ(run["status"], "not started");
+      EXPECT_EQ(run["status"], "failed");
       continue;
     }
     SCOPED_TRACE(run["run"]);
