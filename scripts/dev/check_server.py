@@ -26,7 +26,6 @@ import urllib.request
 import check_lm_eval
 
 TASKS = ["hellaswag", "lambada_openai"]
-TOLERANCE = 1e-6
 # Writes a conversation as ChatML does.
 CHAT_TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
                  "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
@@ -252,7 +251,7 @@ def check_harness(arguments, folder, model, url, tokenized):
         "local-completions, " + ("ids" if tokenized else "texts"), model, "local-completions",
         {"model": "checked", "base_url": url + "/v1/completions", "tokenizer": str(model),
          "tokenizer_backend": "huggingface", "tokenized_requests": tokenized, "num_concurrent": 4,
-         "batch_size": 8, "max_length": length}, TOLERANCE)
+         "batch_size": 8, "max_length": length}, check_lm_eval.ADAPTER_TOLERANCE)
     program = check_lm_eval.run_program(arguments, folder, model)
     harness = check_lm_eval.run_harness(arguments, folder, run)
     check_lm_eval.print_heading()
