@@ -20,7 +20,9 @@ const std::set<std::string_view>& FieldsWithoutEffect() {
       "return_dict_in_generate", "tf_legacy_loss",
       // Training.
       "attention_dropout", "classifier_dropout", "gradient_checkpointing", "hidden_dropout",
-      "initializer_range", "max_window_layers",
+      "initializer_range",
+      // Qwen's, read where a window is in use.
+      "max_window_layers",
       // Other tasks than language models.
       "finetuning_task", "id2label", "label2id", "num_labels", "problem_type",
       "task_specific_params",
@@ -36,7 +38,7 @@ const std::set<std::string_view>& FieldsWithoutEffect() {
 }
 
 bool IsSwitchedOff(const Json& value) {
-  return value.is_null() || value == false || (value.is_structured() && value.empty());
+  return value.empty() || value == false || value == "";  // empty() is true of null
 }
 
 // What `auto_map` brings for other tasks, and for the tokenizer, is no matter of the model's.

@@ -12,7 +12,7 @@ namespace blockformer {
 // tokenizer.
 std::vector<std::string> TokenizerPaths(const std::string& path);
 
-// "; tokenizer.model is there, in SentencePiece's ... form, which is not read; ..." with what to do
+// "; its tokenizer.model is in SentencePiece's ... form, which is not read; ..." with what to do
 // about it, to end a message with: of a directory that holds such a file and no tokenizer that is
 // read. Empty otherwise.
 std::string UnreadTokenizerNote(const std::string& directory);

@@ -199,6 +199,8 @@ TEST(StackTest, RefusesWhatItDoesNotObeyByName) {
 TEST(StackTest, PassesOverWhatChangesNothing) {
   const Json fields = {{"use_mrope", false},
                        {"pruned_heads", Json::object()},
+                       {"some_list", Json::array()},
+                       {"some_text", ""},
                        {"bad_words_ids", nullptr},
                        {"return_dict", true},
                        {"chunk_size_feed_forward", 0},
