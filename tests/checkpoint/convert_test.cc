@@ -14,127 +14,13 @@
 #include "base/error.h"
 #include "checkpoint/formats/format.h"
 #include "checkpoint/model_directory.h"
+#include "tests/checkpoint/convert_fixture.h"
 
 namespace blockformer {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-ModelConfig VanillaConfig() {
-  ModelConfig config;
-  config.kind = ModelKind::kVanilla;
-  config.vocab_size = 32;
-  config.max_length = 64;
-  config.decoder = {8, 4, 2, 20, 0.5};
-  return config;
-}
-
-ModelConfig BlockConfig() {
-  ModelConfig config;
-  config.vocab_size = 32;
-  config.max_length = 64;
-  config.block_length = 4;
-  config.embedder.hidden_size = 4;
-  config.decoder = {16, 2, 2, 24, 0.5};
-  config.token_decoder = {16, 1, 2, 24, 0.5};
-  config.prefix_length = 2;
-  return config;
-}
-
-class ConvertTest : public testing::Test {
- protected:
-  void SetUp() override {
-    directory_ = testing::TempDir() + "/convert-test-" + std::to_string(getpid());
-    std::filesystem::create_directories(directory_);
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
-
-  // Values that differ everywhere and that every type holds.
-  static std::vector<WeightSource> Weights(const ModelConfig& config, DataType type) {
-    std::vector<WeightSource> weights;
-    for (const ParameterSpec& spec : ListParameters(config)) {
-      WeightSource weight;
-      weight.name = spec.name;
-      weight.shape = spec.shape;
-      weight.type = type;
-      const auto first = static_cast<int64_t>(weights.size());
-      weight.value = [first](int64_t i) {
-        return static_cast<float>((first * 31 + i * 7) % 255 - 127) / 128;
-      };
-      weights.push_back(std::move(weight));
-    }
-    return weights;
-  }
-  void WriteModel(const std::string& name, const ModelConfig& config,
-                  DataType type = DataType::kF32) const {
-    std::filesystem::create_directories(Path(name));
-    WriteModelConfig(Path(name), config, type);
-    WriteWeights(Path(name), Weights(config, type), UINT64_MAX, [](uint64_t) {});
-  }
-
-  ConvertOptions Options(const std::string& source, const std::string& destination) const {
-    ConvertOptions options;
-    options.source = Path(source);
-    options.destination = Path(destination);
-    return options;
-  }
-  static ConvertReport Convert(const ConvertOptions& options) {
-    return ConvertCheckpoint(options, ConvertCallbacks());
-  }
-  // The message, after checking that nothing was left behind.
-  std::string ErrorOf(const ConvertOptions& options) const {
-    const bool existed = FileExists(options.destination);
-    try {
-      Convert(options);
-    } catch (const Error& error) {
-      EXPECT_EQ(FileExists(options.destination), existed);
-      for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
-        EXPECT_THAT(entry.path().string(), testing::Not(HasSubstr(".tmp.")));
-      }
-      return error.what();
-    }
-    return "no error";
-  }
-
-  void ExpectSameWeights(const std::string& left, const std::string& right,
-                         const ModelConfig& config) const {
-    const SafetensorsWeights a(Path(left), config);
-    const SafetensorsWeights b(Path(right), config);
-    for (const ParameterSpec& spec : ListParameters(config)) {
-      if (!spec.is_used) continue;
-      EXPECT_EQ(a.Get(spec.name).type, b.Get(spec.name).type) << spec.name;
-      EXPECT_TRUE(std::ranges::equal(a.Get(spec.name).bytes, b.Get(spec.name).bytes)) << spec.name;
-    }
-  }
-
-  std::string directory_;
-};
-
-ModelConfig ConfigOfFamily(StackFamily family) {
-  ModelConfig config = VanillaConfig();
-  StackConfig& stack = config.decoder;
-  stack.family = family;
-  stack.norm = Norm::kRmsNorm;
-  stack.mlp = Mlp::kSwiGlu;
-  stack.rotary_pct = 1;
-  stack.parallel_residual = false;
-  stack.num_kv_heads = 1;
-  stack.head_dim = 6;
-  stack.qkv_bias = family == StackFamily::kQwen2;
-  stack.attention_out_bias = false;
-  stack.mlp_bias = false;
-  stack.qk_norm = family == StackFamily::kQwen3;
-  stack.tied_head = family != StackFamily::kMistral;
-  if (family == StackFamily::kLlama) stack.rotary_scaling = {RotaryScalingType::kLlama3, 4, 16};
-  config.bos_token_id = 1;
-  return config;
-}
-
-constexpr StackFamily kOtherFamilies[] = {StackFamily::kLlama, StackFamily::kMistral,
-                                          StackFamily::kQwen2, StackFamily::kQwen3};
 
 TEST_F(ConvertTest, RoundTripsKeepEveryBitOfEveryFamily) {
   for (const StackFamily family : kOtherFamilies) {
@@ -169,33 +55,6 @@ TEST_F(ConvertTest, KeepsHowTextsAreSampled) {
     EXPECT_EQ(json["eos_token_id"].back(), 3);
     for (const char* id : {"bos_token_id", "eos_token_id", "pad_token_id"}) json.erase(id);
     EXPECT_EQ(json, Json({{"do_sample", true}, {"temperature", 0.6}, {"top_p", 0.9}})) << name;
-  }
-}
-
-TEST_F(ConvertTest, UptrainsEveryFamily) {
-  for (const StackFamily family : kOtherFamilies) {
-    const ModelConfig config = ConfigOfFamily(family);
-    WriteModel("vanilla", config, DataType::kF32);
-    ConvertOptions options = Options("vanilla", "block");
-    options.uptrain = UptrainOptions{.method = UptrainMethod::kPartition, .block_length = 4};
-    const ModelConfig block = Convert(options).config;
-    EXPECT_EQ(block.HasTiedHead(), config.HasTiedHead());
-    EXPECT_EQ(block.token_decoder.KvHeads(), 1);
-    const SafetensorsWeights from(Path("vanilla"), config);
-    const SafetensorsWeights to(Path("block"), block);
-    const auto expect_copy = [&](const std::string& name, const std::string& source) {
-      EXPECT_TRUE(std::ranges::equal(to.Get(name).bytes, from.Get(source).bytes)) << name;
-    };
-    expect_copy("block_decoder.model.layers.1.mlp.gate_proj.weight",
-                "model.layers.1.mlp.gate_proj.weight");
-    expect_copy("token_decoder.model.layers.1.self_attn.k_proj.weight",
-                "model.layers.3.self_attn.k_proj.weight");
-    expect_copy("token_decoder.model.norm.weight", "model.norm.weight");
-    expect_copy("token_decoder.model.embed_tokens.weight", "model.embed_tokens.weight");
-    expect_copy("embedder.embeddings.weight", "model.embed_tokens.weight");
-    EXPECT_THAT(to.Floats("block_decoder.model.norm.weight"), testing::Each(1));
-    EXPECT_EQ(to.Contains("token_decoder.lm_head.weight"), !config.HasTiedHead());
-    std::filesystem::remove_all(directory_);
   }
 }
 
@@ -521,66 +380,6 @@ TEST_F(ConvertTest, HuggingFaceConfigurationsOfEveryVersion) {
   EXPECT_THROW(read({{"model_type", "gpt_neo"}}), Error);
   EXPECT_THROW(read({{"model_type", "gpt_neox"}, {"hidden_size", int64_t{1} << 40}}), Error);
   EXPECT_THROW(read(Json::array()), Error);
-}
-
-TEST_F(ConvertTest, UptrainedModelsTakeTheLayersOfTheirMethod) {
-  WriteModel("vanilla", VanillaConfig());
-  const SafetensorsWeights vanilla(Path("vanilla"), VanillaConfig());
-  struct Case {
-    UptrainMethod method;
-    int64_t block_layers, token_layers;
-    int block_last, token_last;  // the vanilla layers that the last ones come from
-  };
-  for (const Case& expected :
-       {Case{UptrainMethod::kPartition, 2, 2, 1, 3}, Case{UptrainMethod::kSkip, 2, 2, 2, 2},
-        Case{UptrainMethod::kDuplicate, 4, 4, 3, 3}}) {
-    ConvertOptions options = Options("vanilla", "block");
-    options.replace = true;
-    options.uptrain = UptrainOptions{.method = expected.method, .block_length = 5};
-    const ConvertReport report = Convert(options);
-    EXPECT_EQ(report.config.decoder.num_layers, expected.block_layers);
-    EXPECT_EQ(report.config.token_decoder.num_layers, expected.token_layers);
-    EXPECT_EQ(report.config.max_length, 60) << "whole blocks of 64 tokens";
-    const SafetensorsWeights block(Path("block"), report.config);
-    const auto same = [&](const char* prefix, int64_t layer, int origin) {
-      const std::string field = ".attention.dense.weight";
-      EXPECT_TRUE(std::ranges::equal(
-          block.Get(fmt::format("{}.layers.{}{}", prefix, layer, field)).bytes,
-          vanilla.Get(fmt::format("gpt_neox.layers.{}{}", origin, field)).bytes));
-    };
-    same("block_decoder.gpt_neox", expected.block_layers - 1, expected.block_last);
-    same("token_decoder.gpt_neox", expected.token_layers - 1, expected.token_last);
-    const std::vector<float> projection =
-        ToFloats(block.Get("embedder.projection_layer.weight"), "projection");
-    EXPECT_EQ(projection[0], 1.0f / 5);
-    EXPECT_EQ(projection[5], 0.0f);
-    EXPECT_EQ(std::ranges::count(projection, 1.0f / 5), 8 * 5);
-  }
-}
-
-TEST_F(ConvertTest, UptrainingSaysWhatCannotBe) {
-  ModelConfig odd = VanillaConfig();
-  odd.decoder.num_layers = 3;
-  WriteModel("odd", odd);
-  ConvertOptions options = Options("odd", "x");
-  options.uptrain = UptrainOptions{.method = UptrainMethod::kSkip, .block_length = 4};
-  EXPECT_THAT(ErrorOf(options), HasSubstr("even number"));
-  options.uptrain = UptrainOptions{.block_length = 4, .block_layers = 3};
-  EXPECT_THAT(ErrorOf(options), HasSubstr("leave the token decoder"));
-  options.uptrain->block_layers = 0;
-  EXPECT_EQ(Convert(options).config.decoder.num_layers, 2);  // the odd one
-  options.uptrain->block_length = 32;
-  options.destination = Path("half");
-  EXPECT_EQ(Convert(options).config.max_length, 64);
-  options.destination = Path("z");
-  for (const int64_t length : {0, 33, 64, 65}) {
-    options.uptrain->block_length = length;
-    EXPECT_THAT(ErrorOf(options),
-                HasSubstr(fmt::format("`block_length`: {}; 1 to 32 is possible", length)));
-  }
-  options = Options("x", "y");
-  options.uptrain = UptrainOptions{.block_length = 4};
-  EXPECT_THAT(ErrorOf(options), HasSubstr("only a vanilla model"));
 }
 
 int64_t AnonymousKilobytes() {
