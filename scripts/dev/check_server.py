@@ -101,7 +101,7 @@ def check_openai(url):
                                            max_completion_tokens=12, stream=True)
     assert "".join(p.choices[0].delta.content or "" for p in parts) == content
 
-    check_schemas(client, messages)
+    check_schemas(client, context_length(url) * 3 // 4, messages)
 
     for error, changes in ((openai.NotFoundError, {"model": "other"}),
                            (openai.BadRequestError, {"max_tokens": 10**6}),
@@ -114,7 +114,7 @@ def check_openai(url):
             raise AssertionError(f"no {error.__name__} for {changes}")
 
 
-def check_schemas(client, messages):
+def check_schemas(client, max_tokens, messages):
     """Answers that openai's library parses into objects of a class, drawn at random."""
     from typing import List, Literal, Optional
 
@@ -130,7 +130,7 @@ def check_schemas(client, messages):
 
     for seed in range(8):
         chat = client.chat.completions.parse(model="checked", messages=messages, seed=seed,
-                                             max_completion_tokens=1500, temperature=1.2,
+                                             max_completion_tokens=max_tokens, temperature=1.2,
                                              response_format=Answer)
         choice = chat.choices[0]
         assert choice.finish_reason == "stop", choice
@@ -152,6 +152,11 @@ def check_key(arguments, model, folder):
             raise AssertionError("another key opens the server")
 
 
+def context_length(url):
+    with urllib.request.urlopen(url + "/v1/models") as answer:
+        return json.load(answer)["data"][0]["max_model_len"]
+
+
 def check_timeout(arguments, model):
     import openai
 
@@ -159,7 +164,8 @@ def check_timeout(arguments, model):
         client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
         try:
             # Hundreds of steps of many sequences, since a tiny model ends one within a millisecond.
-            client.completions.create(model="checked", prompt=["a"] * 64, max_tokens=1500,
+            client.completions.create(model="checked", prompt=["a"] * 64,
+                                      max_tokens=context_length(url) * 3 // 4,
                                       extra_body={"ignore_eos": True})
         except openai.APIStatusError as error:
             assert error.status_code == 504, error
@@ -245,8 +251,7 @@ def check_page(url, screenshots):
 
 
 def check_harness(arguments, folder, model, url, tokenized):
-    with urllib.request.urlopen(url + "/v1/models") as answer:
-        length = json.load(answer)["data"][0]["max_model_len"]
+    length = context_length(url)
     run = check_lm_eval.Run(
         "local-completions, " + ("ids" if tokenized else "texts"), model, "local-completions",
         {"model": "checked", "base_url": url + "/v1/completions", "tokenizer": str(model),
@@ -260,20 +265,29 @@ def check_harness(arguments, folder, model, url, tokenized):
 
 
 def make_model(arguments, folder):
+    """Returns a model directory that has what the clients need beside the model."""
     if arguments.model:
-        return arguments.model
-    _, block = check_lm_eval.make_models(arguments.program, folder)
-    (block / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-    # Longer than all texts: the harness cuts the others elsewhere.
-    config = block / "config.json"
-    fields = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps({**fields, "max_length": 2048}), encoding="utf-8")
-    # For the harness's own tokenizer.
-    (block / "tokenizer_config.json").write_text(json.dumps(
-        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>",
-         "clean_up_tokenization_spaces": False}),
-        encoding="utf-8")
-    return block
+        model = folder / "model"
+        model.mkdir()
+        for file in arguments.model.resolve().iterdir():
+            (model / file.name).symlink_to(file)
+    else:
+        _, model = check_lm_eval.make_models(arguments.program, folder)
+        # Longer than all texts: the harness cuts the others elsewhere.
+        config = model / "config.json"
+        fields = json.loads(config.read_text(encoding="utf-8"))
+        config.write_text(json.dumps({**fields, "max_length": 2048}), encoding="utf-8")
+    template = model / "chat_template.jinja"
+    tokenizer = model / "tokenizer_config.json"  # for the harness's own tokenizer
+    settings = json.loads(tokenizer.read_text(encoding="utf-8")) if tokenizer.exists() else {}
+    if not template.exists() and "chat_template" not in settings:
+        template.write_text(CHAT_TEMPLATE, encoding="utf-8")
+    if "tokenizer_class" not in settings:
+        tokenizer.unlink(missing_ok=True)
+        tokenizer.write_text(json.dumps(
+            {"eos_token": "<|endoftext|>", **settings, "tokenizer_class": "PreTrainedTokenizerFast",
+             "clean_up_tokenization_spaces": False}), encoding="utf-8")
+    return model
 
 
 def run_checks(arguments, folder):
