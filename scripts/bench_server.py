@@ -156,16 +156,20 @@ def latencies(times):
             f"{percentile(following, .5):.1f}, {percentile(following, .99):.1f} |")
 
 
+def best_round(rounds):
+    """Returns the rate and the times of the fastest of run_clients' results."""
+    return max(rounds, key=lambda result: result[0])
+
+
 def measure_port(arguments):
     print("| clients | HTTP, tokens/s | first event p50, p99 ms | between events p50, p99 ms |\n"
           "|---|---|---|---|")
     for clients in map(int, arguments.clients.split(",")):
         prompts = make_prompts(clients * arguments.requests, arguments.prompt_tokens)
         asyncio.run(run_clients(arguments.port, clients, arguments, prompts[:clients]))  # warms up
-        best, times = 0, None
-        for _ in range(arguments.rounds):
-            rate, times = asyncio.run(run_clients(arguments.port, clients, arguments, prompts))
-            best = max(best, rate)
+        rounds = [asyncio.run(run_clients(arguments.port, clients, arguments, prompts))
+                  for _ in range(arguments.rounds)]
+        best, times = best_round(rounds)
         print(f"| {clients} | {best:.1f} | {latencies(times)}", flush=True)
 
 
@@ -174,14 +178,13 @@ def measure(arguments, folder):
           "between events p50, p99 ms |\n|---|---|---|---|---|---|")
     for clients in map(int, arguments.clients.split(",")):
         prompts = make_prompts(clients * arguments.requests, arguments.prompt_tokens)
-        rates, own, times = [], [], None
+        rounds, own = [], []
         with running_server(arguments, clients) as (_, port):
             asyncio.run(run_clients(port, clients, arguments, prompts[:clients]))  # warms up
             for _ in range(arguments.rounds):
                 own.append(engine_rate(arguments, clients, prompts, folder))
-                rate, times = asyncio.run(run_clients(port, clients, arguments, prompts))
-                rates.append(rate)
-        best, best_own = max(rates), max(own)
+                rounds.append(asyncio.run(run_clients(port, clients, arguments, prompts)))
+        (best, times), best_own = best_round(rounds), max(own)
         print(f"| {clients} | {best_own:.1f} | {best:.1f} | {best / best_own:.3f} | "
               f"{latencies(times)}", flush=True)
 
