@@ -101,7 +101,7 @@ def check_openai(url):
                                            max_completion_tokens=12, stream=True)
     assert "".join(p.choices[0].delta.content or "" for p in parts) == content
 
-    check_schemas(client, context_length(url) * 3 // 4, messages)
+    check_schemas(client, long_answer(url), messages)
 
     for error, changes in ((openai.NotFoundError, {"model": "other"}),
                            (openai.BadRequestError, {"max_tokens": 10**6}),
@@ -157,6 +157,11 @@ def context_length(url):
         return json.load(answer)["data"][0]["max_model_len"]
 
 
+def long_answer(url):
+    """Returns a number of tokens that the model's context holds beside a prompt."""
+    return min(1500, context_length(url) * 3 // 4)
+
+
 def check_timeout(arguments, model):
     import openai
 
@@ -165,7 +170,7 @@ def check_timeout(arguments, model):
         try:
             # Hundreds of steps of many sequences, since a tiny model ends one within a millisecond.
             client.completions.create(model="checked", prompt=["a"] * 64,
-                                      max_tokens=context_length(url) * 3 // 4,
+                                      max_tokens=long_answer(url),
                                       extra_body={"ignore_eos": True})
         except openai.APIStatusError as error:
             assert error.status_code == 504, error
@@ -283,7 +288,7 @@ def make_model(arguments, folder):
     if not template.exists() and "chat_template" not in settings:
         template.write_text(CHAT_TEMPLATE, encoding="utf-8")
     if "tokenizer_class" not in settings:
-        tokenizer.unlink(missing_ok=True)
+        tokenizer.unlink(missing_ok=True)  # writing through a link would change the user's model
         tokenizer.write_text(json.dumps(
             {"eos_token": "<|endoftext|>", **settings, "tokenizer_class": "PreTrainedTokenizerFast",
              "clean_up_tokenization_spaces": False}), encoding="utf-8")
