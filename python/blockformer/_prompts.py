@@ -9,7 +9,9 @@ from blockformer._engine import Engine, Prompt, ScoreInput
 from blockformer.sampling_params import RawOptions, SamplingParams
 
 PromptType = Union[str, Dict[str, Any]]
-"""A text, {"prompt": text}, or {"prompt_token_ids": ids}."""
+"""A text, {"prompt": text}, or {"prompt_token_ids": ids}, which may have the text beside them."""
+
+_PROMPT_KEYS = {"prompt", "prompt_token_ids"}
 
 
 def engine_options(dtype: str, kv_dtype: str, max_num_seqs: int, max_model_len: Optional[int],
@@ -31,15 +33,17 @@ def engine_options(dtype: str, kv_dtype: str, max_num_seqs: int, max_model_len: 
 
 def to_prompt(engine: Engine, given: PromptType) -> Prompt:
     """Tokenizes a prompt."""
-    if isinstance(given, dict) and "prompt_token_ids" in given:
-        text = given.get("prompt")
-        return Prompt(_values.ids_of(given["prompt_token_ids"], "prompt_token_ids"),
-                      None if text is None else _values.text_of(text, "prompt"))
-    text = given.get("prompt") if isinstance(given, dict) else given
-    if not isinstance(text, str):
+    if isinstance(given, str):
+        return Prompt(engine.tokenize(given, 0), given)
+    if not isinstance(given, dict) or not given or not given.keys() <= _PROMPT_KEYS:
         raise errors.InvalidArgumentError(
             f"{given!r:.200} is no prompt: a text, {{\"prompt\": text}} or "
             "{\"prompt_token_ids\": ids} is wanted")
+    if "prompt_token_ids" in given:
+        text = given.get("prompt")
+        return Prompt(_values.ids_of(given["prompt_token_ids"], "prompt_token_ids"),
+                      None if text is None else _values.text_of(text, "prompt"))
+    text = _values.text_of(given["prompt"], "prompt")
     return Prompt(engine.tokenize(text, 0), text)
 
 

@@ -49,7 +49,7 @@ class RequestOutput:
 
     request_id: str
     prompt: Optional[str]
-    """None for a prompt of ids."""
+    """None for a prompt of ids without its text."""
     prompt_token_ids: List[int]
     outputs: List[CompletionOutput]
     finished: bool = True

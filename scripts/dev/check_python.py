@@ -347,7 +347,7 @@ def check_exceptions(model):
     raises(blockformer.InvalidArgumentError, generate(
         ignore_eos=True, structured_outputs=StructuredOutputsParams(json_object=True)), "ignore_eos")
     for prompt in (None, 5, b"it", {"prompt_token_ids": 5}, {"prompt_token_ids": "ab"}, [None],
-                   {"prompt_token_ids": [1], "prompt": 3}):
+                   {"prompt_token_ids": [1], "prompt": 3}, {}, {"prompt": "it", "image": 1}):
         raises(blockformer.InvalidArgumentError, generate(prompt), "")
     for params in ({"max_tokens": 3}, "x", [{"max_tokens": 3}]):
         raises(blockformer.InvalidArgumentError, lambda: llm.generate("it", params), "sampling_params")

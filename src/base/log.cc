@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdio>
+
 namespace blockformer {
 namespace {
 
@@ -29,6 +31,11 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 }
 
 }  // namespace
+
+void WriteMessage(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
 
 void LogMessage(LogLevel level, std::string_view message) {
   Logger().log(ToSpdlog(level), "{}", message);

@@ -13,6 +13,15 @@ enum class LogLevel { kInfo, kWarning, kError };
 // Writes one line to standard error, so that standard output stays free for results. Thread-safe.
 void LogMessage(LogLevel level, std::string_view message);
 
+// Writes text to standard error as it is. What cannot be written there is lost, and the work it was
+// about goes on: whoever reads messages may have gone away, or their file's disk be full.
+void WriteMessage(std::string_view text);
+
+template <typename... Args>
+void PrintMessage(fmt::format_string<Args...> format, Args&&... args) {
+  WriteMessage(fmt::format(format, std::forward<Args>(args)...));
+}
+
 template <typename... Args>
 void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
   LogMessage(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));

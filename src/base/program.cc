@@ -1,5 +1,6 @@
 #include "base/program.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace blockformer {
 namespace {
@@ -49,12 +51,6 @@ extern "C" void OnStopSignal(int signal_number, siginfo_t* info, void* /*context
   if (!stopped_directly.exchange(true) && !orphaned) return;
   std::signal(signal_number, SIG_DFL);
   raise(signal_number);  // comes when this handler returns
-}
-
-bool IsIgnored(int signal_number) {
-  struct sigaction action = {};
-  sigaction(signal_number, nullptr, &action);
-  return action.sa_handler == SIG_IGN;
 }
 
 int ExitCodeOf(ErrorCode code) {
@@ -114,12 +110,22 @@ std::string WithFlags(std::string_view message) {
 
 // One line on standard error. If that cannot be written either, the exit code is all there is.
 void Report(std::string_view name, std::string_view message) {
-  std::fputs(fmt::format("{}: {}\n", name, WithoutControlCharacters(message)).c_str(), stderr);
+  PrintMessage("{}: {}\n", name, WithoutControlCharacters(message));
+}
+
+// A file that is opened while one of the three standard descriptors is closed would get its number,
+// and messages would be written into it. Those that are missing fail when they are used, as before.
+void HoldStandardDescriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) != -1) continue;
+    open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest number
+  }
 }
 
 }  // namespace
 
 int RunProgram(std::string_view name, const std::function<int()>& body) {
+  HoldStandardDescriptors();
   // Whoever started this program may have had it ignored; then nothing would tell how a child
   // ended.
   std::signal(SIGCHLD, SIG_DFL);
@@ -143,6 +149,12 @@ void RequireCommand(std::string_view program, const std::string& argument,
   const bool known = std::find(commands.begin(), commands.end(), argument) != commands.end();
   Require(known, ErrorCode::kInvalidArgument, "\"{}\" is not a command of {}; {} are", argument,
           program, fmt::join(commands, ", "));
+}
+
+bool IsIgnored(int signal_number) {
+  struct sigaction action = {};
+  sigaction(signal_number, nullptr, &action);
+  return action.sa_handler == SIG_IGN;
 }
 
 // The handler gets a stack of its own: while the processor is in generated code of oneDNN, the

@@ -15,7 +15,8 @@ inline constexpr int kInterruptedExitCode = 130;  // as shells have it of SIGINT
 // Runs a program's body and turns every exception into one line on standard error, in which options
 // are spelled as flags (see Error), and an exit code:
 // 2 for a wrong argument, kInterruptedExitCode for an interruption, 1 for any other failure. Output
-// that cannot be written is a failure too. A SIGCHLD that is ignored no longer is.
+// that cannot be written is a failure too. A SIGCHLD that is ignored no longer is, and no file that
+// is opened later takes the place of a standard stream that is closed.
 int RunProgram(std::string_view name, const std::function<int()>& body);
 
 // Throws Error(kInvalidArgument) that names the program, the argument and the commands if
@@ -31,6 +32,7 @@ void RequireCommand(std::string_view program, const std::string& argument,
 // to standard error at once; null: nothing.
 void CatchStopSignals(const char* notice = nullptr);
 bool StopRequested();
+bool IsIgnored(int signal_number);
 
 // Waits until something can be read from a descriptor, or it has ended. Returns false after a stop
 // signal that is caught, whichever thread and moment it came to.

@@ -113,7 +113,7 @@ std::vector<Contestant> LoadModels(const ThroughputFlags& flags) {
   const std::vector<NumberType> kv_types = ParseKvTypes(flags.kv_dtypes, flags.models.size());
   std::vector<Contestant> contestants;
   for (size_t i = 0; i < flags.models.size(); ++i) {
-    fmt::print(stderr, "loading {}\n", flags.models[i]);
+    PrintMessage("loading {}\n", flags.models[i]);
     const std::string name = UniqueName(flags.models[i], kv_types[i], contestants);
     contestants.push_back({name, LoadContestant(flags.models[i], flags), kv_types[i]});
   }
@@ -148,7 +148,8 @@ RaceOptions CheckedOptions(const ThroughputFlags& flags) {
 // A table goes to standard output, unless a file of results does.
 void PrintTable(const std::string& table, const std::vector<std::string>& results) {
   const bool is_taken = std::ranges::any_of(results, IsStandardOutput);
-  fmt::print(is_taken ? stderr : stdout, "{}", table);
+  if (is_taken) return WriteMessage(table);
+  fmt::print("{}", table);
 }
 
 void WriteJson(const OrderedJson& report, const std::string& path) {

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/program.h"
 #include "checkpoint/model_path.h"
 
@@ -63,10 +64,7 @@ class LineReader {
   std::string buffer_;
 };
 
-void ShowMarker() {
-  fmt::print(stderr, "> ");
-  std::fflush(stderr);
-}
+void ShowMarker() { PrintMessage("> "); }
 
 // What to continue for a line, of as many of the last turns as leave room for an answer of
 // `max_tokens`, at least 1.
@@ -81,9 +79,9 @@ ShownPrompt AskWithin(const TextGenerator& generator, Conversation* conversation
     ++forgotten;
   }
   if (forgotten > 0) {
-    fmt::print(stderr, "(the context of {} tokens is full; the oldest {} forgotten)\n",
-               generator.max_length(),
-               forgotten == 1 ? "turn is" : fmt::format("{} turns are", forgotten));
+    PrintMessage("(the context of {} tokens is full; the oldest {} forgotten)\n",
+                 generator.max_length(),
+                 forgotten == 1 ? "turn is" : fmt::format("{} turns are", forgotten));
   }
   return prompt;
 }
@@ -161,12 +159,12 @@ void ChatOnTerminal(TextGenerator* generator, Conversation* conversation,
     } catch (const Error& error) {  // of this line: the conversation goes on without it
       if (StopRequested()) throw;
       *conversation = std::move(before);
-      fmt::print(stderr, "blockformer: {}\n", error.what());
+      PrintMessage("blockformer: {}\n", error.what());
     }
     if (StopRequested()) break;
     ShowMarker();
   }
-  fmt::print(stderr, "\n");
+  PrintMessage("\n");
   Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
 }
 

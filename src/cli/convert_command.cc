@@ -198,8 +198,6 @@ CLI::Option* AddChoice(CLI::App* command, const std::string& name, Value& value,
       ->type_name(type_name);
 }
 
-std::string RequireText(const std::string& text) { return text.empty() ? "is empty" : ""; }
-
 void AddUptrainFlags(CLI::App* command, ConvertFlags* flags) {
   flags->method = AddChoice(command, "--uptrain", flags->uptrain.method,
                             Choices<UptrainMethod>{{"partition", UptrainMethod::kPartition},
@@ -247,11 +245,9 @@ void AddConvertCommand(CLI::App& app) {
   command
       ->add_option("source", options.source,
                    "A checkpoint's directory, or its GGUF or safetensors file")
-      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("SOURCE")
       ->required();
   command->add_option("destination", options.destination, "The directory to make")
-      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("DEST")
       ->required();
   AddChoice(command, "--from", options.from, formats, "Format of SOURCE; recognised if not given",
@@ -265,12 +261,10 @@ void AddConvertCommand(CLI::App& app) {
   command
       ->add_option("--config", options.trainer_yaml,
                    "Trainer YAML of a published checkpoint; by default the one beside the weights")
-      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("YAML");
   command
       ->add_option("--tokenizer", options.tokenizer,
                    "tokenizer.json, or a directory with one; by default that of SOURCE")
-      ->check(CLI::Validator(RequireText, "", ""))
       ->type_name("FILE|DIR");
   command->add_flag("--no-padding", options.without_padding,
                     "The model was trained without padding of documents, as the released block "

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/commands.h"
 #include "eval/official_data.h"
 
@@ -50,8 +51,9 @@ void ConvertEvalData(const EvalDataFlags& flags) {
   CheckOutputs({{"--output", output}}, flags.files, flags.force);
   const std::vector<OrderedJson> records = ConvertOfficialSet(set, flags.files);
   WriteLines(output, records);
-  fmt::print(IsStandardOutput(output) ? stderr : stdout, "{}: {} records\n", output,
-             records.size());
+  const std::string summary = fmt::format("{}: {} records\n", output, records.size());
+  if (IsStandardOutput(output)) return WriteMessage(summary);
+  fmt::print("{}", summary);
 }
 
 }  // namespace

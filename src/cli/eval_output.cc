@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/gnuplot.h"
+#include "base/log.h"
 #include "config/token_file_prefix.h"
 #include "data/token_file_info.h"
 
@@ -43,7 +44,8 @@ void EvalOutput::Check(const std::vector<std::string>& inputs) const {
 }
 
 void EvalOutput::PrintTable(const std::string& table) const {
-  fmt::print(IsStandardOutput(json) ? stderr : stdout, "{}", table);
+  if (IsStandardOutput(json)) return WriteMessage(table);
+  fmt::print("{}", table);
   std::fflush(stdout);
 }
 

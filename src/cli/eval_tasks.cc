@@ -151,8 +151,8 @@ void ScoreRest(const TaskRequests& requests, Scorer* scorer, ScoresSoFar* done,
   requests.Run(scorer, std::ssize(done->scores), keep, &observer);
   observer.Finish();
   const int64_t tokens = requests.CountTokens(std::ssize(done->scores)) - begin;
-  fmt::print(stderr, "{} tokens, {:.1f} tokens/s\n", tokens,
-             static_cast<double>(tokens) / watch.Seconds());
+  PrintMessage("{} tokens, {:.1f} tokens/s\n", tokens,
+               static_cast<double>(tokens) / watch.Seconds());
 }
 
 // Tokens that lie in the first block of a text, where a model without padding predicts nothing.

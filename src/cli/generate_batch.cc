@@ -212,8 +212,8 @@ void GenerateFile(TextGenerator* generator, const BatchFiles& files, const TextO
          total, output.partial_path().empty() ? "" : "; the same command goes on");
   }
   output.Finish();
-  fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", total - begin, tokens,
-             static_cast<double>(tokens) / seconds);
+  PrintMessage("{} texts, {} tokens, {:.1f} tokens/s\n", total - begin, tokens,
+               static_cast<double>(tokens) / seconds);
   errors.RequireNone(files.output);
 }
 

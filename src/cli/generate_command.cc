@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "base/program.h"
 #include "base/stopwatch.h"
@@ -90,8 +91,8 @@ void StreamOne(TextGenerator* generator, const ShownPrompt& prompt, const Genera
   const GeneratedText result = Continue(generator, prompt.prompt, flags.text, print);
   const double seconds = watch.Seconds();
   print("\n");
-  fmt::print(stderr, "{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
-             result.tokens.size(), static_cast<double>(result.tokens.size()) / seconds);
+  PrintMessage("{} prompt tokens, {} generated, {:.1f} tokens/s\n", result.prompt_tokens,
+               result.tokens.size(), static_cast<double>(result.tokens.size()) / seconds);
   Require(!StopRequested(), ErrorCode::kInterrupted, "generate: interrupted");
 }
 
@@ -217,8 +218,6 @@ std::string ReadSchema(const std::string& given) {
 // Before a file of results is begun.
 void ReadFormatFlags(const Given& given, GenerateFlags* flags) {
   if (!given.json_schema) return;
-  Require(!flags->json_schema.empty(), ErrorCode::kInvalidArgument,
-          "--json-schema: is empty; a schema, or the name of a file with one, is wanted");
   flags->text.json_schema = ReadSchema(flags->json_schema);
   try {
     CheckJsonSchema(flags->text.json_schema);

@@ -6,29 +6,38 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/program.h"
 #include "blockformer/version.h"
 #include "cli/commands.h"
 #include "cli/eval_old_form.h"
 #include "cli/help_formatter.h"
+#include "cli/option_checks.h"
 #include "kernels/kernel_isa.h"
 
 namespace blockformer {
 namespace {
 
-// Names a command that is not known also where --help or --version stands beside it. Flags before a
-// command's name take no values.
+// Names a command that is not known also where --help or --version stands beside it, and an option
+// that stands before the command's name and is not one of --help and --version.
 void CheckCommands(const CLI::App& app, const std::vector<std::string>& arguments) {
   const CLI::App* command = &app;
   for (const std::string& argument : arguments) {
-    if (argument.starts_with("-")) continue;
+    const std::vector<const CLI::App*> commands =
+        command->get_subcommands([](const CLI::App*) { return true; });
+    if (commands.empty()) return;
+    if (argument.starts_with("-")) {
+      Require(command->get_option_no_throw(argument) != nullptr, ErrorCode::kInvalidArgument,
+              "{} is not an option of {}; a command comes first, then its options", argument,
+              command->get_display_name());
+      continue;
+    }
     std::vector<std::string> names;
     const CLI::App* next = nullptr;
-    for (const CLI::App* inner : command->get_subcommands([](const CLI::App*) { return true; })) {
+    for (const CLI::App* inner : commands) {
       names.push_back(inner->get_name());
       if (inner->get_name() == argument) next = inner;
     }
-    if (names.empty()) return;
     RequireCommand(command->get_display_name(), argument, names);
     command = next;
   }
@@ -52,6 +61,7 @@ int Main(int argc, char** argv) {
   AddBenchCommand(app);
   AddEvalDataCommand(app);
   AddDoctorCommand(app);
+  CheckOptionValues(&app);
   std::vector<std::string> arguments = WithEvalCommand({argv + 1, argv + argc});
   CheckCommands(app, arguments);
   std::ranges::reverse(arguments);  // as CLI11 wants them

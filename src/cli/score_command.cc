@@ -67,8 +67,8 @@ void Score(ScoreFlags flags) {
   }
   output.Finish();
   const double seconds = watch.Seconds();
-  fmt::print(stderr, "{} texts, {} tokens, {:.1f} tokens/s\n", file.lines - begin, tokens,
-             static_cast<double>(tokens) / seconds);
+  PrintMessage("{} texts, {} tokens, {:.1f} tokens/s\n", file.lines - begin, tokens,
+               static_cast<double>(tokens) / seconds);
   errors.RequireNone(flags.output);
 }
 

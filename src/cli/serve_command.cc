@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -33,13 +34,15 @@ struct ServeFlags {
   ServerOptions server;
 };
 
+constexpr uint64_t kMaxKeyBytes = 4096;
+
 // From a file or the environment: a flag's value could be seen by everybody on the machine.
 std::string ReadKey(const std::string& path) {
   const char* variable = std::getenv(kKeyVariable);
   std::string key = variable != nullptr ? variable : "";
   std::string source = kKeyVariable;
   if (!path.empty()) {
-    key = ReadFile(path);
+    key = ReadFile(path, kMaxKeyBytes);
     source = path;
     while (key.ends_with('\n') || key.ends_with('\r')) key.pop_back();
     Require(!key.empty(), ErrorCode::kInvalidArgument, "{}: holds no key", path);
@@ -75,7 +78,7 @@ void Serve(ServeFlags flags) {
   server.handle_signals = true;
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads the messages may go away
   Server running(flags.model, server);
-  fmt::print(stderr, "serving {} at {}\n", flags.model, running.url());
+  PrintMessage("serving {} at {}\n", flags.model, running.url());
   running.Run();
 }
 

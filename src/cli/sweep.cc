@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/option_checks.h"
 #include "sweep/sweep_config.h"
 #include "sweep/sweep_report.h"
 #include "sweep/sweep_runner.h"
@@ -72,6 +73,7 @@ void TrainSweep(const std::string& trainer, const std::vector<std::string>& argu
                "blockformer train");
   SweepFlags flags;
   AddFlags(&app, &flags);
+  CheckOptionValues(&app);
   // Also behind --sweep, whose value it would be otherwise.
   if (std::ranges::find(arguments, "--help") != arguments.end()) {
     fmt::print("{}", app.help());

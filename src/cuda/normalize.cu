@@ -8,6 +8,12 @@
 namespace blockformer::cuda {
 namespace {
 
+// One over the root of the mean of squares. A sum of squares that overflows would make all of the row
+// 0; as NaN it is noticed.
+__device__ float InverseRoot(float squares, int count, float epsilon) {
+  return 1 / sqrtf(squares / static_cast<float>(count) + epsilon) + 0 * squares;
+}
+
 struct NormalizeShared {
   float sums[32];
   float squares[32];
@@ -35,7 +41,7 @@ __global__ void NormalizeKernel(const float* x, int width, NormRule rule, const 
   __syncthreads();
   float variance = 0;
   for (int w = 0; w < warps; ++w) variance += shared.squares[w];
-  const float scale = 1 / sqrtf(variance / static_cast<float>(width) + rule.epsilon);
+  const float scale = InverseRoot(variance, width, rule.epsilon);
   for (int i = threadIdx.x; i < width; i += blockDim.x) {
     float value = (x[i] - mean) * scale;
     if (gain != nullptr) value *= gain[i];
@@ -61,7 +67,7 @@ __global__ void NormalizeHeadsKernel(HeadLayout layout, float epsilon, const flo
   float square = 0;
   for (int d = lane; d < size; d += 32) square += ToFloat(x[d]) * ToFloat(x[d]);
   square = WarpSum(square);
-  const float scale = 1 / sqrtf(square / static_cast<float>(size) + epsilon);
+  const float scale = InverseRoot(square, size, epsilon);
   for (int d = lane; d < size; d += 32) x[d] = FromFloat<T>(ToFloat(x[d]) * scale * gain[d]);
 }
 

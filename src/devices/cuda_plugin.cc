@@ -3,9 +3,11 @@
 #include <dlfcn.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/build_id.h"
@@ -14,13 +16,30 @@
 namespace blockformer {
 namespace {
 
-std::vector<std::string> PluginPaths() {
-  const char* named = std::getenv("BLOCKFORMER_CUDA");
-  if (named != nullptr && *named != '\0') return {named};
+std::string NamedPlugin() {
+  const char* name = std::getenv("BLOCKFORMER_CUDA");
+  return name != nullptr ? name : "";
+}
+
+// The folder of the library, or of the program, that this code is part of.
+std::filesystem::path OwnFolder() {
+  Dl_info info = {};
+  if (dladdr(reinterpret_cast<const void*>(&GetCudaPlugin), &info) == 0) return {};
   std::error_code ignored;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  return {(program.parent_path() / cuda::kPluginFile).string(),
-          std::string(BLOCKFORMER_LIBDIR "/") + cuda::kPluginFile};
+  return std::filesystem::canonical(info.dli_fname, ignored).parent_path();
+}
+
+std::vector<std::string> PluginPaths() {
+  std::error_code ignored;
+  const std::filesystem::path program =
+      std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  std::vector<std::string> paths;
+  for (const std::filesystem::path& folder :
+       {OwnFolder(), program, program / BLOCKFORMER_LIBRARIES_FROM_PROGRAMS}) {
+    std::string path = (folder / cuda::kPluginFile).lexically_normal().string();
+    if (std::ranges::find(paths, path) == paths.end()) paths.push_back(std::move(path));
+  }
+  return paths;
 }
 
 // The table of a file that is there. Throws Error(kUnsupported).
@@ -39,15 +58,17 @@ const cuda::PluginTable* OpenTable(const std::string& path) {
 
 CudaPlugin OpenPlugin() {
   CudaPlugin plugin;
-  const std::vector<std::string> paths = PluginPaths();
-  if (paths.front() == "off") {
+  const std::string named = NamedPlugin();
+  if (named == "off") {
     plugin.problem = "BLOCKFORMER_CUDA is off";
     return plugin;
   }
+  plugin.is_expected = !named.empty();
+  const std::vector<std::string> paths = named.empty() ? PluginPaths() : std::vector{named};
   for (const std::string& path : paths) {
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored)) continue;
-    plugin.is_there = true;
+    plugin.is_expected = true;
     try {
       const cuda::PluginTable* table = OpenTable(path);
       plugin.devices = table->device_count();

@@ -8,13 +8,14 @@
 namespace blockformer {
 
 // The plugin for NVIDIA's GPUs, if there is one, opened once. It is the file that the environment
-// variable BLOCKFORMER_CUDA names ("off" for none), or else libblockformer_cuda.so in the program's
-// folder or the folder of installed libraries.
+// variable BLOCKFORMER_CUDA names ("off" for none), or else libblockformer_cuda.so in the folder of
+// this library, the program's folder, or the folder that is to the program's as the installed
+// libraries' is to the installed programs'.
 struct CudaPlugin {
   const cuda::PluginTable* table = nullptr;
-  int devices = 0;        // 1 or more if there is a table
-  std::string problem;    // why there is none
-  bool is_there = false;  // the file, whatever came of it
+  int devices = 0;           // 1 or more if there is a table
+  std::string problem;       // why there is none
+  bool is_expected = false;  // there is a file, or one was named, whatever came of it
 };
 const CudaPlugin& GetCudaPlugin();
 

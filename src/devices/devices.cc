@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <charconv>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -27,6 +28,12 @@ int CudaIndex(std::string_view name) {
   int device = -1;
   const auto [end, error] = std::from_chars(digits.begin(), digits.end(), device);
   return error == std::errc() && end == digits.end() ? device : -1;
+}
+
+// Once, although the device is asked for more than once.
+void WarnOfProcessor(const std::string& problem) {
+  static std::once_flag warned;
+  std::call_once(warned, [&] { LogWarning("the processor is used, since {}", problem); });
 }
 
 std::string ResolveCuda(const std::string& name, int device) {
@@ -61,7 +68,7 @@ std::string ResolveDevice(const std::string& name) {
   if (name == "auto") {
     const CudaPlugin& plugin = GetCudaPlugin();
     if (plugin.table != nullptr) return CudaName(0);
-    if (plugin.is_there) LogWarning("the processor is used, since {}", plugin.problem);
+    if (plugin.is_expected) WarnOfProcessor(plugin.problem);
     return "cpu";
   }
   const int device = CudaIndex(name);

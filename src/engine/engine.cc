@@ -174,6 +174,7 @@ Engine::~Engine() = default;
 
 int64_t Engine::Submit(GenerationRequest request, TokenCallback callback,
                        FailureCallback on_failure) {
+  RequireNotFailed();
   if (request.prompt.empty()) {
     request.prompt.push_back(static_cast<int32_t>(model_->config().eos_token_id));
     request.prompt_mask.clear();
@@ -221,13 +222,29 @@ void Engine::Cancel(int64_t id) {
   sequences_.erase(found);
 }
 
+void Engine::RequireNotFailed() const {
+  Require(!has_failed(), ErrorCode::kInternal, "the engine failed in an earlier step");
+}
+
+std::optional<StepResult> Engine::RunStep() {
+  RequireNotFailed();
+  try {
+    StartSteps();
+    if (under_way_.empty()) return std::nullopt;
+    return runner_->Wait();
+  } catch (...) {
+    runner_.reset();
+    sequences_.clear();
+    throw;
+  }
+}
+
 bool Engine::Step() {
-  StartSteps();
-  if (under_way_.empty()) return false;
-  const StepResult result = runner_->Wait();
+  const std::optional<StepResult> result = RunStep();
+  if (!result) return false;
   const std::vector<int64_t> ids = std::move(under_way_.front());
   under_way_.pop_front();
-  for (size_t i = 0; i < ids.size(); ++i) Append(ids[i], static_cast<int64_t>(i), result);
+  for (size_t i = 0; i < ids.size(); ++i) Append(ids[i], static_cast<int64_t>(i), *result);
   scheduler_.StepDone();
   std::exception_ptr failure;
   for (const int64_t id : ids) {

@@ -105,13 +105,18 @@ class Engine {
   // Carries out one step. Returns false if there was nothing to do. A sequence that fails, or whose
   // callback throws, ends alone: the others get their tokens, then the first failure that nobody is
   // told of, or what the first callback threw, is thrown, and further steps are possible. If
-  // something else throws, such as std::bad_alloc, sequences that took part can only be cancelled.
+  // the step itself throws, as a device's fault or std::bad_alloc do, nothing is left of any
+  // sequence, and the engine has failed.
   bool Step();
 
   // Steps until all sequences have ended.
   void Run();
 
   const Model& model() const { return *model_; }
+  // Whether a step has thrown: nobody knows what the runner holds then, and Submit() and Step()
+  // throw Error(kInternal) ever after.
+  bool has_failed() const { return runner_ == nullptr; }
+
   // With all that was left open filled in.
   const EngineOptions& options() const { return options_; }
   EngineStats stats() const { return scheduler_.stats(); }
@@ -126,6 +131,9 @@ class Engine {
   // Starts as many steps as the runner takes.
   void StartSteps();
   void StartStep(const StepPlan& plan);
+  // Starts what can be started and waits for the oldest step. Returns nothing if there is none.
+  std::optional<StepResult> RunStep();
+  void RequireNotFailed() const;
   void OpenSequence(const Sequence& sequence, int64_t place);
   // Takes over what a step has made for its generating sequence number `index`.
   void Append(int64_t id, int64_t index, const StepResult& result);
@@ -138,7 +146,7 @@ class Engine {
   std::shared_ptr<const Model> model_;
   EngineOptions options_;
   Scheduler scheduler_;
-  std::unique_ptr<Runner> runner_;
+  std::unique_ptr<Runner> runner_;  // null after one of its steps has thrown
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;
   std::deque<std::vector<int64_t>> under_way_;  // of each started step, what generates in it
   bool warned_beyond_context_ = false;

@@ -21,6 +21,7 @@ EngineLoop::EngineLoop(std::unique_ptr<Engine> engine, const EngineLoopOptions& 
 EngineLoop::~EngineLoop() { Stop(); }
 
 void EngineLoop::RequireAccepting() const {
+  Require(!stats_.failed, ErrorCode::kInterrupted, "the engine has failed");
   Require(stats_.accepting, ErrorCode::kInterrupted, "the engine is shutting down");
 }
 
@@ -208,6 +209,10 @@ void EngineLoop::Step() {
   } catch (const std::exception& error) {
     LogWarning("a step of the engine failed: {}", error.what());
     FailAll(Error(ErrorCode::kInternal, "the engine failed"));
+    if (!engine_->has_failed()) return;
+    const std::lock_guard lock(mutex_);
+    stats_.accepting = false;
+    stats_.failed = true;
   }
 }
 

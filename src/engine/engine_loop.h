@@ -53,6 +53,7 @@ struct EngineLoopStats {
   int64_t open = 0;  // requests that were submitted and have not ended
   int64_t generated_tokens = 0;
   bool accepting = true;
+  bool failed = false;  // a step has: nothing is accepted any more
 };
 
 // Owns an engine on a thread of its own. Thread-safe.
@@ -66,8 +67,8 @@ class EngineLoop {
   EngineLoop& operator=(const EngineLoop&) = delete;
 
   // Queues requests, all of them or none, and returns their numbers. Throws Error: kExhausted if
-  // they do not fit into the queue, kInterrupted after Drain() or Stop(). An error in a request
-  // itself goes to its on_failure.
+  // they do not fit into the queue, kInterrupted after Drain() or Stop() or when the engine has
+  // failed. An error in a request itself goes to its on_failure.
   std::vector<int64_t> Submit(std::vector<LoopRequest> requests);
 
   // Ends requests before the next step; ended ones are ignored. Callbacks that are already under

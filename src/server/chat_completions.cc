@@ -5,6 +5,7 @@
 #include "server/chat_request.h"
 #include "server/endpoints.h"
 #include "server/text_answer.h"
+#include "server/text_thread.h"
 
 namespace blockformer {
 namespace {
@@ -66,7 +67,9 @@ class ChatCompletion : public TextAnswer {
 }  // namespace
 
 boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange) {
-  const ChatRequest request = ParseChatRequest(exchange->request().body, *context->model);
+  const std::string& body = exchange->request().body;
+  const auto parse = [&] { return ParseChatRequest(body, *context->model); };
+  const ChatRequest request = co_await ReadBody(context, body.size(), parse);
   ChatCompletion completion(context, exchange, request);
   co_await completion.Run();
 }

@@ -106,17 +106,17 @@ void ReadPrompts(RequestFields* fields, const ServedModel& model, CompletionRequ
   if (prompt == nullptr)
     FailField("prompt", "is missing; a text, ids, or a list of such is wanted");
   const auto add_ids = [&](const Json& ids) {
-    request->prompts.push_back(ReadIds(ids, "prompt", model.config.vocab_size));
+    CompletionPrompt read = {ReadIds(ids, "prompt", model.config.vocab_size), ""};
     try {
-      request->prompt_texts.push_back(
-          ReplaceInvalidUtf8(model.tokenizer.Decode(request->prompts.back())));
+      read.text = ReplaceInvalidUtf8(model.tokenizer.Decode(read.ids));
     } catch (const Error& error) {  // ids of the model's that the tokenizer lacks
       FailField("prompt", error);
     }
+    request->prompts.push_back(std::move(read));
   };
   const auto add_text = [&](const std::string& text) {
-    request->prompts.push_back(model.Encode(text, "prompt"));
-    request->prompt_texts.push_back(text);
+    request->prompts.push_back(
+        {model.Encode(text, "prompt"), text, model.tokenizer.Prefix().size()});
   };
   if (prompt->is_string()) return add_text(prompt->get<std::string>());
   if (!prompt->is_array() || prompt->empty()) {
@@ -199,9 +199,10 @@ CompletionRequest ParseCompletionRequest(const std::string& body, const ServedMo
                                request.prompts.size(), kMaxTexts));
   }
   int64_t tokens = 0;  // of the answer
-  for (const std::vector<int32_t>& prompt : request.prompts) {
-    RequireFits(model, std::ssize(prompt), settings.max_tokens, "prompt");
-    tokens += settings.max_tokens + (request.echo ? std::ssize(prompt) : 0);
+  for (const CompletionPrompt& prompt : request.prompts) {
+    const int64_t length = std::ssize(prompt.ids);
+    RequireFits(model, length, settings.max_tokens, "prompt");
+    tokens += settings.max_tokens + (request.echo ? length : 0);
   }
   RequireFewLogProbabilities(settings, tokens, "logprobs",
                              "\"logprobs\", \"max_tokens\", \"n\" or the number of prompts");

@@ -27,11 +27,16 @@ struct GenerationSettings {
   bool include_usage = false;  // in a last event of the stream
 };
 
+struct CompletionPrompt {
+  std::vector<int32_t> ids;
+  std::string text;   // the same as text
+  size_t hidden = 0;  // ids at the beginning that the tokenizer's template put there, not the text
+};
+
 // The body of /v1/completions.
 struct CompletionRequest {
   GenerationSettings settings;
-  std::vector<std::vector<int32_t>> prompts;
-  std::vector<std::string> prompt_texts;  // the same as text
+  std::vector<CompletionPrompt> prompts;
   bool echo = false;
 };
 

@@ -14,7 +14,7 @@ boost::asio::awaitable<void> HandleCompletions(ServerContext* context, Exchange*
 boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange);
 boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* exchange);
 boost::asio::awaitable<void> HandleTokenize(ServerContext* context, Exchange* exchange);
-HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request);
+boost::asio::awaitable<void> HandleDetokenize(ServerContext* context, Exchange* exchange);
 
 }  // namespace blockformer
 

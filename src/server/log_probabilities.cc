@@ -34,13 +34,6 @@ std::string ChatMembers(const ServedModel& model, int32_t id, double log_probabi
                      NumberText(log_probability), BytesJson(model, id));
 }
 
-int64_t CountTextCharacters(const ServedModel& model, int32_t id) {
-  const std::string bytes =
-      model.tokenizer.DecodeContinuation(std::span(&id, 1), /*skip_special=*/true);
-  return std::ranges::count_if(
-      bytes, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; });
-}
-
 }  // namespace
 
 LogProbabilities LogProbabilities::OfCompletion(int64_t first_offset) {
@@ -67,8 +60,8 @@ LogProbabilities LogProbabilities::Behind(const LogProbabilities& beginning) {
   return values;
 }
 
-void LogProbabilities::Add(const ServedModel& model, int32_t id, double log_probability,
-                           Entries top) {
+void LogProbabilities::Add(const ServedModel& model, int32_t id, int64_t characters,
+                           double log_probability, Entries top) {
   if (IsOfChat()) {
     std::string likeliest;
     for (const auto& [other, value] : top) {
@@ -82,20 +75,20 @@ void LogProbabilities::Add(const ServedModel& model, int32_t id, double log_prob
   OrderedJson likeliest = OrderedJson::object();  // two tokens may have the same text
   for (const auto& [other, value] : top) likeliest[model.TokenText(other)] = value;
   likeliest[model.TokenText(id)] = log_probability;
-  AddToCompletion(model, id, NumberText(log_probability), ToText(likeliest));
+  AddToCompletion(model, id, characters, NumberText(log_probability), ToText(likeliest));
 }
 
-void LogProbabilities::AddUnscored(const ServedModel& model, int32_t id) {
-  AddToCompletion(model, id, "null", "null");
+void LogProbabilities::AddUnscored(const ServedModel& model, int32_t id, int64_t characters) {
+  AddToCompletion(model, id, characters, "null", "null");
 }
 
-void LogProbabilities::AddToCompletion(const ServedModel& model, int32_t id,
+void LogProbabilities::AddToCompletion(const ServedModel& model, int32_t id, int64_t characters,
                                        std::string_view log_probability, std::string_view top) {
   AddItem(TokenJson(model, id), &lists_[0].items);
   AddItem(log_probability, &lists_[1].items);
   AddItem(top, &lists_[2].items);
   AddItem(fmt::to_string(std::max<int64_t>(offset_, 0)), &lists_[3].items);
-  offset_ += CountTextCharacters(model, id);
+  offset_ += characters;
 }
 
 void LogProbabilities::Clear() {

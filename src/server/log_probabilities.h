@@ -20,17 +20,18 @@ class LogProbabilities {
 
   // The form of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. Each
   // token itself is among its "top_logprobs" too. Offsets count characters, from `first_offset` on,
-  // which is -1 if the first token begins with a space that is not part of the text; a character
-  // counts for the token with its first byte.
+  // which is -1 if the first token begins with a space that is not part of the text.
   static LogProbabilities OfCompletion(int64_t first_offset);
   // The form of /v1/chat/completions: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
   static LogProbabilities OfChat();
   // Those of a text that goes on from another one, which outlives them and is not copied.
   static LogProbabilities Behind(const LogProbabilities& beginning);
 
-  void Add(const ServedModel& model, int32_t id, double log_probability, Entries top);
+  // `characters`: how many the token has in the text, which offsets count (ServedModel has it).
+  void Add(const ServedModel& model, int32_t id, int64_t characters, double log_probability,
+           Entries top);
   // A token of a completion that is not scored: it has null.
-  void AddUnscored(const ServedModel& model, int32_t id);
+  void AddUnscored(const ServedModel& model, int32_t id, int64_t characters);
 
   // Forgets what was added and what it goes on from; offsets go on.
   void Clear();
@@ -44,8 +45,8 @@ class LogProbabilities {
     std::string items;         // with commas between them
   };
 
-  void AddToCompletion(const ServedModel& model, int32_t id, std::string_view log_probability,
-                       std::string_view top);
+  void AddToCompletion(const ServedModel& model, int32_t id, int64_t characters,
+                       std::string_view log_probability, std::string_view top);
   bool IsOfChat() const { return lists_.size() == 1; }
 
   std::vector<List> lists_;

@@ -103,7 +103,7 @@ const std::vector<Router::Route>& Router::Routes() {
       {"POST", "/v1/chat/completions", nullptr, HandleChatCompletions},
       {"POST", "/v1/score", nullptr, HandleScore},
       {"POST", "/tokenize", nullptr, HandleTokenize},
-      {"POST", "/detokenize", &Router::DetokenizeIds},
+      {"POST", "/detokenize", nullptr, HandleDetokenize},
   };
   return routes;
 }
@@ -200,14 +200,13 @@ HttpResponse Router::Page(const HttpRequest&) {
   return PageResponse(std::string(ServerFile("page.html")));
 }
 
-HttpResponse Router::DetokenizeIds(const HttpRequest& request) {
-  return Detokenize(*context_->model, request);
-}
-
 HttpResponse Router::Health(const HttpRequest&) { return JsonResponse({{"status", "ok"}}); }
 
 HttpResponse Router::Ready(const HttpRequest&) {
   if (draining_) throw ApiError(503, "the server is shutting down", "", "shutting_down");
+  if (context_->loop->stats().failed) {
+    throw ApiError(503, "the engine has failed", "", "engine_failed");
+  }
   return JsonResponse({{"status", "ready"}});
 }
 

@@ -50,7 +50,6 @@ class Router : public RequestHandler {
   HttpResponse OpenApi(const HttpRequest& request);
   HttpResponse Documentation(const HttpRequest& request);
   HttpResponse Page(const HttpRequest& request);
-  HttpResponse DetokenizeIds(const HttpRequest& request);
   HttpResponse TokenizerInfo(const HttpRequest& request);
 
   ServerContext* context_;

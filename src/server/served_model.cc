@@ -70,6 +70,12 @@ std::string ServedModel::TokenText(int32_t id) const {
   return text;
 }
 
+int64_t ServedModel::CountCharacters(int32_t id, bool skip_special) const {
+  const std::string bytes = tokenizer.DecodeContinuation(std::span(&id, 1), skip_special);
+  return std::ranges::count_if(
+      bytes, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; });
+}
+
 void RequireFits(const ServedModel& model, int64_t prompt_tokens, int64_t max_tokens,
                  const std::string& field) {
   const int64_t taken = std::max<int64_t>(1, prompt_tokens);  // an empty one is one token

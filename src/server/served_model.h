@@ -37,6 +37,10 @@ struct ServedModel {
   // lacks is "token_id:N".
   std::string TokenText(int32_t id) const;
 
+  // Characters of a token in a text; one counts for the token with its first byte. A special token
+  // is no part of a text that leaves them out.
+  int64_t CountCharacters(int32_t id, bool skip_special) const;
+
   std::string name;
   Tokenizer tokenizer;
   ModelConfig config;

@@ -13,6 +13,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cctype>
 #include <csignal>
@@ -22,6 +23,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "engine/engine_loop.h"
 #include "engine/scorer.h"
 #include "engine/text_engine.h"
@@ -86,6 +88,7 @@ struct Server::Impl {
     context.model = model.get();
     context.loop = loop.get();
     context.scorer = scorer.get();
+    context.text_thread = &text_thread;
     context.request_timeout = options.request_timeout;
     router = std::make_unique<Router>(
         &context,
@@ -96,6 +99,7 @@ struct Server::Impl {
 
   ~Impl() {
     loop->Stop();  // its last calls still reach what they are told to
+    text_thread.join();
   }
 
   void LoadModel(const std::string& directory) {
@@ -192,6 +196,7 @@ struct Server::Impl {
     while (!error) {
       sweep_timer.expires_after(kSweepInterval);
       co_await sweep_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      if (!draining && loop->stats().failed) BeginShutdown();
       const auto now = steady_clock::now();
       for (const auto& connection : connections) connection->CloseIfLate(now);
     }
@@ -228,9 +233,12 @@ struct Server::Impl {
     if (options.handle_signals) {
       signals.add(SIGINT);
       signals.add(SIGTERM);
+      if (!IsIgnored(SIGHUP)) signals.add(SIGHUP);
       WaitForSignal();
     }
     io.run();
+    Require(!loop->stats().failed, ErrorCode::kInternal,
+            "the engine has failed; what it had to do is lost, and the server must start anew");
   }
 
   void WaitForSignal() {
@@ -254,6 +262,7 @@ struct Server::Impl {
   asio::signal_set signals;
   asio::steady_timer sweep_timer;
   asio::steady_timer drain_timer;
+  asio::thread_pool text_thread{1};
   std::set<std::shared_ptr<Connection>> connections;
   bool draining = false;
   steady_clock::time_point drain_end;

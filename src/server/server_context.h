@@ -1,6 +1,7 @@
 #ifndef BLOCKFORMER_SERVER_SERVER_CONTEXT_H_
 #define BLOCKFORMER_SERVER_SERVER_CONTEXT_H_
 
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -34,12 +35,13 @@ struct ServerMetrics {
 };
 
 // What endpoints work with. Used on the I/O thread, but for the scorer, which the engine's thread
-// uses.
+// uses, and the model, which the text thread reads too.
 struct ServerContext {
   const ServedModel* model = nullptr;
   EngineLoop* loop = nullptr;
   Scorer* scorer = nullptr;
-  std::chrono::milliseconds request_timeout{0};  // 0 for none
+  boost::asio::thread_pool* text_thread = nullptr;  // of one thread; see ReadBody()
+  std::chrono::milliseconds request_timeout{0};     // 0 for none
   ServerMetrics metrics;
   int64_t scoring = 0;  // places of the queue that scoring takes
 

@@ -98,7 +98,8 @@ boost::asio::awaitable<void> TextAnswer::Append(GenerationEvent event, TextChoic
   if (!choice->log_probabilities) co_return;
   for (size_t i = 0; i < event.ids.size(); ++i) {
     const TokenLogProbabilities& value = event.log_probabilities[i];
-    choice->log_probabilities->Add(model(), event.ids[i], value.chosen, value.top);
+    const int64_t characters = model().CountCharacters(event.ids[i], /*skip_special=*/true);
+    choice->log_probabilities->Add(model(), event.ids[i], characters, value.chosen, value.top);
   }
   co_await YieldTurn();
 }

@@ -13,6 +13,7 @@
 #include "server/endpoints.h"
 #include "server/request_fields.h"
 #include "server/scoring.h"
+#include "server/text_thread.h"
 #include "server/yield_turn.h"
 #include "text/utf8.h"
 
@@ -68,8 +69,8 @@ struct ScoreBody {
   int64_t tokens = 0;
 };
 
-ScoreBody ParseScoreBody(const HttpRequest& request, const ServedModel& model, int64_t max_length) {
-  const Json json = ParseBody(request.body);
+ScoreBody ParseScoreBody(const std::string& text, const ServedModel& model, int64_t max_length) {
+  const Json json = ParseBody(text);
   RequestFields fields(json);
   RequireModel(&fields, model);
   ScoreBody body;
@@ -128,11 +129,47 @@ boost::asio::awaitable<void> AddScore(const ScoreBody& body, size_t index, Engin
   pieces->emplace_back("]}");
 }
 
+struct TokenizeBody {
+  std::vector<int32_t> ids;
+  bool with_texts = false;
+};
+
+TokenizeBody ParseTokenizeBody(const std::string& body, const ServedModel& model) {
+  const Json json = ParseBody(body);
+  RequestFields fields(json);
+  RequireModel(&fields, model);
+  const std::optional<std::string> text = fields.String("prompt");
+  const bool with_texts = fields.Bool("return_token_strs", false);
+  const bool add_special = fields.Bool("add_special_tokens", true);
+  fields.RejectUnknown();  // first, so that vLLM's "messages" is named
+  if (!text) FailField("prompt", "is missing; a text is wanted");
+  return {model.Tokenize(*text, "prompt", add_special), with_texts};
+}
+
+HttpResponse Detokenize(const std::string& text, const ServedModel& model) {
+  const Json body = ParseBody(text);
+  RequestFields fields(body);
+  RequireModel(&fields, model);
+  const Json* tokens = fields.Find("tokens");
+  fields.RejectUnknown();
+  if (tokens == nullptr || !tokens->is_array()) FailField("tokens", "a list of ids is wanted");
+  const std::vector<int32_t> ids = ReadIds(*tokens, "tokens", model.tokenizer.VocabSize());
+  std::string decoded;
+  try {
+    decoded = model.tokenizer.Decode(ids);
+  } catch (const Error& error) {
+    FailField("tokens", error);
+  }
+  return JsonResponse({{"prompt", ReplaceInvalidUtf8(decoded)}});
+}
+
 }  // namespace
 
 boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* exchange) {
   const int64_t max_length = context->scorer->options().max_length;
-  ScoreBody body = ParseScoreBody(exchange->request(), *context->model, max_length);
+  const std::string& text = exchange->request().body;
+  const auto parse = [&] { return ParseScoreBody(text, *context->model, max_length); };
+  ScoreBody body = co_await ReadBody(context, text.size(), parse);
   exchange->prompt_tokens = body.tokens;
   ClientState gone = WatchForScoring(exchange);
   EngineScoring scoring(context, std::move(body.requests), std::move(gone));
@@ -149,15 +186,9 @@ boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* excha
 boost::asio::awaitable<void> HandleTokenize(ServerContext* context, Exchange* exchange) {
   constexpr size_t kTokensATurn = 1024;
   const ServedModel& model = *context->model;
-  const Json body = ParseBody(exchange->request().body);
-  RequestFields fields(body);
-  RequireModel(&fields, model);
-  const std::optional<std::string> text = fields.String("prompt");
-  const bool with_texts = fields.Bool("return_token_strs", false);
-  const bool add_special = fields.Bool("add_special_tokens", true);
-  fields.RejectUnknown();  // first, so that vLLM's "messages" is named
-  if (!text) FailField("prompt", "is missing; a text is wanted");
-  const std::vector<int32_t> ids = model.Tokenize(*text, "prompt", add_special);
+  const std::string& text = exchange->request().body;
+  const auto parse = [&] { return ParseTokenizeBody(text, model); };
+  const auto [ids, with_texts] = co_await ReadBody(context, text.size(), parse);
   std::string texts = with_texts ? "[" : "null";
   for (size_t i = 0; with_texts && i < ids.size(); ++i) {
     if (i % kTokensATurn == 0) co_await YieldTurn();
@@ -172,21 +203,11 @@ boost::asio::awaitable<void> HandleTokenize(ServerContext* context, Exchange* ex
   co_await exchange->Send(std::move(response));
 }
 
-HttpResponse Detokenize(const ServedModel& model, const HttpRequest& request) {
-  const Json body = ParseBody(request.body);
-  RequestFields fields(body);
-  RequireModel(&fields, model);
-  const Json* tokens = fields.Find("tokens");
-  fields.RejectUnknown();
-  if (tokens == nullptr || !tokens->is_array()) FailField("tokens", "a list of ids is wanted");
-  const std::vector<int32_t> ids = ReadIds(*tokens, "tokens", model.tokenizer.VocabSize());
-  std::string text;
-  try {
-    text = model.tokenizer.Decode(ids);
-  } catch (const Error& error) {
-    FailField("tokens", error);
-  }
-  return JsonResponse({{"prompt", ReplaceInvalidUtf8(text)}});
+boost::asio::awaitable<void> HandleDetokenize(ServerContext* context, Exchange* exchange) {
+  const std::string& text = exchange->request().body;
+  const auto decode = [&] { return Detokenize(text, *context->model); };
+  HttpResponse response = co_await ReadBody(context, text.size(), decode);
+  co_await exchange->Send(std::move(response));
 }
 
 }  // namespace blockformer

@@ -352,6 +352,8 @@ std::vector<int32_t> Tokenizer::EncodeWithPrefix(std::string_view text) const {
   return ids;
 }
 
+std::span<const int32_t> Tokenizer::Prefix() const { return impl_->text_prefix; }
+
 int64_t Tokenizer::CountSpecialTokens(std::string_view text) const {
   return static_cast<int64_t>(impl_->special_tokens.Find(text).size());
 }

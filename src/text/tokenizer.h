@@ -48,6 +48,7 @@ class Tokenizer {
   // The same, with the ids before it that the tokenizer's template puts there, such as that of
   // "<s>": what a model continues, and what it is trained with. Most templates put none.
   std::vector<int32_t> EncodeWithPrefix(std::string_view text) const;
+  std::span<const int32_t> Prefix() const;  // those ids
 
   // For texts made of parts that are not trusted: Shield() marks the texts of special tokens in
   // such a part, by a character before each, and EncodeShielded() encodes the whole. It reads what

@@ -1,5 +1,6 @@
 #include "base/program.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,23 @@ TEST(ProgramDeathTest, OutputThatCannotBeWrittenIsAFailure) {
   const auto failed = testing::ExitedWithCode(1);
   EXPECT_EXIT(fill([] { std::fputs("text", stdout); }), failed, "standard output: cannot write");
   EXPECT_EXIT(fill([] { std::cout << "text"; }), failed, "standard output: cannot write");
+}
+
+// What a program opens would otherwise get the descriptor, and messages would go there.
+TEST(ProgramDeathTest, AClosedStandardStreamStaysClosed) {
+  const auto open_file = [](int descriptor) {
+    close(descriptor);
+    RunAndExit([=] {
+      const int opened = open("/dev/zero", O_RDONLY);
+      char byte = 0;
+      const bool is_usable = descriptor == STDIN_FILENO ? read(descriptor, &byte, 1) >= 0
+                                                        : write(descriptor, &byte, 1) >= 0;
+      return opened > STDERR_FILENO && !is_usable ? 7 : 8;
+    });
+  };
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    EXPECT_EXIT(open_file(descriptor), testing::ExitedWithCode(7), "") << descriptor;
+  }
 }
 
 // In a process of its own: catches, sends itself what `send` sends, and says what came of it.

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/option_checks.h"
 #include "cli/sanity_check.h"
 #include "tests/cpu/tiny_model_directory.h"
 
@@ -34,6 +35,7 @@ class ConvertCommand : public testing::Test {
   std::string Run(const std::vector<std::string>& arguments) const {
     CLI::App app;
     AddConvertCommand(app);
+    CheckOptionValues(&app);
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     reversed.emplace_back("convert");
     testing::internal::CaptureStdout();

@@ -82,6 +82,78 @@ TEST_F(ProgramTest, NamesUnexpectedWordsInTheirOrder) {
   EXPECT_THAT(outcome.output, HasSubstr("were not expected: --api-key x\n"));
 }
 
+TEST_F(ProgramTest, AnUnknownFlagBeforeTheCommandIsNamed) {
+  for (const std::string arguments : {"--foo", "--foo generate", "tokenizer --foo"}) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << arguments;
+    EXPECT_THAT(outcome.output, HasSubstr("--foo is not an option of")) << arguments;
+  }
+}
+
+// A shell has an empty value for a variable that is not set.
+TEST_F(ProgramTest, EmptyValuesAreRefusedWhereTheyAreNoText) {
+  const std::string model = " " + Path("block") + " ";
+  for (const auto& [command, flag] : std::vector<std::pair<std::string, std::string>>{
+           {"serve" + model, "--port"},
+           {"serve" + model, "--request-timeout"},
+           {"serve" + model, "--memory"},
+           {"serve" + model, "--api-key-file"},
+           {"generate --prompt x" + model, "--temperature"},
+           {"generate --prompt x" + model, "--max-tokens"},
+           {"generate --prompt x" + model, "--device"},
+           {"eval loss --data x" + model, "--limit"},
+           {"train --sweep x", "--nproc"}}) {
+    const Outcome outcome = Run(command + " " + flag + " ''");
+    EXPECT_EQ(outcome.exit_code, 2) << command << flag;
+    EXPECT_THAT(outcome.output, HasSubstr(flag + ": its value is empty")) << command;
+  }
+  EXPECT_EQ(Run("generate --max-tokens 2 --prompt ''" + model).exit_code, 0);
+}
+
+TEST_F(ProgramTest, IntegersAreDecimal) {
+  const std::string generate =
+      "generate --ignore-eos --json --prompt x " + Path("block") + " --max-tokens ";
+  for (const std::string ten : {"10", "010", "+10"}) {
+    EXPECT_EQ(ParseJson(Run(generate + ten, false).output, "output")["tokens"], 10) << ten;
+  }
+  for (const std::string none : {"0x10", "1e3", "1'000", "10 ", "-", "ten"}) {
+    const Outcome outcome = Run(generate + '"' + none + '"');
+    EXPECT_EQ(outcome.exit_code, 2) << none;
+    EXPECT_THAT(outcome.output, HasSubstr("--max-tokens: \"" + none + "\" is not possible"));
+  }
+}
+
+TEST_F(ProgramTest, MessagesThatCannotBeWrittenAreLostAndNothingElse) {
+  WriteFileAtomically(Path("in.jsonl"), "{\"prompt\": \"the\"}\n{\"prompt\": \"end\"}\n");
+  const std::string generate = "generate --max-tokens 5 " + Path("block");
+  const std::string batch = generate + " --input " + Path("in.jsonl") + " --output ";
+  ASSERT_EQ(Run(batch + Path("plain.jsonl"), false).exit_code, 0);
+  for (const std::string lost : {" 2>/dev/full", " 2>&-"}) {
+    // In a shell of its own, whose standard error the outer redirection does not touch.
+    const auto run = [&](const std::string& arguments) {
+      return Run(arguments + lost + "; echo $?'", true, "bash -c '").output;
+    };
+    EXPECT_THAT(run(generate + " --prompt the"), testing::EndsWith("\n0\n")) << lost;
+    EXPECT_EQ(run(batch + Path("out.jsonl") + " --force"), "0\n") << lost;
+    EXPECT_EQ(ReadFile(Path("out.jsonl")), ReadFile(Path("plain.jsonl"))) << lost;
+  }
+}
+
+TEST_F(ProgramTest, AKeyFileThatEndsNowhereIsRefused) {
+  const Outcome outcome = Run("serve --port 0 --api-key-file /dev/zero " + Path("block"));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("/dev/zero: "));
+}
+
+TEST_F(ProgramTest, ANamedPluginThatIsNotThereIsTold) {
+  const Outcome outcome = Run("generate --prompt x --max-tokens 1 " + Path("block"), true,
+                              "env BLOCKFORMER_CUDA=/nowhere.so ");
+  EXPECT_EQ(outcome.exit_code, 0);
+  const std::string warning = "warning: the processor is used, since there is no plugin for it";
+  EXPECT_THAT(outcome.output, HasSubstr(warning + "; /nowhere.so was looked for"));
+  EXPECT_EQ(outcome.output.find(warning), outcome.output.rfind(warning)) << "more than once";
+}
+
 TEST_F(ProgramTest, ThePlacesWhereAPluginWasLookedForAreTwo) {
   const Outcome outcome =
       Run("generate --device cuda --prompt x " + Path("block"), true, "env -u BLOCKFORMER_CUDA ");
@@ -351,7 +423,7 @@ TEST_F(ProgramTest, SchemasThatCannotBeAreRefusedBeforeAnythingBegins) {
       {R"(--json-schema '{"pattern": "a"}')", "--json-schema: pattern: "},
       {R"(--json-schema '{')", "--json-schema: the schema: not valid JSON"},
       {"--json-schema " + Path("empty.json"), "--json-schema: the schema: not valid JSON"},
-      {"--json-schema ''", "--json-schema: is empty"},
+      {"--json-schema ''", "--json-schema: its value is empty"},
       {"--json-object --json-schema '{}'", "--json-schema: is set beside json_object"},
       {"--json-object --ignore-eos", "--json-object: its texts end"},
   };

@@ -90,6 +90,22 @@ TEST(ModelConfigTest, SurvivesConfigJson) {
   }
 }
 
+TEST(ModelConfigTest, AFieldOfABlockModelThatIsNotKnownIsAnError) {
+  Json json = ModelConfigToJson(BlockConfig());
+  json["transformers_version"] = "5.0.0";
+  json["max_position_embeddings"] = 64;
+  json["auto_map"] = {{"AutoModelForCausalLM", "modeling_blockformer.Model"}};
+  EXPECT_EQ(ModelConfigFromJson(json, "config.json"), BlockConfig());
+  json["pading"] = {{"random_first_block", false}};
+  try {
+    ModelConfigFromJson(json, "config.json");
+    ADD_FAILURE() << "is taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_THAT(error.what(), testing::HasSubstr("config.json: pading: is not known here"));
+  }
+}
+
 TEST(ModelConfigTest, VanillaConfigJsonIsHuggingFaces) {
   const OrderedJson json = ModelConfigToJson(VanillaConfig());
   EXPECT_EQ(json["model_type"], "gpt_neox");

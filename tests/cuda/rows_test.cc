@@ -59,6 +59,23 @@ TEST_P(RowsTest, NormalizesAsTheFormula) {
   }
 }
 
+// As zeros they would pass for numbers.
+TEST_P(RowsTest, ANormWhoseSquaresOverflowIsNotANumber) {
+  constexpr int64_t kWidth = 70;
+  for (const bool is_rms : {false, true}) {
+    std::vector<float> x(2 * kWidth, 1.0F);
+    x[3] = 1e30F;
+    const OnDevice<float> device_x(&stream_, x);
+    const Numbers y(Element::kF32, 2 * kWidth);
+    NormalizeRows(&stream_, device_x.data(), 2, kWidth, {is_rms, 1e-5F}, nullptr, nullptr,
+                  Element::kF32, y.data());
+    const std::vector<float> actual = y.Read(&stream_);
+    for (int64_t i = 0; i < 2 * kWidth; ++i) {
+      EXPECT_EQ(std::isnan(actual[i]), i < kWidth) << i << (is_rms ? " RMS" : " layer norm");
+    }
+  }
+}
+
 TEST_P(RowsTest, FinishesAProductWithBiasAndGelu) {
   for (const Element type : {Element::kF32, Element::kBf16}) {
     for (const bool gelu : {false, true}) {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "tests/cpu/tiny_model.h"
+#include "tests/engine/wrapped_model.h"
 #include "tests/wait_until.h"
 
 namespace blockformer {
@@ -24,12 +25,16 @@ struct Outcome {
 
 class EngineLoopTest : public testing::Test {
  protected:
-  static std::unique_ptr<Engine> MakeEngine(int64_t max_length = 0) {
+  // A row's results depend on the row alone.
+  static std::shared_ptr<const Model> MakeModel() {
+    return MakeTinyModel(TinyBlockConfig(), NumberType::kInt8);
+  }
+  static std::unique_ptr<Engine> MakeEngine(int64_t max_length = 0,
+                                            std::shared_ptr<const Model> model = MakeModel()) {
     EngineOptions options;
     options.max_sequences = 4;
     options.max_length = max_length;
-    // A row's results depend on the row alone.
-    return std::make_unique<Engine>(MakeTinyModel(TinyBlockConfig(), NumberType::kInt8), options);
+    return std::make_unique<Engine>(std::move(model), options);
   }
   static GenerationRequest Generation(int32_t first, int64_t max_tokens = 20) {
     GenerationRequest request;
@@ -195,6 +200,33 @@ TEST_F(EngineLoopTest, ACallbackThatThrowsEndsItsSequenceAlone) {
   EXPECT_EQ(good->tokens.size(), 20U);
   EXPECT_EQ(told.get_future().get(), ErrorCode::kInternal);
   ASSERT_TRUE(WaitUntil([&] { return loop.stats().open == 0; }));
+}
+
+TEST_F(EngineLoopTest, AStepThatThrowsEndsAllAndNothingIsAcceptedAfterIt) {
+  EngineLoop loop(MakeEngine(0, BreakingModel(MakeModel(), 3)), {});
+  std::vector<std::shared_ptr<Outcome>> outcomes;
+  std::vector<LoopRequest> requests;
+  for (int32_t first = 0; first < 8; ++first) {  // half of them wait
+    outcomes.push_back(std::make_shared<Outcome>());
+    requests.push_back(Request(Generation(first, 40), outcomes.back()));
+  }
+  EXPECT_FALSE(loop.stats().failed);
+  loop.Submit(std::move(requests));
+  for (const auto& outcome : outcomes) {
+    outcome->promise.get_future().wait();
+    ASSERT_TRUE(outcome->error);
+    EXPECT_EQ(outcome->error->code(), ErrorCode::kInternal);
+  }
+  ASSERT_TRUE(WaitUntil([&] { return loop.stats().failed; }));
+  EXPECT_EQ(loop.stats().open, 0);
+  EXPECT_FALSE(loop.stats().accepting);
+  try {
+    SubmitOne(&loop, Request(Generation(1), std::make_shared<Outcome>()));
+    ADD_FAILURE() << "is accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInterrupted);
+    EXPECT_STREQ(error.what(), "the engine has failed");
+  }
 }
 
 TEST_F(EngineLoopTest, WorkRunsOnTheEnginesThreadWhileSequencesRun) {

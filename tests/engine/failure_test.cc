@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "engine/engine.h"
 #include "tests/cpu/tiny_model.h"
+#include "tests/engine/wrapped_model.h"
 
 namespace blockformer {
 namespace {
@@ -220,6 +221,19 @@ TEST(FailedSequenceTest, TokensBeforeTheFailureAreKept) {
     EXPECT_EQ(heard.finished, 0);
     EXPECT_EQ(heard.errors.size(), 1U);
   }
+}
+
+// Nobody knows what such a step has left in the runner.
+TEST(FailedSequenceTest, AnEngineWhoseStepThrewIsUsedNoMore) {
+  Engine engine(BreakingModel(MakeTinyModel(TinyBlockConfig()), 2), {});
+  Heard heard;
+  const int64_t id = engine.Submit(FailingRequest({1}), heard.Take(), heard.Fail());
+  EXPECT_THROW(engine.Run(), std::runtime_error);
+  EXPECT_TRUE(engine.has_failed());
+  EXPECT_EQ(heard.finished, 0);
+  EXPECT_THROW(engine.Step(), Error);
+  EXPECT_THROW(engine.Submit(FailingRequest({1}), heard.Take()), Error);
+  engine.Cancel(id);  // it is gone
 }
 
 }  // namespace

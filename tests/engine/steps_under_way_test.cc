@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/engine/wrapped_model.h"
 
 namespace blockformer {
 namespace {
@@ -39,30 +40,18 @@ class LateRunner : public Runner {
   size_t done_ = 0;
 };
 
-class LateModel : public Model {
- public:
-  explicit LateModel(std::shared_ptr<const Model> model)
-      : Model(model->config()), model_(std::move(model)) {}
-  NumberType weight_type() const override { return model_->weight_type(); }
-  std::string device() const override { return model_->device(); }
-  int64_t BytesPerPage(NumberType type, int64_t size) const override {
-    return model_->BytesPerPage(type, size);
-  }
-  int64_t AvailableBytes() const override { return model_->AvailableBytes(); }
-  std::unique_ptr<Runner> MakeRunner(const RunnerOptions& options) const override {
-    return std::make_unique<LateRunner>(model_->MakeRunner(options));
-  }
-
- private:
-  std::shared_ptr<const Model> model_;
-};
+std::shared_ptr<const Model> LateModel(std::shared_ptr<const Model> model) {
+  return std::make_shared<WrappedModel>(std::move(model), [](std::unique_ptr<Runner> runner) {
+    return std::make_unique<LateRunner>(std::move(runner));
+  });
+}
 
 class StepsUnderWayTest : public EngineFixture {};
 
 TEST_P(StepsUnderWayTest, ARunnerWithoutConstraintsRefusesThem) {
   GenerationRequest request = Request({1, 2}, 4);
   request.make_constraint = [] { return nullptr; };
-  Engine engine(std::make_shared<LateModel>(model_), {});
+  Engine engine(LateModel(model_), {});
   try {
     engine.Submit(request, [](const GeneratedTokens&) { return true; });
     ADD_FAILURE() << "is taken";
@@ -86,7 +75,7 @@ TEST_P(StepsUnderWayTest, ChangeNothing) {
   const int64_t sequence_bytes = Engine(model_, options).options().memory_bytes;
   options.max_sequences = 6;
   options.memory_bytes = 5 * sequence_bytes / 2;
-  Engine late(std::make_shared<const LateModel>(model_), options);
+  Engine late(LateModel(model_), options);
   const auto together = GenerateAll(&late, requests);
   EXPECT_GT(late.stats().preemptions, 0);
   for (size_t i = 0; i < requests.size(); ++i) {

@@ -14,6 +14,8 @@ case "$*" in
     '  train                       Trains' '                              a model' ;;
   "tokenizer --help") printf '%s\n' 'Options:' '  -h,--help  Print this help' 'Subcommands:' \
     '  encode     Text to ids' '  decode     Ids to text' ;;
+  "train --help") printf '%s\n' 'Options:' '  --nproc INT  Processes' 'Or torchrun --no-python.' ;;
+  "train --sweep FILE --help") printf '%s\n' 'Options:' '  --sweep FILE' '  --report-only' ;;
   "tokenizer encode --help") printf '%s\n' 'Options:' '  --tokenizer FILE REQUIRED' '  --text' ;;
   *) exit 1 ;;
 esac
@@ -43,6 +45,11 @@ class CompletionTest(unittest.TestCase):
     def test_flags(self):
         self.assertEqual(self.complete("--v"), ["--version"])
         self.assertEqual(self.complete("tokenizer", "encode", "--t"), ["--text", "--tokenizer"])
+
+    def test_flags_of_a_sweep_are_others(self):
+        self.assertEqual(self.complete("train", "-"), ["--nproc", "--sweep"])
+        self.assertEqual(self.complete("train", "--sweep", "a.yaml", "-"),
+                         ["--report-only", "--sweep"])
 
     def test_flags_after_values(self):
         self.assertEqual(self.complete("tokenizer", "encode", "--tokenizer", "a.json", "--te"),

@@ -202,6 +202,41 @@ TEST_F(CompletionTest, LogProbabilitiesAreThoseOfTheScorer) {
   EXPECT_EQ(ids_choice, choice);
 }
 
+// Offsets are into the text of the answer, which has what the prompt wrote.
+TEST_F(CompletionTest, OffsetsCountTheSpecialTokensOfAnEchoedPrompt) {
+  Start();
+  Json body = {{"prompt", "a<|endoftext|>the"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 0}};
+  const Json of_text = Complete(body).json()["choices"][0];
+  EXPECT_EQ(of_text["text"], "a<|endoftext|>the");
+  const Json& tokens = of_text["logprobs"]["tokens"];
+  EXPECT_EQ(tokens[1], "<|endoftext|>");
+  EXPECT_EQ(of_text["logprobs"]["text_offset"], Json({0, 1, 14})) << tokens;
+  body["prompt"] = Post("/tokenize", {{"prompt", "a<|endoftext|>the"}}).json()["tokens"];
+  EXPECT_EQ(Complete(body).json()["choices"][0], of_text);
+}
+
+// Read on another thread, one after the other, they are answered as short ones are.
+TEST_F(CompletionTest, LongBodiesAreReadBesideOtherRequests) {
+  Start();
+  const std::string text = std::string(200'000, 'a');
+  const std::string wrong = text + "\", \"inputs\": [}";
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      const Json ids = Post("/tokenize", {{"prompt", text}}).json();
+      EXPECT_EQ(ids["count"], 200'000);
+      EXPECT_EQ(Post("/detokenize", {{"tokens", ids["tokens"]}}).json()["prompt"], text);
+      const Json scores =
+          Post("/v1/score", {{"inputs", {{{"context", text}, {"continuation", "b"}}}}}).json();
+      EXPECT_EQ(scores["data"][0]["tokens"], 1) << scores;
+      EXPECT_EQ(Complete(Body({{"prompt", text}})).status, 400);
+      EXPECT_EQ(HttpClient(port()).Post("/tokenize", wrong).status, 400);
+      EXPECT_EQ(Complete(Body()).status, 200);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+}
+
 TEST_F(CompletionTest, EchoStandsBeforeWhatIsGenerated) {
   Start();
   const Json plain = Complete(Body({{"logprobs", 1}})).json()["choices"][0];

@@ -1,0 +1,63 @@
+#include "cli/option_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+namespace blockformer {
+namespace {
+
+// Options whose value is a text that may be empty.
+constexpr std::array<std::string_view, 5> kTexts = {"--prompt", "--system", "--stop", "--field",
+                                                    "--result-prefix"};
+// How CLI11 (or --limit) calls integers.
+constexpr std::array<std::string_view, 3> kIntegers = {"INT", "UINT", "N"};
+
+bool IsOneOf(const auto& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// Without the names of other checks, which stand behind a colon.
+std::string TypeName(const CLI::Option& option) {
+  const std::string name = option.get_type_name();
+  return name.substr(0, name.find(':'));
+}
+
+std::string RefuseEmpty(const std::string& value) {
+  return value.empty() ? "its value is empty" : "";
+}
+
+// Leaves a number that CLI11 takes for decimal, which is one without zeros before it.
+std::string ReadDecimal(std::string& value) {
+  const size_t sign = value.starts_with('-') || value.starts_with('+') ? 1 : 0;
+  const std::string_view digits = std::string_view(value).substr(sign);
+  const bool is_number = !digits.empty() && digits.find_first_not_of("0123456789") == digits.npos;
+  if (!is_number) return fmt::format("\"{}\" is not possible; an integer is wanted", value);
+  const size_t zeros = std::min(digits.find_first_not_of('0'), digits.size() - 1);
+  value.erase(sign, zeros);
+  return "";
+}
+
+}  // namespace
+
+void CheckOptionValues(CLI::App* app) {
+  for (CLI::Option* option : app->get_options()) {
+    const bool takes_values = option->get_items_expected_max() > 0;
+    if (!takes_values) continue;
+    // The last to be added is the first to be asked.
+    if (IsOneOf(kIntegers, TypeName(*option))) {
+      option->transform(CLI::Validator(ReadDecimal, "", ""));
+    }
+    if (!IsOneOf(kTexts, option->get_name())) {
+      option->transform(CLI::Validator(RefuseEmpty, "", ""));
+    }
+  }
+  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) {
+    CheckOptionValues(command);
+  }
+}
+
+}  // namespace blockformer
