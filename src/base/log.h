@@ -14,7 +14,7 @@ enum class LogLevel { kInfo, kWarning, kError };
 void LogMessage(LogLevel level, std::string_view message);
 
 // Writes text to standard error as it is. What cannot be written there is lost, and the work it was
-// about goes on: whoever reads messages may have gone away, or their file's disk be full.
+// about goes on, for instance where the disk is full or standard error is closed.
 void WriteMessage(std::string_view text);
 
 template <typename... Args>

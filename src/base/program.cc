@@ -114,7 +114,8 @@ void Report(std::string_view name, std::string_view message) {
 }
 
 // A file that is opened while one of the three standard descriptors is closed would get its number,
-// and messages would be written into it. Those that are missing fail when they are used, as before.
+// and messages would be written into it. What takes the place of a closed one here cannot be used
+// either: to read where output is wanted, to write where input is.
 void HoldStandardDescriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) != -1) continue;

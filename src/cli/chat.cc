@@ -1,7 +1,6 @@
 #include "cli/chat.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,9 +13,12 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "checkpoint/model_path.h"
+#include "cli/standard_input.h"
 
 namespace blockformer {
 namespace {
+
+constexpr size_t kMaxLineBytes = size_t{1} << 20;
 
 ChatFormat LoadFormat(const std::string& directory, bool plain_text) {
   RequireModelDirectory(directory);
@@ -33,36 +35,6 @@ int64_t CountTokens(const TextGenerator& generator, const ShownPrompt& prompt) {
   const auto* ids = std::get_if<std::vector<int32_t>>(&prompt.prompt);
   return ids != nullptr ? std::ssize(*ids) : generator.CountTokens(prompt.text);
 }
-
-// Lines of standard input. Unlike std::getline, a stop signal that is caught ends the wait.
-class LineReader {
- public:
-  // Nothing at the end of the input, and after a stop signal.
-  std::optional<std::string> Next() {
-    while (true) {
-      if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
-        std::string line = buffer_.substr(0, end);
-        buffer_.erase(0, end + 1);
-        return line;
-      }
-      if (!Fill()) break;
-    }
-    if (buffer_.empty() || StopRequested()) return std::nullopt;
-    return std::exchange(buffer_, "");
-  }
-
- private:
-  bool Fill() {
-    if (!WaitForInput(STDIN_FILENO)) return false;
-    char bytes[4096];
-    const ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
-    if (count <= 0) return false;
-    buffer_.append(bytes, count);
-    return true;
-  }
-
-  std::string buffer_;
-};
 
 void ShowMarker() { PrintMessage("> "); }
 
@@ -150,9 +122,9 @@ GeneratedText Continue(TextGenerator* generator, const TextGenerator::Prompt& pr
 
 void ChatOnTerminal(TextGenerator* generator, Conversation* conversation,
                     const TextOptions& options, int64_t max_tokens) {
-  LineReader lines;
+  StandardInput lines;
   ShowMarker();
-  while (const std::optional<std::string> line = lines.Next()) {
+  while (const std::optional<std::string> line = lines.NextLine(kMaxLineBytes)) {
     Conversation before = *conversation;
     try {
       if (!line->empty()) AnswerLine(generator, conversation, *line, options, max_tokens);

@@ -3,8 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +21,7 @@
 #include "cli/flags.h"
 #include "cli/generate_batch.h"
 #include "cli/generate_published.h"
+#include "cli/standard_input.h"
 #include "cli/thread_flag.h"
 #include "config/json.h"
 #include "engine/json_formats.h"
@@ -45,12 +44,6 @@ struct GenerateFlags {
   GeneratorOptions generator;
   TextOptions text;
 };
-
-std::string ReadStandardInput() {
-  std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
-  if (text.ends_with('\n')) text.pop_back();
-  return text;
-}
 
 // What of a command line is not in the flags.
 struct Given {
@@ -128,7 +121,9 @@ std::string ReadPrompt(const GenerateFlags& flags, bool prompt_given) {
   if (prompt_given && flags.prompt != "-") return flags.prompt;
   Require(prompt_given || isatty(STDIN_FILENO) == 0, ErrorCode::kInvalidArgument,
           "generate: there is no prompt; give --prompt TEXT or --input FILE, or pipe one in");
-  return ReadStandardInput();
+  std::string text = StandardInput().Rest();
+  if (text.ends_with('\n')) text.pop_back();  // as programs and terminals end it
+  return text;
 }
 
 // A signal that is caught does not end the wait for standard input, so that this comes behind it.

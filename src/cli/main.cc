@@ -43,6 +43,23 @@ void CheckCommands(const CLI::App& app, const std::vector<std::string>& argument
   }
 }
 
+// CLI11 takes `--name=`, as an unset variable of a shell leaves it, for `--name`, whose value is
+// the next argument.
+std::vector<std::string> WithEmptyValues(const std::vector<std::string>& arguments) {
+  std::vector<std::string> result;
+  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    if (*argument == "--") {
+      result.insert(result.end(), argument, arguments.end());
+      break;
+    }
+    const bool is_empty =
+        argument->starts_with("--") && argument->find('=') + 1 == argument->size();
+    result.push_back(is_empty ? argument->substr(0, argument->size() - 1) : *argument);
+    if (is_empty) result.emplace_back();
+  }
+  return result;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Trains, evaluates and serves Block Transformers (arXiv 2406.02657).",
                "blockformer");
@@ -62,7 +79,7 @@ int Main(int argc, char** argv) {
   AddEvalDataCommand(app);
   AddDoctorCommand(app);
   CheckOptionValues(&app);
-  std::vector<std::string> arguments = WithEvalCommand({argv + 1, argv + argc});
+  std::vector<std::string> arguments = WithEmptyValues(WithEvalCommand({argv + 1, argv + argc}));
   CheckCommands(app, arguments);
   std::ranges::reverse(arguments);  // as CLI11 wants them
   try {

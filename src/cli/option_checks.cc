@@ -13,8 +13,8 @@ namespace {
 // Options whose value is a text that may be empty.
 constexpr std::array<std::string_view, 5> kTexts = {"--prompt", "--system", "--stop", "--field",
                                                     "--result-prefix"};
-// How CLI11 (or --limit) calls integers.
-constexpr std::array<std::string_view, 3> kIntegers = {"INT", "UINT", "N"};
+// What help texts call an integer, or a list of them.
+constexpr std::array<std::string_view, 4> kIntegers = {"INT", "UINT", "N", "N,..."};
 
 bool IsOneOf(const auto& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();

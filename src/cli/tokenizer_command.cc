@@ -2,9 +2,9 @@
 #include <deque>
 #include <filesystem>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -17,6 +17,7 @@
 #include "checkpoint/model_directory.h"
 #include "cli/commands.h"
 #include "cli/corpus_flags.h"
+#include "cli/standard_input.h"
 #include "config/json.h"
 #include "data/corpus.h"
 #include "data/json_record.h"
@@ -29,7 +30,6 @@
 namespace blockformer {
 namespace {
 
-constexpr char kInput[] = "standard input";
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 struct TrainFlags {
@@ -188,35 +188,20 @@ void RunTrain(const TrainFlags& flags) {
 
 // Encodes and decodes.
 
-// Reads the next line of standard input, without its end; false at the end.
-bool ReadLine(const std::string& where, std::string* line) {
-  line->clear();
-  std::streambuf* input = std::cin.rdbuf();
-  for (int c = input->sbumpc(); c != EOF; c = input->sbumpc()) {
-    if (c == '\n') return true;
-    Require(line->size() < CorpusOptions().max_line_bytes, ErrorCode::kExhausted,
-            "{}: is longer than {} bytes", where, CorpusOptions().max_line_bytes);
-    line->push_back(static_cast<char>(c));
-  }
-  return !line->empty();
-}
-
 // Calls convert(line, where) for every line of standard input that is not blank and writes what it
 // returns as a line. Output is flushed whenever the next line has to be waited for, so that another
 // program can talk through pipes.
 template <typename Convert>
 void ConvertLines(Convert&& convert) {
-  std::string line;
-  for (int64_t number = 1; ReadLine(fmt::format("{}: line {}", kInput, number), &line); ++number) {
-    if (number == 1 && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    std::cout << convert(line, fmt::format("{}: line {}", kInput, number)) << '\n';
-    if (std::cin.rdbuf()->in_avail() <= 0) std::cout.flush();
+  StandardInput input;
+  for (int64_t number = 1;; ++number) {
+    std::optional<std::string> line = input.NextLine(CorpusOptions().max_line_bytes);
+    if (!line) return;
+    if (number == 1 && line->starts_with(kByteOrderMark)) line->erase(0, kByteOrderMark.size());
+    if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
+    std::cout << convert(*line, fmt::format("{}: line {}", kStandardInputName, number)) << '\n';
+    if (!input.HasLine()) std::cout.flush();
   }
-}
-
-std::string ReadInput() {
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
 std::string EncodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const std::string& line,
@@ -251,13 +236,14 @@ std::string DecodeLine(const Tokenizer& tokenizer, const CodeFlags& flags, const
 
 std::vector<int32_t> ReadIds() {
   std::vector<int32_t> ids;
-  for (std::string word; std::cin >> word;) {
+  std::istringstream words(StandardInput().Rest());
+  for (std::string word; words >> word;) {
     int32_t id = 0;
     const char* end = word.data() + word.size();
     const auto [stop, error] = std::from_chars(word.data(), end, id);
     Require(error == std::errc() && stop == end, ErrorCode::kInvalidArgument,
-            "{}: \"{}\" is not an id; decode --text reads ids with white space between", kInput,
-            word);
+            "{}: \"{}\" is not an id; decode --text reads ids with white space between",
+            kStandardInputName, word);
     ids.push_back(id);
   }
   return ids;
@@ -268,8 +254,10 @@ void RunEncode(const CodeFlags& flags) {
   const Tokenizer tokenizer = Tokenizer::Load(
       flags.tokenizer, flags.plain_text ? SpecialTokens::kPlainText : SpecialTokens::kParse);
   if (flags.text) {
-    const std::string text = CheckText(ReadInput(), flags.invalid_utf8, kInput);
-    const std::vector<int32_t> ids = WithPlace(kInput, [&] { return tokenizer.Encode(text); });
+    const std::string text =
+        CheckText(StandardInput().Rest(), flags.invalid_utf8, kStandardInputName);
+    const std::vector<int32_t> ids =
+        WithPlace(kStandardInputName, [&] { return tokenizer.Encode(text); });
     std::cout << fmt::format("{}\n", fmt::join(ids, " "));
   } else {
     ConvertLines([&](const std::string& line, const std::string& where) {
@@ -282,7 +270,7 @@ void RunDecode(const CodeFlags& flags) {
   std::ios::sync_with_stdio(false);
   const Tokenizer tokenizer = Tokenizer::Load(flags.tokenizer);
   if (flags.text) {
-    std::cout << DecodeIds(tokenizer, flags, ReadIds(), kInput);
+    std::cout << DecodeIds(tokenizer, flags, ReadIds(), kStandardInputName);
   } else {
     ConvertLines([&](const std::string& line, const std::string& where) {
       return DecodeLine(tokenizer, flags, line, where);

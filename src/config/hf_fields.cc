@@ -1,5 +1,7 @@
 #include "config/hf_fields.h"
 
+#include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <string_view>
@@ -67,12 +69,26 @@ void RejectField(const ObjectReader& reader, const std::string& key, const Json&
       "the file");
 }
 
+bool HasNoEffect(const ObjectReader& reader, const std::string& key) {
+  return FieldsWithoutEffect().contains(key) || reader.IsKnown(key);
+}
+
 }  // namespace
 
 void RejectUnknownHfFields(const ObjectReader& reader, const Json& json) {
   for (const auto& [key, value] : json.items()) {
-    const bool passes = key.starts_with("_") || IsSwitchedOff(value) ||
-                        FieldsWithoutEffect().contains(key) || reader.IsKnown(key);
+    const bool passes = key.starts_with("_") || IsSwitchedOff(value) || HasNoEffect(reader, key);
+    if (!passes) RejectField(reader, key, value);
+  }
+}
+
+void RejectUnknownBlockFields(const ObjectReader& reader, const Json& json) {
+  // What the classes for transformers that are exported with a model add.
+  constexpr std::array<std::string_view, 4> kOfClasses = {
+      "auto_map", "is_encoder_decoder", "max_position_embeddings", "_name_or_path"};
+  for (const auto& [key, value] : json.items()) {
+    const bool is_of_class = std::ranges::find(kOfClasses, key) != kOfClasses.end();
+    const bool passes = value.is_null() || is_of_class || HasNoEffect(reader, key);
     if (!passes) RejectField(reader, key, value);
   }
 }

@@ -11,6 +11,10 @@ namespace blockformer {
 // switched off: null, false, or empty.
 void RejectUnknownHfFields(const ObjectReader& reader, const Json& json);
 
+// The same for a block model's configuration, which transformers may have written. Its own fields
+// mean something also where they are false or empty: of what is not known, only null passes.
+void RejectUnknownBlockFields(const ObjectReader& reader, const Json& json);
+
 }  // namespace blockformer
 
 #endif  // BLOCKFORMER_CONFIG_HF_FIELDS_H_

@@ -331,9 +331,7 @@ ModelConfig ModelConfigFromJson(const Json& json, const std::string& source) {
   ModelConfig config;
   if (const std::string type = reader.String("model_type"); type == kBlockModelType) {
     config = ReadBlock(reader, Sizes::kRequired);
-    // What the classes for transformers that are exported with a model add.
-    for (const char* field : {"auto_map", "max_position_embeddings"}) reader.Ignore(field);
-    RejectUnknownHfFields(reader, json);
+    RejectUnknownBlockFields(reader, json);
   } else {
     const StackFamily family = FamilyOf(reader, "model_type", {kBlockModelType});
     config = ReadHfModel(WithClassDefaults(json, family, source), family, source);

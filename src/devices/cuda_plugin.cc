@@ -21,12 +21,14 @@ std::string NamedPlugin() {
   return name != nullptr ? name : "";
 }
 
-// The folder of the library, or of the program, that this code is part of.
-std::filesystem::path OwnFolder() {
+// The folder of the library that this code is part of; empty for code of the program itself, which
+// is known by what it was started as.
+std::filesystem::path LibraryFolder() {
   Dl_info info = {};
   if (dladdr(reinterpret_cast<const void*>(&GetCudaPlugin), &info) == 0) return {};
   std::error_code ignored;
-  return std::filesystem::canonical(info.dli_fname, ignored).parent_path();
+  const std::filesystem::path path = info.dli_fname;
+  return path.is_absolute() ? std::filesystem::canonical(path, ignored).parent_path() : "";
 }
 
 std::vector<std::string> PluginPaths() {
@@ -35,9 +37,10 @@ std::vector<std::string> PluginPaths() {
       std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   std::vector<std::string> paths;
   for (const std::filesystem::path& folder :
-       {OwnFolder(), program, program / BLOCKFORMER_LIBRARIES_FROM_PROGRAMS}) {
+       {LibraryFolder(), program, program / BLOCKFORMER_LIBRARIES_FROM_PROGRAMS}) {
     std::string path = (folder / cuda::kPluginFile).lexically_normal().string();
-    if (std::ranges::find(paths, path) == paths.end()) paths.push_back(std::move(path));
+    const bool is_new = std::ranges::find(paths, path) == paths.end();
+    if (folder.is_absolute() && is_new) paths.push_back(std::move(path));
   }
   return paths;
 }

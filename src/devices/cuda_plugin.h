@@ -8,9 +8,8 @@
 namespace blockformer {
 
 // The plugin for NVIDIA's GPUs, if there is one, opened once. It is the file that the environment
-// variable BLOCKFORMER_CUDA names ("off" for none), or else libblockformer_cuda.so in the folder of
-// this library, the program's folder, or the folder that is to the program's as the installed
-// libraries' is to the installed programs'.
+// variable BLOCKFORMER_CUDA names ("off" for none), or else libblockformer_cuda.so beside this
+// library, beside the program, or in the folder of libraries beside an installed program's folder.
 struct CudaPlugin {
   const cuda::PluginTable* table = nullptr;
   int devices = 0;           // 1 or more if there is a table

@@ -226,28 +226,36 @@ void Engine::RequireNotFailed() const {
   Require(!has_failed(), ErrorCode::kInternal, "the engine failed in an earlier step");
 }
 
-std::optional<StepResult> Engine::RunStep() {
+std::vector<int64_t> Engine::FinishStep() {
+  const StepResult result = runner_->Wait();
+  std::vector<int64_t> ids = std::move(under_way_.front());
+  under_way_.pop_front();
+  for (size_t i = 0; i < ids.size(); ++i) Append(ids[i], static_cast<int64_t>(i), result);
+  scheduler_.StepDone();
+  return ids;
+}
+
+std::optional<std::vector<int64_t>> Engine::RunStep() {
   RequireNotFailed();
   try {
     StartSteps();
     if (under_way_.empty()) return std::nullopt;
-    return runner_->Wait();
+    return FinishStep();
   } catch (...) {
-    runner_.reset();
+    for (const auto& [id, sequence] : sequences_) {
+      scheduler_.Finish(id, Scheduler::Ending::kFailed);
+    }
     sequences_.clear();
+    runner_.reset();
     throw;
   }
 }
 
 bool Engine::Step() {
-  const std::optional<StepResult> result = RunStep();
-  if (!result) return false;
-  const std::vector<int64_t> ids = std::move(under_way_.front());
-  under_way_.pop_front();
-  for (size_t i = 0; i < ids.size(); ++i) Append(ids[i], static_cast<int64_t>(i), *result);
-  scheduler_.StepDone();
+  const std::optional<std::vector<int64_t>> ids = RunStep();
+  if (!ids) return false;
   std::exception_ptr failure;
-  for (const int64_t id : ids) {
+  for (const int64_t id : *ids) {
     try {
       Deliver(id);
     } catch (...) {

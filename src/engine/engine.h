@@ -131,8 +131,10 @@ class Engine {
   // Starts as many steps as the runner takes.
   void StartSteps();
   void StartStep(const StepPlan& plan);
-  // Starts what can be started and waits for the oldest step. Returns nothing if there is none.
-  std::optional<StepResult> RunStep();
+  // Starts what can be started, and takes over what the oldest step has made. Returns what
+  // generated in it; nothing if there is none.
+  std::optional<std::vector<int64_t>> RunStep();
+  std::vector<int64_t> FinishStep();
   void RequireNotFailed() const;
   void OpenSequence(const Sequence& sequence, int64_t place);
   // Takes over what a step has made for its generating sequence number `index`.

@@ -69,7 +69,7 @@ class ChatCompletion : public TextAnswer {
 boost::asio::awaitable<void> HandleChatCompletions(ServerContext* context, Exchange* exchange) {
   const std::string& body = exchange->request().body;
   const auto parse = [&] { return ParseChatRequest(body, *context->model); };
-  const ChatRequest request = co_await ReadBody(context, body.size(), parse);
+  const ChatRequest request = co_await ReadBody(context, exchange, parse);
   ChatCompletion completion(context, exchange, request);
   co_await completion.Run();
 }

@@ -51,8 +51,7 @@ class Completion : public TextAnswer {
     }
     // What also generates has its places already.
     const auto places = settings().max_tokens > 0 ? 1 : static_cast<int64_t>(NumChoices());
-    ClientState gone = WatchForScoring(exchange_);
-    EngineScoring scoring(context_, std::move(requests), std::move(gone), places);
+    EngineScoring scoring(context_, exchange_, std::move(requests), places);
     for (const CompletionPrompt& prompt : request_.prompts) {
       std::vector<TokenScore> scores;
       if (prompt.ids.size() >= 2) scores = co_await scoring.Next();
@@ -125,7 +124,7 @@ class Completion : public TextAnswer {
 boost::asio::awaitable<void> HandleCompletions(ServerContext* context, Exchange* exchange) {
   const std::string& body = exchange->request().body;
   const auto parse = [&] { return ParseCompletionRequest(body, *context->model); };
-  const CompletionRequest request = co_await ReadBody(context, body.size(), parse);
+  const CompletionRequest request = co_await ReadBody(context, exchange, parse);
   Completion completion(context, exchange, request);
   co_await completion.Run();
 }

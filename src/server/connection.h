@@ -45,6 +45,7 @@ class Exchange {
   // already has. Replaces an earlier `on_gone`.
   void WatchClient(std::function<void()> on_gone);
 
+  std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   bool began() const { return status_ != 0; }
   int status() const { return status_; }
   // Headers that every answer gets.
@@ -56,6 +57,7 @@ class Exchange {
  private:
   Connection* connection_;
   HttpRequest request_;
+  std::chrono::steady_clock::time_point arrived_ = std::chrono::steady_clock::now();
   int status_ = 0;
   BodyFraming framing_ = BodyFraming::kLength;
 };

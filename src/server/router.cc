@@ -205,7 +205,7 @@ HttpResponse Router::Health(const HttpRequest&) { return JsonResponse({{"status"
 HttpResponse Router::Ready(const HttpRequest&) {
   if (draining_) throw ApiError(503, "the server is shutting down", "", "shutting_down");
   if (context_->loop->stats().failed) {
-    throw ApiError(503, "the engine has failed", "", "engine_failed");
+    throw ApiError(503, "the engine has failed", "", "shutting_down");
   }
   return JsonResponse({{"status", "ready"}});
 }

@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/error.hpp>
-#include <boost/system/system_error.hpp>
-
 #include "server/api_error.h"
 #include "server/engine_work.h"
+#include "server/text_thread.h"
 
 namespace blockformer {
 namespace {
@@ -24,19 +22,12 @@ std::function<std::vector<std::vector<TokenScore>>()> ScoringWork(
 
 }  // namespace
 
-ClientState WatchForScoring(Exchange* exchange) {
-  auto gone = std::make_shared<bool>(false);
-  exchange->WatchClient([gone] { *gone = true; });
-  return gone;
-}
-
-EngineScoring::EngineScoring(ServerContext* context, std::vector<ScoreRequest> requests,
-                             ClientState client_gone, int64_t places)
+EngineScoring::EngineScoring(ServerContext* context, Exchange* exchange,
+                             std::vector<ScoreRequest> requests, int64_t places)
     : context_(context),
       requests_(std::move(requests)),
-      client_gone_(std::move(client_gone)),
       places_(places),
-      deadline_(context->Deadline()) {
+      require_wanted_(StillWanted(context, exchange)) {
   if (context->scoring + places > context->loop->capacity()) {
     throw ApiError(429, fmt::format("{} requests are being scored already", context->scoring), "",
                    "queue_full");
@@ -54,8 +45,7 @@ std::vector<ScoreRequest> EngineScoring::TakePiece() {
 }
 
 boost::asio::awaitable<void> EngineScoring::ScorePiece() {
-  if (*client_gone_) throw boost::system::system_error(boost::asio::error::connection_reset);
-  if (deadline_ && std::chrono::steady_clock::now() > *deadline_) throw RequestTimeout();
+  require_wanted_();
   const size_t first = begun_;
   std::vector<ScoreRequest> piece = TakePiece();
   context_->metrics.scored_tokens += TotalTokens(piece);

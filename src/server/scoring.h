@@ -2,10 +2,8 @@
 #define BLOCKFORMER_SERVER_SCORING_H_
 
 #include <boost/asio/awaitable.hpp>
-#include <chrono>
 #include <deque>
-#include <memory>
-#include <optional>
+#include <functional>
 #include <vector>
 
 #include "engine/scorer.h"
@@ -14,15 +12,11 @@
 
 namespace blockformer {
 
-// Whether the client of a request has gone; shared with whoever watches it.
-using ClientState = std::shared_ptr<bool>;
-ClientState WatchForScoring(Exchange* exchange);
-
 // Scores texts on the engine's thread, a few at a time between its steps.
 class EngineScoring {
  public:
   // Takes `places` of the queue while it lives. Throws ApiError(429) if so many are not left.
-  EngineScoring(ServerContext* context, std::vector<ScoreRequest> requests, ClientState client_gone,
+  EngineScoring(ServerContext* context, Exchange* exchange, std::vector<ScoreRequest> requests,
                 int64_t places = 1);
   ~EngineScoring();
   EngineScoring(const EngineScoring&) = delete;
@@ -41,9 +35,8 @@ class EngineScoring {
 
   ServerContext* context_;
   std::vector<ScoreRequest> requests_;
-  ClientState client_gone_;
   int64_t places_;
-  std::optional<std::chrono::steady_clock::time_point> deadline_;
+  std::function<void()> require_wanted_;
   size_t begun_ = 0;                          // requests that were taken
   std::deque<std::vector<TokenScore>> done_;  // of those that nobody has asked for yet
 };

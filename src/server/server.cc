@@ -13,7 +13,6 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cctype>
 #include <csignal>
@@ -30,6 +29,7 @@
 #include "eval/request_encoder.h"
 #include "server/access_log.h"
 #include "server/router.h"
+#include "server/text_thread.h"
 
 namespace blockformer {
 namespace {
@@ -99,7 +99,7 @@ struct Server::Impl {
 
   ~Impl() {
     loop->Stop();  // its last calls still reach what they are told to
-    text_thread.join();
+    text_thread.Join();
   }
 
   void LoadModel(const std::string& directory) {
@@ -242,9 +242,10 @@ struct Server::Impl {
   }
 
   void WaitForSignal() {
-    signals.async_wait([this](const boost::system::error_code& error, int) {
+    signals.async_wait([this](const boost::system::error_code& error, int number) {
       if (error) return;
-      BeginShutdown();
+      // A terminal that closes sends SIGHUP twice.
+      if (number != SIGHUP || !draining) BeginShutdown();
       WaitForSignal();
     });
   }
@@ -252,6 +253,7 @@ struct Server::Impl {
   const ServerOptions options;
   std::unique_ptr<ServedModel> model;
   std::unique_ptr<Scorer> scorer;
+  TextThread text_thread;
   ServerContext context;
   std::optional<AccessLog> log;
   std::unique_ptr<Router> router;
@@ -262,7 +264,6 @@ struct Server::Impl {
   asio::signal_set signals;
   asio::steady_timer sweep_timer;
   asio::steady_timer drain_timer;
-  asio::thread_pool text_thread{1};
   std::set<std::shared_ptr<Connection>> connections;
   bool draining = false;
   steady_clock::time_point drain_end;

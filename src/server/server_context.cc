@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "server/connection.h"
+
 namespace blockformer {
 
 void ServerMetrics::Add(const GenerationEvent& event) {
@@ -17,9 +19,10 @@ void ServerMetrics::Add(const GenerationEvent& event) {
   }
 }
 
-std::optional<std::chrono::steady_clock::time_point> ServerContext::Deadline() const {
+std::optional<std::chrono::steady_clock::time_point> ServerContext::Deadline(
+    const Exchange& exchange) const {
   if (request_timeout.count() == 0) return std::nullopt;
-  return std::chrono::steady_clock::now() + request_timeout;
+  return exchange.arrived() + request_timeout;
 }
 
 }  // namespace blockformer

@@ -1,7 +1,6 @@
 #ifndef BLOCKFORMER_SERVER_SERVER_CONTEXT_H_
 #define BLOCKFORMER_SERVER_SERVER_CONTEXT_H_
 
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -15,6 +14,9 @@
 #include "server/served_model.h"
 
 namespace blockformer {
+
+class Exchange;
+class TextThread;
 
 // What the server has counted. Used on the I/O thread alone.
 struct ServerMetrics {
@@ -40,12 +42,13 @@ struct ServerContext {
   const ServedModel* model = nullptr;
   EngineLoop* loop = nullptr;
   Scorer* scorer = nullptr;
-  boost::asio::thread_pool* text_thread = nullptr;  // of one thread; see ReadBody()
-  std::chrono::milliseconds request_timeout{0};     // 0 for none
+  TextThread* text_thread = nullptr;
+  std::chrono::milliseconds request_timeout{0};  // 0 for none
   ServerMetrics metrics;
   int64_t scoring = 0;  // places of the queue that scoring takes
 
-  std::optional<std::chrono::steady_clock::time_point> Deadline() const;
+  // Of a request, which begins when it has arrived.
+  std::optional<std::chrono::steady_clock::time_point> Deadline(const Exchange& exchange) const;
 };
 
 }  // namespace blockformer

@@ -61,7 +61,7 @@ boost::asio::awaitable<void> TextAnswer::Run() {
   if (!sequences.empty()) {
     const auto executor = co_await boost::asio::this_coro::executor;
     generation = Generation::Start(executor, context_->loop, model(), settings_,
-                                   std::move(sequences), context_->Deadline());
+                                   std::move(sequences), context_->Deadline(*exchange_));
   }
   std::exception_ptr failure;
   try {

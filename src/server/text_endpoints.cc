@@ -129,12 +129,7 @@ boost::asio::awaitable<void> AddScore(const ScoreBody& body, size_t index, Engin
   pieces->emplace_back("]}");
 }
 
-struct TokenizeBody {
-  std::vector<int32_t> ids;
-  bool with_texts = false;
-};
-
-TokenizeBody ParseTokenizeBody(const std::string& body, const ServedModel& model) {
+HttpResponse Tokenize(const std::string& body, const ServedModel& model) {
   const Json json = ParseBody(body);
   RequestFields fields(json);
   RequireModel(&fields, model);
@@ -143,7 +138,18 @@ TokenizeBody ParseTokenizeBody(const std::string& body, const ServedModel& model
   const bool add_special = fields.Bool("add_special_tokens", true);
   fields.RejectUnknown();  // first, so that vLLM's "messages" is named
   if (!text) FailField("prompt", "is missing; a text is wanted");
-  return {model.Tokenize(*text, "prompt", add_special), with_texts};
+  const std::vector<int32_t> ids = model.Tokenize(*text, "prompt", add_special);
+  std::string texts;
+  for (const int32_t id : ids) {
+    if (!with_texts) break;
+    if (!texts.empty()) texts.push_back(',');
+    texts += ToText(OrderedJson(model.TokenText(id)));
+  }
+  HttpResponse response;
+  response.body =
+      fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":{}}})", ids.size(),
+                  model.max_length, fmt::join(ids, ","), with_texts ? "[" + texts + "]" : "null");
+  return response;
 }
 
 HttpResponse Detokenize(const std::string& text, const ServedModel& model) {
@@ -169,10 +175,9 @@ boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* excha
   const int64_t max_length = context->scorer->options().max_length;
   const std::string& text = exchange->request().body;
   const auto parse = [&] { return ParseScoreBody(text, *context->model, max_length); };
-  ScoreBody body = co_await ReadBody(context, text.size(), parse);
+  ScoreBody body = co_await ReadBody(context, exchange, parse);
   exchange->prompt_tokens = body.tokens;
-  ClientState gone = WatchForScoring(exchange);
-  EngineScoring scoring(context, std::move(body.requests), std::move(gone));
+  EngineScoring scoring(context, exchange, std::move(body.requests));
   std::deque<std::string> pieces;
   for (size_t i = 0; i < body.inputs.size(); ++i) co_await AddScore(body, i, &scoring, &pieces);
   HttpResponse response;
@@ -184,29 +189,16 @@ boost::asio::awaitable<void> HandleScore(ServerContext* context, Exchange* excha
 }
 
 boost::asio::awaitable<void> HandleTokenize(ServerContext* context, Exchange* exchange) {
-  constexpr size_t kTokensATurn = 1024;
-  const ServedModel& model = *context->model;
   const std::string& text = exchange->request().body;
-  const auto parse = [&] { return ParseTokenizeBody(text, model); };
-  const auto [ids, with_texts] = co_await ReadBody(context, text.size(), parse);
-  std::string texts = with_texts ? "[" : "null";
-  for (size_t i = 0; with_texts && i < ids.size(); ++i) {
-    if (i % kTokensATurn == 0) co_await YieldTurn();
-    if (i > 0) texts.push_back(',');
-    texts += ToText(OrderedJson(model.TokenText(ids[i])));
-  }
-  texts += with_texts ? "]}" : "}";
-  HttpResponse response;
-  response.body = fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":)",
-                              ids.size(), model.max_length, fmt::join(ids, ","));
-  response.more_body = {texts};
+  const auto tokenize = [&] { return Tokenize(text, *context->model); };
+  HttpResponse response = co_await ReadBody(context, exchange, tokenize);
   co_await exchange->Send(std::move(response));
 }
 
 boost::asio::awaitable<void> HandleDetokenize(ServerContext* context, Exchange* exchange) {
   const std::string& text = exchange->request().body;
   const auto decode = [&] { return Detokenize(text, *context->model); };
-  HttpResponse response = co_await ReadBody(context, text.size(), decode);
+  HttpResponse response = co_await ReadBody(context, exchange, decode);
   co_await exchange->Send(std::move(response));
 }
 

@@ -108,6 +108,10 @@ TEST_F(ProgramTest, EmptyValuesAreRefusedWhereTheyAreNoText) {
     EXPECT_THAT(outcome.output, HasSubstr(flag + ": its value is empty")) << command;
   }
   EXPECT_EQ(Run("generate --max-tokens 2 --prompt ''" + model).exit_code, 0);
+  EXPECT_EQ(Run("generate --prompt= --max-tokens 2 " + model).exit_code, 0);
+  const Outcome outcome = Run("generate --prompt x --temperature= 1 " + model);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("--temperature: its value is empty"));
 }
 
 TEST_F(ProgramTest, IntegersAreDecimal) {
@@ -139,6 +143,14 @@ TEST_F(ProgramTest, MessagesThatCannotBeWrittenAreLostAndNothingElse) {
   }
 }
 
+TEST_F(ProgramTest, APromptThatCannotBeReadIsAnError) {
+  for (const std::string input : {" <&-", " < /"}) {
+    const Outcome outcome = Run("generate --max-tokens 2 " + Path("block") + input);
+    EXPECT_EQ(outcome.exit_code, 1) << input;
+    EXPECT_THAT(outcome.output, HasSubstr("standard input: cannot read: ")) << input;
+  }
+}
+
 TEST_F(ProgramTest, AKeyFileThatEndsNowhereIsRefused) {
   const Outcome outcome = Run("serve --port 0 --api-key-file /dev/zero " + Path("block"));
   EXPECT_EQ(outcome.exit_code, 1);
@@ -154,11 +166,19 @@ TEST_F(ProgramTest, ANamedPluginThatIsNotThereIsTold) {
   EXPECT_EQ(outcome.output.find(warning), outcome.output.rfind(warning)) << "more than once";
 }
 
-TEST_F(ProgramTest, ThePlacesWhereAPluginWasLookedForAreTwo) {
-  const Outcome outcome =
-      Run("generate --device cuda --prompt x " + Path("block"), true, "env -u BLOCKFORMER_CUDA ");
-  EXPECT_NE(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.output, testing::Not(HasSubstr(" was looked for")));
+// However it is started, and whatever lies in the current directory.
+TEST_F(ProgramTest, APluginIsLookedForInTwoPlaces) {
+  std::filesystem::create_directories(Path("blockformer"));
+  WriteFileAtomically(Path("libblockformer_cuda.so"), "");
+  const std::string program = BLOCKFORMER_PROGRAM;
+  const std::string folder = program.substr(0, program.rfind('/'));
+  const Outcome outcome = Run(
+      "/dev/null; blockformer generate --device cuda --prompt x " + Path("block") + " 2>&1'", true,
+      "env -u BLOCKFORMER_CUDA bash -c 'PATH=" + folder + ":$PATH; cd " + directory_ + "; : ");
+  EXPECT_THAT(outcome.output,
+              HasSubstr("no plugin for it; " + folder + "/libblockformer_cuda.so and " +
+                        std::filesystem::path(folder).parent_path().string() +
+                        "/lib/libblockformer_cuda.so were looked for"));
 }
 
 // What is tried first: the file that other programs load.

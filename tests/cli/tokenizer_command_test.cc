@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -19,16 +20,31 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Gives a stream another buffer while it lives.
-class Redirect {
+// Standard output goes into a buffer while it lives.
+class RedirectOutput {
  public:
-  Redirect(std::ios& stream, std::streambuf* buffer)
-      : stream_(stream), old_(stream.rdbuf(buffer)) {}
-  ~Redirect() { stream_.rdbuf(old_); }
+  explicit RedirectOutput(std::streambuf* buffer) : old_(std::cout.rdbuf(buffer)) {}
+  ~RedirectOutput() { std::cout.rdbuf(old_); }
 
  private:
-  std::ios& stream_;
   std::streambuf* old_;
+};
+
+// Standard input is a file while it lives.
+class RedirectInput {
+ public:
+  explicit RedirectInput(const std::string& path) : old_(dup(STDIN_FILENO)) {
+    const int file = open(path.c_str(), O_RDONLY);
+    dup2(file, STDIN_FILENO);
+    close(file);
+  }
+  ~RedirectInput() {
+    dup2(old_, STDIN_FILENO);
+    close(old_);
+  }
+
+ private:
+  int old_;
 };
 
 class TokenizerCommand : public testing::Test {
@@ -45,11 +61,14 @@ class TokenizerCommand : public testing::Test {
 
   // Runs `blockformer tokenizer ARGUMENTS` on `input`; returns what it writes to standard output.
   std::string Run(std::vector<std::string> arguments, const std::string& input) {
-    std::istringstream in(input);
+    WriteFileAtomically(directory_ + "/input", input);
+    return RunOn(directory_ + "/input", std::move(arguments));
+  }
+
+  std::string RunOn(const std::string& input, std::vector<std::string> arguments) {
     output_.str("");
-    const Redirect redirect_in(std::cin, in.rdbuf());
-    const Redirect redirect_out(std::cout, output_.rdbuf());
-    std::cin.clear();
+    const RedirectInput redirect_in(input);
+    const RedirectOutput redirect_out(output_.rdbuf());
     CLI::App app;
     AddTokenizerCommand(app);
     arguments.insert(arguments.begin(), "tokenizer");
@@ -102,6 +121,32 @@ TEST_F(TokenizerCommand, NamesTheLineOfAnError) {
   EXPECT_THAT(ErrorOf(decode, "{\"ids\":[-1]}"), HasSubstr("line 1: ids: -1 is not an id"));
   EXPECT_THAT(ErrorOf(decode, "{\"ids\":7}"), HasSubstr("line 1: ids: a list"));
   EXPECT_THAT(ErrorOf({"decode", "--text", "--tokenizer", path_}, "3 x4"), HasSubstr("\"x4\""));
+}
+
+TEST_F(TokenizerCommand, InputThatCannotBeReadIsAnError) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"encode"},
+                                                  {"encode", "--text"},
+                                                  {"decode"},
+                                                  {"decode", "--text"}}) {
+    std::vector<std::string> arguments = command;
+    arguments.insert(arguments.end(), {"--tokenizer", path_});
+    try {
+      RunOn(directory_, arguments);
+      ADD_FAILURE() << "is read";
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "standard input: cannot read: Is a directory");
+    }
+  }
+}
+
+// Lines come in pieces of a pipe or of a buffer.
+TEST_F(TokenizerCommand, LinesMayBeLongAndMany) {
+  std::string texts;
+  for (size_t length = 1; length < 200'000; length = length * 3 + 1) {
+    texts += "{\"text\":\"" + std::string(length, 'a') + "\"}\n";
+  }
+  const std::string ids = Run({"encode", "--tokenizer", path_}, texts);
+  EXPECT_EQ(Run({"decode", "--tokenizer", path_}, ids), texts);
 }
 
 TEST_F(TokenizerCommand, ReplacesInvalidUtf8IfAsked) {

@@ -91,18 +91,23 @@ TEST(ModelConfigTest, SurvivesConfigJson) {
 }
 
 TEST(ModelConfigTest, AFieldOfABlockModelThatIsNotKnownIsAnError) {
-  Json json = ModelConfigToJson(BlockConfig());
+  OrderedJson json = ModelConfigToJson(BlockConfig());
   json["transformers_version"] = "5.0.0";
   json["max_position_embeddings"] = 64;
   json["auto_map"] = {{"AutoModelForCausalLM", "modeling_blockformer.Model"}};
   EXPECT_EQ(ModelConfigFromJson(json, "config.json"), BlockConfig());
-  json["pading"] = {{"random_first_block", false}};
-  try {
-    ModelConfigFromJson(json, "config.json");
-    ADD_FAILURE() << "is taken";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_THAT(error.what(), testing::HasSubstr("config.json: pading: is not known here"));
+  json["anything"] = nullptr;
+  for (const auto& [field, value] : std::vector<std::pair<std::string, OrderedJson>>{
+           {"pading", {{"random_first_block", false}}}, {"random_first_block", false}}) {
+    OrderedJson wrong = json;
+    wrong[field] = value;
+    try {
+      ModelConfigFromJson(wrong, "config.json");
+      ADD_FAILURE() << field << " is taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+      EXPECT_THAT(error.what(), testing::HasSubstr("config.json: " + field + ": is not known"));
+    }
   }
 }
 

@@ -230,6 +230,7 @@ TEST(FailedSequenceTest, AnEngineWhoseStepThrewIsUsedNoMore) {
   const int64_t id = engine.Submit(FailingRequest({1}), heard.Take(), heard.Fail());
   EXPECT_THROW(engine.Run(), std::runtime_error);
   EXPECT_TRUE(engine.has_failed());
+  EXPECT_EQ(engine.stats().running + engine.stats().waiting, 0);
   EXPECT_EQ(heard.finished, 0);
   EXPECT_THROW(engine.Step(), Error);
   EXPECT_THROW(engine.Submit(FailingRequest({1}), heard.Take()), Error);

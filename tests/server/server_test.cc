@@ -215,8 +215,7 @@ TEST_F(CompletionTest, OffsetsCountTheSpecialTokensOfAnEchoedPrompt) {
   EXPECT_EQ(Complete(body).json()["choices"][0], of_text);
 }
 
-// Read on another thread, one after the other, they are answered as short ones are.
-TEST_F(CompletionTest, LongBodiesAreReadBesideOtherRequests) {
+TEST_F(CompletionTest, LongBodiesAreAnsweredAsShortOnes) {
   Start();
   const std::string text = std::string(200'000, 'a');
   const std::string wrong = text + "\", \"inputs\": [}";
@@ -235,6 +234,24 @@ TEST_F(CompletionTest, LongBodiesAreReadBesideOtherRequests) {
     });
   }
   for (std::thread& client : clients) client.join();
+}
+
+// A terminal that closes sends it twice.
+TEST_F(CompletionTest, HangingUpLetsRequestsEnd) {
+  options_.handle_signals = true;
+  options_.drain_timeout = std::chrono::minutes(5);
+  Start();
+  HttpClient client(port());
+  client.Send(HttpClient::PostText("/v1/completions",
+                                   Body({{"max_tokens", 900}, {"ignore_eos", true}}).dump()));
+  ASSERT_TRUE(WaitUntil([&] { return Open() == 1; }));
+  kill(getpid(), SIGHUP);
+  ASSERT_TRUE(WaitUntil([&] { return Get("/ready").status == 503; }));
+  kill(getpid(), SIGHUP);
+  const ClientResponse answer = client.Read();
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.json()["usage"]["completion_tokens"], 900);
+  thread_.join();
 }
 
 TEST_F(CompletionTest, EchoStandsBeforeWhatIsGenerated) {
