@@ -130,6 +130,7 @@ int RunProgram(std::string_view name, const std::function<int()>& body) {
   // Whoever started this program may have had it ignored; then nothing would tell how a child
   // ended.
   std::signal(SIGCHLD, SIG_DFL);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     const int exit_code = body();
     FlushOutput();

@@ -15,8 +15,9 @@ inline constexpr int kInterruptedExitCode = 130;  // as shells have it of SIGINT
 // Runs a program's body and turns every exception into one line on standard error, in which options
 // are spelled as flags (see Error), and an exit code:
 // 2 for a wrong argument, kInterruptedExitCode for an interruption, 1 for any other failure. Output
-// that cannot be written is a failure too. A SIGCHLD that is ignored no longer is, and no file that
-// is opened later takes the place of a standard stream that is closed.
+// that cannot be written is a failure too, beyond a limit of files' sizes as well. A SIGCHLD that
+// is ignored no longer is, and no file that is opened later takes the place of a standard stream
+// that is closed.
 int RunProgram(std::string_view name, const std::function<int()>& body);
 
 // Throws Error(kInvalidArgument) that names the program, the argument and the commands if

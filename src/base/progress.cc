@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,14 @@ constexpr int kBarWidth = 24;
 constexpr auto kTerminalInterval = std::chrono::milliseconds(100);
 constexpr auto kFileInterval = std::chrono::seconds(10);
 constexpr char kClearLine[] = "\r\033[K";
+
+// Of the terminal at standard error.
+size_t TerminalWidth() {
+  constexpr size_t kUsual = 80;
+  winsize size = {};
+  const bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return is_known ? size.ws_col : kUsual;
+}
 
 }  // namespace
 
@@ -59,8 +68,9 @@ void ProgressBar::Clear() {
 }
 
 void ProgressBar::Draw() {
-  const std::string line = Line();
-  std::fputs(terminal_ ? (kClearLine + line).c_str() : (line + "\n").c_str(), stderr);
+  const std::string text =
+      terminal_ ? kClearLine + LineWithin(TerminalWidth() - 1) : Line(kBarWidth) + "\n";
+  std::fputs(text.c_str(), stderr);
   std::fflush(stderr);
 }
 
@@ -71,16 +81,25 @@ std::string ProgressBar::Amount(double value) const {
              : fmt::format("{:.0f} {}", value, unit_);
 }
 
-std::string ProgressBar::Line() const {
+// The bar gives way first, then the end of the line.
+std::string ProgressBar::LineWithin(size_t width) const {
+  std::string line = Line(kBarWidth);
+  if (line.size() <= width) return line;
+  const auto excess = static_cast<int64_t>(line.size() - width);
+  line = Line(static_cast<int>(std::max<int64_t>(0, kBarWidth - excess)));
+  return line.substr(0, width);
+}
+
+std::string ProgressBar::Line(int bar_width) const {
   const double elapsed = std::chrono::duration<double>(Clock::now() - begin_).count();
   const double rate = elapsed > 0 ? static_cast<double>(done_ - start_) / elapsed : 0;
   std::string line = label_ + " ";
   if (total_ > 0) {
     const double share =
         std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
-    const int filled = static_cast<int>(share * kBarWidth);
+    const int filled = static_cast<int>(share * bar_width);
     line += fmt::format("[{}{}] {:3.0f} % ", std::string(filled, '='),
-                        std::string(kBarWidth - filled, ' '), share * 100);
+                        std::string(bar_width - filled, ' '), share * 100);
   }
   line += fmt::format("{} {}/s", Amount(static_cast<double>(done_)), Amount(rate));
   if (finished_) {

@@ -7,8 +7,9 @@
 
 namespace blockformer {
 
-// A progress bar with rate and time left on standard error. On a terminal it redraws one line at
-// most ten times a second; elsewhere it writes a line every ten seconds. Not thread-safe.
+// A progress bar with rate and time left on standard error. On a terminal it redraws one line,
+// which is no longer than the terminal is wide, at most ten times a second; elsewhere it writes a
+// line every ten seconds. Not thread-safe.
 class ProgressBar {
  public:
   // `unit` names what is counted ("steps", "bytes"); bytes are shown as MB. A total of 0 means that
@@ -30,7 +31,8 @@ class ProgressBar {
   using Clock = std::chrono::steady_clock;
 
   void Draw();
-  std::string Line() const;
+  std::string Line(int bar_width) const;
+  std::string LineWithin(size_t width) const;
   std::string Amount(double value) const;
 
   std::string label_;

@@ -32,6 +32,13 @@ std::string BehindLinks(const std::string& path) {
   return WithoutTrailingSlashes(result.string());
 }
 
+// Whether something stands there that would be lost: an empty directory is as good as none.
+bool IsTaken(const std::string& path) {
+  std::error_code ignored;
+  const bool is_empty_directory = IsDirectory(path) && std::filesystem::is_empty(path, ignored);
+  return FileExists(path) && !is_empty_directory;
+}
+
 void RemoveTree(const std::string& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
@@ -47,10 +54,10 @@ StagedDirectory::StagedDirectory(const std::string& destination, bool replace,
       is_own_name_(std::move(is_own_name)) {
   Require(!destination_.empty(), ErrorCode::kInvalidArgument,
           "the destination is empty; the name of a directory is wanted");
-  const bool replaces = FileExists(destination_);
-  Require(replace || !replaces, ErrorCode::kInvalidArgument,
+  const bool is_taken = IsTaken(destination_);
+  Require(replace || !is_taken, ErrorCode::kInvalidArgument,
           "{}: is there already; choose another name, or replace it with `force`", destination);
-  if (replaces) {
+  if (is_taken) {
     std::error_code ignored;
     Require(!std::filesystem::is_symlink(WithoutTrailingSlashes(destination), ignored),
             ErrorCode::kInvalidArgument,
@@ -68,7 +75,7 @@ StagedDirectory::StagedDirectory(const std::string& destination, bool replace,
     FailSystem("create the directory", path);
   }
   path_ = path;
-  if (!replaces) return;
+  if (!FileExists(destination_)) return;
   struct stat status = {};
   if (stat(destination_.c_str(), &status) != 0 ||
       chmod(path.c_str(), status.st_mode & 07777) != 0) {
@@ -108,12 +115,13 @@ void StagedDirectory::Commit() {
     path_.clear();
     return;
   }
+  const bool is_taken = IsTaken(destination_);
   Require(
-      replace_, ErrorCode::kInvalidArgument,
+      replace_ || !is_taken, ErrorCode::kInvalidArgument,
       "{}: has appeared meanwhile, written by another program, and is left alone; choose another "
       "name, or replace it with `force`",
       destination_);
-  RequireReplaceable();
+  if (is_taken) RequireReplaceable();
   const int swapped =
       renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE);
   Require(swapped == 0, ErrorCode::kIo, "{}: cannot be replaced: {}", destination_,

@@ -11,9 +11,10 @@ namespace blockformer {
 // thread-safe.
 class StagedDirectory {
  public:
-  // Throws Error(kInvalidArgument) if `destination` exists, unless `replace` is set, it is no
-  // symbolic link, and it holds weights and beside them only regular files of which `is_own_name`
-  // is true: nothing else is ever removed. A link to nothing stays, and what it names is made.
+  // Throws Error(kInvalidArgument) if `destination` exists, unless it is an empty directory, or
+  // `replace` is set, it is no symbolic link, and it holds weights and beside them only regular
+  // files of which `is_own_name` is true: nothing else is ever removed. A link to nothing stays,
+  // and what it names is made.
   StagedDirectory(const std::string& destination, bool replace,
                   std::function<bool(const std::string& name)> is_own_name);
   StagedDirectory(const StagedDirectory&) = delete;

@@ -211,8 +211,8 @@ void EvaluateTasks(EvalTasksFlags flags) {
 
 void ShowTask(const std::string& name) {
   const std::optional<BuiltinTask> task = FindBuiltinTask(name);
-  Require(task.has_value(), ErrorCode::kNotFound, "show-task: \"{}\" is not built in; {} are", name,
-          fmt::join(BuiltinTaskNames(), ", "));
+  Require(task.has_value(), ErrorCode::kInvalidArgument,
+          "show-task: \"{}\" is not built in; {} are", name, fmt::join(BuiltinTaskNames(), ", "));
   fmt::print("{}", task->yaml);
 }
 

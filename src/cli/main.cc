@@ -84,13 +84,15 @@ int Main(int argc, char** argv) {
   std::ranges::reverse(arguments);  // as CLI11 wants them
   try {
     app.parse(std::move(arguments));
-  } catch (const CLI::ExtrasError&) {
+  } catch (const CLI::ParseError& error) {
+    // An option that is not known may be a misspelt one that is missing.
     std::vector<std::string> words = app.remaining(/*recurse=*/true);
+    const bool is_incomplete = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr ||
+                               dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    if (!is_incomplete || words.empty()) return app.exit(error) == 0 ? 0 : 2;
     std::ranges::reverse(words);  // the message has them from the last to the first
     app.exit(CLI::ExtrasError(std::move(words)));
     return 2;
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
   }
   return 0;
 }

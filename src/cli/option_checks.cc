@@ -14,7 +14,7 @@ namespace {
 constexpr std::array<std::string_view, 5> kTexts = {"--prompt", "--system", "--stop", "--field",
                                                     "--result-prefix"};
 // What help texts call an integer, or a list of them.
-constexpr std::array<std::string_view, 4> kIntegers = {"INT", "UINT", "N", "N,..."};
+constexpr std::array<std::string_view, 3> kIntegers = {"INT", "N", "N,..."};
 
 bool IsOneOf(const auto& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
@@ -38,6 +38,8 @@ std::string ReadDecimal(std::string& value) {
   if (!is_number) return fmt::format("\"{}\" is not possible; an integer is wanted", value);
   const size_t zeros = std::min(digits.find_first_not_of('0'), digits.size() - 1);
   value.erase(sign, zeros);
+  constexpr size_t kMostDigits = 18;  // of which every number is one of 64 bits
+  if (value.size() - sign > kMostDigits) return fmt::format("{} is out of range", value);
   return "";
 }
 

@@ -323,7 +323,8 @@ Task ReadTask(const std::string& name_or_path, const std::string& data_directory
   }
   std::vector<std::string_view> names;
   for (const BuiltinTask& task : BuiltinTasks()) names.push_back(task.name);
-  Require(name_or_path.ends_with(".yaml") || name_or_path.ends_with(".yml"), ErrorCode::kNotFound,
+  Require(name_or_path.ends_with(".yaml") || name_or_path.ends_with(".yml"),
+          ErrorCode::kInvalidArgument,
           "\"{}\" is not a task; the path of a .yaml file is wanted, or one of {}", name_or_path,
           fmt::join(names, ", "));
   return ParseTask(ReadFile(name_or_path, kMaxFileBytes), name_or_path,

@@ -222,7 +222,8 @@ std::vector<TaskItem> ReadItems(const Task& task, std::optional<int64_t> limit,
                                 InvalidUtf8 invalid_utf8) {
   for (const std::string& path : task.data_files) {
     Require(FileExists(path), ErrorCode::kNotFound, "{}: the data of task {} are not there{}", path,
-            task.name, task.is_built_in ? "; `blockformer eval-data` gets them" : "");
+            task.name,
+            task.is_built_in ? "; `blockformer eval-data` makes them of the official files" : "");
   }
   CorpusReader reader(task.data_files,
                       {.format = InputFormat::kJsonLines, .max_line_bytes = kMaxRecordBytes});

@@ -153,6 +153,7 @@ TEST_F(ConvertTest, DestinationIsReplacedOnlyWithForceAndOnlyIfItIsAModel) {
   Convert(options);
   EXPECT_FALSE(FileExists(Path("there/trainer.yaml")));
   std::filesystem::create_directories(Path("other"));
+  WriteFileAtomically(Path("other/notes"), "mine");
   options.destination = Path("other");
   EXPECT_THAT(ErrorOf(options), HasSubstr("replaces nothing else"));
   options.destination = Path("there");
@@ -277,6 +278,7 @@ TEST_F(ConvertTest, RefusesOptionsThatDoNotApply) {
   EXPECT_THAT(ErrorOf(options), HasSubstr("`config`"));
   EXPECT_THAT(ErrorOf(Options("vanilla/model.safetensors", "x")), HasSubstr("its directory"));
   std::filesystem::create_directories(Path("there"));
+  WriteFileAtomically(Path("there/notes"), "mine");
   std::filesystem::create_symlink("there", Path("link"));
   EXPECT_THAT(ErrorOf(Options("vanilla", "link")), HasSubstr("is there already"));
 }

@@ -96,6 +96,19 @@ TEST_F(StagedDirectoryTest, AModelThatComesMeanwhileIsReplacedOnlyIfThatIsWanted
   }
 }
 
+TEST_F(StagedDirectoryTest, AnEmptyDirectoryIsFilled) {
+  fs::create_directory(Path("empty"));
+  fs::permissions(Path("empty"), fs::perms::owner_all);
+  StagedDirectory staged(Path("empty"), /*replace=*/false,
+                         [](const std::string&) { return false; });
+  WriteFileAtomically(staged.path() + "/file", "new");
+  staged.Commit();
+  EXPECT_EQ(ReadFile(Path("empty/file")), "new");
+  EXPECT_EQ(fs::status(Path("empty")).permissions(), fs::perms::owner_all);
+  EXPECT_THROW(StagedDirectory(Path("empty"), false, [](const std::string&) { return true; }),
+               Error);
+}
+
 TEST_F(StagedDirectoryTest, WhatComesMeanwhileStays) {
   {
     StagedDirectory staged = Stage("model");

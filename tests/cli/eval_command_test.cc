@@ -301,7 +301,7 @@ TEST_F(EvalCommandTest, ShowsWhatWasMeasuredBeforeAModelFailed) {
 
 TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {
   const std::string data = "--data " + Path("data") + " ";
-  ExpectError(data + "--tasks nothing", 1, "nothing");
+  ExpectError(data + "--tasks nothing", 2, "nothing");
   ExpectError(data + "--tasks hellaswag", 1, "hellaswag_val.jsonl");
   ExpectError(data + "--tasks piqa,piqa", 2, "--tasks: piqa stands twice");
   ExpectError(data + "--tasks piqa --limit 0", 2, "--limit: 0 is out of range");
@@ -323,7 +323,7 @@ TEST_F(EvalCommandTest, ClearErrorsForWhatCannotBe) {
   WriteFileAtomically(Path("bad.yaml"), "task: bad\noutput_type: generate_until\n");
   ExpectError("--tasks " + Path("bad.yaml"), 2, "bad.yaml:2");
   EXPECT_EQ(Run("eval").exit_code, 2);
-  EXPECT_EQ(Run("eval show-task nothing").exit_code, 1);
+  EXPECT_EQ(Run("eval show-task nothing").exit_code, 2);
   EXPECT_EQ(Run("eval compare a").exit_code, 2);
   EXPECT_THAT(Run("eval taks").output, HasSubstr("\"taks\" is not a command of eval; tasks, "));
   EXPECT_EQ(Eval("absent", data + "--tasks piqa").exit_code, 1);

@@ -112,6 +112,7 @@ TEST_F(OutputFilesTest, EveryCommandReplacesOnlyWithForceAndNeedsAPlace) {
     ExpectRefusal(output + value, "is a folder; a file is wanted");
     std::filesystem::remove(path);
   }
+  WriteFileAtomically(Path("there/notes"), "mine");
   ExpectRefusal("convert " + Path("block") + " " + Path("there"), "replace it with --force");
 }
 

@@ -76,6 +76,14 @@ TEST_F(ProgramTest, TakesAModelByPlaceOrByName) {
   }
 }
 
+// A missing one may be the one that is misspelt.
+TEST_F(ProgramTest, NamesUnexpectedWordsBeforeMissingOnes) {
+  const Outcome outcome = Run("generate --modle x");
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("not expected: --modle"));
+  EXPECT_THAT(Run("generate").output, HasSubstr("--model is required"));
+}
+
 TEST_F(ProgramTest, NamesUnexpectedWordsInTheirOrder) {
   const Outcome outcome = Run("serve " + Path("block") + " --api-key x");
   EXPECT_EQ(outcome.exit_code, 2);
@@ -120,6 +128,8 @@ TEST_F(ProgramTest, IntegersAreDecimal) {
   for (const std::string ten : {"10", "010", "+10"}) {
     EXPECT_EQ(ParseJson(Run(generate + ten, false).output, "output")["tokens"], 10) << ten;
   }
+  EXPECT_THAT(Run(generate + "99999999999999999999").output,
+              HasSubstr("--max-tokens: 99999999999999999999 is out of range"));
   for (const std::string none : {"0x10", "1e3", "1'000", "10 ", "-", "ten"}) {
     const Outcome outcome = Run(generate + '"' + none + '"');
     EXPECT_EQ(outcome.exit_code, 2) << none;
