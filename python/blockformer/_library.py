@@ -9,6 +9,7 @@ import array
 import ctypes
 import os
 import pathlib
+import re
 from ctypes import POINTER, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from typing import Sequence
 
@@ -156,9 +157,17 @@ def version() -> str:
     return lib.bf_version().decode()
 
 
+# Fields of the C interface that have another name here.
+_NAMES = {"deadline_seconds": "timeout", "stops": "stop", "stop_ids": "stop_token_ids",
+          "excluded_ids": "excluded_token_ids", "log_probabilities": "logprobs",
+          "max_sequences": "max_num_seqs", "max_length": "max_model_len"}
+_NAME_AT_THE_BEGINNING = re.compile(rf"^(?:{'|'.join(_NAMES)})(?=:)")
+
+
 def last_error() -> str:
     """The message of this thread's last error."""
-    return lib.bf_last_error().decode("utf-8", "replace")
+    message = lib.bf_last_error().decode("utf-8", "replace")
+    return _NAME_AT_THE_BEGINNING.sub(lambda name: _NAMES[name[0]], message)
 
 
 def check(status: int) -> None:

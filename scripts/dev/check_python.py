@@ -313,9 +313,10 @@ def check_exceptions(model):
     raises(blockformer.InvalidArgumentError, generate(top_k=2**70), "top_k")
     raises(blockformer.InvalidArgumentError, generate(max_tokens=-1), "max_tokens")
     raises(blockformer.InvalidArgumentError, generate(logprobs=-1), "logprobs")
-    raises(blockformer.InvalidArgumentError, generate(logprobs=99), "log_probabilities")
-    raises(blockformer.InvalidArgumentError, generate(stop=[""]), "stops")
-    raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[10**6]), "stop_ids")
+    raises(blockformer.InvalidArgumentError, generate(logprobs=99), "logprobs: ")
+    raises(blockformer.InvalidArgumentError, generate(stop=[""]), "stop: ")
+    raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[10**6]), "stop_token_ids: ")
+    raises(blockformer.InvalidArgumentError, generate(timeout=-1), "timeout: ")
     raises(blockformer.InvalidArgumentError, generate(stop_token_ids=[2**40]), "stop_token_ids")
     for name, wrong in (("temperature", "hot"), ("temperature", None), ("seed", "a"), ("seed", 1.5),
                         ("stop", [b"x"]), ("stop", 5), ("logit_bias", [1]), ("n", 2.0),

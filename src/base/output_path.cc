@@ -139,6 +139,16 @@ std::optional<OutputTarget> TryToResolve(const std::string& path) {
   }
 }
 
+// Readers go by such a name.
+void RequireUncompressedName(const std::string& flag, const std::string& path,
+                             const OutputTarget& target) {
+  for (const char* ending : {".gz", ".zst", ".zstd"}) {
+    Require(target.kind == OutputKind::kStream || !path.ends_with(ending),
+            ErrorCode::kInvalidArgument,
+            "{}: {}: results are not compressed; a name without {} is wanted", flag, path, ending);
+  }
+}
+
 }  // namespace
 
 OutputTarget ResolveOutput(const std::string& path) {
@@ -187,6 +197,7 @@ void CheckOutputs(const std::vector<OutputFlag>& outputs, const std::vector<std:
     } catch (const Error& error) {
       Fail(ErrorCode::kInvalidArgument, "{}: {}", flag, error.what());
     }
+    RequireUncompressedName(flag, path, target);
     const std::optional<FileId> id = IdOfOutput(target);
     Require(!id || !read.contains(*id), ErrorCode::kInvalidArgument,
             "{}: {}: is also an input, which it would overwrite; another file is wanted", flag,

@@ -48,6 +48,7 @@ struct OutputFlag {
 // files, directories (each file in them counts), "-" for standard input; those that are not there
 // are left to their reader. Throws Error(kInvalidArgument) that opens with the flag
 //   for what ResolveOutput() refuses, and where no file can be created or replaced;
+//   for a file with the ending of a compressed one;
 //   for a file that is there, unless `force` is set;
 //   for an output that is one of the inputs, or the same as another output, by whatever name.
 // Terminals and /dev/null may serve for several.

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/printable.h"
 
 namespace blockformer {
 namespace {
@@ -66,17 +67,6 @@ void FlushOutput() {
   Require(streams_good && files_good, ErrorCode::kIo, "standard output: cannot write");
 }
 
-// A name in a hostile file may hold line ends and what moves a terminal's cursor.
-std::string WithoutControlCharacters(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_control = byte < 0x20 || byte == 0x7f;
-    result += is_control ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return result;
-}
-
 std::string FlagOf(std::string_view option) {
   // Those that have another name in the library.
   if (option == "max_sequences") return "--batch";
@@ -108,9 +98,10 @@ std::string WithFlags(std::string_view message) {
   return result;
 }
 
-// One line on standard error. If that cannot be written either, the exit code is all there is.
+// One line on standard error, whatever a hostile file has for a name. If that cannot be written
+// either, the exit code is all there is.
 void Report(std::string_view name, std::string_view message) {
-  PrintMessage("{}: {}\n", name, WithoutControlCharacters(message));
+  PrintMessage("{}: {}\n", name, Printable(message));
 }
 
 // A file that is opened while one of the three standard descriptors is closed would get its number,

@@ -276,7 +276,8 @@ void AddGenerateCommand(CLI::App& app) {
       ->required()
       ->type_name("DIR");
   CLI::Option* prompt = command->add_option(
-      "--prompt", flags->prompt, "Text to continue; - or no prompt at all reads standard input");
+      "--prompt", flags->prompt,
+      "Text to continue; -, or none where standard input is no terminal, reads it from there");
   command->add_flag("--chat", flags->chat,
                     "Answer the prompt as the model's chat template has it; without a prompt, on a "
                     "terminal, talk, a line each");

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "cli/flags.h"
+
 namespace blockformer {
 namespace {
 
@@ -15,6 +17,7 @@ constexpr std::array<std::string_view, 5> kTexts = {"--prompt", "--system", "--s
                                                     "--result-prefix"};
 // What help texts call an integer, or a list of them.
 constexpr std::array<std::string_view, 3> kIntegers = {"INT", "N", "N,..."};
+constexpr std::array<std::string_view, 2> kReals = {"FLOAT", "SECONDS"};
 
 bool IsOneOf(const auto& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
@@ -28,6 +31,12 @@ std::string TypeName(const CLI::Option& option) {
 
 std::string RefuseEmpty(const std::string& value) {
   return value.empty() ? "its value is empty" : "";
+}
+
+std::string ReadReal(const std::string& value) {
+  const std::string_view digits = std::string_view(value).substr(value.starts_with('+') ? 1 : 0);
+  if (ParseWhole<double>(digits)) return "";
+  return fmt::format("\"{}\" is not possible; a number is wanted", value);
 }
 
 // Leaves a number that CLI11 takes for decimal, which is one without zeros before it.
@@ -53,6 +62,7 @@ void CheckOptionValues(CLI::App* app) {
     if (IsOneOf(kIntegers, TypeName(*option))) {
       option->transform(CLI::Validator(ReadDecimal, "", ""));
     }
+    if (IsOneOf(kReals, TypeName(*option))) option->transform(CLI::Validator(ReadReal, "", ""));
     if (!IsOneOf(kTexts, option->get_name())) {
       option->transform(CLI::Validator(RefuseEmpty, "", ""));
     }

@@ -45,8 +45,9 @@ std::string ReadKey(const std::string& path) {
     key = ReadFile(path, kMaxKeyBytes);
     source = path;
     while (key.ends_with('\n') || key.ends_with('\r')) key.pop_back();
-    Require(!key.empty(), ErrorCode::kInvalidArgument, "{}: holds no key", path);
   }
+  Require(!key.empty() || (path.empty() && variable == nullptr), ErrorCode::kInvalidArgument,
+          "{}: holds no key", source);
   for (const char c : key) {
     Require(c > ' ' && c < '\x7F', ErrorCode::kInvalidArgument,
             "{}: a key is made of letters, digits and signs of ASCII, without spaces", source);

@@ -116,6 +116,16 @@ TEST_F(OutputFilesTest, EveryCommandReplacesOnlyWithForceAndNeedsAPlace) {
   ExpectRefusal("convert " + Path("block") + " " + Path("there"), "replace it with --force");
 }
 
+TEST_F(OutputFilesTest, NothingIsWrittenPlainUnderTheNameOfACompressedFile) {
+  for (const char* ending : {".gz", ".zst", ".zstd"}) {
+    const std::string path = Path("out.jsonl") + ending;
+    ExpectRefusal("generate --max-tokens 2 " + Path("block") + " --input " + Path("in.jsonl") +
+                      " --output " + path,
+                  std::string("results are not compressed; a name without ") + ending);
+    EXPECT_FALSE(FileExists(path));
+  }
+}
+
 TEST_F(OutputFilesTest, NoCommandOverwritesItsInput) {
   for (const Command& command : Commands()) {
     if (command.input.empty()) continue;

@@ -130,6 +130,9 @@ TEST_F(ProgramTest, IntegersAreDecimal) {
   }
   EXPECT_THAT(Run(generate + "99999999999999999999").output,
               HasSubstr("--max-tokens: 99999999999999999999 is out of range"));
+  EXPECT_EQ(Run("generate --prompt x --temperature 0x1 " + Path("block")).exit_code, 2);
+  EXPECT_EQ(
+      Run("generate --prompt x --max-tokens 2 --temperature +1e-1 " + Path("block")).exit_code, 0);
   for (const std::string none : {"0x10", "1e3", "1'000", "10 ", "-", "ten"}) {
     const Outcome outcome = Run(generate + '"' + none + '"');
     EXPECT_EQ(outcome.exit_code, 2) << none;
@@ -159,6 +162,13 @@ TEST_F(ProgramTest, APromptThatCannotBeReadIsAnError) {
     EXPECT_EQ(outcome.exit_code, 1) << input;
     EXPECT_THAT(outcome.output, HasSubstr("standard input: cannot read: ")) << input;
   }
+}
+
+TEST_F(ProgramTest, AnEmptyKeyIsRefused) {
+  const Outcome outcome =
+      Run("serve --port 0 " + Path("block"), true, "env BLOCKFORMER_API_KEY= timeout 20 ");
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("BLOCKFORMER_API_KEY: holds no key"));
 }
 
 TEST_F(ProgramTest, AKeyFileThatEndsNowhereIsRefused) {

@@ -238,19 +238,33 @@ TEST_F(CompletionTest, LongBodiesAreAnsweredAsShortOnes) {
 
 // A terminal that closes sends it twice.
 TEST_F(CompletionTest, HangingUpLetsRequestsEnd) {
+  constexpr int64_t kTokens = 20'000;
   options_.handle_signals = true;
   options_.drain_timeout = std::chrono::minutes(5);
+  options_.engine.max_length = kTokens + 64;
   Start();
   HttpClient client(port());
-  client.Send(HttpClient::PostText("/v1/completions",
-                                   Body({{"max_tokens", 900}, {"ignore_eos", true}}).dump()));
-  ASSERT_TRUE(WaitUntil([&] { return Open() == 1; }));
+  client.Send(
+      HttpClient::PostText("/v1/completions", Body({{"max_tokens", kTokens},
+                                                    {"ignore_eos", true},
+                                                    {"stream", true},
+                                                    {"stream_options", {{"include_usage", true}}}})
+                                                  .dump()));
+  ASSERT_TRUE(client.ReadMore());  // it runs
+  const auto is_draining = [&] {
+    try {
+      return Get("/ready").status == 503;
+    } catch (const std::exception&) {
+      return true;  // and has ended already
+    }
+  };
   kill(getpid(), SIGHUP);
-  ASSERT_TRUE(WaitUntil([&] { return Get("/ready").status == 503; }));
+  ASSERT_TRUE(WaitUntil(is_draining));
   kill(getpid(), SIGHUP);
-  const ClientResponse answer = client.Read();
-  EXPECT_EQ(answer.status, 200) << answer.body;
-  EXPECT_EQ(answer.json()["usage"]["completion_tokens"], 900);
+  const std::vector<std::string> events = client.Read().Events();
+  ASSERT_GE(events.size(), 2U);
+  EXPECT_EQ(events.back(), "[DONE]");
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens"], kTokens);
   thread_.join();
 }
 

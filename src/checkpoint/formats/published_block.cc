@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/formats/format.h"
-#include "checkpoint/gguf_file.h"
 #include "config/json.h"
 
 namespace blockformer {
@@ -39,7 +38,7 @@ bool HasTrainerYaml(const std::string& directory) {
 
 // Where there is no config.json, any YAML says so, so that what is wrong with it is said.
 bool IsPublishedBlock(const std::string& source) {
-  if (GgufFile::IsGguf(source)) return false;
+  if (!IsDirectory(source) && !source.ends_with(".safetensors")) return false;
   const std::string directory = CheckpointDirectory(source);
   return FileExists(directory + "/" + kConfigFile) ? HasTrainerYaml(directory)
                                                    : !YamlFilesIn(directory).empty();

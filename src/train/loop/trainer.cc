@@ -12,10 +12,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/program.h"
 #include "base/progress.h"
 #include "base/stopwatch.h"
 #include "config/parameters.h"
+#include "text/utf8.h"
 #include "train/loop/checkpoint.h"
 #include "train/loop/checkpoint_store.h"
 #include "train/loop/device.h"
@@ -393,7 +395,7 @@ void Trainer::ReportValidation(const ValidationLoss& loss) {
   const std::string sample = MakeSample();
   if (!sample.empty()) {
     entry["sample"] = sample;
-    text += ": " + sample;
+    text += ": " + Printable(ReplaceInvalidUtf8(sample), "\n\t");
   }
   metrics_->Append(entry);
   LogInfo("{}", text);
