@@ -11,13 +11,14 @@
 namespace blockformer {
 namespace {
 
-// What a bar with a long note draws on a terminal of this width, without the line's end.
+// What a bar with a long note draws on a terminal of this width, without the line's end; empty
+// where the system has no terminals to give.
 std::string DrawnOn(unsigned short columns) {
   int terminal = -1;
   int program = -1;
   winsize size = {};
   size.ws_col = columns;
-  EXPECT_EQ(openpty(&terminal, &program, nullptr, nullptr, &size), 0);
+  if (openpty(&terminal, &program, nullptr, nullptr, &size) != 0) return "";
   std::fflush(stderr);
   const int before = dup(STDERR_FILENO);
   dup2(program, STDERR_FILENO);
@@ -41,6 +42,7 @@ std::string DrawnOn(unsigned short columns) {
 
 TEST(ProgressBarTest, ALineIsNoLongerThanTheTerminalIsWide) {
   const std::string whole = DrawnOn(200);
+  if (whole.empty()) GTEST_SKIP() << "no pseudo-terminal can be opened";
   EXPECT_THAT(whole, testing::StartsWith("training [============            ]  50 % 50 steps"));
   EXPECT_THAT(whole, testing::EndsWith("  a note of thirty characters..."));
   const auto width = static_cast<unsigned short>(whole.size());
