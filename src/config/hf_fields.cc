@@ -40,7 +40,8 @@ const std::set<std::string_view>& FieldsWithoutEffect() {
 }
 
 bool IsSwitchedOff(const Json& value) {
-  return value.empty() || value == false || value == "";  // empty() is true of null
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.empty() || value == false;  // empty() is true of null
 }
 
 // What `auto_map` brings for other tasks, and for the tokenizer, is no matter of the model's.
