@@ -33,6 +33,7 @@ void RequireCommand(std::string_view program, const std::string& argument,
 // to standard error at once; null: nothing.
 void CatchStopSignals(const char* notice = nullptr);
 bool StopRequested();
+// Whether whoever started this program had the signal ignored, as nohup has SIGHUP.
 bool IsIgnored(int signal_number);
 
 // Waits until something can be read from a descriptor, or it has ended. Returns false after a stop

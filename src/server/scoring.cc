@@ -4,7 +4,6 @@
 
 #include "server/api_error.h"
 #include "server/engine_work.h"
-#include "server/text_thread.h"
 
 namespace blockformer {
 namespace {
@@ -27,7 +26,7 @@ EngineScoring::EngineScoring(ServerContext* context, Exchange* exchange,
     : context_(context),
       requests_(std::move(requests)),
       places_(places),
-      require_wanted_(StillWanted(context, exchange)) {
+      require_wanted_(context->RequireWanted(exchange)) {
   if (context->scoring + places > context->loop->capacity()) {
     throw ApiError(429, fmt::format("{} requests are being scored already", context->scoring), "",
                    "queue_full");

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <memory>
+
+#include "server/api_error.h"
 #include "server/connection.h"
 
 namespace blockformer {
@@ -23,6 +28,15 @@ std::optional<std::chrono::steady_clock::time_point> ServerContext::Deadline(
     const Exchange& exchange) const {
   if (request_timeout.count() == 0) return std::nullopt;
   return exchange.arrived() + request_timeout;
+}
+
+std::function<void()> ServerContext::RequireWanted(Exchange* exchange) const {
+  const auto is_gone = std::make_shared<bool>(false);
+  exchange->WatchClient([is_gone] { *is_gone = true; });
+  return [is_gone, deadline = Deadline(*exchange)] {
+    if (*is_gone) throw boost::system::system_error(boost::asio::error::connection_reset);
+    if (deadline && std::chrono::steady_clock::now() > *deadline) throw RequestTimeout();
+  };
 }
 
 }  // namespace blockformer

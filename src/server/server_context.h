@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -49,6 +50,10 @@ struct ServerContext {
 
   // Of a request, which begins when it has arrived.
   std::optional<std::chrono::steady_clock::time_point> Deadline(const Exchange& exchange) const;
+
+  // Watches a request's client. What it returns throws RequestTimeout() after the deadline, and
+  // boost::system::system_error once the client has gone.
+  std::function<void()> RequireWanted(Exchange* exchange) const;
 };
 
 }  // namespace blockformer

@@ -3,10 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/system/system_error.hpp>
-#include <memory>
 
 #include "server/api_error.h"
 
@@ -34,15 +31,6 @@ boost::asio::awaitable<void> TextThread::Turn::Await() {
   while (thread_->queue_.front() != this) {
     co_await called_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
-}
-
-std::function<void()> StillWanted(ServerContext* context, Exchange* exchange) {
-  const auto is_gone = std::make_shared<bool>(false);
-  exchange->WatchClient([is_gone] { *is_gone = true; });
-  return [is_gone, deadline = context->Deadline(*exchange)] {
-    if (*is_gone) throw boost::system::system_error(boost::asio::error::connection_reset);
-    if (deadline && std::chrono::steady_clock::now() > *deadline) throw RequestTimeout();
-  };
 }
 
 }  // namespace blockformer

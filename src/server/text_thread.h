@@ -63,10 +63,6 @@ class TextThread {
   boost::asio::thread_pool pool_{1};
 };
 
-// Throws RequestTimeout() after the request's deadline, and boost::system::system_error once its
-// client has gone.
-std::function<void()> StillWanted(ServerContext* context, Exchange* exchange);
-
 // Bodies from here on are read, and their texts tokenized, on the text thread.
 inline constexpr size_t kLongBodyBytes = size_t{16} << 10;
 
@@ -78,7 +74,7 @@ boost::asio::awaitable<std::invoke_result_t<Read>> ReadBody(ServerContext* conte
                                                             Exchange* exchange, Read read) {
   if (exchange->request().body.size() < kLongBodyBytes) co_return read();
   co_return co_await context->text_thread->Run(static_cast<size_t>(context->loop->capacity()),
-                                               StillWanted(context, exchange), std::move(read));
+                                               context->RequireWanted(exchange), std::move(read));
 }
 
 }  // namespace blockformer
